@@ -1,0 +1,57 @@
+// Image sets: named ones (mnist-mini, embedded; mnist, fetched once) or a folder of IDX files. The pixels
+// stay uint8 and are kept once per node, however many ranks run there.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "ganymede/communicator.hpp"
+
+namespace ganymede {
+
+/// One half of a set: images [count, height, width] of uint8, and one label per image where there are any.
+struct ImageSet {
+  std::span<const std::uint8_t> images;
+  std::span<const std::uint8_t> labels;  ///< empty when the set has none
+  std::uint32_t count = 0;
+  int height = 0;
+  int width = 0;
+  [[nodiscard]] int pixels() const { return height * width; }
+};
+
+/// What a caller needs of a set, beyond its training images.
+struct DatasetNeeds {
+  bool train_labels = false;
+  bool test = false;  ///< the test pair, images and labels
+};
+
+class Dataset {
+ public:
+  /// `name` is mnist-mini, mnist or a folder of IDX files named as MNIST's (plain or .gz). Named sets are
+  /// looked up in $GANYMEDE_DATA/NAME/, then in the user's cache ($XDG_CACHE_HOME/ganymede/NAME or
+  /// ~/.cache/ganymede/NAME); mnist-mini then in the program's own share folder; mnist is then fetched
+  /// into the cache by one rank per node, checked by SHA-256. Collective;
+  /// throws Error(data) on every rank alike.
+  static Dataset open(const std::string& name, const DatasetNeeds& needs, Communicator& ranks);
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// Where the files were found.
+  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] const ImageSet& train() const { return train_; }
+  /// count == 0 unless asked for.
+  [[nodiscard]] const ImageSet& test() const { return test_; }
+  /// XXH3-128 of the training images' dimensions and bytes, in hex: says whether two runs saw the same data.
+  [[nodiscard]] const std::string& digest() const { return digest_; }
+
+ private:
+  std::string name_;
+  std::string folder_;
+  std::string digest_;
+  ImageSet train_;
+  ImageSet test_;
+  std::shared_ptr<const void> memory_;
+};
+
+}  // namespace ganymede

@@ -1,0 +1,50 @@
+// Checkpoints: everything that a trajectory needs, independent of the number of ranks. A checkpoint is a
+// folder RUN/checkpoints/step-00001200/ with a manifest.json (format version, step, options, sizes and
+// digests of its files) and safetensors files; it is complete or it is absent.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ganymede/tensor_file.hpp"
+
+namespace ganymede {
+
+struct Checkpoint {
+  std::uint64_t step = 0;             ///< steps completed
+  std::uint64_t images_seen = 0;      ///< real images shown to D
+  std::map<std::string, std::string> options;  ///< every option that determines the trajectory, by name
+  std::string data_digest;            ///< Dataset::digest() of the training images
+  std::string arithmetic;             ///< Device::arithmetic(): what bits depend on
+  std::string program;                ///< version that wrote it
+  std::map<std::string, TensorFile> files;  ///< "generator", "discriminator", … → NAME.safetensors
+};
+
+/// RUN/checkpoints/step-00001200.
+std::filesystem::path checkpoint_folder(const std::filesystem::path& run, std::uint64_t step);
+
+/// Writes aside (a hidden sibling folder), fsyncs every file, renames, fsyncs the parent; then deletes all
+/// but the newest `keep` (0: all stay). Returns the folder. Throws Error(data); what was there stays.
+std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint, int keep);
+
+/// Reads and checks one; throws Error(data) that says what is wrong with which file.
+Checkpoint read_checkpoint(const std::filesystem::path& folder);
+
+/// The newest complete and valid checkpoint of a run, and why newer ones were refused.
+struct FoundCheckpoint {
+  std::filesystem::path folder;
+  Checkpoint checkpoint;
+  std::vector<std::string> refused;  ///< a sentence each
+};
+/// nullopt when the run has none at all; throws Error(data) listing the reasons when it has some but none
+/// is valid.
+std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run);
+
+/// Deletes what an interrupted write left behind.
+void sweep_checkpoints(const std::filesystem::path& run);
+
+}  // namespace ganymede

@@ -1,0 +1,31 @@
+// Files as a program that must lose nothing treats them: read whole, written aside and renamed.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace ganymede {
+
+/// The whole file. Throws Error(data) with the system's reason; at most `limit` bytes (0: no limit).
+std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
+
+/// Writes a file beside `file` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
+/// onto `file` and fsyncs the folder. Throws Error(data) with the system's reason and leaves no trace.
+void write_file_atomically(const std::filesystem::path& file, std::string_view bytes);
+
+/// fsync of a folder, so that a rename in it survives a power cut.
+void sync_folder(const std::filesystem::path& folder);
+
+/// Creates a folder and its parents; throws Error(data).
+void make_folders(const std::filesystem::path& folder);
+
+/// The folder with the program's own files (recipes, mnist-mini): $GANYMEDE_SHARE, else
+/// ../share/ganymede beside the executable's folder, else the folder given when the library was built.
+/// Throws Error(data) that names the places looked at.
+std::filesystem::path share_folder();
+
+/// XXH3-128 in hex: 32 digits.
+std::string digest(std::string_view bytes);
+
+}  // namespace ganymede

@@ -1,0 +1,22 @@
+// Grids of grey images as PNG files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+
+namespace ganymede {
+
+/// Encodes count images [count, height, width], values clamped to 0 … 1 (NaN: 0) and rounded to 8 bits, in
+/// rows of `columns`, with a one-pixel margin between them; `text` becomes PNG text chunks ("step": "1200").
+/// The same input gives the same bytes.
+std::string encode_png_grid(std::span<const float> images, int count, int height, int width, int columns,
+                            const std::map<std::string, std::string>& text);
+
+/// The same into a file, atomically.
+void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height,
+                    int width, int columns, const std::map<std::string, std::string>& text);
+
+}  // namespace ganymede

@@ -1,0 +1,36 @@
+// What a person watches while training: one updating line on a terminal, plain lines elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "report/metrics_log.hpp"
+
+namespace ganymede {
+
+/// The line for one record, at most `width` columns: epoch, step, images/s, losses, D's accuracy on real
+/// and fake, time left.
+std::string progress_line(const MetricsRecord& record, std::uint64_t total_steps, double total_epochs,
+                          double seconds_left, int width);
+
+class Progress {
+ public:
+  Progress(std::FILE* to, std::uint64_t total_steps, double total_epochs);
+  /// Redraws the line on a terminal (at most ten times a second unless `last`); elsewhere prints a plain
+  /// line for every tenth of the training, the first and the last record.
+  void show(const MetricsRecord& record, double seconds_left, bool last);
+  /// Ends the updating line, so that other output starts on a line of its own.
+  void finish();
+
+ private:
+  std::FILE* to_;
+  std::uint64_t total_steps_;
+  double total_epochs_;
+  bool terminal_;
+  bool drawn_ = false;
+  double last_drawn_ = -1;
+  int tenths_shown_ = -1;
+};
+
+}  // namespace ganymede
