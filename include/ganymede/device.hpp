@@ -120,8 +120,8 @@ class Device {
   /// *penalty = Σ_rows coefficient/2 · ‖g_row‖².
   virtual void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient,
                                     float* v, SumTarget penalty) = 0;
-  /// t_row += scale_row · h_row.
-  virtual void add_scaled_rows(int rows, int columns, const float* h, const float* scale, float* t) = 0;
+  /// h_row = scale_row · h_row + t_row.
+  virtual void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) = 0;
   /// Fills with a constant.
   virtual void fill(std::size_t count, float value, float* to) = 0;
 
