@@ -126,8 +126,12 @@ class Device {
   virtual void fill(std::size_t count, float value, float* to) = 0;
 
   // --- reduction and optimisers over flat buffers -------------------------------------------------------
-  /// to[i] = float(from[i] · 2^-40).
-  virtual void from_fixed_point(std::size_t count, const std::int64_t* from, float* to) = 0;
+  /// to[i] = float(from[i] · 2^-40); NaN throughout where *overflow is not 0, so that one guard sees both
+  /// a value that was not finite and one that did not fit.
+  virtual void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow,
+                                float* to) = 0;
+  /// to[i] += from[i]: running sums that the host reads now and then.
+  virtual void add_to(std::size_t count, const float* from, double* to) = 0;
   /// *result = Σ x², in double, by a fixed tree: the same bits for any number of threads.
   virtual void sum_of_squares(std::size_t count, const float* x, double* result) = 0;
   /// One Adam step over a flat buffer; `*step` counts from 0. Does nothing where *gradient_norm² is not
