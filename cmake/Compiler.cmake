@@ -1,0 +1,35 @@
+# Flags for everything that is compiled here. They are set per directory, not on the library, because those
+# who use the installed library choose their own.
+
+add_compile_options(-Wall -Wextra)
+if(GANYMEDE_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+# One binary for every x86-64-v2 machine; the kernels are compiled once more per wider instruction set.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  add_compile_options(-march=x86-64-v2)
+endif()
+
+# What is built does not name the folder it was built in.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+
+# Debian's Open MPI pulls in its C++ bindings, which nothing here uses.
+add_link_options(-Wl,--as-needed)
+
+if(GANYMEDE_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "GANYMEDE_FUZZ needs Clang (libFuzzer): configure with --preset fuzz")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+if(GANYMEDE_SANITIZE)
+  add_compile_options(-fsanitize=${GANYMEDE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${GANYMEDE_SANITIZE})
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+mark_as_advanced(CCACHE_PROGRAM)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()

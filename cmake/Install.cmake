@@ -1,0 +1,23 @@
+# What is installed. Nothing in it names an absolute path: the tree can be moved as a whole.
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ganymede)
+
+if(TARGET ganymede)
+  install(TARGETS ganymede RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(TARGETS ganymede_core EXPORT ganymede-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/ganymede ${PROJECT_BINARY_DIR}/include/ganymede DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        FILES_MATCHING PATTERN "*.hpp")
+install(EXPORT ganymede-targets NAMESPACE ganymede:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/ganymede-config.cmake.in ${PROJECT_BINARY_DIR}/ganymede-config.cmake
+  INSTALL_DESTINATION ${package_dir} PATH_VARS CMAKE_INSTALL_DATADIR)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ganymede-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/ganymede-config.cmake ${PROJECT_BINARY_DIR}/ganymede-config-version.cmake
+              cmake/FindXXHASH.cmake
+        DESTINATION ${package_dir})
+
+# New recipes are installed with no change here.
+install(DIRECTORY share/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede FILES_MATCHING PATTERN "*.ini")
+install(DIRECTORY data/mnist-mini DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/data)
+install(PROGRAMS launch/mpirun DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
+install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
