@@ -10,7 +10,6 @@ namespace ganymede::math {
 struct Minimax {
   static constexpr const char* name = "minimax";
   static constexpr const char* description = "D: softplus(-r) + softplus(f); G: -softplus(f)";
-  static constexpr bool generator_needs_real = false;
   GANYMEDE_MATH static LossTerm discriminator(float r, float f) {
     return {softplus(-r) + softplus(f), -sigmoid(-r), sigmoid(f)};
   }

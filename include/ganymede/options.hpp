@@ -1,0 +1,100 @@
+// The options of a training, as a struct for callers and as a table for everything that handles them by
+// name: command line, recipes, config.ini, checkpoints, documentation. Options are declared once, in
+// src/train/options.cpp.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ganymede {
+
+/// Everything that a training can be told. Member defaults are the built-in ones (recipe `gan`).
+struct TrainOptions {
+  // data and run
+  std::string data = "mnist-mini";
+  std::string out;  ///< the run's folder; must be set
+  bool resume = false;
+
+  // networks
+  std::string model = "mlp";
+  int latent = 100;
+  std::vector<int> generator_hidden = {128, 128};
+  std::vector<int> discriminator_hidden = {128, 128};
+  std::string generator_activation = "relu";
+  std::string discriminator_activation = "relu";
+  double leak = 0.2;
+
+  // objective
+  std::string loss = "non-saturating";
+  std::string scheme = "alternating";
+  int d_steps = 1;
+  double r1 = 5.0;
+  double ema = 0.999;
+
+  // optimiser
+  std::string optimizer = "adam";
+  double learning_rate = 2e-4;
+  double beta1 = 0.5;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+
+  // training
+  int batch = 100;
+  std::uint64_t steps = 0;  ///< 0: as many as `epochs` take
+  double epochs = 1000;
+  std::uint64_t seed = 1;
+
+  // execution
+  std::string device = "auto";
+  int threads = 0;  ///< per rank; 0: the node's cores shared by its ranks
+  bool reproducible = false;
+  int shards = 8;
+  std::string instruction_set = "auto";
+
+  // what is written, and when (in steps; 0: never)
+  std::uint64_t checkpoint_every = 5000;
+  int keep = 3;
+  std::uint64_t sample_every = 1000;
+  int sample_count = 100;
+  std::uint64_t log_every = 100;
+  std::uint64_t drift_every = 1000;
+};
+
+/// One entry of the table.
+struct OptionSpec {
+  const char* name;   ///< "batch", without dashes
+  const char* group;  ///< heading in --help and the README
+  const char* value;  ///< placeholder ("N", "NAME|DIR"); empty for a switch
+  const char* help;
+  bool trajectory;  ///< the weights depend on it: stored with them, and equal when a run is resumed
+  bool stored;      ///< written to config.ini
+  /// Parses `text`; throws Error(usage) naming the option, what it takes and what it got.
+  void (*set)(TrainOptions& options, const OptionSpec& spec, const std::string& text);
+  /// The value as `set` takes it: parsing it gives the same value back.
+  std::string (*get)(const TrainOptions& options);
+};
+
+std::span<const OptionSpec> train_option_specs();
+
+/// nullptr when there is none of that name.
+const OptionSpec* find_train_option(const std::string& name);
+
+/// The known name nearest to a mistyped one; empty when none is near.
+std::string nearest_name(const std::string& mistyped, std::span<const std::string> known);
+
+/// Sets one option by name; an unknown name is an Error(usage) that suggests the nearest.
+void set_train_option(TrainOptions& options, const std::string& name, const std::string& text);
+
+/// Checks what concerns several options together; throws Error(usage).
+void check_train_options(const TrainOptions& options);
+
+/// The trajectory options as texts by name.
+std::map<std::string, std::string> trajectory_options(const TrainOptions& options);
+
+/// The content of config.ini: every stored option, with its help as a comment.
+std::string config_text(const TrainOptions& options, const std::string& recipe);
+
+}  // namespace ganymede

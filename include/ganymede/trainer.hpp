@@ -1,0 +1,64 @@
+// Training from C++: what `ganymede train` does, as a function.
+//
+//   auto ranks = ganymede::make_communicator();
+//   ganymede::TrainOptions options;
+//   options.out = "runs/first";
+//   ganymede::train(options, *ranks);
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ganymede/communicator.hpp"
+#include "ganymede/metrics.hpp"
+#include "ganymede/options.hpp"
+
+namespace ganymede {
+
+/// A training as it will run, everything resolved: rows of a table for people.
+struct TrainPlan {
+  std::vector<std::pair<std::string, std::string>> rows;
+  std::uint64_t steps = 0;   ///< in all, of which `first_step` are already done
+  std::uint64_t first_step = 0;
+  double epochs = 0;
+};
+
+/// What a caller may want to show while training runs. All are called on rank 0 alone; each may be empty.
+struct TrainEvents {
+  std::function<void(const TrainPlan&)> planned;
+  /// `seconds_left` is an estimate, `last` the end of the training.
+  std::function<void(const MetricsRecord&, double seconds_left, bool last)> progressed;
+  std::function<void(const std::string&)> warned;
+};
+
+struct TrainOutcome {
+  std::uint64_t steps = 0;  ///< completed in all
+  bool interrupted = false;  ///< stopped by request, with a complete checkpoint
+  std::filesystem::path picture;  ///< the last sample grid
+  std::string generator_digest;  ///< XXH3-128 over the parameters' bytes
+  std::string discriminator_digest;
+  MetricsRecord last;
+};
+
+/// Trains as the options say and leaves a run's folder behind. Collective over `ranks`. `recipe` is only
+/// mentioned in config.ini. Errors that concern all ranks are AgreedError on every one of them; anything
+/// else is this rank's alone, and the caller must end the others (Communicator::abort).
+TrainOutcome train(const TrainOptions& options, Communicator& ranks, const TrainEvents& events = {},
+                   const std::string& recipe = {});
+
+/// The same checks and the plan, without training and without writing anything.
+TrainPlan plan_training(const TrainOptions& options, Communicator& ranks);
+
+/// Asks the training of this process to stop at the next step boundary, on all ranks, with a checkpoint.
+/// Safe to call from a signal handler.
+void request_stop() noexcept;
+
+/// Lets SIGINT, SIGTERM and SIGUSR1 call request_stop(); a second SIGINT within two seconds ends the process
+/// at once.
+void stop_on_signals();
+
+}  // namespace ganymede

@@ -1,0 +1,40 @@
+// A GAN: two networks, their optimisers, the moving average of G.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "ganymede/network.hpp"
+#include "ganymede/options.hpp"
+#include "nn/optimizer.hpp"
+
+namespace ganymede {
+
+struct Gan {
+  Network generator;
+  Network discriminator;
+  std::unique_ptr<Optimizer> generator_optimizer;
+  std::unique_ptr<Optimizer> discriminator_optimizer;
+  /// The exponential moving average of G's parameters; empty without --ema.
+  DeviceArray<float> average;
+
+  /// G's parameters that pictures are drawn from: the average where there is one.
+  [[nodiscard]] const DeviceArray<float>& picture_parameters() const {
+    return average.size() > 0 ? average : generator.parameter_array();
+  }
+
+  /// Everything a checkpoint holds of it, as named tensor files, and the way back. load() throws
+  /// Error(data) where a file or tensor is missing or has another shape.
+  [[nodiscard]] std::map<std::string, TensorFile> save();
+  void load(const std::map<std::string, TensorFile>& files, const std::string& source);
+};
+
+/// The networks that the options name, for square images of side `side`, with initial weights.
+Gan make_gan(const TrainOptions& options, int side, Device& device);
+
+/// Only G, uninitialised: what sampling needs.
+Network make_generator(const TrainOptions& options, int side, Device& device);
+
+}  // namespace ganymede

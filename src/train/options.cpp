@@ -1,0 +1,294 @@
+// The one declaration of every training option: name, range, help, and whether the trajectory depends on it.
+#include "ganymede/options.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <type_traits>
+
+#include "ganymede/device.hpp"
+#include "ganymede/error.hpp"
+#include "gan/losses.hpp"
+
+namespace ganymede {
+namespace {
+
+[[noreturn]] void refuse(const OptionSpec& spec, const std::string& text, const std::string& takes) {
+  throw Error(ExitCode::usage, "--" + std::string(spec.name) + " takes " + takes + ", not '" + text + "'");
+}
+
+// The whole text as a number, in plain notation; from_chars knows no locale, no leading '+', no blanks.
+template <class T>
+T number(const OptionSpec& spec, const std::string& text, T least, T most, const char* kind) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const auto shown = [](T v) {
+    std::array<char, 64> buffer{};
+    return std::string(buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), v).ptr);
+  };
+  bool good = error == std::errc{} && stop == end && !text.empty();
+  if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
+  if (!good || value < least || value > most)
+    refuse(spec, text, std::string(kind) + " from " + shown(least) + " to " + shown(most));
+  return value;
+}
+
+template <class T>
+std::string number_text(T value) {
+  std::array<char, 64> buffer{};
+  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+
+// What each member's type needs of a setter, chosen by the entries below.
+template <auto Member, auto Least, auto Most>
+void set_number(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  using T = std::remove_reference_t<decltype(o.*Member)>;
+  o.*Member = number<T>(spec, text, static_cast<T>(Least), static_cast<T>(Most),
+                        std::is_integral_v<T> ? "a whole number" : "a number");
+}
+template <auto Member>
+std::string get_number(const TrainOptions& o) {
+  return number_text(o.*Member);
+}
+
+template <auto Member>
+void set_switch(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  if (text != "true" && text != "false") refuse(spec, text, "true or false");
+  o.*Member = text == "true";
+}
+template <auto Member>
+std::string get_switch(const TrainOptions& o) {
+  return o.*Member ? "true" : "false";
+}
+
+// A text that can be written to an INI file and read back: '#' would start a comment there, a line end
+// would end the value, and blanks at the ends would be cut.
+template <auto Member>
+void set_text(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  const bool control = std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; });
+  if (text.empty() || control || text.find('#') != std::string::npos || text.front() == ' ' || text.back() == ' ')
+    refuse(spec, text, "a text without '#', line ends and outer blanks (it must fit into config.ini)");
+  o.*Member = text;
+}
+template <auto Member>
+std::string get_text(const TrainOptions& o) {
+  return o.*Member;
+}
+
+template <auto Member, auto Names>
+void set_choice(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  const std::vector<std::string> names = Names();
+  if (std::find(names.begin(), names.end(), text) == names.end()) {
+    std::string list;
+    for (std::size_t i = 0; i < names.size(); ++i)
+      list += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+    const std::string near = nearest_name(text, names);
+    refuse(spec, text, list + (near.empty() ? "" : " (did you mean '" + near + "'?)"));
+  }
+  o.*Member = text;
+}
+
+template <auto Member>
+void set_sizes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  std::vector<int> sizes;
+  std::size_t at = 0;
+  while (at <= text.size()) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string item = text.substr(at, comma - at);
+    int value = 0;
+    const auto [stop, error] = std::from_chars(item.data(), item.data() + item.size(), value);
+    if (error != std::errc{} || stop != item.data() + item.size() || value < 1 || value > 65536 || sizes.size() == 64)
+      refuse(spec, text, "one to 64 layer widths from 1 to 65536, separated by commas, such as 128,128");
+    sizes.push_back(value);
+    at = comma + 1;
+  }
+  o.*Member = sizes;
+}
+template <auto Member>
+std::string get_sizes(const TrainOptions& o) {
+  std::string text;
+  for (const int size : o.*Member) text += (text.empty() ? "" : ",") + std::to_string(size);
+  return text;
+}
+
+std::vector<std::string> model_names() { return {"mlp"}; }
+std::vector<std::string> optimizer_names() { return {"adam"}; }
+std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
+std::vector<std::string> device_names() { return {"auto", "cpu"}; }
+std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
+std::vector<std::string> activation_names() { return {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}; }
+
+using O = TrainOptions;
+constexpr std::uint64_t most_steps = 1'000'000'000'000;
+constexpr int most_int = std::numeric_limits<int>::max();
+
+const std::array specs = std::to_array<OptionSpec>({
+    {"data", "Data and run", "NAME|DIR", "image set: mnist-mini (embedded), mnist (fetched once), or a folder of IDX files",
+     true, true, set_text<&O::data>, get_text<&O::data>},
+    {"out", "Data and run", "RUN", "the run's folder; made when missing", false, false, set_text<&O::out>,
+     get_text<&O::out>},
+    {"resume", "Data and run", "", "go on from the run's newest valid checkpoint, on any number of ranks", false, false,
+     set_switch<&O::resume>, get_switch<&O::resume>},
+
+    {"model", "Networks", "NAME", "family of networks: mlp", true, true, set_choice<&O::model, model_names>,
+     get_text<&O::model>},
+    {"latent", "Networks", "N", "dimensions of z", true, true, set_number<&O::latent, 1, 65536>,
+     get_number<&O::latent>},
+    {"generator-hidden", "Networks", "N,N,…", "widths of G's hidden layers", true, true,
+     set_sizes<&O::generator_hidden>, get_sizes<&O::generator_hidden>},
+    {"discriminator-hidden", "Networks", "N,N,…", "widths of D's hidden layers", true, true,
+     set_sizes<&O::discriminator_hidden>, get_sizes<&O::discriminator_hidden>},
+    {"generator-activation", "Networks", "NAME", "activation of G's hidden layers", true, true,
+     set_choice<&O::generator_activation, activation_names>, get_text<&O::generator_activation>},
+    {"discriminator-activation", "Networks", "NAME", "activation of D's hidden layers", true, true,
+     set_choice<&O::discriminator_activation, activation_names>, get_text<&O::discriminator_activation>},
+    {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
+     get_number<&O::leak>},
+
+    {"loss", "Objective", "NAME", "GAN loss: non-saturating or minimax", true, true, set_choice<&O::loss, loss_names>,
+     get_text<&O::loss>},
+    {"scheme", "Objective", "NAME",
+     "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", true, true,
+     set_choice<&O::scheme, scheme_names>, get_text<&O::scheme>},
+    {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
+     get_number<&O::d_steps>},
+    {"r1", "Objective", "GAMMA", "weight γ of the R1 penalty γ/2·E‖∇D(x)‖² on real images; 0: none", true, true,
+     set_number<&O::r1, 0, 1e6>, get_number<&O::r1>},
+    {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
+     true, true, set_number<&O::ema, 0, 0.9999999>, get_number<&O::ema>},
+
+    {"optimizer", "Optimiser", "NAME", "adam", true, true, set_choice<&O::optimizer, optimizer_names>,
+     get_text<&O::optimizer>},
+    {"learning-rate", "Optimiser", "X", "step size of both networks", true, true,
+     set_number<&O::learning_rate, 0, 1000>, get_number<&O::learning_rate>},
+    {"beta1", "Optimiser", "X", "Adam's β₁", true, true, set_number<&O::beta1, 0, 0.9999999>, get_number<&O::beta1>},
+    {"beta2", "Optimiser", "X", "Adam's β₂", true, true, set_number<&O::beta2, 0, 0.9999999>, get_number<&O::beta2>},
+    {"epsilon", "Optimiser", "X", "Adam's ε", true, true, set_number<&O::epsilon, 1e-30, 1>, get_number<&O::epsilon>},
+
+    {"batch", "Training", "N", "images per step, over all ranks together", true, true,
+     set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
+    {"steps", "Training", "N", "steps to train; 0: as many as --epochs take", false, true,
+     set_number<&O::steps, 0, most_steps>, get_number<&O::steps>},
+    {"epochs", "Training", "X", "passes over the images to train", false, true, set_number<&O::epochs, 1e-9, 1e9>,
+     get_number<&O::epochs>},
+    {"seed", "Training", "N", "every random draw is a function of it", true, true,
+     set_number<&O::seed, 0, std::numeric_limits<std::uint64_t>::max()>, get_number<&O::seed>},
+
+    {"device", "Execution", "NAME", "auto or cpu", false, true, set_choice<&O::device, device_names>,
+     get_text<&O::device>},
+    {"threads", "Execution", "N", "threads per rank; 0: the node's cores shared by its ranks", false, true,
+     set_number<&O::threads, 0, 4096>, get_number<&O::threads>},
+    {"reproducible", "Execution", "", "the same weights, bit for bit, on any number of ranks", true, true,
+     set_switch<&O::reproducible>, get_switch<&O::reproducible>},
+    {"shards", "Execution", "V", "virtual shards of a batch with --reproducible: the most ranks it can use", true, true,
+     set_number<&O::shards, 1, 4096>, get_number<&O::shards>},
+    {"instruction-set", "Execution", "NAME", "auto (the widest that all ranks have), x86-64-v2, x86-64-v3 or x86-64-v4",
+     false, true, set_choice<&O::instruction_set, instruction_set_names>, get_text<&O::instruction_set>},
+
+    {"checkpoint-every", "Output", "N", "steps between checkpoints; 0: at the end alone", false, true,
+     set_number<&O::checkpoint_every, 0, most_steps>, get_number<&O::checkpoint_every>},
+    {"keep", "Output", "N", "newest checkpoints to keep; 0: all", false, true, set_number<&O::keep, 0, most_int>,
+     get_number<&O::keep>},
+    {"sample-every", "Output", "N", "steps between sample grids; 0: at the end alone", false, true,
+     set_number<&O::sample_every, 0, most_steps>, get_number<&O::sample_every>},
+    {"sample-count", "Output", "N", "images in a sample grid", false, true, set_number<&O::sample_count, 1, 10000>,
+     get_number<&O::sample_count>},
+    {"log-every", "Output", "N", "steps between records in metrics.jsonl", false, true,
+     set_number<&O::log_every, 1, most_steps>, get_number<&O::log_every>},
+    {"drift-every", "Output", "N", "steps between comparisons of all replicas' weights; 0: at the end alone", false,
+     true, set_number<&O::drift_every, 0, most_steps>, get_number<&O::drift_every>},
+});
+
+// Optimal string alignment distance: one insertion, deletion, substitution or swap counts as one.
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i)
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  return d[a.size()][b.size()];
+}
+
+}  // namespace
+
+std::span<const OptionSpec> train_option_specs() { return specs; }
+
+const OptionSpec* find_train_option(const std::string& name) {
+  const auto found = std::find_if(specs.begin(), specs.end(), [&](const OptionSpec& s) { return name == s.name; });
+  return found == specs.end() ? nullptr : &*found;
+}
+
+std::string nearest_name(const std::string& mistyped, std::span<const std::string> known) {
+  std::string best;
+  // A name that shares less than about two thirds with what was typed is a guess, not a suggestion.
+  std::size_t least = mistyped.size() / 3 + 1;
+  for (const std::string& name : known) {
+    const std::size_t d = distance(mistyped, name);
+    if (d <= least && (best.empty() || d < least)) {
+      best = name;
+      least = d;
+    }
+  }
+  return best;
+}
+
+void set_train_option(TrainOptions& options, const std::string& name, const std::string& text) {
+  const OptionSpec* spec = find_train_option(name);
+  if (spec == nullptr) {
+    std::vector<std::string> names;
+    for (const OptionSpec& s : specs) names.emplace_back(s.name);
+    const std::string near = nearest_name(name, names);
+    throw Error(ExitCode::usage,
+                "there is no option '" + name + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+  }
+  spec->set(options, *spec, text);
+}
+
+void check_train_options(const TrainOptions& o) {
+  if (o.out.empty())
+    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
+  if (o.scheme == "simultaneous" && o.d_steps != 1)
+    throw Error(ExitCode::usage, "--scheme simultaneous updates D and G from the same forward pass, so --d-steps " +
+                                     std::to_string(o.d_steps) + " makes no sense with it: use --scheme alternating");
+  if (o.reproducible && o.shards > o.batch)
+    throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
+                                     std::to_string(o.batch) + " into empty pieces: use at most --shards " +
+                                     std::to_string(o.batch));
+  if (o.r1 > 0 && !Activation::named(o.discriminator_activation).piecewise_linear())
+    throw Error(ExitCode::usage, "--r1 needs a discriminator made of straight lines, but --discriminator-activation " +
+                                     o.discriminator_activation + " is curved: use relu or leaky-relu, or --r1 0");
+}
+
+std::map<std::string, std::string> trajectory_options(const TrainOptions& options) {
+  std::map<std::string, std::string> result;
+  for (const OptionSpec& s : specs)
+    if (s.trajectory) result[s.name] = s.get(options);
+  // Shards exist with --reproducible alone, and a folder's name says nothing about the images in it: those
+  // are compared by their digest.
+  if (!options.reproducible) result.erase("shards");
+  result.erase("data");
+  return result;
+}
+
+std::string config_text(const TrainOptions& options, const std::string& recipe) {
+  std::string text = "# Every option of this run, resolved" +
+                     (recipe.empty() ? std::string() : " (recipe: " + recipe + ")") +
+                     ". To repeat it: ganymede train --config THIS_FILE --out OTHER\n";
+  const char* group = "";
+  for (const OptionSpec& s : specs) {
+    if (!s.stored) continue;
+    if (std::string(group) != s.group) text += std::string("\n# ") + s.group + "\n";
+    group = s.group;
+    text += std::string("# ") + s.help + "\n" + s.name + " = " + s.get(options) + "\n";
+  }
+  return text;
+}
+
+}  // namespace ganymede
