@@ -1,0 +1,350 @@
+// The communicator over MPI. Inside a node sums go through shared memory, between nodes through MPI.
+#include "comm/mpi.hpp"
+
+// The C++ bindings of old are not used.
+#define OMPI_SKIP_MPICXX 1
+#include <mpi.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <stdexcept>
+
+#include "comm/end_process.hpp"
+#include "comm/node_sum.hpp"
+
+namespace ganymede::comm {
+namespace {
+
+void check(int status, const char* action) {
+  if (status == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  if (MPI_Error_string(status, text.data(), &length) != MPI_SUCCESS) length = 0;
+  throw Error(ExitCode::rank_lost, std::string("MPI could not ") + action + " (" +
+                                       std::string(text.data(), static_cast<std::size_t>(length)) +
+                                       "): a rank or its host was probably lost; the logs of the other ranks say more");
+}
+
+/// A communicator handle of MPI, freed with its owner.
+class MpiGroup {
+ public:
+  MpiGroup() = default;
+  MpiGroup(const MpiGroup&) = delete;
+  MpiGroup& operator=(const MpiGroup&) = delete;
+  ~MpiGroup() {
+    // Freeing waits for the others, who may not come when this rank is in trouble.
+    if (handle_ != MPI_COMM_NULL && std::uncaught_exceptions() == 0) MPI_Comm_free(&handle_);
+  }
+  [[nodiscard]] MPI_Comm get() const { return handle_; }
+  [[nodiscard]] MPI_Comm* out() { return &handle_; }
+  [[nodiscard]] int rank() const {
+    int result = 0;
+    check(MPI_Comm_rank(handle_, &result), "tell the rank");
+    return result;
+  }
+  [[nodiscard]] int size() const {
+    int result = 0;
+    check(MPI_Comm_size(handle_, &result), "tell the number of ranks");
+    return result;
+  }
+
+ private:
+  MPI_Comm handle_ = MPI_COMM_NULL;
+};
+
+/// MPI between its initialisation and its end.
+class MpiLibrary {
+ public:
+  MpiLibrary() {
+    int initialised = 0;
+    MPI_Initialized(&initialised);
+    if (initialised != 0) return;
+    // Without the first, waiting ranks keep the others off the processors when there are more ranks than
+    // those. The second: containers often forbid the system calls behind it, each message then fails aloud.
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
+    // MULTIPLE, because a thread that watches over this one may have to abort the job while it waits in MPI.
+    int provided = 0;
+    if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
+      throw Error(ExitCode::launch, "MPI did not start; `mpirun -n 2 hostname` shows whether the launcher works");
+    }
+    owned_ = true;
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+  }
+  MpiLibrary(const MpiLibrary&) = delete;
+  MpiLibrary& operator=(const MpiLibrary&) = delete;
+  ~MpiLibrary() {
+    if (!owned_ || std::uncaught_exceptions() > 0) return;
+    flush_output();
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Finalize();
+  }
+
+ private:
+  bool owned_ = false;
+};
+
+/// Lets MPI move what is on its way, while this rank waits for something else than a message.
+void mpi_progress() {
+  int found = 0;
+  MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
+}
+
+template <class T>
+MPI_Datatype mpi_type() {
+  if constexpr (std::is_same_v<T, float>) return MPI_FLOAT;
+  if constexpr (std::is_same_v<T, double>) return MPI_DOUBLE;
+  if constexpr (std::is_same_v<T, std::int64_t>) return MPI_INT64_T;
+}
+
+/// MPI counts in int.
+constexpr std::size_t largest_message = std::size_t{1} << 30;
+
+struct Sum {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a + b;
+  }
+  static MPI_Op mpi() { return MPI_SUM; }
+};
+struct Min {
+  template <class T>
+  T operator()(T a, T b) const {
+    return std::min(a, b);
+  }
+  static MPI_Op mpi() { return MPI_MIN; }
+};
+struct Max {
+  template <class T>
+  T operator()(T a, T b) const {
+    return std::max(a, b);
+  }
+  static MPI_Op mpi() { return MPI_MAX; }
+};
+
+/// Buffers of the ranks that share memory, and the way to the others.
+class Exchange {
+ public:
+  /// `across` joins the first ranks of all nodes, and is null on the other ranks.
+  Exchange(NodeBuffers buffers, MPI_Comm across, bool several_nodes)
+      : buffers_(std::move(buffers)), across_(across), several_nodes_(several_nodes) {}
+
+  [[nodiscard]] std::byte* mine() const { return buffers_.buffer(buffers_.rank()); }
+  [[nodiscard]] const std::byte* result() const { return buffers_.result(); }
+
+  void start() { buffers_.gate().arrive(); }
+
+  /// After start() on all ranks: combines the first `count` elements of all ranks' buffers into the result.
+  template <class T, class Combine>
+  void finish(std::size_t count, Combine combine) {
+    Gate& gate = buffers_.gate();
+    gate.wait();
+    combine_slice<T>(buffers_, count, combine);
+    gate.meet();
+    if (!several_nodes_) return;
+    if (buffers_.rank() == 0) {
+      // Open MPI chooses its algorithm by the length and the number of ranks alone, and every one of them
+      // computes each element once or in the same order everywhere: the same bits on all nodes, in all runs.
+      T* values = reinterpret_cast<T*>(buffers_.result());
+      for (std::size_t done = 0; done < count; done += largest_message) {
+        const int part = static_cast<int>(std::min(count - done, largest_message));
+        check(MPI_Allreduce(MPI_IN_PLACE, values + done, part, mpi_type<T>(), Combine::mpi(), across_), "reduce");
+      }
+    }
+    gate.meet();
+  }
+
+  void barrier() {
+    buffers_.gate().meet();
+    if (!several_nodes_) return;
+    if (buffers_.rank() == 0) check(MPI_Barrier(across_), "wait for all ranks");
+    buffers_.gate().meet();
+  }
+
+ private:
+  NodeBuffers buffers_;
+  MPI_Comm across_;
+  bool several_nodes_;
+};
+
+template <class T>
+class MpiReduction final : public Reduction<T> {
+ public:
+  MpiReduction(Exchange exchange, std::size_t count) : exchange_(std::move(exchange)) {
+    this->size_ = count;
+    this->data_ = reinterpret_cast<T*>(exchange_.mine());
+    this->sum_ = reinterpret_cast<const T*>(exchange_.result());
+  }
+  void start() override { exchange_.start(); }
+  void finish() override { exchange_.template finish<T>(this->size_, Sum()); }
+
+ private:
+  Exchange exchange_;
+};
+
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(const MpiOptions& options) : folders_(options.shared_memory) {
+    check(MPI_Comm_dup(MPI_COMM_WORLD, world_.out()), "start");
+    rank_ = world_.rank();
+    size_ = world_.size();
+    MpiGroup host;
+    check(MPI_Comm_split_type(world_.get(), MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, host.out()), "find its nodes");
+    const int part = options.ranks_per_node > 0 ? host.rank() / options.ranks_per_node : 0;
+    check(MPI_Comm_split(host.get(), part, rank_, node_.out()), "find its nodes");
+    node_rank_ = node_.rank();
+    node_size_ = node_.size();
+    check(MPI_Comm_split(world_.get(), node_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_, leaders_.out()), "find its nodes");
+    if (node_rank_ == 0) nodes_ = leaders_.size();
+    node_broadcast(&nodes_, sizeof nodes_);
+    scratch_ = std::make_unique<Exchange>(make_exchange(scratch_bytes));
+  }
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  [[nodiscard]] int node_rank() const override { return node_rank_; }
+  [[nodiscard]] int node_size() const override { return node_size_; }
+
+  [[nodiscard]] std::string description() const override {
+    std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+    int length = 0;
+    check(MPI_Get_library_version(text.data(), &length), "tell its version");
+    // "Open MPI v4.1.4, package: Debian OpenMPI, …"
+    std::string library(text.data(), static_cast<std::size_t>(length));
+    library.resize(std::min(library.find(','), library.size()));
+    if (const auto v = library.find(" v"); v != std::string::npos) library.erase(v + 1, 1);
+    return library + ", " + std::to_string(size_) + (size_ == 1 ? " rank" : " ranks") + " on " +
+           std::to_string(nodes_) + (nodes_ == 1 ? " host" : " hosts");
+  }
+
+  void barrier() override { scratch_->barrier(); }
+  void node_barrier() override { check(MPI_Barrier(node_.get()), "wait for the ranks of this host"); }
+  void broadcast(void* data, std::size_t bytes, int root) override { broadcast_in(world_.get(), data, bytes, root); }
+  void node_broadcast(void* data, std::size_t bytes) override { broadcast_in(node_.get(), data, bytes, 0); }
+
+  void all_sum(std::span<float> values) override { all_combine(values, Sum()); }
+  void all_sum(std::span<double> values) override { all_combine(values, Sum()); }
+  void all_sum(std::span<std::int64_t> values) override { all_combine(values, Sum()); }
+  void all_min(std::span<std::int64_t> values) override { all_combine(values, Min()); }
+  void all_max(std::span<std::int64_t> values) override { all_combine(values, Max()); }
+
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
+    std::vector<std::int64_t> sizes(static_cast<std::size_t>(size_));
+    sizes[static_cast<std::size_t>(rank_)] = static_cast<std::int64_t>(mine.size());
+    all_sum(sizes);
+    std::vector<int> lengths;
+    std::vector<int> offsets;
+    std::int64_t total = 0;
+    for (const std::int64_t bytes : sizes) {
+      lengths.push_back(static_cast<int>(bytes));
+      offsets.push_back(static_cast<int>(total));
+      total += bytes;
+      if (total > std::numeric_limits<int>::max()) throw std::length_error("all_gather of more than 2 GiB");
+    }
+    std::string text(static_cast<std::size_t>(total), '\0');
+    check(MPI_Allgatherv(mine.data(), static_cast<int>(mine.size()), MPI_BYTE, text.data(), lengths.data(),
+                         offsets.data(), MPI_BYTE, world_.get()),
+          "gather");
+    std::vector<std::string> result;
+    for (std::size_t from = 0; from < sizes.size(); ++from) {
+      result.push_back(text.substr(static_cast<std::size_t>(offsets[from]), static_cast<std::size_t>(lengths[from])));
+    }
+    return result;
+  }
+
+  [[nodiscard]] std::shared_ptr<void> node_shared(std::size_t bytes) override {
+    if (node_size_ == 1) return private_memory(bytes);
+    std::vector<std::filesystem::path> folders = folders_;
+    while (true) {
+      std::string file;
+      if (node_rank_ == 0) file = create_shared_file(folders, bytes).string();
+      std::size_t length = file.size();
+      node_broadcast(&length, sizeof length);
+      if (length == 0) return nullptr;
+      file.resize(length);
+      node_broadcast(file.data(), length);
+
+      std::shared_ptr<void> memory = map_shared_file(file, bytes);
+      int mapped = memory == nullptr ? 0 : 1;
+      check(MPI_Allreduce(MPI_IN_PLACE, &mapped, 1, MPI_INT, MPI_MIN, node_.get()), "share memory");
+      if (node_rank_ == 0) unlink(file.c_str());
+      if (mapped == 1) return memory;
+      // Containers on one host may each have their own folder of that name: try the next.
+      std::erase(folders, std::filesystem::path(file).parent_path());
+    }
+  }
+
+  [[nodiscard]] std::unique_ptr<Reduction<float>> make_float_reduction(std::size_t count) override {
+    return std::make_unique<MpiReduction<float>>(make_exchange(count * sizeof(float)), count);
+  }
+  [[nodiscard]] std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(std::size_t count) override {
+    return std::make_unique<MpiReduction<std::int64_t>>(make_exchange(count * sizeof(std::int64_t)), count);
+  }
+
+  [[noreturn]] void abort(ExitCode code) noexcept override {
+    end_process_after(3, code);
+    flush_output();
+    MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+    _exit(static_cast<int>(code));
+  }
+
+ private:
+  static constexpr std::size_t scratch_bytes = std::size_t{1} << 16;
+
+  /// Shared within nodes where every node can, else each rank counts as a node of its own.
+  Exchange make_exchange(std::size_t bytes) {
+    const std::shared_ptr<void> memory = node_shared(NodeBuffers::bytes(node_size_, bytes));
+    int shared = memory == nullptr ? 0 : 1;
+    check(MPI_Allreduce(MPI_IN_PLACE, &shared, 1, MPI_INT, MPI_MIN, world_.get()), "share memory");
+    if (shared == 1) {
+      return {NodeBuffers(memory, node_rank_, node_size_, bytes, mpi_progress), leaders_.get(), nodes_ > 1};
+    }
+    return {NodeBuffers(private_memory(NodeBuffers::bytes(1, bytes)), 0, 1, bytes, mpi_progress), world_.get(),
+            size_ > 1};
+  }
+
+  template <class T, class Combine>
+  void all_combine(std::span<T> values, Combine combine) {
+    constexpr std::size_t room = scratch_bytes / sizeof(T);
+    for (std::size_t done = 0; done < values.size(); done += room) {
+      const std::span<T> part = values.subspan(done, std::min(room, values.size() - done));
+      std::memcpy(scratch_->mine(), part.data(), part.size_bytes());
+      scratch_->start();
+      scratch_->finish<T>(part.size(), combine);
+      std::memcpy(part.data(), scratch_->result(), part.size_bytes());
+    }
+  }
+
+  static void broadcast_in(MPI_Comm group, void* data, std::size_t bytes, int root) {
+    auto* position = static_cast<std::byte*>(data);
+    for (std::size_t done = 0; done < bytes; done += largest_message) {
+      const int part = static_cast<int>(std::min(bytes - done, largest_message));
+      check(MPI_Bcast(position + done, part, MPI_BYTE, root, group), "broadcast");
+    }
+  }
+
+  MpiLibrary library_;  // first in, last out
+  MpiGroup world_;
+  MpiGroup node_;
+  MpiGroup leaders_;
+  int rank_ = 0;
+  int size_ = 1;
+  int node_rank_ = 0;
+  int node_size_ = 1;
+  int nodes_ = 1;
+  std::vector<std::filesystem::path> folders_;
+  std::unique_ptr<Exchange> scratch_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_mpi_communicator(const MpiOptions& options) {
+  return std::make_unique<MpiCommunicator>(options);
+}
+
+}  // namespace ganymede::comm

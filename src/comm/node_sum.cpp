@@ -1,0 +1,95 @@
+// The waiting, and where the buffers lie.
+#include "comm/node_sum.hpp"
+
+#include <sched.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+namespace ganymede::comm {
+namespace {
+
+// Two lines apart, as processors fetch lines in pairs.
+constexpr std::size_t counter_bytes = 128;
+constexpr std::size_t counter_stride = counter_bytes / sizeof(std::uint64_t);
+
+static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free, "processes share the counters");
+
+void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+/// How a rank waits: for the few microseconds that ranks in step differ by, it watches; then it lets others
+/// run, as ranks may outnumber processors; after tens of milliseconds (another rank writes a checkpoint) it
+/// sleeps in between.
+class Waiting {
+ public:
+  explicit Waiting(Gate::Progress progress) : progress_(progress) {}
+
+  void once() noexcept {
+    ++rounds_;
+    if (rounds_ < watch_rounds) {
+      pause();
+    } else {
+      progress_();
+      if (rounds_ < yield_rounds) {
+        sched_yield();
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      }
+    }
+  }
+
+ private:
+  static constexpr int watch_rounds = 200;
+  static constexpr int yield_rounds = 50000;
+  Gate::Progress progress_;
+  int rounds_ = 0;
+};
+
+std::size_t stride(std::size_t buffer_bytes) {
+  // Five lines beyond a multiple of the page, because a processor takes addresses that are equal in their
+  // last 12 bits for the same when it orders loads after stores.
+  constexpr std::size_t page = 4096;
+  return (buffer_bytes + page - 1) / page * page + 5 * 64;
+}
+
+}  // namespace
+
+std::size_t Gate::bytes(int ranks) { return static_cast<std::size_t>(ranks) * counter_bytes; }
+
+Gate::Gate(void* counters, int rank, int ranks, Progress progress)
+    : counters_(static_cast<std::uint64_t*>(counters)), rank_(rank), ranks_(ranks), progress_(progress) {}
+
+void Gate::arrive() noexcept {
+  ++arrivals_;
+  std::atomic_ref(counters_[static_cast<std::size_t>(rank_) * counter_stride])
+      .store(arrivals_, std::memory_order_release);
+}
+
+void Gate::wait() noexcept {
+  Waiting waiting(progress_);
+  for (int other = 0; other < ranks_; ++other) {
+    const std::atomic_ref counter(counters_[static_cast<std::size_t>(other) * counter_stride]);
+    while (counter.load(std::memory_order_acquire) < arrivals_) waiting.once();
+  }
+}
+
+std::size_t NodeBuffers::bytes(int ranks, std::size_t buffer_bytes) {
+  const auto buffers = static_cast<std::size_t>(ranks == 1 ? 1 : ranks + 1);
+  return Gate::bytes(ranks) + buffers * stride(buffer_bytes);
+}
+
+NodeBuffers::NodeBuffers(std::shared_ptr<void> memory, int rank, int ranks, std::size_t buffer_bytes,
+                         Gate::Progress progress)
+    : memory_(std::move(memory)),
+      rank_(rank),
+      ranks_(ranks),
+      stride_(stride(buffer_bytes)),
+      buffers_(static_cast<std::byte*>(memory_.get()) + Gate::bytes(ranks)),
+      gate_(memory_.get(), rank, ranks, progress) {}
+
+}  // namespace ganymede::comm
