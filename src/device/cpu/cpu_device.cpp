@@ -1,0 +1,367 @@
+// The CPU device: checks and prepares the arguments of each operation and runs its kernel, compiled for
+// the machine's instruction set, on the threads.
+#include "device/cpu/cpu_device.hpp"
+
+#include <cpuid.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "core/thread_pool.hpp"
+#include "device/cpu/kernels.hpp"
+#include "ganymede/device.hpp"
+#include "ganymede/error.hpp"
+#include "math/fixed_point.hpp"
+
+namespace ganymede {
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  const char* short_name;  // for people
+  const cpu::Kernels* kernels;
+};
+
+// The three bits that the compiler's x86-64-v3 assumes and __builtin_cpu_supports does not know everywhere.
+bool has_lzcnt_movbe_f16c() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_MOVBE) == 0 || (c & bit_F16C) == 0) return false;
+  return __get_cpuid(0x80000001U, &a, &b, &c, &d) != 0 && (c & bit_LZCNT) != 0;
+}
+
+// Narrowest first.
+std::vector<InstructionSet> instruction_sets() {
+  std::vector<InstructionSet> sets = {{"x86-64-v2", "SSE4.2", &cpu::kernels_v2}};
+  const bool v3 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
+                  __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0 &&
+                  has_lzcnt_movbe_f16c();
+  if (!v3) return sets;
+  sets.push_back({"x86-64-v3", "AVX2", &cpu::kernels_v3});
+  const bool v4 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+                  __builtin_cpu_supports("avx512cd") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+                  __builtin_cpu_supports("avx512vl") != 0;
+  if (v4) sets.push_back({"x86-64-v4", "AVX-512", &cpu::kernels_v4});
+  return sets;
+}
+
+std::size_t product(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+void* allocate_aligned(std::size_t bytes) {
+  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + 63) / 64 * 64;
+  void* pointer = rounded < bytes ? nullptr : std::aligned_alloc(64, rounded);
+  if (pointer == nullptr) {
+    throw Error(ExitCode::launch, "no memory for " + std::to_string(bytes) +
+                                      " bytes: use a smaller batch or network, or fewer ranks on this host");
+  }
+  return pointer;
+}
+
+// Memory that grows with the largest call and is then kept: a step allocates nothing after the first.
+template <class T>
+class Workspace {
+ public:
+  T* get(std::size_t count) {
+    if (count > values_.size()) values_.resize(count);
+    return values_.data();
+  }
+
+ private:
+  std::vector<T> values_;
+};
+
+struct Free {
+  void operator()(void* pointer) const { std::free(pointer); }
+};
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(int threads, const InstructionSet& set)
+      : set_(set),
+        kernels_(*set.kernels),
+        pool_(threads),
+        scratch_(static_cast<float*>(
+            allocate_aligned(static_cast<std::size_t>(threads) * cpu::scratch_floats * sizeof(float)))) {}
+
+  std::string description() const override {
+    const int threads = pool_.threads();
+    return std::string("CPU, ") + set_.short_name + ", " + std::to_string(threads) +
+           (threads == 1 ? " thread" : " threads");
+  }
+  std::string arithmetic() const override { return set_.name; }
+
+  void* allocate(std::size_t bytes) override {
+    void* pointer = allocate_aligned(bytes);
+    std::memset(pointer, 0, bytes);
+    return pointer;
+  }
+  void release(void* pointer) noexcept override { std::free(pointer); }
+  void upload(void* to_device, const void* from_host, std::size_t bytes) override { copy(to_device, from_host, bytes); }
+  void download(void* to_host, const void* from_device, std::size_t bytes) override {
+    copy(to_host, from_device, bytes);
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void zero(void* pointer, std::size_t bytes) override {
+    if (bytes > 0) std::memset(pointer, 0, bytes);
+  }
+  void synchronize() override {}
+
+  void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
+                      float* y) override {
+    run(kernels_.affine_forward, {rows, in, out, x, w, b, nullptr, sigma.kind, sigma.parameter, y},
+        2 * product(rows, in) * static_cast<std::size_t>(out));
+  }
+  void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
+                      float* ty) override {
+    run(kernels_.affine_tangent, {rows, in, out, tx, w, nullptr, y, sigma.kind, sigma.parameter, ty},
+        2 * product(rows, in) * static_cast<std::size_t>(out));
+  }
+  void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
+                            const float* x, float* delta_in) override {
+    run(kernels_.affine_backward_data, {rows, in, out, delta, w, nullptr, x, below.kind, below.parameter, delta_in},
+        2 * product(rows, in) * static_cast<std::size_t>(out));
+  }
+
+  void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                               bool accumulate, SumTarget dw) override {
+    const cpu::RowOrder order = row_order(layout, dw.exact());
+    if (order.count == 0) {
+      clear(product(in, out), accumulate, dw);
+      return;
+    }
+    float* carry = dw.exact() ? carry_.get(product(in, out)) : nullptr;
+    run(kernels_.affine_backward_weights, {order, in, out, x, delta, accumulate, sum(dw), carry},
+        2 * product(order.count, in) * static_cast<std::size_t>(out));
+  }
+  void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale, bool accumulate,
+                     SumTarget db) override {
+    const cpu::RowOrder order = row_order(layout, db.exact());
+    run(kernels_.bias_gradient, {order, out, delta, row_scale, accumulate, sum(db)},
+        product(order.count, out));
+  }
+
+  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                          SumTarget sums) override {
+    run_loss(loss, layout, true, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
+  }
+  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                      SumTarget sums) override {
+    if (layout.parts == 2) {
+      run_loss(loss, layout, false, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
+    } else {
+      run_loss(loss, layout, false, nullptr, logits, scale, nullptr, seed, sums);
+    }
+  }
+  void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
+                            SumTarget penalty) override {
+    float* squares = rows_.get(static_cast<std::size_t>(layout.rows));
+    run(kernels_.squared_norm_penalty, {layout.rows, columns, g, coefficient, v, squares},
+        2 * product(layout.rows, columns));
+    sum_shards(layout, penalty, [&](int row) {
+      return 0.5 * static_cast<double>(coefficient) * static_cast<double>(squares[row]);
+    });
+  }
+  void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
+    run(kernels_.combine_rows, {rows, columns, scale, t, h}, product(rows, columns));
+  }
+  void fill(std::size_t count, float value, float* to) override { std::fill(to, to + count, value); }
+
+  void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow,
+                        float* to) override {
+    if (*overflow != 0) {
+      fill(count, std::numeric_limits<float>::quiet_NaN(), to);
+    } else {
+      run(kernels_.from_fixed_point, {count, from, to}, count);
+    }
+  }
+  void add_to(std::size_t count, const float* from, double* to) override {
+    run(kernels_.add_to, {count, from, to}, count);
+  }
+  void sum_of_squares(std::size_t count, const float* x, double* result) override {
+    const std::size_t blocks = (count + cpu::squares_block - 1) / cpu::squares_block;
+    double* partial = partial_.get(blocks);
+    run(kernels_.sum_of_squares, {count, x, partial}, count);
+    double total = 0;
+    for (std::size_t i = 0; i < blocks; ++i) total += partial[i];
+    *result = total;
+  }
+  void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v) override {
+    if (!std::isfinite(*squared_norm)) return;
+    const double t = static_cast<double>(*step) + 1;
+    cpu::AdamArgs args{};
+    args.count = count;
+    args.beta1 = static_cast<float>(constants.beta1);
+    args.beta2 = static_cast<float>(constants.beta2);
+    args.rest1 = static_cast<float>(1 - constants.beta1);
+    args.rest2 = static_cast<float>(1 - constants.beta2);
+    args.epsilon = static_cast<float>(constants.epsilon);
+    args.step_size = static_cast<float>(constants.learning_rate / (1 - std::pow(constants.beta1, t)));
+    args.root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(constants.beta2, t)));
+    args.gradient = gradient;
+    args.parameters = parameters;
+    args.m = m;
+    args.v = v;
+    run(kernels_.adam, args, 8 * count);
+  }
+  void exponential_average(std::size_t count, float decay, const double* squared_norm, const float* value,
+                           float* average) override {
+    if (!std::isfinite(*squared_norm)) return;
+    run(kernels_.exponential_average, {count, decay, value, average}, count);
+  }
+
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step, std::uint64_t per_step,
+                   std::uint64_t offset, int rows, int columns, float* out) override {
+    run(kernels_.draw_normal, {seed, stream, *step * per_step + offset, rows, columns, out},
+        32 * product(rows, columns));
+  }
+  void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
+                     const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
+                     float* out) override {
+    run(kernels_.gather_images, {seed, *step * per_step + offset, images, image_count, rows, pixels, out},
+        product(rows, pixels));
+  }
+  void advance(std::uint64_t* counter) override { ++*counter; }
+
+ private:
+  // Below this many operations waking the other threads costs more than they save.
+  static constexpr std::size_t worth_sharing = 32768;
+
+  template <class Args>
+  void run(cpu::Kernel<Args> kernel, const std::type_identity_t<Args>& args, std::size_t work) {
+    if (work < worth_sharing) {
+      kernel(args, scratch_.get(), 0, 1);
+      return;
+    }
+    pool_.run([&](int part, int parts) {
+      kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, part, parts);
+    });
+  }
+
+  static cpu::Sum sum(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
+
+  static void clear(std::size_t count, bool accumulate, const SumTarget& target) {
+    if (accumulate) return;
+    if (target.exact()) {
+      std::fill(target.fixed, target.fixed + count, 0);
+    } else {
+      std::fill(target.values, target.values + count, 0.0F);
+    }
+  }
+
+  // Exact sums go shard by shard; others take the rows as they lie, as one shard.
+  cpu::RowOrder row_order(const BatchLayout& layout, bool exact) {
+    const int count = layout.total_rows();
+    const int shards = exact ? layout.shards() : 1;
+    int* row = order_.get(static_cast<std::size_t>(count));
+    int* shard_end = shard_end_.get(static_cast<std::size_t>(shards));
+    if (!exact) {
+      for (int i = 0; i < count; ++i) row[i] = i;
+      shard_end[0] = count;
+      return {count, row, 1, shard_end};
+    }
+    int k = 0;
+    for (int s = 0; s < shards; ++s) {
+      for (int part = 0; part < layout.parts; ++part)
+        for (int r = layout.shard_begin[static_cast<std::size_t>(s)];
+             r < layout.shard_begin[static_cast<std::size_t>(s) + 1]; ++r)
+          row[k++] = part * layout.rows + r;
+      shard_end[s] = k;
+    }
+    return {k, row, shards, shard_end};
+  }
+
+  // target = Σ term(row) over the rows of one part, in double within a shard.
+  template <class Term>
+  static void sum_shards(const BatchLayout& layout, const SumTarget& target, Term&& term) {
+    const int shards = target.exact() ? layout.shards() : 1;
+    std::int64_t fixed = 0;
+    for (int s = 0; s < shards; ++s) {
+      const int begin = target.exact() ? layout.shard_begin[static_cast<std::size_t>(s)] : 0;
+      const int end = target.exact() ? layout.shard_begin[static_cast<std::size_t>(s) + 1] : layout.rows;
+      double sum = 0;
+      for (int row = begin; row < end; ++row) sum += term(row);
+      const auto value = static_cast<float>(sum);
+      if (!target.exact()) {
+        *target.values = value;
+      } else if (math::fits_fixed_point(value)) {
+        fixed += math::to_fixed_point(value);
+      } else {
+        ++*target.overflow;
+      }
+    }
+    if (target.exact()) *target.fixed = fixed;
+  }
+
+  void run_loss(int loss, const BatchLayout& layout, bool discriminator, const float* real, const float* fake,
+                float scale, float* seed_real, float* seed_fake, const SumTarget& sums) {
+    float* value = rows_.get(static_cast<std::size_t>(layout.rows));
+    run(kernels_.loss, {loss, layout.rows, discriminator, real, fake, scale, seed_real, seed_fake, value},
+        static_cast<std::size_t>(layout.rows) * 64);
+    const double factor = scale;
+    sum_shards(layout, sums.at(LossSums::loss), [&](int row) { return factor * static_cast<double>(value[row]); });
+    sum_shards(layout, sums.at(LossSums::real_right),
+               [&](int row) { return real != nullptr && real[row] > 0 ? factor : 0.0; });
+    sum_shards(layout, sums.at(LossSums::fake_right), [&](int row) { return fake[row] < 0 ? factor : 0.0; });
+  }
+
+  InstructionSet set_;
+  const cpu::Kernels& kernels_;
+  ThreadPool pool_;
+  std::unique_ptr<float[], Free> scratch_;
+  Workspace<float> rows_;
+  Workspace<float> carry_;
+  Workspace<double> partial_;
+  Workspace<int> order_;
+  Workspace<int> shard_end_;
+};
+
+}  // namespace
+
+std::vector<std::string> cpu_instruction_sets() {
+  std::vector<std::string> names;
+  for (const InstructionSet& set : instruction_sets()) names.emplace_back(set.name);
+  return names;
+}
+
+std::unique_ptr<Device> make_cpu_device(int threads, const std::string& instruction_set) {
+  if (threads < 1)
+    throw Error(ExitCode::usage, "a CPU device needs at least one thread, not " + std::to_string(threads));
+  const std::vector<InstructionSet> sets = instruction_sets();
+  if (instruction_set.empty()) return std::make_unique<CpuDevice>(threads, sets.back());
+  std::string known;
+  for (const InstructionSet& set : sets) {
+    if (instruction_set == set.name) return std::make_unique<CpuDevice>(threads, set);
+    known += (known.empty() ? "" : ", ") + std::string(set.name);
+  }
+  throw Error(ExitCode::launch,
+              "this machine cannot run the instruction set '" + instruction_set + "': it has " + known);
+}
+
+double measure_fma_peak_gflops() {
+  using Clock = std::chrono::steady_clock;
+  const cpu::Kernels& kernels = *instruction_sets().back().kernels;
+  float sink = 0;
+  double best = 0;
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const Clock::time_point start = Clock::now();
+    const double operations = kernels.multiply_adds(100000, &sink);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::max(best, operations / seconds * 1e-9);
+  }
+  return best;
+}
+
+}  // namespace ganymede

@@ -1,0 +1,177 @@
+// The CPU's inner loops as a table of functions: kernels.inl.cpp is compiled once per instruction set, and
+// each copy exports one table. A kernel does part `part` of `parts` of its work; all parts run at the
+// same time, write apart from each other, and the bits of a result do not depend on `parts`.
+//
+// This header is included by objects compiled for newer CPUs than the program may run on, so it holds
+// plain data alone: an inline function here could reach the program in its AVX-512 form.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ganymede::cpu {
+
+// Floats of scratch memory, 64-byte aligned, that every part has to itself: packed pieces of matrices.
+inline constexpr std::size_t scratch_right = std::size_t{512} * 32;
+inline constexpr std::size_t scratch_left = std::size_t{64} * 1024;
+inline constexpr std::size_t scratch_floats = scratch_right + scratch_left;
+/// Elements that one partial result of sum_of_squares covers.
+inline constexpr std::size_t squares_block = 4096;
+
+/// A layer's forward, tangent and backward-data pass, see Device.
+struct AffineArgs {
+  int rows, in, out;
+  const float* x;  ///< x, tx or delta
+  const float* w;
+  const float* bias;      ///< forward alone
+  const float* slope_of;  ///< tangent: y; backward-data: x, may be null
+  int activation;
+  float parameter;
+  float* result;
+};
+
+/// Rows in the order in which they are summed, and where each shard ends in it.
+struct RowOrder {
+  int count;
+  const int* row;
+  int shards;
+  const int* shard_end;
+};
+
+/// Where sums go, see SumTarget; `overflow` is this call's, and is added to atomically.
+struct Sum {
+  float* values;
+  std::int64_t* fixed;
+  std::int64_t* overflow;
+};
+
+struct WeightsArgs {
+  RowOrder order;
+  int in, out;
+  const float* x;
+  const float* delta;
+  bool accumulate;
+  Sum dw;
+  float* carry;  ///< [out, in], for shards with more rows than are packed at once
+};
+
+struct BiasArgs {
+  RowOrder order;
+  int out;
+  const float* delta;
+  const float* row_scale;
+  bool accumulate;
+  Sum db;
+};
+
+/// One GAN loss; `real` or `seed_real` may be null where the loss does not see real logits.
+struct LossArgs {
+  int loss, rows;
+  bool discriminator;
+  const float* real;
+  const float* fake;
+  float scale;
+  float* seed_real;
+  float* seed_fake;
+  float* value;  ///< [rows], the unscaled loss of each pair
+};
+
+struct PenaltyArgs {
+  int rows, columns;
+  const float* g;
+  float coefficient;
+  float* v;
+  float* squares;  ///< [rows], Σ g²
+};
+
+struct CombineRowsArgs {
+  int rows, columns;
+  const float* scale;
+  const float* t;
+  float* h;
+};
+
+struct FromFixedArgs {
+  std::size_t count;
+  const std::int64_t* from;
+  float* to;
+};
+
+struct AddArgs {
+  std::size_t count;
+  const float* from;
+  double* to;
+};
+
+struct SquaresArgs {
+  std::size_t count;
+  const float* x;
+  double* partial;  ///< one per squares_block elements
+};
+
+struct AdamArgs {
+  std::size_t count;
+  float beta1, beta2;
+  float rest1, rest2;  ///< 1 - β₁, 1 - β₂
+  float epsilon;
+  float step_size;   ///< learning rate / (1 - β₁ᵗ)
+  float root_scale;  ///< 1 / √(1 - β₂ᵗ)
+  const float* gradient;
+  float* parameters;
+  float* m;
+  float* v;
+};
+
+struct AverageArgs {
+  std::size_t count;
+  float decay;
+  const float* value;
+  float* average;
+};
+
+struct NormalArgs {
+  std::uint64_t seed;
+  std::uint32_t stream;
+  std::uint64_t first_sample;
+  int rows, columns;
+  float* out;
+};
+
+struct ImagesArgs {
+  std::uint64_t seed;
+  std::uint64_t first_sample;
+  const std::uint8_t* images;
+  std::uint32_t image_count;
+  int rows, pixels;
+  float* out;
+};
+
+template <class Args>
+using Kernel = void (*)(const Args& args, float* scratch, int part, int parts);
+
+struct Kernels {
+  Kernel<AffineArgs> affine_forward;
+  Kernel<AffineArgs> affine_tangent;
+  Kernel<AffineArgs> affine_backward_data;
+  Kernel<WeightsArgs> affine_backward_weights;
+  Kernel<BiasArgs> bias_gradient;
+  Kernel<LossArgs> loss;
+  Kernel<PenaltyArgs> squared_norm_penalty;
+  Kernel<CombineRowsArgs> combine_rows;
+  Kernel<FromFixedArgs> from_fixed_point;
+  Kernel<AddArgs> add_to;
+  Kernel<SquaresArgs> sum_of_squares;
+  Kernel<AdamArgs> adam;
+  Kernel<AverageArgs> exponential_average;
+  Kernel<NormalArgs> draw_normal;
+  Kernel<ImagesArgs> gather_images;
+  /// Runs `rounds` rounds of independent multiply-adds on registers and returns how many floating-point
+  /// operations that were.
+  double (*multiply_adds)(std::int64_t rounds, float* sink);
+};
+
+extern const Kernels kernels_v2;
+extern const Kernels kernels_v3;
+extern const Kernels kernels_v4;
+
+}  // namespace ganymede::cpu

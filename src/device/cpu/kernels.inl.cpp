@@ -1,0 +1,700 @@
+// The CPU's inner loops, compiled once per instruction set by kernels_v2.cpp, kernels_v3.cpp and
+// kernels_v4.cpp, which name the table: GANYMEDE_KERNELS.
+//
+// Matrix products: every element of a result is one chain of fused multiply-adds over k = 0, 1, 2, …,
+// starting from zero, whatever the number of rows, the row's place, the tile sizes and the threads.
+// Forward, tangent and backward-data passes therefore give a row the same bits in any batch. (An
+// instruction set without fused multiply-add rounds each product; its chain is as fixed.)
+//
+// Everything here but the table has internal linkage, and of other headers only always-inlined functions
+// and intrinsics are used: see kernels.hpp for why.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "device/cpu/kernels.hpp"
+#include "math/activation/activations.hpp"
+#include "math/fixed_point.hpp"
+#include "math/functions.hpp"
+#include "math/loss/losses.hpp"
+#include "math/permutation.hpp"
+#include "math/philox.hpp"
+
+#define GANYMEDE_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define GANYMEDE_UNROLL _Pragma("unroll")
+#else
+#define GANYMEDE_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+namespace ganymede::cpu {
+namespace {
+
+// --- vectors ----------------------------------------------------------------------------------------
+
+#if defined(__AVX512F__)
+constexpr int lanes = 16;
+constexpr int tile_rows = 12;
+#elif defined(__AVX2__)
+constexpr int lanes = 8;
+constexpr int tile_rows = 6;
+#else
+constexpr int lanes = 4;
+constexpr int tile_rows = 6;
+#endif
+constexpr int tile_vectors = 2;
+constexpr int tile_columns = tile_vectors * lanes;
+
+using Vector = float __attribute__((vector_size(lanes * sizeof(float))));
+using UnalignedVector = float __attribute__((vector_size(lanes * sizeof(float)), aligned(4), may_alias));
+
+GANYMEDE_INLINE Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
+GANYMEDE_INLINE void store(float* to, Vector value) { *reinterpret_cast<UnalignedVector*>(to) = value; }
+
+#if defined(__AVX512F__)
+GANYMEDE_INLINE Vector broadcast(float value) { return _mm512_set1_ps(value); }
+GANYMEDE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+#elif defined(__AVX2__)
+GANYMEDE_INLINE Vector broadcast(float value) { return _mm256_set1_ps(value); }
+GANYMEDE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+#else
+GANYMEDE_INLINE Vector broadcast(float value) { return _mm_set1_ps(value); }
+GANYMEDE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+#endif
+
+GANYMEDE_INLINE int smaller(int a, int b) { return a < b ? a : b; }
+
+struct Range {
+  int begin, end;
+};
+
+// The `part`-th of `parts` nearly equal pieces of 0 … count-1.
+GANYMEDE_INLINE Range piece(int count, int part, int parts) {
+  return {static_cast<int>(static_cast<std::int64_t>(count) * part / parts),
+          static_cast<int>(static_cast<std::int64_t>(count) * (part + 1) / parts)};
+}
+
+// The same for long arrays, cut at multiples of `grain` elements so that no two parts share a cache line.
+struct LongRange {
+  std::size_t begin, end;
+};
+GANYMEDE_INLINE LongRange long_piece(std::size_t count, std::size_t grain, int part, int parts) {
+  const std::size_t grains = (count + grain - 1) / grain;
+  const std::size_t begin = grains * static_cast<std::size_t>(part) / static_cast<std::size_t>(parts) * grain;
+  const std::size_t end = grains * (static_cast<std::size_t>(part) + 1) / static_cast<std::size_t>(parts) * grain;
+  return {begin < count ? begin : count, end < count ? end : count};
+}
+
+// --- matrix products ----------------------------------------------------------------------------------
+
+// c[Rows, tile_columns] (+)= a[Rows, k] · b[k, tile_columns], b packed. The left matrix either lies in
+// rows `lda` apart, or (lda = 0) is packed as [k][Rows].
+template <int Rows, bool PackedLeft>
+__attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const float* b, int k, float* c,
+                                    std::ptrdiff_t ldc, bool add) {
+  Vector sum[Rows][tile_vectors];
+  GANYMEDE_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    GANYMEDE_UNROLL
+    for (int j = 0; j < tile_vectors; ++j) sum[i][j] = add ? load(c + i * ldc + j * lanes) : Vector{};
+  }
+  for (int step = 0; step < k; ++step) {
+    Vector right[tile_vectors];
+    GANYMEDE_UNROLL
+    for (int j = 0; j < tile_vectors; ++j) right[j] = load(b + j * lanes);
+    GANYMEDE_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      const Vector left = broadcast(PackedLeft ? a[i] : a[i * lda]);
+      GANYMEDE_UNROLL
+      for (int j = 0; j < tile_vectors; ++j) sum[i][j] = multiply_add(left, right[j], sum[i][j]);
+    }
+    a += PackedLeft ? Rows : 1;
+    b += tile_columns;
+  }
+  GANYMEDE_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    GANYMEDE_UNROLL
+    for (int j = 0; j < tile_vectors; ++j) store(c + i * ldc + j * lanes, sum[i][j]);
+  }
+}
+
+using Tile = void (*)(const float* a, std::ptrdiff_t lda, const float* b, int k, float* c, std::ptrdiff_t ldc,
+                      bool add);
+
+template <bool PackedLeft>
+GANYMEDE_INLINE Tile tile_of(int rows) {
+  switch (rows) {
+    case 1: return tile<1, PackedLeft>;
+    case 2: return tile<2, PackedLeft>;
+    case 3: return tile<3, PackedLeft>;
+    case 4: return tile<4, PackedLeft>;
+    case 5: return tile<5, PackedLeft>;
+#if defined(__AVX512F__)
+    case 6: return tile<6, PackedLeft>;
+    case 7: return tile<7, PackedLeft>;
+    case 8: return tile<8, PackedLeft>;
+    case 9: return tile<9, PackedLeft>;
+    case 10: return tile<10, PackedLeft>;
+    case 11: return tile<11, PackedLeft>;
+#endif
+    default: return tile<tile_rows, PackedLeft>;
+  }
+}
+
+// Rows cut into tiles of nearly equal height.
+struct Tiles {
+  int begin, rows, count;
+  GANYMEDE_INLINE Tiles(Range range)
+      : begin(range.begin), rows(range.end - range.begin), count((rows + tile_rows - 1) / tile_rows) {}
+  GANYMEDE_INLINE Range operator[](int i) const {
+    return {begin + rows * i / count, begin + rows * (i + 1) / count};
+  }
+};
+
+// A part's share of a result with `rows` rows and `panels` column panels.
+struct Share {
+  Range rows, panels;
+};
+GANYMEDE_INLINE Share share_of(int rows, int panels, int part, int parts) {
+  // Few cuts between rows: each one packs the right-hand matrix once more.
+  int best_rows = 1;
+  std::int64_t best_cost = INT64_MAX;
+  for (int by_rows = 1; by_rows <= parts; ++by_rows) {
+    if (parts % by_rows != 0) continue;
+    const int by_panels = parts / by_rows;
+    const std::int64_t height = (rows + by_rows - 1) / by_rows;
+    const std::int64_t cost = (height + 8) * ((panels + by_panels - 1) / by_panels);
+    if (cost < best_cost) {
+      best_cost = cost;
+      best_rows = by_rows;
+    }
+  }
+  return {piece(rows, part % best_rows, best_rows), piece(panels, part / best_rows, parts / best_rows)};
+}
+
+// Columns first … first+tile_columns-1 of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart; what
+// is beyond the edge becomes zero.
+GANYMEDE_INLINE void pack_rows(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
+  const float* from = b + k.begin * ldb;
+  if (columns >= tile_columns) {
+    for (int i = k.begin; i < k.end; ++i, from += ldb, to += tile_columns) {
+      GANYMEDE_UNROLL
+      for (int j = 0; j < tile_vectors; ++j) store(to + j * lanes, load(from + j * lanes));
+    }
+    return;
+  }
+  for (int i = k.begin; i < k.end; ++i, from += ldb, to += tile_columns)
+    for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? from[j] : 0.0F;
+}
+
+// The same of bᵀ: b[columns, k].
+GANYMEDE_INLINE void pack_transposed(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
+  for (int i = k.begin; i < k.end; ++i, to += tile_columns)
+    for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? b[j * ldb + i] : 0.0F;
+}
+
+// result[rows, columns] = a[rows, depth] · right, where right is bᵀ of b[columns, depth] if Transposed,
+// else b[depth, columns]. finish(row, column, n, c) is called on pieces of finished rows.
+template <bool Transposed, class Finish>
+GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, const float* b, float* result,
+                             float* scratch, int part, int parts, Finish finish) {
+  constexpr int block = 256;
+  const int panels = (columns + tile_columns - 1) / tile_columns;
+  const Share share = share_of(rows, panels, part, parts);
+  const Tiles tiles(share.rows);
+  const int blocks = depth < 1 ? 1 : (depth + block - 1) / block;
+  alignas(64) float edge[tile_rows * tile_columns];
+  for (int k_block = 0; k_block < blocks; ++k_block) {
+    const Range k = piece(depth, k_block, blocks);
+    for (int panel = share.panels.begin; panel < share.panels.end; ++panel) {
+      const int column = panel * tile_columns;
+      const int width = smaller(columns - column, tile_columns);
+      if (Transposed) {
+        pack_transposed(b + static_cast<std::ptrdiff_t>(column) * depth, depth, width, k, scratch);
+      } else {
+        pack_rows(b + column, columns, width, k, scratch);
+      }
+      for (int t = 0; t < tiles.count; ++t) {
+        const Range r = tiles[t];
+        const Tile run = tile_of<false>(r.end - r.begin);
+        const float* left = a + static_cast<std::ptrdiff_t>(r.begin) * depth + k.begin;
+        float* c = result + static_cast<std::ptrdiff_t>(r.begin) * columns + column;
+        if (width == tile_columns) {
+          run(left, depth, scratch, k.end - k.begin, c, columns, k_block > 0);
+          continue;
+        }
+        // At the right edge a whole tile would write into the next row: it goes through a buffer.
+        for (int i = 0; i < r.end - r.begin; ++i)
+          for (int j = 0; j < width; ++j) edge[i * tile_columns + j] = k_block > 0 ? c[i * columns + j] : 0.0F;
+        run(left, depth, scratch, k.end - k.begin, edge, tile_columns, true);
+        for (int i = 0; i < r.end - r.begin; ++i)
+          for (int j = 0; j < width; ++j) c[i * columns + j] = edge[i * tile_columns + j];
+      }
+      if (k_block + 1 < blocks) continue;
+      for (int row = share.rows.begin; row < share.rows.end; ++row) {
+        float* c = result + static_cast<std::ptrdiff_t>(row) * columns + column;
+        if (width == tile_columns) {
+          finish(row, column, tile_columns, c);
+        } else {
+          finish(row, column, width, c);
+        }
+      }
+    }
+  }
+}
+
+// Sixteen running sums and a tree: a dot product whose order depends on `count` alone, on any vector width.
+GANYMEDE_INLINE float dot(const float* a, const float* b, int count) {
+  float sum[16] = {};
+  int i = 0;
+  for (; i + 16 <= count; i += 16)
+    for (int j = 0; j < 16; ++j) sum[j] = a[i + j] * b[i + j] + sum[j];
+  for (int j = 0; i + j < count; ++j) sum[j] = a[i + j] * b[i + j] + sum[j];
+  for (int width = 8; width > 0; width /= 2)
+    for (int j = 0; j < width; ++j) sum[j] += sum[j + width];
+  return sum[0];
+}
+
+void affine_forward(const AffineArgs& args, float* scratch, int part, int parts) {
+  const float parameter = args.parameter;
+  const float* bias = args.bias;
+  math::Activations::visit(args.activation, [&](auto sigma) __attribute__((always_inline)) {
+    if (args.out == 1) {
+      const Range range = piece(args.rows, part, parts);
+      for (int i = range.begin; i < range.end; ++i)
+        args.result[i] = sigma.value(
+            dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) + bias[0], parameter);
+      return;
+    }
+    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, scratch, part, parts,
+                  [&](int, int column, int n, float* c) __attribute__((always_inline)) {
+                    for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j] + bias[column + j], parameter);
+                  });
+  });
+}
+
+void affine_tangent(const AffineArgs& args, float* scratch, int part, int parts) {
+  const float parameter = args.parameter;
+  math::Activations::visit(args.activation, [&](auto sigma) __attribute__((always_inline)) {
+    const float* y = args.slope_of;
+    if (args.out == 1) {
+      const Range range = piece(args.rows, part, parts);
+      for (int i = range.begin; i < range.end; ++i)
+        args.result[i] = dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) *
+                         sigma.slope(y[i], parameter);
+      return;
+    }
+    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, scratch, part, parts,
+                  [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
+                    const float* h = y + static_cast<std::ptrdiff_t>(row) * args.out + column;
+                    for (int j = 0; j < n; ++j) c[j] *= sigma.slope(h[j], parameter);
+                  });
+  });
+}
+
+void affine_backward_data(const AffineArgs& args, float* scratch, int part, int parts) {
+  const float parameter = args.parameter;
+  const float* x = args.slope_of;
+  if (x == nullptr) {
+    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, scratch, part, parts,
+                   [](int, int, int, float*) __attribute__((always_inline)) {});
+    return;
+  }
+  math::Activations::visit(args.activation, [&](auto below) __attribute__((always_inline)) {
+    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, scratch, part, parts,
+                   [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
+                     const float* h = x + static_cast<std::ptrdiff_t>(row) * args.in + column;
+                     for (int j = 0; j < n; ++j) c[j] *= below.slope(h[j], parameter);
+                   });
+  });
+}
+
+// --- sums over the batch ------------------------------------------------------------------------------
+
+// Adds the values that fit to fixed-point sums and returns how many did not.
+GANYMEDE_INLINE std::int64_t add_fixed(const float* values, int count, std::int64_t* sums) {
+  std::uint32_t largest = 0;
+  for (int i = 0; i < count; ++i) {
+    // As integers, magnitudes are in the order of their values, with infinity and NaN above all.
+    const std::uint32_t magnitude = math::as_bits(values[i]) & 0x7FFFFFFFU;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  if (largest < math::as_bits(math::fixed_point_limit)) {
+    for (int i = 0; i < count; ++i) sums[i] += math::to_fixed_point(values[i]);
+    return 0;
+  }
+  std::int64_t overflow = 0;
+  for (int i = 0; i < count; ++i) {
+    if (math::fits_fixed_point(values[i])) {
+      sums[i] += math::to_fixed_point(values[i]);
+    } else {
+      ++overflow;
+    }
+  }
+  return overflow;
+}
+
+GANYMEDE_INLINE void report_overflow(std::int64_t* overflow, std::int64_t count) {
+  if (count != 0) __atomic_fetch_add(overflow, count, __ATOMIC_RELAXED);
+}
+
+// A run of rows that are packed together: positions k of the row order, and the shards that it touches.
+struct RowBlock {
+  Range k;
+  int shard;  // the shard that position k.begin belongs to
+};
+
+// Packs columns of x[row, ldx] for the rows of a block, [k][tile_columns].
+GANYMEDE_INLINE void pack_right(const float* x, std::ptrdiff_t ldx, int columns, const int* row, Range k,
+                                float* to) {
+  for (int i = k.begin; i < k.end; ++i, to += tile_columns) {
+    const float* from = x + row[i] * ldx;
+    if (columns >= tile_columns) {
+      GANYMEDE_UNROLL
+      for (int j = 0; j < tile_vectors; ++j) store(to + j * lanes, load(from + j * lanes));
+    } else {
+      for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? from[j] : 0.0F;
+    }
+  }
+}
+
+// Packs delta's columns r.begin … r.end-1 as [k][r.end - r.begin].
+GANYMEDE_INLINE void pack_left(const float* delta, std::ptrdiff_t ld, const int* row, Range k, Range r, float* to) {
+  const int height = r.end - r.begin;
+  for (int i = k.begin; i < k.end; ++i, to += height) {
+    const float* from = delta + row[i] * ld + r.begin;
+    for (int j = 0; j < height; ++j) to[j] = from[j];
+  }
+}
+
+// dW = deltaᵀ · x. Rows are packed in blocks; within a tile the shards of a block follow each other, each
+// summed in floats from zero, then converted, so that a shard's contribution is a function of its rows
+// alone. A shard that a block boundary cuts waits in `carry`.
+void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, int parts) {
+  constexpr int block = 256;
+  constexpr int left_rows = static_cast<int>(scratch_left) / block;
+  float* packed_right = scratch;
+  float* packed_left = scratch + scratch_right;
+  const bool exact = args.dw.fixed != nullptr;
+  const int columns = args.in;
+  const int panels = (columns + tile_columns - 1) / tile_columns;
+  const Share share = share_of(args.out, panels, part, parts);
+  const RowOrder& order = args.order;
+  std::int64_t overflow = 0;
+  alignas(64) float values[tile_rows * tile_columns];
+  alignas(64) std::int64_t sums[tile_rows * tile_columns];
+
+  bool written = args.accumulate;  // is there something in the target to add to?
+  int first_shard = 0;
+  for (Range k{0, 0}; k.begin < order.count; k.begin = k.end) {
+    k.end = smaller(order.count, k.begin + block);
+    while (first_shard < order.shards && order.shard_end[first_shard] <= k.begin) ++first_shard;
+    bool completes = false;
+    if (exact) {
+      // End with a whole shard where one ends in reach.
+      int end = 0;
+      for (int s = first_shard; s < order.shards && order.shard_end[s] <= k.end; ++s) end = order.shard_end[s];
+      completes = end > k.begin;
+      if (completes) k.end = end;
+    }
+    for (int top = share.rows.begin; top < share.rows.end; top += left_rows) {
+      const Tiles tiles(Range{top, smaller(top + left_rows, share.rows.end)});
+      for (int t = 0; t < tiles.count; ++t)
+        pack_left(args.delta, args.out, order.row, k, tiles[t],
+                  packed_left + static_cast<std::ptrdiff_t>(tiles[t].begin - top) * (k.end - k.begin));
+      for (int panel = share.panels.begin; panel < share.panels.end; ++panel) {
+        const int column = panel * tile_columns;
+        const int width = smaller(columns - column, tile_columns);
+        pack_right(args.x + column, columns, width, order.row, k, packed_right);
+        for (int t = 0; t < tiles.count; ++t) {
+          const Range r = tiles[t];
+          const int height = r.end - r.begin;
+          const Tile run = tile_of<true>(height);
+          const float* left = packed_left + static_cast<std::ptrdiff_t>(r.begin - top) * (k.end - k.begin);
+          const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(r.begin) * columns + column;
+          if (!exact) {
+            float* c = args.dw.values + place;
+            if (width == tile_columns) {
+              run(left, 0, packed_right, k.end - k.begin, c, columns, written);
+            } else {
+              for (int i = 0; i < height; ++i)
+                for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
+              run(left, 0, packed_right, k.end - k.begin, values, tile_columns, true);
+              for (int i = 0; i < height; ++i)
+                for (int j = 0; j < width; ++j) c[i * columns + j] = values[i * tile_columns + j];
+            }
+            continue;
+          }
+          for (int i = 0; i < height * tile_columns; ++i) sums[i] = 0;
+          int begin = k.begin;
+          for (int s = first_shard; s < order.shards && begin < k.end; ++s) {
+            const int end = smaller(order.shard_end[s], k.end);
+            if (end == begin) continue;
+            const int shard_begin = s == 0 ? 0 : order.shard_end[s - 1];
+            const bool starts = begin == shard_begin;
+            const bool ends = end == order.shard_end[s];
+            float* carry = args.carry + place;
+            if (!starts) {
+              for (int i = 0; i < height; ++i)
+                for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
+            }
+            run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
+                packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns, end - begin, values,
+                tile_columns, !starts);
+            if (!ends) {
+              for (int i = 0; i < height; ++i)
+                for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];
+            } else if (width == tile_columns) {
+              overflow += add_fixed(values, height * tile_columns, sums);
+            } else {
+              // Beyond the edge the packed columns are zero, and so is a finite row's product with them;
+              // what is not finite must not be counted there.
+              for (int i = 0; i < height; ++i)
+                overflow += add_fixed(values + i * tile_columns, width, sums + i * tile_columns);
+            }
+            begin = end;
+          }
+          if (!completes) continue;
+          std::int64_t* target = args.dw.fixed + place;
+          for (int i = 0; i < height; ++i)
+            for (int j = 0; j < width; ++j)
+              target[i * columns + j] = (written ? target[i * columns + j] : 0) + sums[i * tile_columns + j];
+        }
+      }
+    }
+    written = written || !exact || completes;
+  }
+  report_overflow(args.dw.overflow, overflow);
+}
+
+void bias_gradient(const BiasArgs& args, float*, int part, int parts) {
+  constexpr int group = 64;
+  const RowOrder& order = args.order;
+  const LongRange range = long_piece(static_cast<std::size_t>(args.out), 16, part, parts);
+  std::int64_t overflow = 0;
+  for (std::size_t first = range.begin; first < range.end; first += group) {
+    const int n = range.end - first < group ? static_cast<int>(range.end - first) : group;
+    alignas(64) float values[group];
+    alignas(64) std::int64_t sums[group] = {};
+    for (int j = 0; j < n; ++j)
+      values[j] = args.accumulate && args.db.values != nullptr ? args.db.values[first + static_cast<std::size_t>(j)]
+                                                               : 0.0F;
+    int k = 0;
+    for (int s = 0; s < order.shards; ++s) {
+      if (args.db.fixed != nullptr)
+        for (int j = 0; j < n; ++j) values[j] = 0.0F;
+      for (; k < order.shard_end[s]; ++k) {
+        const float* delta = args.delta + static_cast<std::size_t>(order.row[k]) * static_cast<std::size_t>(args.out) +
+                             first;
+        const float scale = args.row_scale == nullptr ? 1.0F : args.row_scale[order.row[k]];
+        for (int j = 0; j < n; ++j) values[j] = scale * delta[j] + values[j];
+      }
+      if (args.db.fixed != nullptr) overflow += add_fixed(values, n, sums);
+    }
+    for (int j = 0; j < n; ++j) {
+      const std::size_t at = first + static_cast<std::size_t>(j);
+      if (args.db.fixed == nullptr) {
+        args.db.values[at] = values[j];
+      } else {
+        args.db.fixed[at] = (args.accumulate ? args.db.fixed[at] : 0) + sums[j];
+      }
+    }
+  }
+  report_overflow(args.db.overflow, overflow);
+}
+
+// --- losses and penalties -------------------------------------------------------------------------------
+
+void loss(const LossArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  math::Losses::visit(args.loss, [&](auto loss) __attribute__((always_inline)) {
+    for (int i = range.begin; i < range.end; ++i) {
+      const float r = args.real == nullptr ? 0.0F : args.real[i];
+      const float f = args.fake[i];
+      const math::LossTerm term = args.discriminator ? loss.discriminator(r, f) : loss.generator(r, f);
+      args.value[i] = term.value;
+      if (args.seed_real != nullptr) args.seed_real[i] = args.scale * term.d_real;
+      args.seed_fake[i] = args.scale * term.d_fake;
+    }
+  });
+}
+
+void squared_norm_penalty(const PenaltyArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  for (int i = range.begin; i < range.end; ++i) {
+    const float* g = args.g + static_cast<std::ptrdiff_t>(i) * args.columns;
+    float* v = args.v + static_cast<std::ptrdiff_t>(i) * args.columns;
+    args.squares[i] = dot(g, g, args.columns);
+    for (int j = 0; j < args.columns; ++j) v[j] = args.coefficient * g[j];
+  }
+}
+
+void combine_rows(const CombineRowsArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  for (int i = range.begin; i < range.end; ++i) {
+    const float* t = args.t + static_cast<std::ptrdiff_t>(i) * args.columns;
+    float* h = args.h + static_cast<std::ptrdiff_t>(i) * args.columns;
+    const float scale = args.scale[i];
+    for (int j = 0; j < args.columns; ++j) h[j] = scale * h[j] + t[j];
+  }
+}
+
+// --- flat buffers -----------------------------------------------------------------------------------------
+
+void from_fixed_point(const FromFixedArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, 64, part, parts);
+  for (std::size_t i = range.begin; i < range.end; ++i)
+    args.to[i] = static_cast<float>(math::from_fixed_point(args.from[i]));
+}
+
+void add_to(const AddArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, 64, part, parts);
+  for (std::size_t i = range.begin; i < range.end; ++i) args.to[i] += static_cast<double>(args.from[i]);
+}
+
+void sum_of_squares(const SquaresArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, squares_block, part, parts);
+  for (std::size_t block = range.begin; block < range.end; block += squares_block) {
+    const std::size_t end = range.end - block < squares_block ? range.end : block + squares_block;
+    double sum[16] = {};
+    std::size_t i = block;
+    for (; i + 16 <= end; i += 16)
+      for (std::size_t j = 0; j < 16; ++j) {
+        const auto x = static_cast<double>(args.x[i + j]);
+        sum[j] = x * x + sum[j];
+      }
+    for (std::size_t j = 0; i + j < end; ++j) {
+      const auto x = static_cast<double>(args.x[i + j]);
+      sum[j] = x * x + sum[j];
+    }
+    for (int width = 8; width > 0; width /= 2)
+      for (int j = 0; j < width; ++j) sum[j] += sum[j + width];
+    args.partial[block / squares_block] = sum[0];
+  }
+}
+
+// PyTorch's order of operations (torch.optim.Adam), but for the division by √(1-β₂ᵗ), a multiplication here.
+void adam(const AdamArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, 64, part, parts);
+  const float beta1 = args.beta1;
+  const float beta2 = args.beta2;
+  const float rest1 = args.rest1;
+  const float rest2 = args.rest2;
+  const float* __restrict gradient = args.gradient;
+  float* __restrict parameters = args.parameters;
+  float* __restrict moment1 = args.m;
+  float* __restrict moment2 = args.v;
+  for (std::size_t i = range.begin; i < range.end; ++i) {
+    const float g = gradient[i];
+    const float m = beta1 * moment1[i] + rest1 * g;
+    const float v = beta2 * moment2[i] + rest2 * g * g;
+    const float denominator = __builtin_sqrtf(v) * args.root_scale + args.epsilon;
+    moment1[i] = m;
+    moment2[i] = v;
+    parameters[i] -= args.step_size * (m / denominator);
+  }
+}
+
+void exponential_average(const AverageArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, 64, part, parts);
+  const float decay = args.decay;
+  const float rest = 1.0F - decay;
+  const float* __restrict value = args.value;
+  float* __restrict average = args.average;
+  for (std::size_t i = range.begin; i < range.end; ++i) average[i] = decay * average[i] + rest * value[i];
+}
+
+// --- draws ------------------------------------------------------------------------------------------------
+
+// Blocks of four normal numbers, counted through all rows, sixteen at a time.
+void draw_normal(const NormalArgs& args, float*, int part, int parts) {
+  constexpr int group = 16;
+  const int per_row = (args.columns + 3) / 4;
+  const LongRange range =
+      long_piece(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(per_row), group, part, parts);
+  for (std::size_t first = range.begin; first < range.end; first += group) {
+    std::size_t row = first / static_cast<std::size_t>(per_row);
+    auto block = static_cast<std::uint32_t>(first % static_cast<std::size_t>(per_row));
+    std::uint32_t counter[4][group];
+    float* place[group];
+    for (int l = 0; l < group; ++l) {
+      const std::uint64_t sample = args.first_sample + row;
+      counter[0][l] = block;
+      counter[1][l] = args.stream;
+      counter[2][l] = static_cast<std::uint32_t>(sample);
+      counter[3][l] = static_cast<std::uint32_t>(sample >> 32);
+      place[l] = args.out + row * static_cast<std::size_t>(args.columns) + 4 * block;
+      if (++block == static_cast<std::uint32_t>(per_row)) {
+        block = 0;
+        ++row;
+      }
+    }
+    float normal[group][4];
+    for (int l = 0; l < group; ++l) {
+      const math::Philox4 bits = math::philox4x32({{counter[0][l], counter[1][l], counter[2][l], counter[3][l]}},
+                                                  static_cast<std::uint32_t>(args.seed),
+                                                  static_cast<std::uint32_t>(args.seed >> 32));
+      for (int pair = 0; pair < 2; ++pair) {
+        const float radius =
+            __builtin_sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
+        const math::SinCos angle = math::sincos_turn(math::unit_interval(bits.v[2 * pair + 1]));
+        normal[l][2 * pair] = radius * angle.cos;
+        normal[l][2 * pair + 1] = radius * angle.sin;
+      }
+    }
+    const int count = range.end - first < group ? static_cast<int>(range.end - first) : group;
+    for (int l = 0; l < count; ++l) {
+      const int n = smaller(4, args.columns - static_cast<int>(counter[0][l]) * 4);
+      for (int j = 0; j < n; ++j) place[l][j] = normal[l][j];
+    }
+  }
+}
+
+void gather_images(const ImagesArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  std::uint64_t epoch = (args.first_sample + static_cast<std::uint64_t>(range.begin)) / args.image_count;
+  math::Permutation permutation(args.seed, epoch, args.image_count);
+  for (int i = range.begin; i < range.end; ++i) {
+    const std::uint64_t sample = args.first_sample + static_cast<std::uint64_t>(i);
+    if (sample / args.image_count != epoch) {
+      epoch = sample / args.image_count;
+      permutation = math::Permutation(args.seed, epoch, args.image_count);
+    }
+    const std::size_t image = permutation(static_cast<std::uint32_t>(sample % args.image_count));
+    const std::uint8_t* pixels = args.images + image * static_cast<std::size_t>(args.pixels);
+    float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.pixels;
+    for (int j = 0; j < args.pixels; ++j) out[j] = static_cast<float>(pixels[j]) / 255.0F;
+  }
+}
+
+// --- the machine's peak -------------------------------------------------------------------------------------
+
+double multiply_adds(std::int64_t rounds, float* sink) {
+  constexpr int chains = 12;
+  Vector sum[chains];
+  GANYMEDE_UNROLL
+  for (int i = 0; i < chains; ++i) sum[i] = broadcast(static_cast<float>(i));
+  const Vector factor = broadcast(0.999F);
+  const Vector term = broadcast(0.001F);
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    GANYMEDE_UNROLL
+    for (int i = 0; i < chains; ++i) sum[i] = multiply_add(sum[i], factor, term);
+  }
+  Vector total = sum[0];
+  GANYMEDE_UNROLL
+  for (int i = 1; i < chains; ++i) total += sum[i];
+  *sink = total[0];
+  return 2.0 * lanes * chains * static_cast<double>(rounds);
+}
+
+}  // namespace
+
+extern const Kernels GANYMEDE_KERNELS = {
+    affine_forward, affine_tangent, affine_backward_data, affine_backward_weights,
+    bias_gradient,  loss,           squared_norm_penalty, combine_rows,
+    from_fixed_point, add_to,       sum_of_squares,       adam,
+    exponential_average, draw_normal, gather_images,      multiply_adds,
+};
+
+}  // namespace ganymede::cpu
