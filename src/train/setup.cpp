@@ -1,0 +1,260 @@
+// From options to a training that is ready to run.
+#include "train/setup.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include "core/files.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+// Text that rank 0 has, on every rank.
+std::string shared_text(Communicator& ranks, std::string text) {
+  auto size = static_cast<std::uint64_t>(text.size());
+  ranks.broadcast(&size, sizeof size, 0);
+  text.resize(size);
+  ranks.broadcast(text.data(), text.size(), 0);
+  return text;
+}
+
+std::string pretty(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+// 1234567 as "1 234 567".
+std::string grouped(std::uint64_t value) {
+  std::string text = std::to_string(value);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<std::size_t>(at), " ");
+  return text;
+}
+
+std::string network_row(const Network& network) {
+  std::string text;
+  for (int l = 0; l < network.layers(); ++l) {
+    const Layer& layer = network.layer(l);
+    if (l == 0) text = std::to_string(layer.inputs());
+    text += " → " + std::to_string(layer.outputs());
+    if (layer.activation().kind != 0) text += std::string(" ") + layer.activation().name();
+  }
+  return text + "  (" + grouped(network.parameter_count()) + " parameters)";
+}
+
+// A folder that already holds a run is only written to with --resume.
+void check_run_folder(const TrainOptions& options) {
+  const fs::path run = options.out;
+  std::error_code error;
+  const fs::file_status status = fs::status(run, error);
+  if (status.type() == fs::file_type::not_found) return;
+  if (!fs::is_directory(status))
+    throw Error(ExitCode::data, "--out " + options.out + " is not a folder: choose another one");
+  if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
+    throw Error(ExitCode::usage, "--out " + options.out +
+                                     " already holds a run: add --resume to go on with it, or choose another folder");
+}
+
+void check_same_options(const TrainOptions& options, Communicator& ranks) {
+  const std::vector<std::string> all = ranks.all_gather(config_text(options, {}));
+  for (std::size_t r = 1; r < all.size(); ++r) {
+    if (all[r] == all[0]) continue;
+    const auto at = std::mismatch(all[0].begin(), all[0].end(), all[r].begin(), all[r].end());
+    const auto line = [](const std::string& text, std::string::const_iterator place) {
+      const auto offset = static_cast<std::size_t>(place - text.begin());
+      const std::size_t before = offset == 0 ? std::string::npos : text.rfind('\n', offset - 1);
+      const std::size_t begin = before == std::string::npos ? 0 : before + 1;
+      return text.substr(begin, text.find('\n', offset) - begin);
+    };
+    throw AgreedError(ExitCode::usage, "rank 0 was started with '" + line(all[0], at.first) + "', rank " +
+                                     std::to_string(r) + " with '" + line(all[r], at.second) +
+                                     "': start all ranks with the same options");
+  }
+}
+
+void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& options, const Dataset& dataset,
+                           const std::string& folder) {
+  const std::map<std::string, std::string> now = trajectory_options(options);
+  std::string differences;
+  std::set<std::string> names;
+  for (const auto& [name, value] : now) names.insert(name);
+  for (const auto& [name, value] : checkpoint.options) names.insert(name);
+  for (const std::string& name : names) {
+    const auto mine = now.find(name);
+    const auto theirs = checkpoint.options.find(name);
+    const std::string a = theirs == checkpoint.options.end() ? "(unset)" : theirs->second;
+    const std::string b = mine == now.end() ? "(unset)" : mine->second;
+    if (a != b) differences += (differences.empty() ? "" : ", ") + name + " " + a + " → " + b;
+  }
+  if (!differences.empty())
+    throw Error(ExitCode::usage, "cannot resume " + folder + ": these options would change its trajectory: " +
+                                     differences + ". Give the run's own values (see its config.ini)");
+  if (checkpoint.data_digest != dataset.digest())
+    throw Error(ExitCode::data, "cannot resume " + folder + ": it was trained on other images than those of " +
+                                    dataset.folder() + " (digest " + checkpoint.data_digest + ", here " +
+                                    dataset.digest() + "); give the run's own --data");
+}
+
+// Rank 0 reads; the others get its bytes, so that only its host needs to see the run's folder.
+std::optional<FoundCheckpoint> found_by_root(const TrainOptions& options, Communicator& ranks) {
+  std::optional<FoundCheckpoint> found;
+  on_root(ranks, [&] { found = newest_checkpoint(options.out); });
+  std::uint64_t any = found ? 1 : 0;
+  ranks.broadcast(&any, sizeof any, 0);
+  if (any == 0) return std::nullopt;
+  if (!found) found.emplace();
+  Checkpoint& c = found->checkpoint;
+  ranks.broadcast(&c.step, sizeof c.step, 0);
+  ranks.broadcast(&c.images_seen, sizeof c.images_seen, 0);
+  found->folder = shared_text(ranks, found->folder.string());
+  c.data_digest = shared_text(ranks, c.data_digest);
+  c.arithmetic = shared_text(ranks, c.arithmetic);
+  std::string options_text;
+  for (const auto& [name, value] : c.options) options_text += name + "\n" + value + "\n";
+  options_text = shared_text(ranks, options_text);
+  std::string names;
+  for (const auto& [name, file] : c.files) names += name + "\n";
+  names = shared_text(ranks, names);
+  if (!ranks.is_root()) {
+    for (std::size_t at = 0; at < options_text.size();) {
+      const std::size_t middle = options_text.find('\n', at);
+      const std::size_t end = options_text.find('\n', middle + 1);
+      c.options[options_text.substr(at, middle - at)] = options_text.substr(middle + 1, end - middle - 1);
+      at = end + 1;
+    }
+  }
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t end = names.find('\n', at);
+    const std::string name = names.substr(at, end - at);
+    const std::string bytes = shared_text(ranks, ranks.is_root() ? c.files.at(name).serialize() : std::string());
+    if (!ranks.is_root()) c.files[name] = TensorFile::parse(bytes, found->folder.string() + "/" + name);
+    at = end + 1;
+  }
+  return found;
+}
+
+std::string hosts_row(Communicator& ranks) {
+  std::vector<std::string> hosts = ranks.all_gather(host_name());
+  std::sort(hosts.begin(), hosts.end());
+  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  std::string names;
+  for (std::size_t i = 0; i < hosts.size() && i < 4; ++i) names += (i == 0 ? "" : ", ") + hosts[i];
+  if (hosts.size() > 4) names += ", …";
+  return std::to_string(ranks.size()) + (ranks.size() == 1 ? " rank" : " ranks") + " on " +
+         std::to_string(hosts.size()) + (hosts.size() == 1 ? " host (" : " hosts (") + names + "); " +
+         ranks.description();
+}
+
+TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup& s, const std::string& origin) {
+  TrainPlan plan;
+  const ImageSet& images = s.dataset.train();
+  plan.steps = total_steps(o, images.count);
+  plan.first_step = s.step->steps();
+  const double per_epoch = static_cast<double>(images.count) / (static_cast<double>(o.batch) * o.d_steps);
+  plan.epochs = static_cast<double>(plan.steps) / per_epoch;
+  std::string objective = o.loss + ", " + o.scheme;
+  if (o.d_steps != 1) objective += ", " + std::to_string(o.d_steps) + " steps of D per step of G";
+  objective += o.r1 > 0 ? ", R1 γ " + pretty(o.r1) : ", no penalty";
+  if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
+  plan.rows = {
+      {"data", s.dataset.name() + ": " + grouped(images.count) + " images of " + std::to_string(images.height) + "×" +
+                   std::to_string(images.width) + " from " + s.dataset.folder()},
+      {"generator", network_row(s.gan->generator)},
+      {"discriminator", network_row(s.gan->discriminator)},
+      {"objective", objective},
+      {"optimiser", o.optimizer + ", learning rate " + pretty(o.learning_rate) + ", β₁ " + pretty(o.beta1) + ", β₂ " +
+                        pretty(o.beta2) + ", ε " + pretty(o.epsilon)},
+      {"training", grouped(plan.steps) + " steps of " + std::to_string(o.batch) + " images (" + pretty(plan.epochs) +
+                       " epochs), seed " + std::to_string(o.seed)},
+      {"ranks", hosts_row(ranks)},
+      {"device", s.device->description() + " per rank"},
+      {"same again", o.reproducible
+                         ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
+                               " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
+                         : "bit for bit on " + std::to_string(ranks.size()) +
+                               (ranks.size() == 1 ? " rank" : " ranks") +
+                               " and any number of threads; to rounding on another number of ranks"},
+      {"run", o.out + ", " + origin},
+  };
+  return plan;
+}
+
+}  // namespace
+
+std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
+  if (options.steps > 0) return options.steps;
+  const double per_step = static_cast<double>(options.batch) * options.d_steps;
+  return static_cast<std::uint64_t>(std::max(1.0, std::ceil(options.epochs * images / per_step - 1e-9)));
+}
+
+std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks) {
+  const std::vector<std::string> here = cpu_instruction_sets();
+  auto widest = static_cast<std::int64_t>(here.size());
+  if (options.instruction_set != "auto") {
+    const auto wanted = std::find(here.begin(), here.end(), options.instruction_set);
+    together(ranks, [&] {
+      if (wanted == here.end())
+        throw Error(ExitCode::launch, "this CPU has no " + options.instruction_set + ", the widest it has is " +
+                                          here.back() + ": use --instruction-set auto");
+    });
+    widest = wanted - here.begin() + 1;
+  }
+  ranks.all_min(std::span(&widest, 1));
+  const int threads = options.threads > 0 ? options.threads : std::max(1, usable_cores() / ranks.node_size());
+  std::unique_ptr<Device> device;
+  together(ranks, [&] { device = make_cpu_device(threads, here[static_cast<std::size_t>(widest - 1)]); });
+  return device;
+}
+
+TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
+  together(ranks, [&] {
+    check_train_options(options);
+    // Says now, on every rank alike, when there are too many ranks for the batch.
+    share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);
+  });
+  check_same_options(options, ranks);
+  on_root(ranks, [&] { check_run_folder(options); });
+  TrainSetup s;
+  s.dataset = Dataset::open(options.data, {}, ranks);
+  s.device = make_agreed_device(options, ranks);
+  together(ranks, [&] { s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device)); });
+  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
+
+  std::string origin = "from initial weights";
+  if (options.resume) {
+    if (const std::optional<FoundCheckpoint> found = found_by_root(options, ranks)) {
+      const Checkpoint& c = found->checkpoint;
+      together(ranks, [&] {
+        check_same_trajectory(c, options, s.dataset, found->folder.string());
+        s.gan->load(c.files, found->folder.string());
+      });
+      s.step->set_steps(c.step);
+      s.warnings = found->refused;
+      if (c.arithmetic != s.device->arithmetic())
+        s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
+                             s.device->arithmetic() +
+                             ": it goes on to rounding, not bit for bit (--instruction-set " + c.arithmetic +
+                             " keeps the bits where every rank's CPU has it)");
+      origin = "resumed from " + found->folder.filename().string();
+    }
+  }
+  s.plan = make_plan(options, ranks, s, origin);
+  return s;
+}
+
+}  // namespace ganymede

@@ -1,0 +1,38 @@
+// Everything a training stands on, made from its options: data, device, networks, step.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.hpp"
+#include "gan/gan.hpp"
+#include "gan/step.hpp"
+#include "ganymede/communicator.hpp"
+#include "ganymede/dataset.hpp"
+#include "ganymede/trainer.hpp"
+
+namespace ganymede {
+
+struct TrainSetup {
+  Dataset dataset;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Gan> gan;
+  std::unique_ptr<GanStep> step;
+  TrainPlan plan;
+  std::vector<std::string> warnings;
+};
+
+/// Checks the options and the run's folder, opens the data, makes the networks and, with --resume, loads the
+/// newest valid checkpoint. Writes nothing. Collective; what is wrong is an AgreedError.
+TrainSetup set_up(const TrainOptions& options, Communicator& ranks);
+
+/// The CPU device of this rank: the option's threads (0: the node's cores shared by its ranks) and the
+/// widest instruction set that all ranks have. Collective.
+std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks);
+
+/// Steps that the options ask for on a set of `images` images.
+std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images);
+
+}  // namespace ganymede

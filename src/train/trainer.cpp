@@ -1,0 +1,246 @@
+// The loop: step, and between steps what is due: records, pictures, checkpoints, the comparison of replicas.
+#include "ganymede/trainer.hpp"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include "checkpoint/checkpoint.hpp"
+#include "core/files.hpp"
+#include "gan/sampler.hpp"
+#include "ganymede/error.hpp"
+#include "ganymede/version.hpp"
+#include "report/image_grid.hpp"
+#include "report/metrics_log.hpp"
+#include "train/run_folder.hpp"
+#include "train/setup.hpp"
+#include "train/stop.hpp"
+
+namespace ganymede {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool due(std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; }
+
+std::string parameter_digest(const DeviceArray<float>& parameters) {
+  const std::vector<float> values = parameters.host();
+  return digest({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+}
+
+// One training from its set-up to its end.
+class Training {
+ public:
+  Training(const TrainOptions& options, Communicator& ranks, const TrainEvents& events, const std::string& recipe)
+      : options_(options), ranks_(ranks), events_(events), folder_(options.out), setup_(set_up(options, ranks)) {
+    on_root(ranks_, [&] {
+      folder_.make();
+      sweep_checkpoints(options_.out);
+      write_file_atomically(folder_.config(), config_text(options_, recipe));
+      metrics_.emplace(folder_.metrics(), setup_.step->steps());
+      sampler_.emplace(setup_.gan->generator);
+    });
+    together(ranks_, [&] { open_log(); });
+    for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
+    if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
+    for (const std::string& warning : setup_.warnings) warn(warning);
+  }
+
+  TrainOutcome run() {
+    began_ = interval_began_ = Clock::now();
+    GanStep& step = *setup_.step;
+    const std::uint64_t total = setup_.plan.steps;
+    if (step.steps() > total)
+      throw AgreedError(ExitCode::usage, "the run already has " + std::to_string(step.steps()) + " steps, more than the " +
+                                             std::to_string(total) + " asked for: raise --steps or --epochs");
+    bool stopping = false;
+    if (step.steps() == 0) write_grid(0);
+    while (step.steps() < total && !stopping) {
+      step.run(stop_requested());
+      const std::uint64_t now = step.steps();
+      const bool last = now == total;
+      if (!step.finite()) fail_not_finite(now);
+      stopping = step.stop_agreed();
+      ++interval_steps_;
+      if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
+      if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
+      if (last || due(now, options_.sample_every)) write_grid(now);
+      if (last || stopping || due(now, options_.checkpoint_every)) write_state(now);
+    }
+    TrainOutcome outcome;
+    outcome.steps = step.steps();
+    outcome.interrupted = step.steps() < total;
+    outcome.last = record_;
+    outcome.picture = picture_;
+    outcome.generator_digest = parameter_digest(setup_.gan->generator.parameter_array());
+    outcome.discriminator_digest = parameter_digest(setup_.gan->discriminator.parameter_array());
+    if (!outcome.interrupted) write_weights();
+    if (outcome.interrupted)
+      log_->info("stopped at step {} by request; --resume goes on", outcome.steps);
+    else
+      log_->info("done: {} steps, generator {}, discriminator {}", outcome.steps, outcome.generator_digest,
+                 outcome.discriminator_digest);
+    log_->flush();
+    return outcome;
+  }
+
+ private:
+  void open_log() {
+    const std::filesystem::path file = folder_.log(ranks_.rank());
+    try {
+      // Rank 0 has made the folder; a rank whose host does not see it makes its own.
+      make_folders(file.parent_path());
+      auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string(), !options_.resume);
+      log_ = std::make_unique<spdlog::logger>("rank", std::move(sink));
+    } catch (const spdlog::spdlog_ex& failure) {
+      throw Error(ExitCode::data, "cannot write the log " + file.string() + ": " + failure.what());
+    }
+    log_->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+    log_->flush_on(spdlog::level::info);
+    log_->info("ganymede {}, rank {} of {} on {}", version, ranks_.rank(), ranks_.size(), host_name());
+  }
+
+  void warn(const std::string& message) {
+    log_->warn("{}", message);
+    if (ranks_.is_root() && events_.warned) events_.warned(message);
+  }
+
+  std::uint64_t images_seen(std::uint64_t steps) const {
+    return steps * static_cast<std::uint64_t>(options_.batch) * static_cast<std::uint64_t>(options_.d_steps);
+  }
+
+  // The gradient is the same on every rank, and so is this.
+  [[noreturn]] void fail_not_finite(std::uint64_t step) {
+    const std::string what =
+        "the gradient of step " + std::to_string(step) + " is not finite" +
+        (options_.reproducible ? " or an element of it is 1024 or more" : "") +
+        "; its update was not made. The newest checkpoint in " + options_.out +
+        " still stands: train again with a smaller --learning-rate" + (options_.r1 > 0 ? "" : " or with --r1 5");
+    log_->error("{}", what);
+    throw AgreedError(ExitCode::training_failed, what);
+  }
+
+  void compare_replicas(std::uint64_t step) {
+    if (ranks_.size() == 1) return;
+    const std::vector<std::string> all =
+        ranks_.all_gather(parameter_digest(setup_.gan->generator.parameter_array()) +
+                          parameter_digest(setup_.gan->discriminator.parameter_array()));
+    std::map<std::string, int> votes;
+    for (const std::string& digests : all) ++votes[digests];
+    if (votes.size() == 1) return;
+    const auto most = std::max_element(votes.begin(), votes.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    std::string odd;
+    for (std::size_t r = 0; r < all.size(); ++r)
+      if (all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
+    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": rank " + odd +
+                             " is not as the others; a host's memory or CPU may be faulty. Go on from the newest "
+                             "checkpoint with --resume, without that host";
+    log_->error("{}", what);
+    throw AgreedError(ExitCode::training_failed, what);
+  }
+
+  void write_record(bool last) {
+    const auto now = Clock::now();
+    const double seconds = std::chrono::duration<double>(now - interval_began_).count();
+    const std::uint64_t step = setup_.step->steps();
+    const StepMeans means = setup_.step->take_means();
+    record_.step = step;
+    record_.images_seen = images_seen(step);
+    record_.epoch = static_cast<double>(record_.images_seen) / setup_.dataset.train().count;
+    record_.discriminator_loss = means.discriminator_loss;
+    record_.generator_loss = means.generator_loss;
+    record_.penalty = means.penalty;
+    record_.real_accuracy = means.real_accuracy;
+    record_.fake_accuracy = means.fake_accuracy;
+    record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
+    record_.generator_gradient_norm = means.generator_gradient_norm;
+    record_.seconds = std::chrono::duration<double>(now - began_).count();
+    record_.images_per_second = static_cast<double>(images_seen(interval_steps_)) / seconds;
+    interval_began_ = now;
+    interval_steps_ = 0;
+    on_root(ranks_, [&] {
+      metrics_->append(record_);
+      const double done = static_cast<double>(step - setup_.plan.first_step);
+      const double left = record_.seconds / done * static_cast<double>(setup_.plan.steps - step);
+      if (events_.progressed) events_.progressed(record_, left, last);
+    });
+  }
+
+  void write_grid(std::uint64_t step) {
+    picture_ = folder_.sample(step);
+    on_root(ranks_, [&] {
+      const int side = setup_.dataset.train().height;
+      const int count = options_.sample_count;
+      const auto columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+      const std::vector<float> images = sampler_->draw(setup_.gan->picture_parameters(), options_.seed,
+                                                       math::Stream::noise_for_grid, 0, count);
+      write_png_grid(picture_, images, count, side, side, columns,
+                     {{"Software", std::string("ganymede ") + version},
+                      {"step", std::to_string(step)},
+                      {"images seen", std::to_string(images_seen(step))}});
+    });
+  }
+
+  void write_state(std::uint64_t step) {
+    on_root(ranks_, [&] {
+      Checkpoint c;
+      c.step = step;
+      c.images_seen = images_seen(step);
+      c.options = trajectory_options(options_);
+      c.data_digest = setup_.dataset.digest();
+      c.arithmetic = setup_.device->arithmetic();
+      c.program = std::string("ganymede ") + version;
+      c.files = setup_.gan->save();
+      const std::filesystem::path written = write_checkpoint(options_.out, c, options_.keep);
+      log_->info("checkpoint {}", written.filename().string());
+    });
+  }
+
+  void write_weights() {
+    on_root(ranks_, [&] {
+      const Gan& gan = *setup_.gan;
+      TensorFile file;
+      file.metadata = trajectory_options(options_);
+      file.metadata["format"] = "pt";
+      file.metadata["steps"] = std::to_string(setup_.step->steps());
+      file.metadata["data-digest"] = setup_.dataset.digest();
+      file.metadata["network"] = "generator";
+      file.tensors = gan.generator.tensors(gan.picture_parameters());
+      file.write(folder_.generator());
+      file.metadata["network"] = "discriminator";
+      file.tensors = gan.discriminator.tensors(gan.discriminator.parameter_array());
+      file.write(folder_.discriminator());
+    });
+  }
+
+  const TrainOptions& options_;
+  Communicator& ranks_;
+  const TrainEvents& events_;
+  RunFolder folder_;
+  TrainSetup setup_;
+  std::unique_ptr<spdlog::logger> log_;
+  std::optional<MetricsLog> metrics_;  // rank 0
+  std::optional<Sampler> sampler_;     // rank 0
+  MetricsRecord record_;
+  std::filesystem::path picture_;
+  Clock::time_point began_;
+  Clock::time_point interval_began_;
+  std::uint64_t interval_steps_ = 0;
+};
+
+}  // namespace
+
+TrainOutcome train(const TrainOptions& options, Communicator& ranks, const TrainEvents& events,
+                   const std::string& recipe) {
+  return Training(options, ranks, events, recipe).run();
+}
+
+TrainPlan plan_training(const TrainOptions& options, Communicator& ranks) { return set_up(options, ranks).plan; }
+
+}  // namespace ganymede
