@@ -12,8 +12,17 @@ namespace ganymede {
 namespace {
 
 // What travels behind each gradient, and where the running sums of both stand.
-enum DiscriminatorExtra : std::size_t { d_loss, d_real_right, d_fake_right, d_penalty, d_extras };
-enum GeneratorExtra : std::size_t { g_loss, g_real_right, g_fake_right, g_stop, g_extras };
+enum Extra : std::size_t {
+  d_loss = LossSums::loss,
+  d_real_right = LossSums::real_right,
+  d_fake_right = LossSums::fake_right,
+  d_penalty = LossSums::count,
+  d_extras,
+
+  g_loss = LossSums::loss,
+  g_stop = LossSums::count,
+  g_extras,
+};
 
 }  // namespace
 

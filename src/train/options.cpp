@@ -252,8 +252,6 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
 }
 
 void check_train_options(const TrainOptions& o) {
-  if (o.out.empty())
-    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
   if (o.scheme == "simultaneous" && o.d_steps != 1)
     throw Error(ExitCode::usage, "--scheme simultaneous updates D and G from the same forward pass, so --d-steps " +
                                      std::to_string(o.d_steps) + " makes no sense with it: use --scheme alternating");

@@ -59,6 +59,8 @@ std::string network_row(const Network& network) {
 
 // A folder that already holds a run is only written to with --resume.
 void check_run_folder(const TrainOptions& options) {
+  if (options.out.empty())
+    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
   const fs::path run = options.out;
   std::error_code error;
   const fs::file_status status = fs::status(run, error);
@@ -189,12 +191,16 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                          : "bit for bit on " + std::to_string(ranks.size()) +
                                (ranks.size() == 1 ? " rank" : " ranks") +
                                " and any number of threads; to rounding on another number of ranks"},
-      {"run", o.out + ", " + origin},
+      {"start", origin},
   };
   return plan;
 }
 
 }  // namespace
+
+void check_run_folder(const TrainOptions& options, Communicator& ranks) {
+  on_root(ranks, [&] { check_run_folder(options); });
+}
 
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
   if (options.steps > 0) return options.steps;
@@ -228,7 +234,6 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);
   });
   check_same_options(options, ranks);
-  on_root(ranks, [&] { check_run_folder(options); });
   TrainSetup s;
   s.dataset = Dataset::open(options.data, {}, ranks);
   s.device = make_agreed_device(options, ranks);

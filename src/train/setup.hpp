@@ -24,8 +24,12 @@ struct TrainSetup {
   std::vector<std::string> warnings;
 };
 
-/// Checks the options and the run's folder, opens the data, makes the networks and, with --resume, loads the
-/// newest valid checkpoint. Writes nothing. Collective; what is wrong is an AgreedError.
+/// Refuses a run's folder that is missing from the options or already holds a run that is not to be resumed.
+/// Collective; throws AgreedError.
+void check_run_folder(const TrainOptions& options, Communicator& ranks);
+
+/// Checks the options, opens the data, makes the networks and, with --resume, loads the run's newest valid
+/// checkpoint. Writes nothing. Collective; what is wrong is an AgreedError.
 TrainSetup set_up(const TrainOptions& options, Communicator& ranks);
 
 /// The CPU device of this rank: the option's threads (0: the node's cores shared by its ranks) and the

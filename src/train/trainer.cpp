@@ -33,11 +33,16 @@ std::string parameter_digest(const DeviceArray<float>& parameters) {
   return digest({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
+TrainSetup checked_set_up(const TrainOptions& options, Communicator& ranks) {
+  check_run_folder(options, ranks);
+  return set_up(options, ranks);
+}
+
 // One training from its set-up to its end.
 class Training {
  public:
   Training(const TrainOptions& options, Communicator& ranks, const TrainEvents& events, const std::string& recipe)
-      : options_(options), ranks_(ranks), events_(events), folder_(options.out), setup_(set_up(options, ranks)) {
+      : options_(options), ranks_(ranks), events_(events), folder_(options.out), setup_(checked_set_up(options, ranks)) {
     on_root(ranks_, [&] {
       folder_.make();
       sweep_checkpoints(options_.out);
@@ -241,6 +246,8 @@ TrainOutcome train(const TrainOptions& options, Communicator& ranks, const Train
   return Training(options, ranks, events, recipe).run();
 }
 
-TrainPlan plan_training(const TrainOptions& options, Communicator& ranks) { return set_up(options, ranks).plan; }
+TrainPlan plan_training(const TrainOptions& options, Communicator& ranks) {
+  return checked_set_up(options, ranks).plan;
+}
 
 }  // namespace ganymede

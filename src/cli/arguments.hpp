@@ -1,0 +1,63 @@
+// The command line of one command and INI files, through Boost.Program_options with its traps closed:
+// no abbreviations, no key given twice, no '#' that cuts a value short, and every mistyped name is answered
+// with the nearest known one.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ganymede::cli {
+
+/// One option of a command: "--name VALUE  help"; an empty value makes it a switch.
+struct Argument {
+  std::string name;
+  std::string value;
+  std::string help;
+  std::string group = "Options";
+  std::string shown_default = {};  ///< printed in the help; empty: none
+};
+
+/// What a command takes.
+struct CommandSyntax {
+  std::string name;
+  std::string summary;  ///< one line
+  std::string positional;  ///< "RUN" or empty
+  std::vector<Argument> arguments;
+};
+
+struct Parsed {
+  bool help = false;
+  std::map<std::string, std::string> values;  ///< a given switch is "true"
+  std::vector<std::string> positional;
+
+  [[nodiscard]] bool has(const std::string& name) const { return values.contains(name); }
+  [[nodiscard]] std::string get(const std::string& name, const std::string& otherwise) const {
+    const auto found = values.find(name);
+    return found == values.end() ? otherwise : found->second;
+  }
+};
+
+/// Parses the words after the command's name. Throws Error(usage).
+Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::string>& words);
+
+/// The command's help, as --help prints it.
+std::string help_text(const CommandSyntax& syntax);
+
+/// A whole number from least to most; throws Error(usage) naming the option.
+long parse_count(const Parsed& parsed, const std::string& name, long otherwise, long least, long most);
+
+/// One `name = value` of an INI file.
+struct Setting {
+  std::string name;
+  std::string value;
+  int line;
+};
+
+/// Reads INI text: comment lines, blank lines and `name = value`. Sections, a name given twice, a '#' inside
+/// a value and lines of any other form are an Error(usage) that names source and line.
+std::vector<Setting> parse_ini(const std::string& text, const std::string& source);
+
+}  // namespace ganymede::cli

@@ -1,0 +1,110 @@
+// `ganymede bench`
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/train_arguments.hpp"
+#include "device/cpu/cpu_device.hpp"
+#include "ganymede/error.hpp"
+#include "train/setup.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  ResolvedOptions resolved;
+  long rounds = 0;
+  long per_round = 0;
+  together(ranks, [&] {
+    resolved = resolve_train_options(parsed);
+    rounds = parse_count(parsed, "rounds", 30, 1, 1'000'000);
+    per_round = parse_count(parsed, "round-steps", 50, 1, 1'000'000);
+  });
+  const TrainOptions& options = resolved.options;
+  TrainSetup setup = set_up(options, ranks);
+  GanStep& step = *setup.step;
+  const auto advance = [&] {
+    step.run(false);
+    if (step.steps() % options.log_every == 0) step.take_means();
+  };
+  for (long i = 0; i < std::max(20L, per_round); ++i) advance();
+
+  // The plain step first, then the same with a clock at every phase, in turn: so that the cost of measuring
+  // stays out of the step's own figure and both see the same machine.
+  std::vector<double> plain;
+  PhaseClock clock;
+  double clocked = 0;
+  for (long round = 0; round < rounds; ++round) {
+    ranks.barrier();
+    const auto begin = Clock::now();
+    for (long i = 0; i < per_round; ++i) advance();
+    plain.push_back(seconds_since(begin) / static_cast<double>(per_round));
+    step.measure(&clock);
+    const auto begin_clocked = Clock::now();
+    for (long i = 0; i < per_round; ++i) advance();
+    clocked += seconds_since(begin_clocked);
+    step.measure(nullptr);
+  }
+  const double clocked_steps = static_cast<double>(rounds * per_round);
+  std::sort(plain.begin(), plain.end());
+  // A step lasts as long as its slowest rank's; with the barrier before each round these hardly differ.
+  const double best = plain.front();
+  const double median = plain[plain.size() / 2];
+  const double peak = measure_fma_peak_gflops();
+  const double achieved = step.flops() / best / 1e9;
+  if (!ranks.is_root()) return 0;
+
+  if (parsed.has("json")) {
+    nlohmann::ordered_json json;
+    for (const auto& [name, value] : setup.plan.rows) json["setup"][name] = value;
+    json["ranks"] = ranks.size();
+    json["batch"] = options.batch;
+    json["seconds_per_step"] = {{"min", best}, {"median", median}, {"all", plain}};
+    json["images_per_second"] = options.batch * options.d_steps / median;
+    for (int p = 0; p < static_cast<int>(Phase::count); ++p)
+      json["phases"][phase_name(static_cast<Phase>(p))] = clock.seconds(static_cast<Phase>(p)) / clocked_steps;
+    json["clocked_seconds_per_step"] = clocked / clocked_steps;
+    json["flops_per_step_and_rank"] = step.flops();
+    json["gflops_per_rank"] = achieved;
+    json["fma_peak_gflops_per_thread"] = peak;
+    std::printf("%s\n", json.dump(2).c_str());
+    return 0;
+  }
+  for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
+  std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
+              best * 1e3, median * 1e3, rounds, per_round, options.batch * options.d_steps / median);
+  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best;\n"
+              "              multiply-add peak measured here: %.1f GFLOP/s a thread\n\n",
+              step.flops() / 1e6, achieved, peak);
+  double total = 0;
+  for (int p = 0; p < static_cast<int>(Phase::count); ++p) total += clock.seconds(static_cast<Phase>(p));
+  std::printf("phase (rank 0)          µs    share\n");
+  for (int p = 0; p < static_cast<int>(Phase::count); ++p) {
+    const double seconds = clock.seconds(static_cast<Phase>(p));
+    if (seconds > 0)
+      std::printf("%-16s%10.1f%8.1f%%\n", phase_name(static_cast<Phase>(p)), seconds / clocked_steps * 1e6,
+                  100 * seconds / total);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command bench_command() {
+  CommandSyntax syntax{"bench", "Times a training's step, split by phase, on this machine and these ranks.", "",
+                       train_arguments()};
+  std::erase_if(syntax.arguments, [](const Argument& a) { return a.name == "out" || a.name == "resume"; });
+  syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
+  syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
+  syntax.arguments.push_back({"json", "", "as JSON", "Measurement"});
+  return {syntax, run};
+}
+
+}  // namespace ganymede::cli

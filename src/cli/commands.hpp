@@ -1,0 +1,28 @@
+// The commands, one file each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/arguments.hpp"
+#include "ganymede/communicator.hpp"
+
+namespace ganymede::cli {
+
+struct Command {
+  CommandSyntax syntax;
+  /// Runs on every rank; returns the exit code. Throws Error.
+  int (*run)(const Parsed& parsed, Communicator& ranks);
+};
+
+Command train_command();
+Command sample_command();
+Command export_command();
+Command inspect_command();
+Command recipes_command();
+Command bench_command();
+
+/// All of them, in the order of the help.
+std::vector<Command> commands();
+
+}  // namespace ganymede::cli

@@ -1,0 +1,69 @@
+// `ganymede inspect`
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.hpp"
+#include "cli/saved_run.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+std::size_t parameters(const TensorFile& file) {
+  std::size_t count = 0;
+  for (const Tensor& t : file.tensors) count += t.values.size();
+  return count;
+}
+
+void print_json(const SavedRun& saved) {
+  nlohmann::ordered_json json;
+  json["kind"] = saved.kind;
+  json["source"] = saved.source.string();
+  json["step"] = saved.step;
+  json["images_seen"] = saved.images_seen;
+  json["options"] = saved.options;
+  for (const auto& [name, value] : saved.facts) json[name] = value;
+  for (const auto& [name, file] : saved.files) {
+    nlohmann::ordered_json& entry = json["files"][name];
+    entry["digest"] = weights_digest(file);
+    entry["values"] = parameters(file);
+    for (const Tensor& t : file.tensors) entry["tensors"][t.name] = t.shape;
+  }
+  json["refused"] = saved.refused;
+  std::printf("%s\n", json.dump(2).c_str());
+}
+
+void print_table(const SavedRun& saved) {
+  for (const std::string& why : saved.refused) std::fprintf(stderr, "ganymede: warning: %s\n", why.c_str());
+  std::printf("%-26s%s\n", saved.kind.c_str(), saved.source.c_str());
+  std::printf("%-26s%llu\n", "step", static_cast<unsigned long long>(saved.step));
+  std::printf("%-26s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
+  for (const auto& [name, value] : saved.facts) std::printf("%-26s%s\n", name.c_str(), value.c_str());
+  std::printf("\noptions that determine the trajectory\n");
+  for (const auto& [name, value] : saved.options) std::printf("  %-24s%s\n", name.c_str(), value.c_str());
+  std::printf("\nweights (digest: XXH3-128 of the values)\n");
+  for (const auto& [name, file] : saved.files)
+    std::printf("  %-24s%s  %zu values\n", name.c_str(), weights_digest(file).c_str(), parameters(file));
+}
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  on_root(ranks, [&] {
+    const SavedRun saved = read_saved_run(parsed.positional[0]);
+    if (parsed.has("json"))
+      print_json(saved);
+    else
+      print_table(saved);
+  });
+  return 0;
+}
+
+}  // namespace
+
+Command inspect_command() {
+  return {{"inspect",
+           "Says what is in a run, a checkpoint or a weights file.",
+           "RUN",
+           {{"json", "", "as JSON", "Options"}}},
+          run};
+}
+
+}  // namespace ganymede::cli

@@ -1,0 +1,92 @@
+// `ganymede sample`
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "cli/saved_run.hpp"
+#include "gan/gan.hpp"
+#include "gan/sampler.hpp"
+#include "ganymede/error.hpp"
+#include "report/image_grid.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+// Spherical interpolation (Shoemake 1985) between two latent vectors: normal vectors lie near a sphere, and
+// a straight line between two of them would leave it.
+void interpolate(const float* a, const float* b, std::size_t size, double t, float* to) {
+  double dot = 0;
+  double aa = 0;
+  double bb = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    dot += double{a[i]} * b[i];
+    aa += double{a[i]} * a[i];
+    bb += double{b[i]} * b[i];
+  }
+  const double angle = std::acos(std::clamp(dot / std::sqrt(aa * bb), -1.0, 1.0));
+  const double s = std::sin(angle);
+  const double wa = s < 1e-6 ? 1 - t : std::sin((1 - t) * angle) / s;
+  const double wb = s < 1e-6 ? t : std::sin(t * angle) / s;
+  for (std::size_t i = 0; i < size; ++i) to[i] = static_cast<float>(wa * a[i] + wb * b[i]);
+}
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  on_root(ranks, [&] {
+    const auto steps = static_cast<int>(parse_count(parsed, "interpolate", 0, 2, 1000));
+    const auto count = static_cast<int>(parse_count(parsed, "count", steps > 0 ? 8 : 64, 1, 100'000));
+    const auto seed = static_cast<std::uint64_t>(parse_count(parsed, "seed", 1, 0, 9'000'000'000'000'000'000));
+    const std::string out = parsed.get("out", "samples.png");
+    const SavedRun saved = read_saved_run(parsed.positional[0]);
+    const TrainOptions options = saved_options(saved);
+    const TensorFile& weights = picture_weights(saved);
+    const int side = image_side(weights, saved.source.string());
+    const std::unique_ptr<Device> device = make_cpu_device(1);
+    Network generator = make_generator(options, side, *device);
+    generator.load(weights, saved.source.string());
+    Sampler sampler(generator);
+
+    std::vector<float> images;
+    int columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+    int drawn = count;
+    if (steps > 0) {
+      // Row r goes from sample r to sample r+1.
+      const auto latent = static_cast<std::size_t>(generator.inputs());
+      const std::vector<float> ends = sampler.latents(seed, math::Stream::noise_for_samples, 0, count + 1);
+      std::vector<float> z(static_cast<std::size_t>(count) * static_cast<std::size_t>(steps) * latent);
+      for (int r = 0; r < count; ++r)
+        for (int i = 0; i < steps; ++i)
+          interpolate(ends.data() + static_cast<std::size_t>(r) * latent,
+                      ends.data() + static_cast<std::size_t>(r + 1) * latent, latent,
+                      static_cast<double>(i) / (steps - 1),
+                      z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) +
+                                  static_cast<std::size_t>(i)) * latent);
+      images = sampler.images(generator.parameter_array(), z);
+      columns = steps;
+      drawn = count * steps;
+    } else {
+      images = sampler.draw(generator.parameter_array(), seed, math::Stream::noise_for_samples, 0, count);
+    }
+    write_png_grid(out, images, drawn, side, side, columns,
+                   {{"step", std::to_string(saved.step)}, {"seed", std::to_string(seed)}});
+    std::printf("%d images from %s (step %llu) in %s\n", drawn, saved.source.c_str(),
+                static_cast<unsigned long long>(saved.step), out.c_str());
+  });
+  return 0;
+}
+
+}  // namespace
+
+Command sample_command() {
+  return {{"sample",
+           "Draws images from a run, a checkpoint or a weights file into a PNG grid.",
+           "RUN",
+           {{"count", "N", "images; with --interpolate, rows", "Options", "64, or 8 rows"},
+            {"seed", "N", "of z; the same seed draws the same images", "Options", "1"},
+            {"interpolate", "N", "rows of N images, each row a spherical walk from one sample to the next", "Options"},
+            {"out", "FILE.png", "the picture", "Options", "samples.png"}}},
+          run};
+}
+
+}  // namespace ganymede::cli

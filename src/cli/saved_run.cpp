@@ -1,0 +1,129 @@
+// See saved_run.hpp.
+#include "cli/saved_run.hpp"
+
+#include <charconv>
+#include <cmath>
+
+#include "checkpoint/checkpoint.hpp"
+#include "core/files.hpp"
+#include "ganymede/error.hpp"
+#include "train/run_folder.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
+  SavedRun run;
+  run.kind = "checkpoint";
+  run.source = folder;
+  run.step = checkpoint.step;
+  run.images_seen = checkpoint.images_seen;
+  run.options = std::move(checkpoint.options);
+  run.facts = {{"data-digest", checkpoint.data_digest},
+               {"arithmetic", checkpoint.arithmetic},
+               {"written-by", checkpoint.program}};
+  run.files = std::move(checkpoint.files);
+  return run;
+}
+
+std::uint64_t whole_number(const std::string& text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// Takes options, step and facts from a weights file's metadata.
+void describe(SavedRun& run, const TensorFile& file) {
+  for (const auto& [name, value] : file.metadata) {
+    if (find_train_option(name) != nullptr)
+      run.options[name] = value;
+    else if (name == "steps")
+      run.step = whole_number(value);
+    else if (name != "network" && name != "format")
+      run.facts[name] = value;
+  }
+  const auto number = [&](const char* name) {
+    const auto found = run.options.find(name);
+    return found == run.options.end() ? std::uint64_t{0} : whole_number(found->second);
+  };
+  run.images_seen = run.step * number("batch") * number("d-steps");
+}
+
+}  // namespace
+
+SavedRun read_saved_run(const fs::path& place) {
+  std::error_code error;
+  if (!fs::exists(place, error))
+    throw Error(ExitCode::data, place.string() + " does not exist: name a run's folder, a checkpoint or a .safetensors file");
+  if (!fs::is_directory(place)) {
+    SavedRun run;
+    run.kind = "weights file";
+    run.source = place;
+    TensorFile file = TensorFile::read(place);
+    describe(run, file);
+    const auto network = file.metadata.find("network");
+    run.files[network == file.metadata.end() ? place.stem().string() : network->second] = std::move(file);
+    return run;
+  }
+  if (fs::exists(place / "manifest.json", error)) return from_checkpoint(place, read_checkpoint(place));
+  const RunFolder folder(place);
+  std::optional<FoundCheckpoint> found = newest_checkpoint(place);
+  if (fs::exists(folder.generator(), error)) {
+    SavedRun run;
+    run.kind = "finished run";
+    run.source = place;
+    run.files["generator"] = TensorFile::read(folder.generator());
+    run.files["discriminator"] = TensorFile::read(folder.discriminator());
+    describe(run, run.files["generator"]);
+    // A run that was resumed for more steps has checkpoints beyond its final weights.
+    if (!found || found->checkpoint.step <= run.step) return run;
+  }
+  if (!found)
+    throw Error(ExitCode::data, place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
+  SavedRun run = from_checkpoint(found->folder, std::move(found->checkpoint));
+  run.refused = std::move(found->refused);
+  return run;
+}
+
+TrainOptions saved_options(const SavedRun& run) {
+  if (run.options.empty())
+    throw Error(ExitCode::data, run.source.string() +
+                                    " does not say with which options it was trained: only weights written by ganymede do");
+  TrainOptions options;
+  try {
+    for (const auto& [name, value] : run.options) set_train_option(options, name, value);
+  } catch (const Error& failure) {
+    throw Error(ExitCode::data, run.source.string() + ": " + failure.what());
+  }
+  return options;
+}
+
+const TensorFile& picture_weights(const SavedRun& run) {
+  for (const char* name : {"generator-average", "generator"}) {
+    const auto found = run.files.find(name);
+    if (found != run.files.end()) return found->second;
+  }
+  throw Error(ExitCode::data, run.source.string() + " holds no generator");
+}
+
+int image_side(const TensorFile& generator, const std::string& source) {
+  const std::int64_t pixels = generator.tensors.empty() || generator.tensors.back().shape.empty()
+                                  ? 0
+                                  : generator.tensors.back().shape.front();
+  const auto side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(pixels))));
+  if (side < 1 || std::int64_t{side} * side != pixels)
+    throw Error(ExitCode::data, source + ": the last layer gives " + std::to_string(pixels) +
+                                    " outputs, which is no square image");
+  return side;
+}
+
+std::string weights_digest(const TensorFile& file) {
+  std::string bytes;
+  for (const Tensor& t : file.tensors)
+    bytes.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
+  return digest(bytes);
+}
+
+}  // namespace ganymede::cli

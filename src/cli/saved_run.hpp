@@ -1,0 +1,42 @@
+// What `sample`, `export` and `inspect` are given: a run's folder, one of its checkpoints, or a weights file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ganymede/options.hpp"
+#include "ganymede/tensor_file.hpp"
+
+namespace ganymede::cli {
+
+struct SavedRun {
+  std::string kind;  ///< "finished run", "checkpoint" or "weights file"
+  std::filesystem::path source;
+  std::uint64_t step = 0;
+  std::uint64_t images_seen = 0;
+  std::map<std::string, std::string> options;
+  std::map<std::string, std::string> facts;   ///< further things it says of itself, by name
+  std::map<std::string, TensorFile> files;    ///< "generator", "discriminator", and in checkpoints the rest
+  std::vector<std::string> refused;           ///< newer checkpoints that were not valid, and why
+};
+
+/// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has not ended. Throws
+/// Error(data).
+SavedRun read_saved_run(const std::filesystem::path& place);
+
+/// The options it was trained with; throws Error(data) when it holds none that this program knows.
+TrainOptions saved_options(const SavedRun& run);
+
+/// The generator's weights that pictures are drawn from: the average where there is one.
+const TensorFile& picture_weights(const SavedRun& run);
+
+/// Height and width of the images that these generator weights make.
+int image_side(const TensorFile& generator, const std::string& source);
+
+/// XXH3-128 over the values of a file's tensors, in order: what --reproducible promises to be equal.
+std::string weights_digest(const TensorFile& file);
+
+}  // namespace ganymede::cli

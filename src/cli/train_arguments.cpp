@@ -1,0 +1,118 @@
+// See train_arguments.hpp.
+#include "cli/train_arguments.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/files.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t largest_ini = 1 << 20;
+
+// A configuration that cannot be read is wrong usage: the name on the command line is at fault.
+std::string read_ini_file(const fs::path& file) {
+  try {
+    return read_file(file, largest_ini);
+  } catch (const Error& failure) {
+    throw Error(ExitCode::usage, failure.what());
+  }
+}
+
+Recipe parse_recipe(const std::string& name, const fs::path& file) {
+  const std::string text = read_ini_file(file);
+  Recipe recipe{name, file, {}, {}, parse_ini(text, file.string())};
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line) && line.starts_with("#");) {
+    std::string comment = line.substr(std::min(line.size(), line.find_first_not_of("# ")));
+    if (comment.starts_with("note: "))
+      recipe.notes.push_back(comment.substr(6));
+    else if (recipe.summary.empty())
+      recipe.summary = comment;
+  }
+  return recipe;
+}
+
+void apply(TrainOptions& options, const std::vector<Setting>& settings, const std::string& source) {
+  for (const Setting& s : settings) {
+    try {
+      set_train_option(options, s.name, s.value);
+    } catch (const Error& failure) {
+      throw Error(failure.code(), source + ", line " + std::to_string(s.line) + ": " + failure.what());
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<Argument> train_arguments() {
+  const TrainOptions defaults;
+  std::vector<Argument> arguments = {
+      {"recipe", "NAME|FILE", "options to start from: a name that `ganymede recipes` lists, or an INI file", "Configuration",
+       "gan"},
+      {"config", "FILE", "options in an INI file (name = value); they override the recipe's", "Configuration"},
+  };
+  for (const OptionSpec& s : train_option_specs())
+    arguments.push_back({s.name, s.value, s.help, s.group, s.value[0] == '\0' ? "" : s.get(defaults)});
+  return arguments;
+}
+
+std::vector<Recipe> all_recipes() {
+  std::vector<Recipe> recipes;
+  for (const auto& entry : fs::directory_iterator(share_folder() / "recipes"))
+    if (entry.path().extension() == ".ini") recipes.push_back(parse_recipe(entry.path().stem().string(), entry.path()));
+  std::sort(recipes.begin(), recipes.end(), [](const Recipe& a, const Recipe& b) { return a.name < b.name; });
+  return recipes;
+}
+
+Recipe read_recipe(const std::string& name) {
+  if (name.find('/') != std::string::npos || name.ends_with(".ini")) return parse_recipe(name, name);
+  const fs::path file = share_folder() / "recipes" / (name + ".ini");
+  if (fs::exists(file)) return parse_recipe(name, file);
+  std::vector<std::string> names;
+  std::string list;
+  for (const Recipe& recipe : all_recipes()) {
+    names.push_back(recipe.name);
+    list += (list.empty() ? "" : ", ") + recipe.name;
+  }
+  const std::string near = nearest_name(name, names);
+  throw Error(ExitCode::usage, "there is no recipe '" + name + "'" +
+                                   (near.empty() ? "" : "; did you mean '" + near + "'?") + " There are: " + list +
+                                   "; a file is given with its path or as NAME.ini");
+}
+
+ResolvedOptions resolve_train_options(const Parsed& parsed) {
+  ResolvedOptions resolved;
+  std::string config = parsed.get("config", {});
+  // A resumed run goes on with its own options unless told otherwise.
+  if (config.empty() && parsed.has("resume") && parsed.has("out")) {
+    const fs::path own = fs::path(parsed.values.at("out")) / "config.ini";
+    std::error_code error;
+    if (fs::exists(own, error)) config = own.string();
+  }
+  std::vector<Setting> settings;
+  if (!config.empty()) settings = parse_ini(read_ini_file(config), config);
+  const auto own_recipe =
+      std::find_if(settings.begin(), settings.end(), [](const Setting& s) { return s.name == "recipe"; });
+  std::string recipe = parsed.get("recipe", {});
+  if (own_recipe != settings.end()) {
+    if (recipe.empty()) recipe = own_recipe->value;
+    settings.erase(own_recipe);
+  }
+  resolved.recipe = recipe.empty() ? "gan" : recipe;
+  if (!recipe.empty()) {
+    const Recipe found = read_recipe(recipe);
+    apply(resolved.options, found.settings, found.file.string());
+    resolved.notes = found.notes;
+  }
+  apply(resolved.options, settings, config);
+  for (const auto& [name, value] : parsed.values)
+    if (find_train_option(name) != nullptr) set_train_option(resolved.options, name, value);
+  return resolved;
+}
+
+}  // namespace ganymede::cli

@@ -1,0 +1,39 @@
+// From a command line to TrainOptions: built-in defaults, then the recipe, then --config, then the command
+// line itself. Shared by the commands that take a training's options.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/arguments.hpp"
+#include "ganymede/options.hpp"
+
+namespace ganymede::cli {
+
+/// The training options as arguments, with --recipe and --config in front.
+std::vector<Argument> train_arguments();
+
+struct ResolvedOptions {
+  TrainOptions options;
+  std::string recipe;              ///< name or file; "gan" where none was given
+  std::vector<std::string> notes;  ///< what the recipe's author wants said at the start
+};
+
+ResolvedOptions resolve_train_options(const Parsed& parsed);
+
+struct Recipe {
+  std::string name;
+  std::filesystem::path file;
+  std::string summary;              ///< its first comment line
+  std::vector<std::string> notes;   ///< its comment lines that begin with "note:"
+  std::vector<Setting> settings;
+};
+
+/// A named recipe of the program's share folder, or a file. Throws Error(usage).
+Recipe read_recipe(const std::string& name_or_file);
+
+/// The named ones, by name.
+std::vector<Recipe> all_recipes();
+
+}  // namespace ganymede::cli

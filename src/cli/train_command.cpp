@@ -1,0 +1,76 @@
+// `ganymede train`
+#include <cstdio>
+#include <optional>
+
+#include "cli/commands.hpp"
+#include "cli/train_arguments.hpp"
+#include "ganymede/trainer.hpp"
+#include "report/progress.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+void print_plan(const TrainPlan& plan, const std::string& recipe, const std::string& out) {
+  std::printf("%-14s%s\n", "recipe", recipe.c_str());
+  for (const auto& [name, value] : plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
+  std::printf("%-14s%s\n\n", "run", out.c_str());
+  std::fflush(stdout);
+}
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  ResolvedOptions resolved;
+  together(ranks, [&] { resolved = resolve_train_options(parsed); });
+  const std::string& out = resolved.options.out;
+  const auto say_notes = [&] {
+    for (const std::string& note : resolved.notes) std::fprintf(stderr, "ganymede: note: %s\n", note.c_str());
+  };
+  if (parsed.has("dry-run")) {
+    const TrainPlan plan = plan_training(resolved.options, ranks);
+    if (ranks.is_root()) {
+      print_plan(plan, resolved.recipe, out);
+      say_notes();
+      std::printf("dry run: all checks passed, nothing was written\n");
+    }
+    return 0;
+  }
+
+  std::optional<Progress> progress;
+  TrainEvents events;
+  events.planned = [&](const TrainPlan& plan) {
+    print_plan(plan, resolved.recipe, out);
+    say_notes();
+    progress.emplace(stdout, plan.steps, plan.epochs);
+  };
+  events.progressed = [&](const MetricsRecord& record, double seconds_left, bool last) {
+    progress->show(record, seconds_left, last);
+  };
+  events.warned = [&](const std::string& message) {
+    if (progress) progress->finish();
+    std::fprintf(stderr, "ganymede: warning: %s\n", message.c_str());
+  };
+  stop_on_signals();
+  const TrainOutcome outcome = train(resolved.options, ranks, events, resolved.recipe);
+  if (ranks.is_root()) {
+    if (progress) progress->finish();
+    if (outcome.interrupted) {
+      std::printf("stopped at step %llu with a complete checkpoint; to go on: ganymede train --out %s --resume\n",
+                  static_cast<unsigned long long>(outcome.steps), out.c_str());
+    } else {
+      std::printf("done: %llu steps; pictures in %s/samples, the last is %s\n",
+                  static_cast<unsigned long long>(outcome.steps), out.c_str(), outcome.picture.c_str());
+    }
+    std::fflush(stdout);
+  }
+  return static_cast<int>(outcome.interrupted ? ExitCode::interrupted : ExitCode::done);
+}
+
+}  // namespace
+
+Command train_command() {
+  CommandSyntax syntax{"train", "Trains a GAN: the same command line alone, under mpirun and under srun.", "",
+                       train_arguments()};
+  syntax.arguments.push_back({"dry-run", "", "resolve and check everything, print it, write nothing", "Output"});
+  return {syntax, run};
+}
+
+}  // namespace ganymede::cli
