@@ -14,7 +14,7 @@ namespace ganymede {
 /// One half of a set: images [count, height, width] of uint8, and one label per image where there are any.
 struct ImageSet {
   std::span<const std::uint8_t> images;
-  std::span<const std::uint8_t> labels;  ///< empty when the set has none
+  std::span<const std::uint8_t> labels;  ///< empty unless asked for
   std::uint32_t count = 0;
   int height = 0;
   int width = 0;
@@ -32,8 +32,9 @@ class Dataset {
   /// `name` is mnist-mini, mnist or a folder of IDX files named as MNIST's (plain or .gz). Named sets are
   /// looked up in $GANYMEDE_DATA/NAME/, then in the user's cache ($XDG_CACHE_HOME/ganymede/NAME or
   /// ~/.cache/ganymede/NAME); mnist-mini then in the program's own share folder; mnist is then fetched
-  /// into the cache by one rank per node, checked by SHA-256. Collective;
-  /// throws Error(data) on every rank alike.
+  /// into the cache by one rank per node, checked by SHA-256. The first place that has all the files that
+  /// `needs` asks for is taken; no other file is looked at. Collective; throws Error(data) on every rank
+  /// alike, also when nodes have different data.
   static Dataset open(const std::string& name, const DatasetNeeds& needs, Communicator& ranks);
 
   [[nodiscard]] const std::string& name() const { return name_; }

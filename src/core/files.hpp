@@ -1,13 +1,17 @@
 // Files as a program that must lose nothing treats them: read whole, written aside and renamed.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace ganymede {
 
-/// The whole file. Throws Error(data) with the system's reason; at most `limit` bytes (0: no limit).
+/// The whole file. Throws Error(data) with the system's reason, and for a file of more than `limit` bytes
+/// (0: no limit), which it does not read to the end.
 std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 
 /// Writes a file beside `file` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
@@ -21,11 +25,17 @@ void sync_folder(const std::filesystem::path& folder);
 void make_folders(const std::filesystem::path& folder);
 
 /// The folder with the program's own files (recipes, mnist-mini): $GANYMEDE_SHARE, else
-/// ../share/ganymede beside the executable's folder, else the folder given when the library was built.
+/// ../share/ganymede beside the executable's folder, else the folder given when the library was built
+/// (the definition GANYMEDE_BUILD_SHARE, where there is one).
 /// Throws Error(data) that names the places looked at.
 std::filesystem::path share_folder();
 
-/// XXH3-128 in hex: 32 digits.
+/// Two lower-case hex digits a byte.
+std::string hex(std::span<const unsigned char> bytes);
+
+/// XXH3-128 in hex: 32 digits, as `xxhsum -H2` prints them.
 std::string digest(std::string_view bytes);
+/// The same of several pieces, one after the other.
+std::string digest(std::initializer_list<std::string_view> pieces);
 
 }  // namespace ganymede

@@ -1,0 +1,206 @@
+// Whole-file reading, atomic writing, the program's own folder, digests.
+#include "core/files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <random>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what, int reason) {
+  throw Error(ExitCode::data, path.string() + ": " + what + ": " + std::strerror(reason));
+}
+
+// A file descriptor that closes itself; close() is for those who must know whether it worked.
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, mode_t mode = 0) {
+    do {
+      value_ = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+    } while (value_ < 0 && errno == EINTR);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close(); }
+
+  [[nodiscard]] bool is_open() const { return value_ >= 0; }
+  [[nodiscard]] int get() const { return value_; }
+  bool close() {
+    const int value = value_;
+    value_ = -1;
+    return value < 0 || ::close(value) == 0;
+  }
+
+ private:
+  int value_ = -1;
+};
+
+// Removes the file unless it was kept.
+class Unfinished {
+ public:
+  explicit Unfinished(fs::path path) : path_(std::move(path)) {}
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+  ~Unfinished() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  void keep() { path_.clear(); }
+
+ private:
+  fs::path path_;
+};
+
+void sync(int descriptor, const fs::path& path) {
+  // Some file systems have no fsync for this kind of file and say so with EINVAL.
+  while (::fsync(descriptor) != 0) {
+    if (errno == EINVAL) return;
+    if (errno != EINTR) fail(path, "cannot be brought to the disk", errno);
+  }
+}
+
+fs::path folder_of(const fs::path& file) { return file.has_parent_path() ? file.parent_path() : fs::path("."); }
+
+// A name that no other process uses, on this host or on another that shares the file system.
+fs::path name_beside(const fs::path& file) {
+  constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuv";
+  std::random_device random;
+  std::string name = ".";
+  name += file.filename().string();
+  name += '.';
+  for (int i = 0; i < 12; ++i) name += digits[random() % digits.size()];
+  name += ".part";
+  return folder_of(file) / name;
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& file, std::size_t limit) {
+  const Descriptor input(file, O_RDONLY);
+  if (!input.is_open()) fail(file, "cannot be opened", errno);
+  struct stat status {};
+  if (::fstat(input.get(), &status) != 0) fail(file, "cannot be examined", errno);
+  std::string bytes;
+  if (S_ISREG(status.st_mode)) {
+    const auto size = static_cast<std::size_t>(status.st_size);
+    bytes.reserve(limit == 0 ? size + 1 : std::min(size, limit) + 1);
+  }
+  // Up to the end, not up to the size: files in /proc and pipes have none.
+  constexpr std::size_t piece = std::size_t{1} << 20;
+  for (;;) {
+    const std::size_t before = bytes.size();
+    const std::size_t room = std::max(bytes.capacity() - before, std::size_t{4096});
+    bytes.resize(before + std::min(room, piece));
+    const ssize_t count = ::read(input.get(), bytes.data() + before, bytes.size() - before);
+    if (count < 0 && errno != EINTR) fail(file, "cannot be read", errno);
+    bytes.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (limit != 0 && bytes.size() > limit) {
+      throw Error(ExitCode::data,
+                  file.string() + ": size: expected at most " + std::to_string(limit) + " bytes, found more");
+    }
+    if (count == 0) return bytes;
+  }
+}
+
+void write_file_atomically(const fs::path& file, std::string_view bytes) {
+  const fs::path aside = name_beside(file);
+  // Created with the mode that umask and the folder's ACL give, which is then put by until the end.
+  Descriptor output(aside, O_WRONLY | O_CREAT | O_EXCL, 0666);
+  if (!output.is_open()) fail(file, "cannot be created", errno);
+  Unfinished unfinished(aside);
+  struct stat status {};
+  if (::fstat(output.get(), &status) != 0) fail(file, "cannot be examined", errno);
+  if (::fchmod(output.get(), S_IRUSR | S_IWUSR) != 0) fail(file, "cannot be protected", errno);
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t count = ::write(output.get(), bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno != EINTR) fail(file, "cannot be written", errno);
+    if (count > 0) done += static_cast<std::size_t>(count);
+  }
+  if (::fchmod(output.get(), status.st_mode & 07777) != 0) fail(file, "cannot be given its permissions", errno);
+  sync(output.get(), file);
+  if (!output.close()) fail(file, "cannot be written", errno);
+  if (::rename(aside.c_str(), file.c_str()) != 0) fail(file, "cannot be put in place", errno);
+  unfinished.keep();
+  sync_folder(folder_of(file));
+}
+
+void sync_folder(const fs::path& folder) {
+  const Descriptor descriptor(folder, O_RDONLY | O_DIRECTORY);
+  if (!descriptor.is_open()) fail(folder, "cannot be opened", errno);
+  sync(descriptor.get(), folder);
+}
+
+void make_folders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  // Where a file stands in the way the library may report success.
+  if (!error && !fs::is_directory(folder, error)) error = std::make_error_code(std::errc::not_a_directory);
+  if (error) {
+    throw Error(ExitCode::data, folder.string() + ": the folder cannot be made: " + error.message());
+  }
+}
+
+fs::path share_folder() {
+  std::error_code error;
+  if (const char* chosen = std::getenv("GANYMEDE_SHARE"); chosen != nullptr && *chosen != '\0') {
+    if (fs::is_directory(chosen, error)) return chosen;
+    throw Error(ExitCode::data, std::string("GANYMEDE_SHARE is set to ") + chosen +
+                                    ", which is no folder: set it to the folder share/ganymede of an "
+                                    "installation, or unset it");
+  }
+  std::vector<fs::path> places;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (!error) places.push_back(program.parent_path().parent_path() / "share" / "ganymede");
+#ifdef GANYMEDE_BUILD_SHARE
+  places.emplace_back(GANYMEDE_BUILD_SHARE);
+#endif
+  std::string looked_at;
+  for (const fs::path& place : places) {
+    if (fs::is_directory(place, error)) return place;
+    looked_at += (looked_at.empty() ? "" : " and ") + place.string();
+  }
+  throw Error(ExitCode::data, "the program's own files (recipes, mnist-mini) are not found: looked at " +
+                                  (looked_at.empty() ? "no place, because /proc is not there" : looked_at) +
+                                  "; set GANYMEDE_SHARE to the folder share/ganymede of an installation");
+}
+
+std::string hex(std::span<const unsigned char> bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const unsigned char byte : bytes) {
+    text += digits[byte >> 4U];
+    text += digits[byte & 15U];
+  }
+  return text;
+}
+
+std::string digest(std::string_view bytes) { return digest({bytes}); }
+
+std::string digest(std::initializer_list<std::string_view> pieces) {
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
+  if (state == nullptr) throw std::bad_alloc();
+  XXH3_128bits_reset(state.get());
+  for (const std::string_view piece : pieces) XXH3_128bits_update(state.get(), piece.data(), piece.size());
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state.get()));
+  return hex(canonical.digest);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,210 @@
+// Whole-file reading, atomic writing, the share folder, digests.
+#include "core/files.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ganymede/error.hpp"
+#include "support/environment.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Environment;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+template <class Action>
+std::string error_of(const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    return error.what();
+  }
+  ADD_FAILURE() << "did not fail";
+  return "";
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  return names;
+}
+
+mode_t mode_of(const fs::path& file) {
+  struct stat status {};
+  EXPECT_EQ(stat(file.c_str(), &status), 0);
+  return status.st_mode & 07777;
+}
+
+class Umask {
+ public:
+  explicit Umask(mode_t mask) : old_(umask(mask)) {}
+  Umask(const Umask&) = delete;
+  Umask& operator=(const Umask&) = delete;
+  ~Umask() { umask(old_); }
+
+ private:
+  mode_t old_;
+};
+
+TEST(ReadFile, GivesAllBytes) {
+  const TemporaryFolder folder;
+  for (const std::size_t size : {0U, 1U, 4095U, 4096U, 4097U, 3'000'001U}) {
+    std::string bytes(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * i % 253);
+    std::ofstream(folder / "file", std::ios::binary) << bytes;
+    EXPECT_EQ(read_file(folder / "file"), bytes);
+    if (size > 0) {
+      EXPECT_EQ(read_file(folder / "file", size), bytes);
+      if (size > 1) {
+        EXPECT_THAT(error_of([&] { read_file(folder / "file", size - 1); }),
+                    HasSubstr("expected at most " + std::to_string(size - 1) + " bytes"));
+      }
+    }
+  }
+}
+
+TEST(ReadFile, ReadsWhatHasNoSize) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const std::string bytes(200'000, 'x');
+  const std::jthread writer([&] { std::ofstream(folder / "pipe", std::ios::binary) << bytes; });
+  EXPECT_EQ(read_file(folder / "pipe"), bytes);
+}
+
+TEST(ReadFile, SaysWhyItCannot) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { read_file(folder / "absent"); }),
+              AllOf(HasSubstr((folder / "absent").string()), HasSubstr("No such file")));
+  EXPECT_THAT(error_of([&] { read_file(folder.path()); }), HasSubstr("Is a directory"));
+}
+
+TEST(WriteFileAtomically, WritesAndReplaces) {
+  const TemporaryFolder folder;
+  const Umask mask(027);
+  for (const std::string& bytes : {std::string("first"), std::string(), std::string(5'000'000, 'y')}) {
+    write_file_atomically(folder / "file", bytes);
+    EXPECT_EQ(read_file(folder / "file"), bytes);
+    EXPECT_EQ(mode_of(folder / "file"), 0640U);
+    EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
+  }
+}
+
+TEST(WriteFileAtomically, TakesANameWithoutAFolder) {
+  const TemporaryFolder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  write_file_atomically("file", "bytes");
+  fs::current_path(before);
+  EXPECT_EQ(read_file(folder / "file"), "bytes");
+}
+
+TEST(WriteFileAtomically, LeavesNoTraceWhenItFails) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { write_file_atomically(folder / "absent/file", "x"); }),
+              AllOf(HasSubstr((folder / "absent/file").string()), HasSubstr("No such file")));
+  fs::create_directories(folder / "taken/inside");
+  EXPECT_THAT(error_of([&] { write_file_atomically(folder / "taken", "x"); }), HasSubstr("cannot be put in place"));
+  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("taken"));
+}
+
+// A full disk, as far as a process can have one of its own.
+TEST(WriteFileAtomically, KeepsTheOldFileWhenThereIsNoRoom) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "file", "old");
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 10'000;
+  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = error_of([&] { write_file_atomically(folder / "file", std::string(20'000, 'n')); });
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_THAT(message, AllOf(HasSubstr("cannot be written"), HasSubstr("too large")));
+  EXPECT_EQ(read_file(folder / "file"), "old");
+  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
+}
+
+// Readers see one of the whole files, never a part or nothing.
+TEST(WriteFileAtomically, IsNeverSeenHalfDone) {
+  const TemporaryFolder folder;
+  const std::string a(300'000, 'a');
+  const std::string b(200'000, 'b');
+  write_file_atomically(folder / "file", a);
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < 3; ++i) {
+    writers.emplace_back([&] {
+      for (int round = 0; round < 10; ++round) write_file_atomically(folder / "file", round % 2 == 0 ? b : a);
+    });
+  }
+  for (int round = 0; round < 100; ++round) {
+    const std::string seen = read_file(folder / "file");
+    EXPECT_TRUE(seen == a || seen == b);
+  }
+  writers.clear();
+  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
+}
+
+TEST(MakeFolders, MakesParentsAndTakesWhatIsThere) {
+  const TemporaryFolder folder;
+  make_folders(folder / "a/b/c");
+  make_folders(folder / "a/b/c");
+  EXPECT_TRUE(fs::is_directory(folder / "a/b/c"));
+  write_file_atomically(folder / "a/file", "x");
+  for (const char* blocked : {"a/file", "a/file/below"}) {
+    EXPECT_THAT(error_of([&] { make_folders(folder / blocked); }),
+                AllOf(HasSubstr((folder / blocked).string()), HasSubstr("the folder cannot be made")));
+  }
+  sync_folder(folder / "a/b");
+  EXPECT_THAT(error_of([&] { sync_folder(folder / "absent"); }), HasSubstr("No such file"));
+}
+
+TEST(ShareFolder, IsTheOneThatTheUserNames) {
+  const TemporaryFolder folder;
+  {
+    const Environment chosen("GANYMEDE_SHARE", folder.path().string());
+    EXPECT_EQ(share_folder(), folder.path());
+  }
+  const Environment wrong("GANYMEDE_SHARE", (folder / "absent").string());
+  EXPECT_THAT(error_of([] { (void)share_folder(); }),
+              AllOf(HasSubstr("GANYMEDE_SHARE"), HasSubstr((folder / "absent").string())));
+}
+
+// The build tree has the layout of an installation.
+TEST(ShareFolder, IsFoundBesideTheProgram) {
+  const Environment unset("GANYMEDE_SHARE", std::nullopt);
+  EXPECT_EQ(share_folder(), fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share/ganymede");
+  EXPECT_TRUE(fs::exists(share_folder() / "data/mnist-mini/train-images-idx3-ubyte.gz"));
+}
+
+TEST(Digest, IsXxh3Of128Bits) {
+  EXPECT_EQ(digest("abc"), "06b05ab6733a618578af5f94892f3950");
+  EXPECT_EQ(digest(""), "99aa06d3014798d86001c324468d497f");
+  EXPECT_EQ(digest({"a", "", "bc"}), digest("abc"));
+  const std::string large(100'000, 'q');
+  EXPECT_EQ(digest({large.substr(0, 77), large.substr(77)}), digest(large));
+}
+
+TEST(Hex, WritesTwoDigitsAByte) {
+  const std::vector<unsigned char> bytes = {0x00, 0x0f, 0xa5, 0xff};
+  EXPECT_EQ(hex(bytes), "000fa5ff");
+}
+
+}  // namespace
+}  // namespace ganymede
