@@ -52,15 +52,21 @@ using UnalignedVector = float __attribute__((vector_size(lanes * sizeof(float)),
 GANYMEDE_INLINE Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 GANYMEDE_INLINE void store(float* to, Vector value) { *reinterpret_cast<UnalignedVector*>(to) = value; }
 
+// sum += a · b. By its instruction where there is one: the matrix products fill all registers, and a
+// compiler that picks another form of it, which does not leave the sum in its place, spills.
 #if defined(__AVX512F__)
 GANYMEDE_INLINE Vector broadcast(float value) { return _mm512_set1_ps(value); }
-GANYMEDE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+GANYMEDE_INLINE void accumulate(Vector a, Vector b, Vector& sum) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+}
 #elif defined(__AVX2__)
 GANYMEDE_INLINE Vector broadcast(float value) { return _mm256_set1_ps(value); }
-GANYMEDE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+GANYMEDE_INLINE void accumulate(Vector a, Vector b, Vector& sum) {
+  asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+}
 #else
 GANYMEDE_INLINE Vector broadcast(float value) { return _mm_set1_ps(value); }
-GANYMEDE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+GANYMEDE_INLINE void accumulate(Vector a, Vector b, Vector& sum) { sum += a * b; }
 #endif
 
 GANYMEDE_INLINE int smaller(int a, int b) { return a < b ? a : b; }
@@ -99,17 +105,39 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
     GANYMEDE_UNROLL
     for (int j = 0; j < tile_vectors; ++j) sum[i][j] = add ? load(c + i * ldc + j * lanes) : Vector{};
   }
-  for (int step = 0; step < k; ++step) {
+  // Every third row has a pointer: its neighbours are one and two `lda` away, which addresses can hold.
+  constexpr int groups = PackedLeft ? 1 : (Rows + 2) / 3;
+  const float* group[groups];
+  GANYMEDE_UNROLL
+  for (int g = 0; g < groups; ++g) {
+    group[g] = a + 3 * g * lda;
+    // Hides where the pointer comes from: GCC would go back to one pointer and spill twenty offsets.
+    asm("" : "+r"(group[g]));
+  }
+  const auto advance = [&](int ahead) __attribute__((always_inline)) {
     Vector right[tile_vectors];
     GANYMEDE_UNROLL
-    for (int j = 0; j < tile_vectors; ++j) right[j] = load(b + j * lanes);
+    for (int j = 0; j < tile_vectors; ++j) right[j] = load(b + ahead * tile_columns + j * lanes);
     GANYMEDE_UNROLL
     for (int i = 0; i < Rows; ++i) {
-      const Vector left = broadcast(PackedLeft ? a[i] : a[i * lda]);
+      const Vector left = broadcast(PackedLeft ? group[0][ahead * Rows + i] : group[i / 3][i % 3 * lda + ahead]);
       GANYMEDE_UNROLL
-      for (int j = 0; j < tile_vectors; ++j) sum[i][j] = multiply_add(left, right[j], sum[i][j]);
+      for (int j = 0; j < tile_vectors; ++j) accumulate(left, right[j], sum[i][j]);
     }
-    a += PackedLeft ? Rows : 1;
+  };
+  // Long strides through k make the loop's end predictable.
+  constexpr int stride = 4;
+  for (; k >= stride; k -= stride) {
+    GANYMEDE_UNROLL
+    for (int ahead = 0; ahead < stride; ++ahead) advance(ahead);
+    GANYMEDE_UNROLL
+    for (int g = 0; g < groups; ++g) group[g] += stride * (PackedLeft ? Rows : 1);
+    b += stride * tile_columns;
+  }
+  for (; k > 0; --k) {
+    advance(0);
+    GANYMEDE_UNROLL
+    for (int g = 0; g < groups; ++g) group[g] += PackedLeft ? Rows : 1;
     b += tile_columns;
   }
   GANYMEDE_UNROLL
@@ -144,11 +172,15 @@ GANYMEDE_INLINE Tile tile_of(int rows) {
 
 // Rows cut into tiles of nearly equal height.
 struct Tiles {
-  int begin, rows, count;
-  GANYMEDE_INLINE Tiles(Range range)
-      : begin(range.begin), rows(range.end - range.begin), count((rows + tile_rows - 1) / tile_rows) {}
+  int first, count, low, higher;  // the first `higher` tiles have low + 1 rows, the others low
+  GANYMEDE_INLINE Tiles(Range range) : first(range.begin), count((range.end - range.begin + tile_rows - 1) / tile_rows) {
+    const int rows = range.end - range.begin;
+    low = count == 0 ? 0 : rows / count;
+    higher = rows - low * count;
+  }
   GANYMEDE_INLINE Range operator[](int i) const {
-    return {begin + rows * i / count, begin + rows * (i + 1) / count};
+    const int begin = first + low * i + smaller(i, higher);
+    return {begin, begin + low + (i < higher ? 1 : 0)};
   }
 };
 
@@ -188,18 +220,75 @@ GANYMEDE_INLINE void pack_rows(const float* b, std::ptrdiff_t ldb, int columns, 
     for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? from[j] : 0.0F;
 }
 
-// The same of bᵀ: b[columns, k].
+#if defined(__AVX512F__)
+GANYMEDE_INLINE Vector low_pairs(Vector a, Vector b) { return _mm512_unpacklo_ps(a, b); }
+GANYMEDE_INLINE Vector high_pairs(Vector a, Vector b) { return _mm512_unpackhi_ps(a, b); }
+GANYMEDE_INLINE Vector low_halves(Vector a, Vector b) { return _mm512_shuffle_ps(a, b, 0x44); }
+GANYMEDE_INLINE Vector high_halves(Vector a, Vector b) { return _mm512_shuffle_ps(a, b, 0xEE); }
+// Four floats from each of the rows row[0], row[4], row[8], row[12].
+GANYMEDE_INLINE Vector quads(const float* const* row, std::ptrdiff_t at) {
+  Vector v = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + at));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(row[4] + at), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(row[8] + at), 2);
+  return _mm512_insertf32x4(v, _mm_loadu_ps(row[12] + at), 3);
+}
+#elif defined(__AVX2__)
+GANYMEDE_INLINE Vector low_pairs(Vector a, Vector b) { return _mm256_unpacklo_ps(a, b); }
+GANYMEDE_INLINE Vector high_pairs(Vector a, Vector b) { return _mm256_unpackhi_ps(a, b); }
+GANYMEDE_INLINE Vector low_halves(Vector a, Vector b) { return _mm256_shuffle_ps(a, b, 0x44); }
+GANYMEDE_INLINE Vector high_halves(Vector a, Vector b) { return _mm256_shuffle_ps(a, b, 0xEE); }
+GANYMEDE_INLINE Vector quads(const float* const* row, std::ptrdiff_t at) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[0] + at)), _mm_loadu_ps(row[4] + at), 1);
+}
+#else
+GANYMEDE_INLINE Vector low_pairs(Vector a, Vector b) { return _mm_unpacklo_ps(a, b); }
+GANYMEDE_INLINE Vector high_pairs(Vector a, Vector b) { return _mm_unpackhi_ps(a, b); }
+GANYMEDE_INLINE Vector low_halves(Vector a, Vector b) { return _mm_shuffle_ps(a, b, 0x44); }
+GANYMEDE_INLINE Vector high_halves(Vector a, Vector b) { return _mm_shuffle_ps(a, b, 0xEE); }
+GANYMEDE_INLINE Vector quads(const float* const* row, std::ptrdiff_t at) { return _mm_loadu_ps(row[0] + at); }
+#endif
+
+// The same of bᵀ: b[columns, k]. What is beyond the edge repeats the last column: the caller drops it.
 GANYMEDE_INLINE void pack_transposed(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
-  for (int i = k.begin; i < k.end; ++i, to += tile_columns)
-    for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? b[j * ldb + i] : 0.0F;
+  const float* row[tile_columns];
+  for (int j = 0; j < tile_columns; ++j) row[j] = b + smaller(j, columns - 1) * ldb;
+  int i = k.begin;
+  for (; i + 4 <= k.end; i += 4, to += 4 * tile_columns) {
+    GANYMEDE_UNROLL
+    for (int j = 0; j < tile_columns; j += lanes) {
+      const Vector a0 = quads(row + j, i);
+      const Vector a1 = quads(row + j + 1, i);
+      const Vector a2 = quads(row + j + 2, i);
+      const Vector a3 = quads(row + j + 3, i);
+      const Vector low01 = low_pairs(a0, a1);
+      const Vector low23 = low_pairs(a2, a3);
+      const Vector high01 = high_pairs(a0, a1);
+      const Vector high23 = high_pairs(a2, a3);
+      store(to + j, low_halves(low01, low23));
+      store(to + j + tile_columns, high_halves(low01, low23));
+      store(to + j + 2 * tile_columns, low_halves(high01, high23));
+      store(to + j + 3 * tile_columns, high_halves(high01, high23));
+    }
+  }
+  for (; i < k.end; ++i, to += tile_columns)
+    for (int j = 0; j < tile_columns; ++j) to[j] = row[j][i];
+}
+
+// Asks for the tile at `c`, so that it is there when the sums are ready.
+GANYMEDE_INLINE void prefetch_tile(const float* c, std::ptrdiff_t ldc, int rows) {
+  for (int i = 0; i < rows; ++i, c += ldc) {
+    __builtin_prefetch(c);
+    __builtin_prefetch(c + tile_columns - 1);
+  }
 }
 
 // result[rows, columns] = a[rows, depth] · right, where right is bᵀ of b[columns, depth] if Transposed,
-// else b[depth, columns]. finish(row, column, n, c) is called on pieces of finished rows.
+// else b[depth, columns]. finish(row, column, n, c) is called on copies of pieces of finished rows; it
+// reads `beside`, if not null, at the same place.
 template <bool Transposed, class Finish>
 GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, const float* b, float* result,
-                             float* scratch, int part, int parts, Finish finish) {
-  constexpr int block = 256;
+                             const float* beside, float* scratch, int part, int parts, Finish finish) {
+  constexpr int block = 400;
   const int panels = (columns + tile_columns - 1) / tile_columns;
   const Share share = share_of(rows, panels, part, parts);
   const Tiles tiles(share.rows);
@@ -207,6 +296,7 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
   alignas(64) float edge[tile_rows * tile_columns];
   for (int k_block = 0; k_block < blocks; ++k_block) {
     const Range k = piece(depth, k_block, blocks);
+    const bool last = k_block + 1 == blocks;
     for (int panel = share.panels.begin; panel < share.panels.end; ++panel) {
       const int column = panel * tile_columns;
       const int width = smaller(columns - column, tile_columns);
@@ -217,27 +307,34 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
       }
       for (int t = 0; t < tiles.count; ++t) {
         const Range r = tiles[t];
-        const Tile run = tile_of<false>(r.end - r.begin);
+        const int height = r.end - r.begin;
+        const Tile run = tile_of<false>(height);
         const float* left = a + static_cast<std::ptrdiff_t>(r.begin) * depth + k.begin;
-        float* c = result + static_cast<std::ptrdiff_t>(r.begin) * columns + column;
+        const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(r.begin) * columns + column;
+        float* c = result + place;
         if (width == tile_columns) {
+          if (k_block == 0) prefetch_tile(c, columns, height);
+          if (last && beside != nullptr) prefetch_tile(beside + place, columns, height);
           run(left, depth, scratch, k.end - k.begin, c, columns, k_block > 0);
+          if (!last) continue;
+          for (int i = 0; i < height; ++i) {
+            // A copy, which cannot overlap anything, lets the loops inside `finish` become plain vectors.
+            alignas(64) float row[tile_columns];
+            GANYMEDE_UNROLL
+            for (int j = 0; j < tile_vectors; ++j) store(row + j * lanes, load(c + i * columns + j * lanes));
+            finish(r.begin + i, column, tile_columns, row);
+            GANYMEDE_UNROLL
+            for (int j = 0; j < tile_vectors; ++j) store(c + i * columns + j * lanes, load(row + j * lanes));
+          }
           continue;
         }
         // At the right edge a whole tile would write into the next row: it goes through a buffer.
-        for (int i = 0; i < r.end - r.begin; ++i)
+        for (int i = 0; i < height; ++i)
           for (int j = 0; j < width; ++j) edge[i * tile_columns + j] = k_block > 0 ? c[i * columns + j] : 0.0F;
         run(left, depth, scratch, k.end - k.begin, edge, tile_columns, true);
-        for (int i = 0; i < r.end - r.begin; ++i)
+        for (int i = 0; i < height; ++i) {
+          if (last) finish(r.begin + i, column, width, edge + i * tile_columns);
           for (int j = 0; j < width; ++j) c[i * columns + j] = edge[i * tile_columns + j];
-      }
-      if (k_block + 1 < blocks) continue;
-      for (int row = share.rows.begin; row < share.rows.end; ++row) {
-        float* c = result + static_cast<std::ptrdiff_t>(row) * columns + column;
-        if (width == tile_columns) {
-          finish(row, column, tile_columns, c);
-        } else {
-          finish(row, column, width, c);
         }
       }
     }
@@ -267,7 +364,7 @@ void affine_forward(const AffineArgs& args, float* scratch, int part, int parts)
             dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) + bias[0], parameter);
       return;
     }
-    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, scratch, part, parts,
+    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, nullptr, scratch, part, parts,
                   [&](int, int column, int n, float* c) __attribute__((always_inline)) {
                     for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j] + bias[column + j], parameter);
                   });
@@ -285,7 +382,7 @@ void affine_tangent(const AffineArgs& args, float* scratch, int part, int parts)
                          sigma.slope(y[i], parameter);
       return;
     }
-    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, scratch, part, parts,
+    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, y, scratch, part, parts,
                   [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
                     const float* h = y + static_cast<std::ptrdiff_t>(row) * args.out + column;
                     for (int j = 0; j < n; ++j) c[j] *= sigma.slope(h[j], parameter);
@@ -297,12 +394,12 @@ void affine_backward_data(const AffineArgs& args, float* scratch, int part, int 
   const float parameter = args.parameter;
   const float* x = args.slope_of;
   if (x == nullptr) {
-    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, scratch, part, parts,
+    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, nullptr, scratch, part, parts,
                    [](int, int, int, float*) __attribute__((always_inline)) {});
     return;
   }
   math::Activations::visit(args.activation, [&](auto below) __attribute__((always_inline)) {
-    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, scratch, part, parts,
+    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, x, scratch, part, parts,
                    [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
                      const float* h = x + static_cast<std::ptrdiff_t>(row) * args.in + column;
                      for (int j = 0; j < n; ++j) c[j] *= below.slope(h[j], parameter);
@@ -314,25 +411,51 @@ void affine_backward_data(const AffineArgs& args, float* scratch, int part, int 
 
 // Adds the values that fit to fixed-point sums and returns how many did not.
 GANYMEDE_INLINE std::int64_t add_fixed(const float* values, int count, std::int64_t* sums) {
-  std::uint32_t largest = 0;
-  for (int i = 0; i < count; ++i) {
-    // As integers, magnitudes are in the order of their values, with infinity and NaN above all.
-    const std::uint32_t magnitude = math::as_bits(values[i]) & 0x7FFFFFFFU;
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  if (largest < math::as_bits(math::fixed_point_limit)) {
-    for (int i = 0; i < count; ++i) sums[i] += math::to_fixed_point(values[i]);
-    return 0;
-  }
   std::int64_t overflow = 0;
   for (int i = 0; i < count; ++i) {
-    if (math::fits_fixed_point(values[i])) {
-      sums[i] += math::to_fixed_point(values[i]);
-    } else {
-      ++overflow;
-    }
+    const bool fits = math::fits_fixed_point(values[i]);
+    sums[i] += fits ? math::to_fixed_point(values[i]) : 0;
+    overflow += fits ? 0 : 1;
   }
   return overflow;
+}
+
+using Magnitudes = std::uint32_t __attribute__((vector_size(lanes * sizeof(std::uint32_t))));
+constexpr int half = lanes / 2;
+using Doubles = double __attribute__((vector_size(half * sizeof(double))));
+using Integers = std::int64_t __attribute__((vector_size(half * sizeof(std::int64_t))));
+using UnalignedIntegers =
+    std::int64_t __attribute__((vector_size(half * sizeof(std::int64_t)), aligned(8), may_alias));
+
+#if defined(__AVX512F__)
+GANYMEDE_INLINE Doubles widened(const float* from) { return _mm512_cvtps_pd(_mm256_loadu_ps(from)); }
+#elif defined(__AVX2__)
+GANYMEDE_INLINE Doubles widened(const float* from) { return _mm256_cvtps_pd(_mm_loadu_ps(from)); }
+#else
+GANYMEDE_INLINE Doubles widened(const float* from) {
+  return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+#endif
+
+// The same in bulk, for values that all fit: `largest` collects what tells. The sums take in the bits of
+// value · 2^40 + magic, and owe `magic_bits` for each value that was added.
+constexpr double magic = 6755399441055744.0;  // 1.5 · 2^52, see math/fixed_point.hpp
+constexpr std::int64_t magic_bits = 0x4338000000000000;
+GANYMEDE_INLINE void add_fixed_unchecked(const float* values, int count, std::int64_t* sums, Magnitudes& largest) {
+  for (int i = 0; i < count; i += lanes) {
+    // As integers, magnitudes are in the order of their values, with infinity and NaN above all.
+    const Magnitudes magnitude = reinterpret_cast<Magnitudes>(load(values + i)) & 0x7FFFFFFFU;
+    largest = magnitude > largest ? magnitude : largest;
+    for (int j = 0; j < lanes; j += half) {
+      const Doubles shifted = widened(values + i + j) * math::fixed_point_scale + magic;
+      *reinterpret_cast<UnalignedIntegers*>(sums + i + j) += reinterpret_cast<Integers>(shifted);
+    }
+  }
+}
+GANYMEDE_INLINE bool all_fit(Magnitudes largest) {
+  std::uint32_t most = 0;
+  for (int i = 0; i < lanes; ++i) most = largest[i] > most ? largest[i] : most;
+  return most < math::as_bits(math::fixed_point_limit);
 }
 
 GANYMEDE_INLINE void report_overflow(std::int64_t* overflow, std::int64_t count) {
@@ -426,34 +549,43 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
             }
             continue;
           }
-          for (int i = 0; i < height * tile_columns; ++i) sums[i] = 0;
-          int begin = k.begin;
-          for (int s = first_shard; s < order.shards && begin < k.end; ++s) {
-            const int end = smaller(order.shard_end[s], k.end);
-            if (end == begin) continue;
-            const int shard_begin = s == 0 ? 0 : order.shard_end[s - 1];
-            const bool starts = begin == shard_begin;
-            const bool ends = end == order.shard_end[s];
-            float* carry = args.carry + place;
-            if (!starts) {
-              for (int i = 0; i < height; ++i)
-                for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
+          // First as if everything fitted, which is quick; once more where something did not. (A block that
+          // completes a shard cuts none, so no pass reads a carry that this block wrote.)
+          for (int pass = 0; pass < 2; ++pass) {
+            const bool careful = pass == 1;
+            Magnitudes largest{};
+            std::int64_t debt = 0;
+            for (int i = 0; i < height * tile_columns; ++i) sums[i] = 0;
+            int begin = k.begin;
+            for (int s = first_shard; s < order.shards && begin < k.end; ++s) {
+              const int end = smaller(order.shard_end[s], k.end);
+              if (end == begin) continue;
+              const bool starts = begin == (s == 0 ? 0 : order.shard_end[s - 1]);
+              const bool ends = end == order.shard_end[s];
+              float* carry = args.carry + place;
+              if (!starts) {
+                for (int i = 0; i < height; ++i)
+                  for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
+              }
+              run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
+                  packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns, end - begin, values,
+                  tile_columns, !starts);
+              if (!ends) {
+                for (int i = 0; i < height; ++i)
+                  for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];
+              } else if (careful) {
+                for (int i = 0; i < height; ++i)
+                  overflow += add_fixed(values + i * tile_columns, width, sums + i * tile_columns);
+              } else {
+                add_fixed_unchecked(values, height * tile_columns, sums, largest);
+                debt += magic_bits;
+              }
+              begin = end;
             }
-            run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
-                packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns, end - begin, values,
-                tile_columns, !starts);
-            if (!ends) {
-              for (int i = 0; i < height; ++i)
-                for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];
-            } else if (width == tile_columns) {
-              overflow += add_fixed(values, height * tile_columns, sums);
-            } else {
-              // Beyond the edge the packed columns are zero, and so is a finite row's product with them;
-              // what is not finite must not be counted there.
-              for (int i = 0; i < height; ++i)
-                overflow += add_fixed(values + i * tile_columns, width, sums + i * tile_columns);
+            if (!careful && all_fit(largest)) {
+              for (int i = 0; i < height * tile_columns; ++i) sums[i] -= debt;
+              break;
             }
-            begin = end;
           }
           if (!completes) continue;
           std::int64_t* target = args.dw.fixed + place;
@@ -679,7 +811,7 @@ double multiply_adds(std::int64_t rounds, float* sink) {
   const Vector term = broadcast(0.001F);
   for (std::int64_t round = 0; round < rounds; ++round) {
     GANYMEDE_UNROLL
-    for (int i = 0; i < chains; ++i) sum[i] = multiply_add(sum[i], factor, term);
+    for (int i = 0; i < chains; ++i) accumulate(factor, term, sum[i]);
   }
   Vector total = sum[0];
   GANYMEDE_UNROLL
