@@ -1,0 +1,276 @@
+// The atomic store of checkpoints. A folder under its final name is complete, because it gets that name by
+// a rename after all of it is on disk; whatever is being written or deleted has a hidden name:
+//   .step-00001200.partial-PID   being written, or being deleted
+//   .step-00001200.replaced      a complete one that gives way to another of the same step
+#include "checkpoint/checkpoint.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "checkpoint/manifest.hpp"
+#include "core/files.hpp"
+#include "core/json.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* manifest_name = "manifest.json";
+constexpr const char* tensor_suffix = ".safetensors";
+constexpr std::size_t most_manifest_bytes = 16U << 20U;
+
+std::string step_name(std::uint64_t step) {
+  std::string digits = std::to_string(step);
+  if (digits.size() < 8) digits.insert(0, 8 - digits.size(), '0');
+  return "step-" + digits;
+}
+
+/// 1200 for "step-00001200"; nothing for any other form.
+std::optional<std::uint64_t> step_of(const std::string& name) {
+  constexpr std::size_t prefix = 5;
+  if (name.size() < prefix + 8) return std::nullopt;
+  std::uint64_t step = 0;
+  const auto [end, error] = std::from_chars(name.data() + prefix, name.data() + name.size(), step);
+  if (error != std::errc() || step_name(step) != name) return std::nullopt;
+  return step;
+}
+
+struct StoredFolder {
+  enum class Kind { complete, replaced, partial };
+  fs::path path;
+  std::uint64_t step;
+  Kind kind;
+};
+
+/// What kind of ours `path` is by its name; nothing when it is not ours.
+std::optional<StoredFolder> recognise(const fs::path& path) {
+  std::string name = path.filename().string();
+  if (const auto step = step_of(name)) return StoredFolder{path, *step, StoredFolder::Kind::complete};
+  if (name.empty() || name.front() != '.') return std::nullopt;
+  const auto dot = name.rfind('.');
+  const std::string tail = name.substr(dot);
+  const auto step = step_of(name.substr(1, dot == 0 ? 0 : dot - 1));
+  if (!step) return std::nullopt;
+  if (tail == ".replaced") return StoredFolder{path, *step, StoredFolder::Kind::replaced};
+  constexpr std::string_view partial = ".partial-";
+  if (tail.starts_with(partial) && tail.size() > partial.size() &&
+      tail.find_first_not_of("0123456789", partial.size()) == std::string::npos) {
+    return StoredFolder{path, *step, StoredFolder::Kind::partial};
+  }
+  return std::nullopt;
+}
+
+[[noreturn]] void fail(const std::string& what, const fs::path& path, const std::error_code& reason) {
+  throw Error(ExitCode::data, what + " " + path.string() + ": " + reason.message());
+}
+
+/// Our folders of one run: the newest step first, and of one step the one under its final name first.
+std::vector<StoredFolder> list_folders(const fs::path& parent) {
+  std::vector<StoredFolder> result;
+  std::error_code error;
+  fs::directory_iterator at(parent, error);
+  if (error == std::errc::no_such_file_or_directory) return result;
+  while (!error && at != fs::directory_iterator()) {
+    if (auto folder = recognise(at->path())) result.push_back(std::move(*folder));
+    at.increment(error);
+  }
+  if (error) fail("cannot list", parent, error);
+  std::sort(result.begin(), result.end(), [](const StoredFolder& a, const StoredFolder& b) {
+    return a.step != b.step ? a.step > b.step : a.kind < b.kind;
+  });
+  return result;
+}
+
+void rename_folder(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) fail("cannot rename " + from.string() + " to", to, error);
+}
+
+void delete_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error) fail("cannot delete", folder, error);
+}
+
+fs::path replaced_path(const fs::path& folder) {
+  return folder.parent_path() / ('.' + folder.filename().string() + ".replaced");
+}
+
+fs::path partial_path(const fs::path& folder) {
+  return folder.parent_path() / ('.' + folder.filename().string() + ".partial-" + std::to_string(getpid()));
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+/// Ends an interrupted replacement: the new checkpoint stands when it got its name, else the old one does.
+void settle_replacement(const fs::path& folder) {
+  const fs::path replaced = replaced_path(folder);
+  if (!is_folder(replaced)) return;
+  if (is_folder(folder)) {
+    delete_folder(replaced);
+  } else {
+    rename_folder(replaced, folder);
+  }
+}
+
+/// Writes all files into `partial` and syncs them; the manifest comes last.
+void write_files(const fs::path& partial, const Checkpoint& checkpoint) {
+  Manifest manifest;
+  manifest.step = checkpoint.step;
+  manifest.images_seen = checkpoint.images_seen;
+  manifest.options = checkpoint.options;
+  manifest.data_digest = checkpoint.data_digest;
+  manifest.arithmetic = checkpoint.arithmetic;
+  manifest.program = checkpoint.program;
+  for (const auto& [name, tensors] : checkpoint.files) {
+    const std::string file = name + tensor_suffix;
+    if (!is_checkpoint_file_name(file)) {
+      throw Error(ExitCode::data,
+                  in_quotes(name) + " cannot name a file of a checkpoint: use letters, digits, - and _");
+    }
+    const std::string bytes = tensors.serialize();
+    manifest.files[file] = {bytes.size(), digest(bytes)};
+    write_file_atomically(partial / file, bytes);
+  }
+  write_file_atomically(partial / manifest_name, manifest.serialize());
+}
+
+/// Gives `partial` its final name. Where a checkpoint of that step stands already, it is complete under one
+/// name or another until the new one is.
+void publish(const fs::path& partial, const fs::path& folder) {
+  if (is_folder(folder)) rename_folder(folder, replaced_path(folder));
+  try {
+    rename_folder(partial, folder);
+  } catch (...) {
+    settle_replacement(folder);
+    throw;
+  }
+  sync_folder(folder.parent_path());  // before the old one goes
+  settle_replacement(folder);
+}
+
+/// Deletes all but the newest `keep` up to `step`. Those beyond it (a run that went back to an earlier
+/// checkpoint has them) neither count nor go: the one just written has to stay.
+void prune(const fs::path& parent, std::uint64_t step, int keep) {
+  int kept = 0;
+  for (const auto& folder : list_folders(parent)) {
+    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < keep) continue;
+    // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
+    const fs::path doomed = partial_path(folder.path);
+    delete_folder(doomed);
+    rename_folder(folder.path, doomed);
+    delete_folder(doomed);
+  }
+}
+
+/// The file's bytes. Only regular files: a pipe would hang, a link could point anywhere.
+std::string read_regular(const fs::path& file, std::size_t limit) {
+  std::error_code error;
+  const auto status = fs::symlink_status(file, error);
+  if (status.type() == fs::file_type::not_found) {
+    throw Error(ExitCode::data, file.string() + ": the file is missing from its checkpoint");
+  }
+  if (!fs::is_regular_file(status)) refuse(file.string(), "file", "a regular file", "something else");
+  return read_file(file, limit);
+}
+
+}  // namespace
+
+fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) { return run / "checkpoints" / step_name(step); }
+
+fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint, int keep) {
+  const fs::path folder = checkpoint_folder(run, checkpoint.step);
+  const fs::path parent = folder.parent_path();
+  const fs::path partial = partial_path(folder);
+  try {
+    if (!is_folder(parent)) {
+      make_folders(parent);
+      sync_folder(run);
+    }
+    settle_replacement(folder);
+    delete_folder(partial);  // in a container every process may have the same number
+    make_folders(partial);
+    write_files(partial, checkpoint);
+    publish(partial, folder);
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    fs::remove_all(partial, ignored);
+    throw Error(ExitCode::data, "the checkpoint of step " + std::to_string(checkpoint.step) +
+                                    " could not be written, earlier ones are as they were: " + error.what());
+  }
+  if (keep > 0) prune(parent, checkpoint.step, keep);
+  return folder;
+}
+
+Checkpoint read_checkpoint(const fs::path& folder) {
+  const fs::path manifest_path = folder / manifest_name;
+  Manifest manifest = Manifest::parse(read_regular(manifest_path, most_manifest_bytes), manifest_path.string());
+  Checkpoint checkpoint;
+  checkpoint.step = manifest.step;
+  checkpoint.images_seen = manifest.images_seen;
+  checkpoint.options = std::move(manifest.options);
+  checkpoint.data_digest = std::move(manifest.data_digest);
+  checkpoint.arithmetic = std::move(manifest.arithmetic);
+  checkpoint.program = std::move(manifest.program);
+  for (const auto& [name, expected] : manifest.files) {
+    const fs::path file = folder / name;
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    if (!error && size != expected.bytes) {
+      refuse(file.string(), "length", std::to_string(expected.bytes) + " bytes by the manifest", std::to_string(size));
+    }
+    const std::string bytes = read_regular(file, 0);
+    if (const auto found = digest(bytes); found != expected.digest) {
+      refuse(file.string(), "digest", expected.digest + " by the manifest", found + "; the file is damaged");
+    }
+    checkpoint.files.emplace(name.substr(0, name.size() - std::strlen(tensor_suffix)),
+                             TensorFile::parse(bytes, file.string()));
+  }
+  return checkpoint;
+}
+
+std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
+  std::vector<std::string> refused;
+  for (const auto& folder : list_folders(run / "checkpoints")) {
+    if (folder.kind == StoredFolder::Kind::partial) continue;
+    try {
+      Checkpoint checkpoint = read_checkpoint(folder.path);
+      if (checkpoint.step != folder.step) {
+        refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
+               std::to_string(checkpoint.step));
+      }
+      return FoundCheckpoint{folder.path, std::move(checkpoint), std::move(refused)};
+    } catch (const Error& error) {
+      refused.emplace_back(error.what());
+    }
+  }
+  if (refused.empty()) return std::nullopt;
+  std::string reasons;
+  for (const auto& reason : refused) reasons += "\n  " + reason;
+  throw Error(ExitCode::data,
+              "no checkpoint in " + (run / "checkpoints").string() +
+                  " can be used; put back a sound one, or delete that folder to start afresh:" + reasons);
+}
+
+void sweep_checkpoints(const fs::path& run) {
+  for (const auto& folder : list_folders(run / "checkpoints")) {
+    if (folder.kind == StoredFolder::Kind::partial) delete_folder(folder.path);
+    if (folder.kind == StoredFolder::Kind::replaced) {
+      settle_replacement(folder.path.parent_path() / step_name(folder.step));
+    }
+  }
+}
+
+}  // namespace ganymede

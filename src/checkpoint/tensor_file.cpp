@@ -1,0 +1,230 @@
+// safetensors, read strictly: u64 length of a JSON header (little-endian), the header, then the tensors'
+// bytes. Format: https://huggingface.co/docs/safetensors, "Format".
+#include "ganymede/tensor_file.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "core/files.hpp"
+#include "core/json.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "values are copied to and from files as they lie in memory");
+
+constexpr std::string_view metadata_key = "__metadata__";
+constexpr std::uint64_t length_bytes = 8;
+constexpr std::uint64_t most_header_bytes = 100'000'000;  // the format's own limit
+
+std::string text(std::uint64_t number) { return std::to_string(number); }
+
+/// The bytes that float32 values of this shape take, or nothing when the product overflows. Zeros do not
+/// hide an overflow of the other dimensions.
+std::optional<std::uint64_t> shape_bytes(const std::vector<std::int64_t>& shape) {
+  std::uint64_t product = sizeof(float);
+  bool empty = false;
+  for (const auto dimension : shape) {
+    if (dimension < 0) return std::nullopt;
+    empty = empty || dimension == 0;
+    if (__builtin_mul_overflow(product, static_cast<std::uint64_t>(std::max<std::int64_t>(dimension, 1)), &product)) {
+      return std::nullopt;
+    }
+  }
+  return empty ? 0 : product;
+}
+
+/// A JSON string literal; refuses what JSON cannot hold.
+std::string json_string(const std::string& value) {
+  try {
+    return nlohmann::json(value).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ExitCode::data, "cannot write " + in_quotes(value) + " to a safetensors file: it is not UTF-8");
+  }
+}
+
+struct Entry {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::uint64_t begin;
+  std::uint64_t end;
+};
+
+Entry parse_entry(const std::string& name, const nlohmann::json& value, const std::string& source) {
+  const std::string field = "tensor " + in_quotes(name);
+  if (name.empty()) refuse(source, field, "a name", "an empty one");
+  expect_keys(value, {"dtype", "shape", "data_offsets"}, source, field);
+  const auto& dtype = expect_string(value["dtype"], source, field + " dtype");
+  if (dtype != "F32") {
+    refuse(source, field + " dtype", "F32", printable(dtype) + "; convert it first (in Python: tensor.float())");
+  }
+  Entry entry{name, {}, 0, 0};
+  const auto& shape = value["shape"];
+  if (!shape.is_array()) refuse(source, field + " shape", "an array", describe(shape));
+  for (const auto& element : shape) {
+    const std::uint64_t dimension = expect_unsigned(element, source, field + " shape");
+    if (dimension > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+      refuse(source, field + " shape", "dimensions below 2^63", text(dimension));
+    }
+    entry.shape.push_back(static_cast<std::int64_t>(dimension));
+  }
+  const auto& offsets = value["data_offsets"];
+  if (!offsets.is_array() || offsets.size() != 2) {
+    refuse(source, field + " data_offsets", "[begin, end]", describe(offsets));
+  }
+  entry.begin = expect_unsigned(offsets[0], source, field + " data_offsets");
+  entry.end = expect_unsigned(offsets[1], source, field + " data_offsets");
+  return entry;
+}
+
+/// The tensors have to lie one behind the other from 0 to the end of the file: no hole, no overlap, no rest.
+void check_offsets(const std::vector<Entry>& entries, std::uint64_t data_bytes, const std::string& source) {
+  std::uint64_t at = 0;
+  for (const auto& entry : entries) {
+    const std::string field = "tensor " + in_quotes(entry.name);
+    if (entry.begin != at) {
+      refuse(source, field + " data_offsets", "a begin of " + text(at) + ", where the tensor before it ends",
+             text(entry.begin));
+    }
+    if (entry.end < entry.begin || entry.end > data_bytes) {
+      refuse(source, field + " data_offsets",
+             "an end from " + text(entry.begin) + " to the " + text(data_bytes) + " bytes that the file holds",
+             text(entry.end));
+    }
+    const auto bytes = shape_bytes(entry.shape);
+    if (!bytes) refuse(source, field + " shape", "a size that 64 bits hold", "a larger one");
+    if (entry.end - entry.begin != *bytes) {
+      refuse(source, field + " data_offsets", text(*bytes) + " bytes for its shape", text(entry.end - entry.begin));
+    }
+    at = entry.end;
+  }
+  if (at != data_bytes) {
+    refuse(source, "length", text(at) + " bytes behind the header", text(data_bytes) + "; the file is damaged");
+  }
+}
+
+}  // namespace
+
+const Tensor& TensorFile::at(const std::string& name) const {
+  for (const auto& tensor : tensors) {
+    if (tensor.name == name) return tensor;
+  }
+  std::string names;
+  for (const auto& tensor : tensors) (names += names.empty() ? "" : ", ") += printable(tensor.name);
+  throw Error(ExitCode::data, "there is no tensor " + in_quotes(name) + "; there " +
+                                  (names.empty() ? "is none at all" : "are " + printable(names, 400)));
+}
+
+std::string TensorFile::serialize() const {
+  std::string header = "{";
+  const auto add = [&](const std::string& key, const std::string& value) {
+    if (header.size() > 1) header += ',';
+    header += json_string(key) + ':' + value;
+  };
+  if (!metadata.empty()) {
+    std::string object;
+    for (const auto& [key, value] : metadata) {
+      (object += object.empty() ? '{' : ',') += json_string(key) + ':' + json_string(value);
+    }
+    add(std::string(metadata_key), object + '}');
+  }
+  std::set<std::string_view> names;
+  std::uint64_t data_bytes = 0;
+  for (const auto& tensor : tensors) {
+    if (tensor.name.empty() || tensor.name == metadata_key || !names.insert(tensor.name).second) {
+      throw Error(ExitCode::data, "cannot write a tensor called " + in_quotes(tensor.name) +
+                                      " to a safetensors file: names are not empty, not __metadata__ and not repeated");
+    }
+    const std::uint64_t bytes = tensor.values.size() * sizeof(float);
+    if (shape_bytes(tensor.shape) != bytes) {
+      throw Error(ExitCode::data, "cannot write tensor " + in_quotes(tensor.name) + ": its shape does not hold its " +
+                                      text(tensor.values.size()) + " values");
+    }
+    std::string shape;
+    for (const auto dimension : tensor.shape) (shape += shape.empty() ? "" : ",") += std::to_string(dimension);
+    add(tensor.name, R"({"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[)" + text(data_bytes) + ',' +
+                         text(data_bytes + bytes) + "]}");
+    data_bytes += bytes;
+  }
+  header += '}';
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  if (header.size() > most_header_bytes) {
+    throw Error(ExitCode::data, "cannot write a safetensors file: its header would take " + text(header.size()) +
+                                    " bytes, more than the format's " + text(most_header_bytes));
+  }
+
+  std::string bytes;
+  bytes.reserve(length_bytes + header.size() + data_bytes);
+  const std::uint64_t length = header.size();
+  bytes.append(reinterpret_cast<const char*>(&length), length_bytes);
+  bytes += header;
+  for (const auto& tensor : tensors) {
+    if (tensor.values.empty()) continue;
+    bytes.append(reinterpret_cast<const char*>(tensor.values.data()), tensor.values.size() * sizeof(float));
+  }
+  return bytes;
+}
+
+TensorFile TensorFile::parse(const std::string& bytes, const std::string& source) {
+  if (bytes.size() < length_bytes) {
+    refuse(source, "length", "at least 8 bytes of a safetensors file", text(bytes.size()));
+  }
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), length_bytes);
+  const std::uint64_t rest = bytes.size() - length_bytes;
+  if (header_bytes < 2 || header_bytes > most_header_bytes) {
+    refuse(source, "header length", "2 to " + text(most_header_bytes) + " bytes",
+           text(header_bytes) + "; this is no safetensors file");
+  }
+  if (header_bytes > rest) {
+    refuse(source, "header length", "at most the " + text(rest) + " bytes that follow it",
+           text(header_bytes) + "; the file is cut short or no safetensors file");
+  }
+  const std::string_view header(bytes.data() + length_bytes, header_bytes);
+  // The format allows spaces behind the object and nothing before it.
+  if (header.front() != '{' || header[header.find_last_not_of(' ')] != '}') {
+    refuse(source, "header", "{ ... } and spaces", in_quotes(header.substr(0, 16)) + "; this is no safetensors file");
+  }
+  const auto json = parse_json(header, source);
+
+  TensorFile file;
+  std::vector<Entry> entries;
+  for (const auto& item : json.items()) {
+    if (item.key() != metadata_key) {
+      entries.push_back(parse_entry(item.key(), item.value(), source));
+      continue;
+    }
+    if (!item.value().is_object()) refuse(source, "__metadata__", "an object", describe(item.value()));
+    for (const auto& option : item.value().items()) {
+      file.metadata.emplace(option.key(),
+                            expect_string(option.value(), source, "__metadata__ " + in_quotes(option.key())));
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+  });
+  check_offsets(entries, rest - header_bytes, source);
+
+  const char* const data = bytes.data() + length_bytes + header_bytes;
+  for (auto& entry : entries) {
+    Tensor tensor{std::move(entry.name), std::move(entry.shape), {}};
+    tensor.values.resize((entry.end - entry.begin) / sizeof(float));
+    if (!tensor.values.empty()) std::memcpy(tensor.values.data(), data + entry.begin, entry.end - entry.begin);
+    file.tensors.push_back(std::move(tensor));
+  }
+  return file;
+}
+
+void TensorFile::write(const std::filesystem::path& file) const { write_file_atomically(file, serialize()); }
+
+TensorFile TensorFile::read(const std::filesystem::path& file) { return parse(read_file(file), file.string()); }
+
+}  // namespace ganymede

@@ -1,0 +1,130 @@
+// metrics.jsonl: appended line by line, read strictly.
+#include "report/metrics_log.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <string_view>
+#include <system_error>
+
+#include "core/files.hpp"
+#include "core/json.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+struct Field {
+  const char* key;
+  double MetricsRecord::*member;
+};
+
+/// In the order in which a line shows them, behind step and images_seen.
+constexpr std::array<Field, 10> fields{{{"epoch", &MetricsRecord::epoch},
+                                        {"d_loss", &MetricsRecord::discriminator_loss},
+                                        {"g_loss", &MetricsRecord::generator_loss},
+                                        {"penalty", &MetricsRecord::penalty},
+                                        {"d_real_accuracy", &MetricsRecord::real_accuracy},
+                                        {"d_fake_accuracy", &MetricsRecord::fake_accuracy},
+                                        {"d_gradient_norm", &MetricsRecord::discriminator_gradient_norm},
+                                        {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
+                                        {"seconds", &MetricsRecord::seconds},
+                                        {"images_per_second", &MetricsRecord::images_per_second}}};
+
+MetricsRecord parse_record(std::string_view line, const std::string& source) {
+  const auto json = parse_json(line, source);
+  expect_keys(json,
+              {"step", "images_seen", "epoch", "d_loss", "g_loss", "penalty", "d_real_accuracy", "d_fake_accuracy",
+               "d_gradient_norm", "g_gradient_norm", "seconds", "images_per_second"},
+              source, "record");
+  MetricsRecord record;
+  record.step = expect_unsigned(json["step"], source, "step");
+  record.images_seen = expect_unsigned(json["images_seen"], source, "images_seen");
+  for (const auto& field : fields) {
+    const auto& value = json[field.key];
+    if (!value.is_number() && !value.is_null()) refuse(source, field.key, "a number or null", describe(value));
+    record.*field.member = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+  }
+  return record;
+}
+
+/// Calls `take(record, line)` for every complete line; what a crash left behind the last line end is no record.
+template <class Take>
+void for_each_record(std::string_view text, const std::filesystem::path& file, const Take& take) {
+  std::size_t number = 0;
+  while (true) {
+    const auto end = text.find('\n');
+    if (end == std::string_view::npos) return;
+    const std::string_view line = text.substr(0, end);
+    take(parse_record(line, file.string() + ", line " + std::to_string(++number)), line);
+    text.remove_prefix(end + 1);
+  }
+}
+
+[[noreturn]] void fail(const std::filesystem::path& file, const std::string& what, int reason) {
+  throw Error(ExitCode::data, file.string() + ": " + what + ": " + std::strerror(reason));
+}
+
+}  // namespace
+
+std::string to_json_line(const MetricsRecord& record) {
+  std::string line =
+      R"({"step":)" + std::to_string(record.step) + R"(,"images_seen":)" + std::to_string(record.images_seen);
+  for (const auto& field : fields) {
+    // The shortest text that reads back as the same double; JSON has no NaN and no infinity: null.
+    line += ",\"" + std::string(field.key) + "\":" + nlohmann::json(record.*field.member).dump();
+  }
+  return line + '}';
+}
+
+MetricsRecord parse_json_line(const std::string& line) { return parse_record(line, "metrics record"); }
+
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_step) : path_(file) {
+  std::error_code error;
+  if (std::filesystem::exists(file, error)) {
+    const std::string text = read_file(file);
+    std::string kept;
+    for_each_record(text, file, [&](const MetricsRecord& record, std::string_view line) {
+      if (record.step <= from_step) (kept += line) += '\n';
+    });
+    if (kept != text) write_file_atomically(file, kept);
+  }
+  file_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (file_ < 0) fail(file, "cannot be opened", errno);
+}
+
+MetricsLog::~MetricsLog() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void MetricsLog::append(const MetricsRecord& record) {
+  const std::string line = to_json_line(record) + '\n';
+  struct stat status {};
+  if (::fstat(file_, &status) != 0) fail(path_, "cannot be examined", errno);
+  // One call, so that a reader or a crash meets whole lines.
+  ssize_t count = 0;
+  do {
+    count = ::write(file_, line.data(), line.size());
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) fail(path_, "cannot be written", errno);
+  if (static_cast<std::size_t>(count) != line.size()) {
+    // The disk is full: take the torn line back, the next one must not stick to it.
+    if (::ftruncate(file_, status.st_size) != 0) fail(path_, "cannot be cut back to its last whole line", errno);
+    throw Error(ExitCode::data, path_.string() + ": cannot be written: only " + std::to_string(count) + " of " +
+                                    std::to_string(line.size()) + " bytes found room on the disk");
+  }
+}
+
+std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file) {
+  const std::string text = read_file(file);
+  std::vector<MetricsRecord> records;
+  for_each_record(text, file, [&](const MetricsRecord& record, std::string_view) { records.push_back(record); });
+  return records;
+}
+
+}  // namespace ganymede

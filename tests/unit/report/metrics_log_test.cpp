@@ -1,0 +1,218 @@
+// metrics.jsonl: what is written, read back, cut back on resume and refused.
+#include "report/metrics_log.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <bit>
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <limits>
+#include <random>
+
+#include "core/files.hpp"
+#include "ganymede/error.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+MetricsRecord example(std::uint64_t step) {
+  return {step, step * 100, 0.125, 1.25, 0.75, 0.5, 0.8, 0.9, 3.5, 2.5, 12.5, 64000};
+}
+
+std::vector<double> numbers(const MetricsRecord& r) {
+  return {r.epoch,         r.discriminator_loss,          r.generator_loss,          r.penalty, r.real_accuracy,
+          r.fake_accuracy, r.discriminator_gradient_norm, r.generator_gradient_norm, r.seconds, r.images_per_second};
+}
+
+void expect_same(const MetricsRecord& a, const MetricsRecord& b) {
+  EXPECT_EQ(a.step, b.step);
+  EXPECT_EQ(a.images_seen, b.images_seen);
+  EXPECT_EQ(numbers(a), numbers(b));
+}
+
+std::vector<std::uint64_t> steps(const fs::path& file) {
+  std::vector<std::uint64_t> result;
+  for (const auto& record : read_metrics(file)) result.push_back(record.step);
+  return result;
+}
+
+std::string line(std::uint64_t step) { return to_json_line(example(step)) + '\n'; }
+
+void overwrite(const fs::path& file, const std::string& bytes) {
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out << bytes;
+  ASSERT_TRUE(out.flush());
+}
+
+template <class Action>
+std::string refusal(const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(MetricsLine, HasTheDocumentedForm) {
+  EXPECT_EQ(to_json_line(example(12)),
+            R"({"step":12,"images_seen":1200,"epoch":0.125,"d_loss":1.25,"g_loss":0.75,"penalty":0.5,)"
+            R"("d_real_accuracy":0.8,"d_fake_accuracy":0.9,"d_gradient_norm":3.5,"g_gradient_norm":2.5,)"
+            R"("seconds":12.5,"images_per_second":64000.0})");
+}
+
+TEST(MetricsLine, BringsBackEveryDouble) {
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 2'000; ++round) {
+    auto record = example(random());
+    record.images_seen = random();
+    for (auto* value : {&record.epoch, &record.discriminator_loss, &record.seconds}) {
+      do {
+        *value = std::bit_cast<double>(random());
+      } while (!std::isfinite(*value));
+    }
+    expect_same(parse_json_line(to_json_line(record)), record);
+  }
+}
+
+TEST(MetricsLine, WritesNullForWhatIsNotFinite) {
+  auto record = example(1);
+  record.discriminator_loss = nan;
+  record.generator_loss = inf;
+  record.penalty = -inf;
+  const auto text = to_json_line(record);
+  EXPECT_THAT(text, HasSubstr(R"("d_loss":null,"g_loss":null,"penalty":null,)"));
+  const auto back = parse_json_line(text);
+  EXPECT_TRUE(std::isnan(back.discriminator_loss));
+  EXPECT_TRUE(std::isnan(back.generator_loss));
+  EXPECT_EQ(back.seconds, record.seconds);
+}
+
+TEST(MetricsLine, RefusesAnythingElse) {
+  const std::string good = to_json_line(example(1));
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    return refusal([&] { parse_json_line(text); });
+  };
+  EXPECT_EQ(refusal([&] { parse_json_line(good); }), "accepted");
+  EXPECT_THAT(with("\"step\":1,", ""), HasSubstr("no step"));
+  EXPECT_THAT(with("\"step\":1", "\"step\":-1"), AllOf(HasSubstr("step"), HasSubstr("-1")));
+  EXPECT_THAT(with("\"step\":1", "\"step\":1.5"), HasSubstr("whole number"));
+  EXPECT_THAT(with("\"step\":1", "\"step\":null"), HasSubstr("step"));
+  EXPECT_THAT(with("\"step\":1", "\"step\":1,\"step\":2"), HasSubstr("two"));
+  EXPECT_THAT(with("\"epoch\"", "\"epochs\""), HasSubstr("no epoch"));
+  EXPECT_THAT(with("\"seconds\"", "\"fid\":1,\"seconds\""), HasSubstr("\"fid\""));
+  EXPECT_THAT(with("1.25", "\"1.25\""), AllOf(HasSubstr("d_loss"), HasSubstr("a number or null")));
+  EXPECT_THAT(with("1.25", "true"), HasSubstr("d_loss"));
+  EXPECT_THAT(with("1.25", "NaN"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(with("1.25", "1e999"), HasSubstr("not valid JSON"));
+  for (const auto* text : {"", "{}", "[]", "null", "7", "{", "\xff"}) {
+    EXPECT_NE(refusal([&] { parse_json_line(text); }), "accepted") << text;
+  }
+}
+
+TEST(MetricsLog, AppendsWholeLines) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  {
+    MetricsLog log(file, 0);
+    log.append(example(1));
+    EXPECT_EQ(read_file(file), line(1));
+    log.append(example(2));
+  }
+  EXPECT_EQ(read_file(file), line(1) + line(2));
+  {
+    MetricsLog log(file, 2);
+    log.append(example(3));
+  }
+  EXPECT_EQ(read_file(file), line(1) + line(2) + line(3));
+  const auto records = read_metrics(file);
+  ASSERT_EQ(records.size(), 3U);
+  expect_same(records[2], example(3));
+}
+
+TEST(MetricsLog, DropsWhatLiesBeyondTheCheckpoint) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  overwrite(file, line(10) + line(20) + line(30) + line(40));
+  {
+    MetricsLog log(file, 20);
+    EXPECT_EQ(read_file(file), line(10) + line(20));
+    log.append(example(30));
+  }
+  EXPECT_THAT(steps(file), ElementsAre(10, 20, 30));
+  const MetricsLog afresh(file, 0);
+  EXPECT_THAT(steps(file), ElementsAre());
+}
+
+TEST(MetricsLog, DropsATornLastLineWhereverItIsTorn) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  for (std::size_t size = 1; size < line(20).size(); size += 9) {
+    overwrite(file, line(10) + line(20).substr(0, size));
+    EXPECT_THAT(steps(file), ElementsAre(10));
+    MetricsLog log(file, 1000);
+    log.append(example(30));
+    EXPECT_THAT(steps(file), ElementsAre(10, 30)) << size;
+  }
+  // What a power cut may leave at the end of a file.
+  overwrite(file, line(10) + std::string(100, '\0'));
+  EXPECT_THAT(steps(file), ElementsAre(10));
+}
+
+TEST(MetricsLog, NamesTheLineItRefuses) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  const std::string damaged = line(10) + line(20) + "{\"step\":}\n" + line(40);
+  overwrite(file, damaged);
+  const auto expected = AllOf(HasSubstr(file.string() + ", line 3"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(refusal([&] { read_metrics(file); }), expected);
+  EXPECT_THAT(refusal([&] { MetricsLog(file, 10); }), expected);
+  EXPECT_EQ(read_file(file), damaged);
+  overwrite(file, line(10) + "\n" + line(20));
+  EXPECT_THAT(refusal([&] { read_metrics(file); }), HasSubstr("line 2"));
+}
+
+TEST(MetricsLog, SaysWhyItCannotOpen) {
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(refusal([&] { MetricsLog(folder / "none" / "metrics.jsonl", 0); }), HasSubstr("none/metrics.jsonl"));
+  EXPECT_THAT(refusal([&] { read_metrics(folder / "none"); }), HasSubstr("none"));
+}
+
+TEST(MetricsLog, AFullDiskLeavesWholeLines) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  MetricsLog log(file, 0);
+  log.append(example(10));
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit saved{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &saved), 0);
+  for (const std::size_t room : {std::size_t{0}, std::size_t{5}}) {
+    const rlimit tight{line(10).size() + room, saved.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &tight);
+    const auto message = refusal([&] { log.append(example(20)); });
+    setrlimit(RLIMIT_FSIZE, &saved);
+    EXPECT_THAT(message, AllOf(HasSubstr(file.string()), HasSubstr("cannot be written")));
+    EXPECT_EQ(read_file(file), line(10));
+  }
+  std::signal(SIGXFSZ, before);
+  log.append(example(30));
+  EXPECT_EQ(read_file(file), line(10) + line(30));
+}
+
+}  // namespace
+}  // namespace ganymede
