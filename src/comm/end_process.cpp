@@ -30,6 +30,8 @@ void end_process_after(unsigned seconds, ExitCode code) noexcept {
   alarm(seconds);
 }
 
-void flush_output() noexcept { std::fflush(nullptr); }  // std::cout and std::cerr hold nothing: they write through stdio
+void flush_output() noexcept {
+  std::fflush(nullptr);
+}  // std::cout and std::cerr hold nothing: they write through stdio
 
 }  // namespace ganymede::comm

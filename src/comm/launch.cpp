@@ -21,8 +21,7 @@ std::optional<int> number(const char* text) {
   return value;
 }
 
-constexpr const char* slurm_advice =
-    "start it with `srun --mpi=pmix`, or with `mpirun` inside the batch script";
+constexpr const char* slurm_advice = "start it with `srun --mpi=pmix`, or with `mpirun` inside the batch script";
 
 }  // namespace
 
@@ -55,8 +54,7 @@ std::unique_ptr<Communicator> make_communicator() {
   if (launch.expected_size && ranks->size() != *launch.expected_size) {
     throw Error(ExitCode::launch, "the launcher started " + std::to_string(*launch.expected_size) +
                                       " ranks, but MPI sees " + std::to_string(ranks->size()) +
-                                      ": launcher and Open MPI do not fit together; under Slurm " +
-                                      comm::slurm_advice);
+                                      ": launcher and Open MPI do not fit together; under Slurm " + comm::slurm_advice);
   }
   return ranks;
 }

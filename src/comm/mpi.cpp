@@ -1,8 +1,6 @@
 // The communicator over MPI. Inside a node sums go through shared memory, between nodes through MPI.
 #include "comm/mpi.hpp"
 
-// The C++ bindings of old are not used.
-#define OMPI_SKIP_MPICXX 1
 #include <mpi.h>
 #include <unistd.h>
 
@@ -105,27 +103,9 @@ MPI_Datatype mpi_type() {
 /// MPI counts in int.
 constexpr std::size_t largest_message = std::size_t{1} << 30;
 
-struct Sum {
-  template <class T>
-  T operator()(T a, T b) const {
-    return a + b;
-  }
-  static MPI_Op mpi() { return MPI_SUM; }
-};
-struct Min {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::min(a, b);
-  }
-  static MPI_Op mpi() { return MPI_MIN; }
-};
-struct Max {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::max(a, b);
-  }
-  static MPI_Op mpi() { return MPI_MAX; }
-};
+MPI_Op mpi_operation(Sum /*combine*/) { return MPI_SUM; }
+MPI_Op mpi_operation(Min /*combine*/) { return MPI_MIN; }
+MPI_Op mpi_operation(Max /*combine*/) { return MPI_MAX; }
 
 /// Buffers of the ranks that share memory, and the way to the others.
 class Exchange {
@@ -144,7 +124,7 @@ class Exchange {
   void finish(std::size_t count, Combine combine) {
     Gate& gate = buffers_.gate();
     gate.wait();
-    combine_slice<T>(buffers_, count, combine);
+    combine_slice<T, Combine>(buffers_, count);
     gate.meet();
     if (!several_nodes_) return;
     if (buffers_.rank() == 0) {
@@ -153,7 +133,8 @@ class Exchange {
       T* values = reinterpret_cast<T*>(buffers_.result());
       for (std::size_t done = 0; done < count; done += largest_message) {
         const int part = static_cast<int>(std::min(count - done, largest_message));
-        check(MPI_Allreduce(MPI_IN_PLACE, values + done, part, mpi_type<T>(), Combine::mpi(), across_), "reduce");
+        check(MPI_Allreduce(MPI_IN_PLACE, values + done, part, mpi_type<T>(), mpi_operation(combine), across_),
+              "reduce");
       }
     }
     gate.meet();

@@ -1,8 +1,9 @@
-// The waiting, and where the buffers lie.
+// The waiting, where the buffers lie, and the adding.
 #include "comm/node_sum.hpp"
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -91,5 +92,37 @@ NodeBuffers::NodeBuffers(std::shared_ptr<void> memory, int rank, int ranks, std:
       stride_(stride(buffer_bytes)),
       buffers_(static_cast<std::byte*>(memory_.get()) + Gate::bytes(ranks)),
       gate_(memory_.get(), rank, ranks, progress) {}
+
+template <class T, class Combine>
+void combine_slice(const NodeBuffers& buffers, std::size_t count) {
+  const Combine combine;
+  const auto ranks = static_cast<std::size_t>(buffers.ranks());
+  if (ranks == 1) return;
+  constexpr std::size_t line = 64 / sizeof(T);  // no two ranks write to one cache line
+  const std::size_t lines = (count + line - 1) / line;
+  const auto rank = static_cast<std::size_t>(buffers.rank());
+  const std::size_t begin = std::min(lines * rank / ranks * line, count);
+  const std::size_t end = std::min(lines * (rank + 1) / ranks * line, count);
+
+  // Blocks that stay in the first-level cache while the third and later buffers are added to them.
+  constexpr std::size_t block = 8192 / sizeof(T);
+  for (std::size_t from = begin; from < end; from += block) {
+    const std::size_t length = std::min(block, end - from);
+    T* __restrict result = reinterpret_cast<T*>(buffers.result()) + from;
+    const T* __restrict first = reinterpret_cast<const T*>(buffers.buffer(0)) + from;
+    const T* __restrict second = reinterpret_cast<const T*>(buffers.buffer(1)) + from;
+    for (std::size_t i = 0; i < length; ++i) result[i] = combine(first[i], second[i]);
+    for (int other = 2; other < buffers.ranks(); ++other) {
+      const T* __restrict next = reinterpret_cast<const T*>(buffers.buffer(other)) + from;
+      for (std::size_t i = 0; i < length; ++i) result[i] = combine(result[i], next[i]);
+    }
+  }
+}
+
+template void combine_slice<float, Sum>(const NodeBuffers&, std::size_t);
+template void combine_slice<double, Sum>(const NodeBuffers&, std::size_t);
+template void combine_slice<std::int64_t, Sum>(const NodeBuffers&, std::size_t);
+template void combine_slice<std::int64_t, Min>(const NodeBuffers&, std::size_t);
+template void combine_slice<std::int64_t, Max>(const NodeBuffers&, std::size_t);
 
 }  // namespace ganymede::comm

@@ -4,7 +4,6 @@
 // other by watching a counter instead of exchanging messages.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -61,31 +60,28 @@ class NodeBuffers {
   Gate gate_;
 };
 
-/// This rank's share of the work: combines its slice of the first `count` elements of all buffers into the
-/// result, where combine(T, T) → T.
-template <class T, class Combine>
-void combine_slice(const NodeBuffers& buffers, std::size_t count, Combine combine) {
-  const auto ranks = static_cast<std::size_t>(buffers.ranks());
-  if (ranks == 1) return;
-  constexpr std::size_t line = 64 / sizeof(T);  // no two ranks write to one cache line
-  const std::size_t lines = (count + line - 1) / line;
-  const auto rank = static_cast<std::size_t>(buffers.rank());
-  const std::size_t begin = std::min(lines * rank / ranks * line, count);
-  const std::size_t end = std::min(lines * (rank + 1) / ranks * line, count);
-
-  // Blocks that stay in the first-level cache while the third and later buffers are added to them.
-  constexpr std::size_t block = 8192 / sizeof(T);
-  for (std::size_t from = begin; from < end; from += block) {
-    const std::size_t length = std::min(block, end - from);
-    T* __restrict result = reinterpret_cast<T*>(buffers.result()) + from;
-    const T* __restrict first = reinterpret_cast<const T*>(buffers.buffer(0)) + from;
-    const T* __restrict second = reinterpret_cast<const T*>(buffers.buffer(1)) + from;
-    for (std::size_t i = 0; i < length; ++i) result[i] = combine(first[i], second[i]);
-    for (int other = 2; other < buffers.ranks(); ++other) {
-      const T* __restrict next = reinterpret_cast<const T*>(buffers.buffer(other)) + from;
-      for (std::size_t i = 0; i < length; ++i) result[i] = combine(result[i], next[i]);
-    }
+struct Sum {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a + b;
   }
-}
+};
+struct Min {
+  template <class T>
+  T operator()(T a, T b) const {
+    return b < a ? b : a;
+  }
+};
+struct Max {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a < b ? b : a;
+  }
+};
+
+/// This rank's share of the work: combines its slice of the first `count` elements of all buffers into the
+/// result. For sums of float, double and std::int64_t, and extremes of std::int64_t.
+template <class T, class Combine>
+void combine_slice(const NodeBuffers& buffers, std::size_t count);
 
 }  // namespace ganymede::comm

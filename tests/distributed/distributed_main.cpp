@@ -1,7 +1,5 @@
 // Runs GoogleTest on every rank. Rank 0 reports; other ranks report only what fails. When a test fails on some
 // rank, the program fails on all.
-#include "distributed/distributed.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -9,6 +7,7 @@
 #include <sstream>
 
 #include "comm/mpi.hpp"
+#include "distributed/distributed.hpp"
 
 namespace {
 
@@ -17,15 +16,15 @@ std::unique_ptr<ganymede::Communicator>& all_ranks() {
   return ranks;
 }
 
-/// One line per failure, with its rank. Ranks are kept in step after each test, so that one which stopped at a
-/// failed assertion does not leave others in a collective of that test: then the job ends at once.
+/// Names the rank of each failure. A failed ASSERT or an exception leaves its test, in which the other ranks may
+/// wait for this one for ever: then the job ends at once.
 class RankReport : public testing::EmptyTestEventListener {
  public:
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
     std::ostringstream text;
     text << "rank " << all_ranks()->rank() << ": " << (result.file_name() == nullptr ? "?" : result.file_name()) << ":"
-         << result.line_number() << ": " << result.summary() << "\n";
+         << result.line_number() << ": " << result.message() << "\n";
     std::fputs(text.str().c_str(), stderr);
     if (result.fatally_failed()) all_ranks()->abort(static_cast<ganymede::ExitCode>(1));
   }
