@@ -2,9 +2,7 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ganymede)
 
-if(TARGET ganymede)
-  install(TARGETS ganymede RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
+# The program itself is installed by src/cli.
 install(TARGETS ganymede_core EXPORT ganymede-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/ganymede ${PROJECT_BINARY_DIR}/include/ganymede DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.hpp")

@@ -1,0 +1,10 @@
+# What every test finds in its environment.
+
+# mpirun refuses root, as users are in containers, unless told twice.
+set(ENV{OMPI_ALLOW_RUN_AS_ROOT} 1)
+set(ENV{OMPI_ALLOW_RUN_AS_ROOT_CONFIRM} 1)
+
+# For those built with sanitizers. What Open MPI never frees is no leak of ours.
+set(ENV{LSAN_OPTIONS} suppressions=${CMAKE_CURRENT_LIST_DIR}/leaks.supp:print_suppressions=0)
+set(ENV{UBSAN_OPTIONS} print_stacktrace=1)
+set(ENV{TSAN_OPTIONS} halt_on_error=1)
