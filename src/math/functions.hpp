@@ -65,16 +65,18 @@ GANYMEDE_MATH float logarithm(float x) {
   return (m + p) + e * 0.693359375F;
 }
 
-/// 1 / (1 + e^-x).
+/// 1 / (1 + e^-x), within 4 ulp above -87.
 GANYMEDE_MATH float sigmoid(float x) { return 1.0F / (1.0F + exponential(-x)); }
 
-/// ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), never overflowing.
+/// ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), never overflowing; within 4 ulp above -87, 0 below.
 GANYMEDE_MATH float softplus(float x) {
   const float magnitude = x < 0.0F ? -x : x;
   const float tail = exponential(-magnitude);
-  // For a small tail ln(1 + t) is t to the last bit; adding it to one first would lose it.
-  const float log1p = tail < 1e-4F ? tail - 0.5F * tail * tail : logarithm(1.0F + tail);
-  return (x > 0.0F ? x : 0.0F * x) + log1p;
+  // ln(1 + tail) from the rounded sum, and the first-order term for what the rounding lost. (It also carries
+  // a NaN past the logarithm, which does not know them.)
+  const float sum = 1.0F + tail;
+  const float log1p = logarithm(sum) + (tail - (sum - 1.0F)) / sum;
+  return (x > 0.0F ? x : 0.0F) + log1p;
 }
 
 struct SinCos {

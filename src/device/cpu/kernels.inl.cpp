@@ -8,6 +8,12 @@
 //
 // Everything here but the table has internal linkage, and of other headers only always-inlined functions
 // and intrinsics are used: see kernels.hpp for why.
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 takes the "undefined" vectors inside its own AVX-512 intrinsics for our mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
 #include <immintrin.h>
 
 #include <cstddef>

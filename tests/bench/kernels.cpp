@@ -1,0 +1,174 @@
+// Times the CPU's kernels at the shapes of the MLP GAN's step on one thread: matrix products beside
+// oneDNN's dnnl_sgemm, best of interleaved rounds (ours with bias, activation or slope, dnnl_sgemm bare),
+// and nanoseconds per element for the passes over flat arrays. Arguments: rounds (default 300), and an
+// instruction set (default: the widest).
+#include <oneapi/dnnl/dnnl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "device/cpu/cpu_device.hpp"
+#include "ganymede/device.hpp"
+#include "math/philox.hpp"
+
+namespace {
+
+using ganymede::Activation;
+using ganymede::BatchLayout;
+using ganymede::Device;
+using ganymede::DeviceArray;
+using ganymede::SumTarget;
+
+double seconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The best time of each of several pieces of work, run in turns so that each meets the same weather.
+std::vector<double> best_times(const std::vector<std::function<void()>>& works, int rounds) {
+  std::vector<double> best(works.size(), 1e9);
+  for (int round = 0; round < rounds; ++round)
+    for (std::size_t i = 0; i < works.size(); ++i) best[i] = std::min(best[i], seconds(works[i]));
+  return best;
+}
+
+// Shards as --reproducible cuts a batch.
+BatchLayout eight_shards(int parts, int rows) {
+  BatchLayout layout{parts, rows, {}};
+  for (int s = 0; s <= 8; ++s) layout.shard_begin.push_back(rows * s / 8);
+  return layout;
+}
+
+struct Layer {
+  int rows, in, out;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 300;
+  // oneDNN's threads are counted as the program is loaded: a later setenv would leave it all of them.
+  if (const char* given = std::getenv("OMP_NUM_THREADS"); given == nullptr || std::string(given) != "1") {
+    setenv("OMP_NUM_THREADS", "1", 1);
+    execv("/proc/self/exe", argv);
+    std::perror("cannot start again with OMP_NUM_THREADS=1");
+    return 1;
+  }
+  const std::unique_ptr<Device> device = ganymede::make_cpu_device(1, argc > 2 ? argv[2] : "");
+  std::printf("%s; peak of one thread %.1f GFLOP/s\n\n", device->description().c_str(),
+              ganymede::measure_fma_peak_gflops());
+
+  constexpr std::size_t most = std::size_t{800} * 800;
+  DeviceArray<float> x(*device, most);
+  DeviceArray<float> w(*device, most);
+  DeviceArray<float> b(*device, most);
+  DeviceArray<float> y(*device, most);
+  DeviceArray<std::int64_t> fixed(*device, most);
+  DeviceArray<std::int64_t> overflow(*device, 1);
+  std::vector<float> values(most);
+  std::mt19937 generator(1);
+  std::uniform_real_distribution<float> uniform(-0.5F, 0.5F);
+  for (DeviceArray<float>* array : {&x, &w, &b}) {
+    for (float& value : values) value = uniform(generator);
+    array->assign(values.data());
+  }
+  const Activation relu = Activation::named("relu");
+
+  std::printf("%-16s %5s %5s %5s %10s %10s %7s\n", "pass", "rows", "in", "out", "GFLOP/s", "dnnl_sgemm", "ratio");
+  const auto report = [&](const char* pass, const Layer& s, const std::function<void()>& ours,
+                          const std::function<void()>& theirs) {
+    const double operations = 2.0 * s.rows * s.in * s.out;
+    const std::vector<double> best = best_times({ours, theirs}, rounds);
+    std::printf("%-16s %5d %5d %5d %10.1f %10.1f %7.2f\n", pass, s.rows, s.in, s.out, operations / best[0] * 1e-9,
+                operations / best[1] * 1e-9, best[1] / best[0]);
+  };
+  for (const Layer& s : {Layer{200, 784, 128}, Layer{200, 128, 128}, Layer{100, 784, 128}, Layer{100, 100, 128},
+                         Layer{100, 128, 128}, Layer{100, 128, 784}, Layer{50, 128, 784}, Layer{67, 784, 128},
+                         Layer{33, 784, 128}, Layer{200, 128, 1}}) {
+    report("forward", s,
+           [&] { device->affine_forward(s.rows, s.in, s.out, x.data(), w.data(), b.data(), relu, y.data()); },
+           [&] {
+             dnnl_sgemm('N', 'T', s.rows, s.out, s.in, 1.0F, x.data(), s.in, w.data(), s.in, 0.0F, y.data(), s.out);
+           });
+  }
+  for (const Layer& s : {Layer{200, 128, 128}, Layer{100, 784, 128}, Layer{100, 128, 128}, Layer{100, 128, 784},
+                         Layer{50, 128, 784}, Layer{67, 784, 128}, Layer{33, 128, 784}, Layer{200, 128, 1}}) {
+    report("backward data", s,
+           [&] { device->affine_backward_data(s.rows, s.in, s.out, b.data(), w.data(), relu, x.data(), y.data()); },
+           [&] {
+             dnnl_sgemm('N', 'N', s.rows, s.in, s.out, 1.0F, b.data(), s.out, w.data(), s.in, 0.0F, y.data(), s.in);
+           });
+  }
+  for (bool exact : {false, true}) {
+    for (const Layer& s : {Layer{200, 784, 128}, Layer{200, 128, 128}, Layer{100, 128, 784}, Layer{100, 128, 128},
+                           Layer{100, 100, 128}, Layer{50, 128, 784}, Layer{33, 784, 128}, Layer{200, 128, 1}}) {
+      SumTarget target;
+      if (exact) {
+        target = {nullptr, fixed.data(), overflow.data()};
+      } else {
+        target.values = y.data();
+      }
+      const int parts = s.rows == 200 ? 2 : 1;
+      const BatchLayout layout = eight_shards(parts, s.rows / parts);
+      report(exact ? "weights, exact" : "weights", s,
+             [&] { device->affine_backward_weights(layout, s.in, s.out, x.data(), b.data(), false, target); },
+             [&] {
+               dnnl_sgemm('T', 'N', s.out, s.in, s.rows, 1.0F, b.data(), s.out, x.data(), s.in, 0.0F, y.data(), s.in);
+             });
+    }
+  }
+
+  std::printf("\n%-20s %12s\n", "pass", "ns/element");
+  const auto element = [&](const char* pass, std::size_t count, const std::function<void()>& work) {
+    std::printf("%-20s %12.3f\n", pass, best_times({work}, rounds)[0] / static_cast<double>(count) * 1e9);
+  };
+  constexpr std::size_t count = 20000;  // fits the second-level cache
+  DeviceArray<float> m(*device, count);
+  DeviceArray<float> v(*device, count);
+  DeviceArray<double> norm(*device, 1);
+  DeviceArray<std::uint64_t> step(*device, 1);
+  DeviceArray<std::uint8_t> images(*device, std::size_t{1000} * 784);
+  element("adam", count, [&] {
+    device->adam(count, {}, step.data(), norm.data(), b.data(), y.data(), m.data(), v.data());
+  });
+  element("average", count, [&] { device->exponential_average(count, 0.999F, norm.data(), x.data(), y.data()); });
+  element("sum of squares", count, [&] { device->sum_of_squares(count, x.data(), norm.data()); });
+  norm.assign(std::vector<double>{1.0}.data());
+  element("from fixed point", count,
+          [&] { device->from_fixed_point(count, fixed.data(), overflow.data(), y.data()); });
+  element("normal", std::size_t{100} * 100, [&] {
+    device->draw_normal(1, static_cast<std::uint32_t>(ganymede::math::Stream::noise_for_generator), step.data(), 100, 0,
+                        100, 100, y.data());
+  });
+  element("gather images", std::size_t{100} * 784,
+          [&] { device->gather_images(1, step.data(), 100, 0, images.data(), 1000, 100, 784, y.data()); });
+  const BatchLayout real{1, 100, {0, 100}};
+  SumTarget target;
+  target.values = v.data();
+  element("penalty", std::size_t{100} * 784,
+          [&] { device->squared_norm_penalty(real, 784, x.data(), 0.05F, y.data(), target); });
+  element("combine rows", std::size_t{100} * 784,
+          [&] { device->combine_rows(100, 784, b.data(), x.data(), y.data()); });
+  element("bias gradient", std::size_t{100} * 784,
+          [&] { device->bias_gradient(real, 784, x.data(), nullptr, false, target); });
+  element("loss (per pair)", 100, [&] {
+    device->discriminator_loss(0, {2, 100, {0, 100}}, x.data(), 0.01F, y.data(), target);
+  });
+  for (const char* name : {"identity", "relu", "sigmoid", "tanh"}) {
+    const Activation sigma = Activation::named(name);
+    element((std::string("forward by ") + name).c_str(), std::size_t{100} * 784, [&] {
+      device->affine_forward(100, 1, 784, x.data(), w.data(), b.data(), sigma, y.data());
+    });
+  }
+  return 0;
+}

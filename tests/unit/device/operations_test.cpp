@@ -1,0 +1,356 @@
+// The CPU device's other operations against plain double precision, and their promises on bits.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "device/cpu_testing.hpp"
+#include "ganymede/error.hpp"
+#include "math/fixed_point.hpp"
+#include "math/loss/losses.hpp"
+#include "math/permutation.hpp"
+#include "math/philox.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+const std::uint32_t noise = static_cast<std::uint32_t>(math::Stream::noise_for_samples);
+
+int loss_named(const std::string& name) {
+  return math::Losses::find([&](const char* known) { return name == known; });
+}
+
+TEST(Activations, AreFoundByName) {
+  EXPECT_STREQ(Activation::named("leaky-relu", 0.1F).name(), "leaky-relu");
+  EXPECT_EQ(Activation::named("leaky-relu", 0.1F).parameter, 0.1F);
+  EXPECT_TRUE(Activation::named("relu").piecewise_linear());
+  EXPECT_FALSE(Activation::named("tanh").piecewise_linear());
+  try {
+    Activation::named("swish");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("identity, relu, leaky-relu, sigmoid and tanh"), std::string::npos);
+  }
+}
+
+TEST(MakeCpuDevice, RefusesWhatIsNotThere) {
+  EXPECT_THROW(make_cpu_device(0), Error);
+  EXPECT_THROW(make_cpu_device(1, "x86-64-v9"), Error);
+  EXPECT_EQ(cpu_instruction_sets().front(), "x86-64-v2");
+  EXPECT_EQ(make_cpu_device(2)->arithmetic(), cpu_instruction_sets().back());
+}
+
+TEST(Memory, IsAlignedZeroedAndRefusedWithItsSize) {
+  const std::unique_ptr<Device> device = make_cpu_device(1);
+  for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{1000}}) {
+    auto* p = static_cast<unsigned char*>(device->allocate(bytes));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(p) % 64, 0U);
+    EXPECT_TRUE(std::all_of(p, p + bytes, [](unsigned char c) { return c == 0; }));
+    device->release(p);
+  }
+  try {
+    device->release(device->allocate(std::numeric_limits<std::size_t>::max() / 4));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::launch);
+  }
+}
+
+class Operations : public OnEveryMachine {
+ protected:
+  // The sums that `call` gives by value, and by fixed point.
+  template <class Call>
+  std::vector<double> sums(std::size_t count, Call&& call) {
+    Values values(count, 7);
+    SumTarget target;
+    target.values = values.data();
+    call(target);
+    return {values.begin(), values.end()};
+  }
+  template <class Call>
+  std::vector<double> exact_sums(std::size_t count, std::int64_t expected_overflow, Call&& call) {
+    std::vector<std::int64_t> fixed(count, 7);
+    std::int64_t overflow = 0;
+    call(SumTarget{nullptr, fixed.data(), &overflow});
+    EXPECT_EQ(overflow, expected_overflow);
+    std::vector<double> values;
+    for (std::int64_t value : fixed) values.push_back(math::from_fixed_point(value));
+    return values;
+  }
+};
+
+TEST_P(Operations, LossesMatchDouble) {
+  for (int rows : {1, 7, 16, 100, 1000}) {
+    const BatchLayout layout{2, rows, {0, rows / 3, rows}};
+    const Values logits = draws(area(2, rows), 1, 8);
+    constexpr float scale = 0.01F;
+    const auto softplus = [](double x) { return std::log1p(std::exp(x)); };
+    const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+    for (const std::string name : {"non-saturating", "minimax"}) {
+      std::vector<double> d_sums(LossSums::count);
+      std::vector<double> g_sums(LossSums::count);
+      std::vector<double> d_seed(area(2, rows));
+      std::vector<double> g_seed(static_cast<std::size_t>(rows));
+      for (int i = 0; i < rows; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const double r = static_cast<double>(logits[at]);
+        const double f = static_cast<double>(logits[at + static_cast<std::size_t>(rows)]);
+        d_sums[LossSums::loss] += softplus(-r) + softplus(f);
+        g_sums[LossSums::loss] += name == "minimax" ? -softplus(f) : softplus(-f);
+        d_seed[at] = -sigmoid(-r);
+        d_seed[at + static_cast<std::size_t>(rows)] = sigmoid(f);
+        g_seed[at] = name == "minimax" ? -sigmoid(f) : -sigmoid(-f);
+        d_sums[LossSums::real_right] += r > 0 ? 1 : 0;
+        d_sums[LossSums::fake_right] += f < 0 ? 1 : 0;
+      }
+      g_sums[LossSums::fake_right] = d_sums[LossSums::fake_right];
+      for (std::vector<double>* values : {&d_sums, &g_sums, &d_seed, &g_seed})
+        for (double& value : *values) value *= static_cast<double>(scale);
+      const BatchLayout fake_only{1, rows, layout.shard_begin};
+      Values seed(area(2, rows));
+      Values fake_seed(static_cast<std::size_t>(rows));
+      const auto d = [&](const SumTarget& target) {
+        device_->discriminator_loss(loss_named(name), layout, logits.data(), scale, seed.data(), target);
+      };
+      const auto g = [&](const SumTarget& target) {
+        device_->generator_loss(loss_named(name), fake_only, logits.data() + rows, scale, fake_seed.data(), target);
+      };
+      for (bool exact : {false, true}) {
+        const std::vector<double> d_result = exact ? exact_sums(LossSums::count, 0, d) : sums(LossSums::count, d);
+        const std::vector<double> g_result = exact ? exact_sums(LossSums::count, 0, g) : sums(LossSums::count, g);
+        for (std::size_t i = 0; i < LossSums::count; ++i) {
+          EXPECT_NEAR(d_result[i], d_sums[i], 1e-6 * (1 + std::abs(d_sums[i]))) << name << " " << i;
+          EXPECT_NEAR(g_result[i], g_sums[i], 1e-6 * (1 + std::abs(g_sums[i]))) << name << " " << i;
+        }
+        expect_close(seed, d_seed, 1e-6, name);
+        expect_close(fake_seed, g_seed, 1e-6, name);
+      }
+      Values bad = logits;
+      bad[0] = nan;
+      bad[static_cast<std::size_t>(rows)] = nan;
+      const auto with_nan = [&](const SumTarget& target) {
+        device_->discriminator_loss(loss_named(name), layout, bad.data(), scale, seed.data(), target);
+      };
+      EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss]));
+      EXPECT_TRUE(std::isnan(seed[0]));
+      exact_sums(LossSums::count, 1, with_nan);
+    }
+  }
+}
+
+TEST_P(Operations, PenaltyMatchesDouble) {
+  for (int rows : {1, 5, 40}) {
+    for (int columns : {1, 15, 17, 100, 784}) {
+      const BatchLayout layout{1, rows, {0, rows / 2, rows}};
+      const Values g = draws(area(rows, columns), 3);
+      constexpr float coefficient = 0.05F;
+      double expected = 0;
+      std::vector<double> expected_v;
+      for (float x : g) {
+        expected += 0.5 * static_cast<double>(coefficient) * static_cast<double>(x) * static_cast<double>(x);
+        expected_v.push_back(static_cast<double>(coefficient) * static_cast<double>(x));
+      }
+      Values v = g;
+      const auto apart = [&](const SumTarget& target) {
+        device_->squared_norm_penalty(layout, columns, g.data(), coefficient, v.data(), target);
+      };
+      EXPECT_NEAR(sums(1, apart)[0], expected, 1e-6 * expected + 1e-9);
+      expect_close(v, expected_v, 1e-7, "apart");
+      EXPECT_NEAR(exact_sums(1, 0, apart)[0], expected, 1e-6 * expected + 1e-9);
+      v = g;
+      SumTarget target;
+      float penalty = 0;
+      target.values = &penalty;
+      device_->squared_norm_penalty(layout, columns, v.data(), coefficient, v.data(), target);
+      EXPECT_NEAR(static_cast<double>(penalty), expected, 1e-6 * expected + 1e-9);
+      expect_close(v, expected_v, 1e-7, "in place");
+    }
+  }
+}
+
+TEST_P(Operations, FlatPassesMatchDouble) {
+  for (int count : {1, 15, 64, 65, 4095, 4096, 4097, 50000}) {
+    const auto size = static_cast<std::size_t>(count);
+    const Values x = draws(size, 1, 5);
+    double squares = 0;
+    for (float value : x) squares += static_cast<double>(value) * static_cast<double>(value);
+    double result = -1;
+    device_->sum_of_squares(size, x.data(), &result);
+    EXPECT_NEAR(result, squares, 1e-12 * squares);
+    double one_thread = -1;
+    make_cpu_device(1, GetParam().instruction_set)->sum_of_squares(size, x.data(), &one_thread);
+    EXPECT_EQ(result, one_thread);
+
+    std::vector<std::int64_t> fixed;
+    std::vector<double> values;
+    for (float value : x) {
+      fixed.push_back(math::to_fixed_point(value) * 3);
+      values.push_back(math::from_fixed_point(fixed.back()));
+    }
+    std::int64_t overflow = 0;
+    Values converted(size);
+    device_->from_fixed_point(size, fixed.data(), &overflow, converted.data());
+    for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(converted[i], static_cast<float>(values[i]));
+    overflow = 1;
+    device_->from_fixed_point(size, fixed.data(), &overflow, converted.data());
+    EXPECT_TRUE(std::all_of(converted.begin(), converted.end(), [](float value) { return std::isnan(value); }));
+
+    std::vector<double> running(size, 0.5);
+    device_->add_to(size, x.data(), running.data());
+    for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(running[i], 0.5 + static_cast<double>(x[i]));
+
+    Values filled(size);
+    device_->fill(size, 3.5F, filled.data());
+    EXPECT_EQ(std::count(filled.begin(), filled.end(), 3.5F), count);
+
+    Values average = draws(size, 2);
+    std::vector<double> expected;
+    for (std::size_t i = 0; i < size; ++i)
+      expected.push_back(0.999 * static_cast<double>(average[i]) + 0.001 * static_cast<double>(x[i]));
+    device_->exponential_average(size, 0.999F, &squares, x.data(), average.data());
+    expect_close(average, expected, 2e-7, "average");
+    const Values before = average;
+    const double bad = std::numeric_limits<double>::quiet_NaN();
+    device_->exponential_average(size, 0.999F, &bad, x.data(), average.data());
+    expect_same_bits(average, before, "guarded average");
+  }
+}
+
+TEST_P(Operations, RowsCombineInPlace) {
+  constexpr int rows = 60;
+  constexpr int columns = 701;
+  const Values scale = draws(rows, 1);
+  const Values t = draws(area(rows, columns), 2);
+  Values h = draws(area(rows, columns), 3);
+  std::vector<double> expected;
+  for (std::size_t i = 0; i < h.size(); ++i)
+    expected.push_back(static_cast<double>(scale[i / columns]) * static_cast<double>(h[i]) +
+                       static_cast<double>(t[i]));
+  device_->combine_rows(rows, columns, scale.data(), t.data(), h.data());
+  expect_close(h, expected, 2e-7, "combined");
+}
+
+TEST_P(Operations, AdamMatchesDouble) {
+  for (std::size_t count : {std::size_t{1}, std::size_t{63}, std::size_t{130}, std::size_t{10001}}) {
+    const AdamConstants constants;
+    Values p = draws(count, 1);
+    Values m(count, 0.0F);
+    Values v(count, 0.0F);
+    std::vector<double> ep(p.begin(), p.end());
+    std::vector<double> em(count);
+    std::vector<double> ev(count);
+    double norm = 1;
+    for (std::uint64_t step = 0; step < 20; ++step) {
+      const Values g = draws(count, static_cast<unsigned>(step) + 10, 0.1F);
+      device_->adam(count, constants, &step, &norm, g.data(), p.data(), m.data(), v.data());
+      const double t = static_cast<double>(step) + 1;
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto gradient = static_cast<double>(g[i]);
+        em[i] = 0.5 * em[i] + 0.5 * gradient;
+        ev[i] = 0.999 * ev[i] + 0.001 * gradient * gradient;
+        ep[i] -= 2e-4 * (em[i] / (1 - std::pow(0.5, t))) / (std::sqrt(ev[i] / (1 - std::pow(0.999, t))) + 1e-8);
+      }
+    }
+    expect_close(p, ep, 1e-6, "parameters");
+    expect_close(m, em, 1e-6, "first moment");
+    expect_close(v, ev, 1e-6, "second moment");
+    const Values before[] = {p, m, v};
+    const std::uint64_t step = 20;
+    const Values g(count, nan);
+    for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+      device_->adam(count, constants, &step, &bad, g.data(), p.data(), m.data(), v.data());
+      expect_same_bits(p, before[0], "guarded parameters");
+      expect_same_bits(m, before[1], "guarded first moment");
+      expect_same_bits(v, before[2], "guarded second moment");
+    }
+  }
+}
+
+TEST_P(Operations, DrawsAreNormal) {
+  const std::uint64_t step = 3;
+  constexpr int rows = 1000;
+  constexpr int columns = 100;
+  Values z(area(rows, columns));
+  device_->draw_normal(5, noise, &step, rows, 0, rows, columns, z.data());
+  const double n = static_cast<double>(z.size());
+  double moments[5] = {};
+  double neighbours = 0;
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    double power = 1;
+    for (double& moment : moments) {
+      moment += power / n;
+      power *= static_cast<double>(z[i]);
+    }
+    if (i > 0) neighbours += static_cast<double>(z[i]) * static_cast<double>(z[i - 1]) / n;
+  }
+  // Four standard errors each.
+  EXPECT_NEAR(moments[1], 0, 4 / std::sqrt(n));
+  EXPECT_NEAR(moments[2], 1, 4 * std::sqrt(2 / n));
+  EXPECT_NEAR(moments[3], 0, 4 * std::sqrt(15 / n));
+  EXPECT_NEAR(moments[4], 3, 4 * std::sqrt(96 / n));
+  EXPECT_NEAR(neighbours, 0, 4 / std::sqrt(n));
+  // Kolmogorov and Smirnov; exceeded once in ten thousand.
+  std::sort(z.begin(), z.end());
+  double distance = 0;
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    const double phi = 0.5 * std::erfc(-static_cast<double>(z[i]) / std::sqrt(2.0));
+    distance = std::max({distance, std::abs(phi - static_cast<double>(i) / n),
+                         std::abs(phi - static_cast<double>(i + 1) / n)});
+  }
+  EXPECT_LT(distance * std::sqrt(n), 2.23);
+}
+
+TEST_P(Operations, DrawsAreBoxMullerOnPhilox) {
+  for (int columns : {1, 2, 3, 4, 5, 8, 61, 100}) {
+    const std::uint64_t step = 4;
+    constexpr int rows = 23;
+    Values z(area(rows, columns), nan);
+    device_->draw_normal(77, noise, &step, 50, 9, rows, columns, z.data());
+    std::vector<double> expected;
+    for (int r = 0; r < rows; ++r)
+      for (int j = 0; j < columns; ++j) {
+        const math::Philox4 bits =
+            math::philox_draw(77, math::Stream::noise_for_samples, static_cast<std::uint64_t>(4 * 50 + 9 + r),
+                              static_cast<std::uint32_t>(j / 4));
+        const int pair = j % 4 / 2;
+        const double radius = std::sqrt(-2 * std::log(static_cast<double>(math::unit_interval(bits.v[2 * pair]))));
+        const double angle = 2 * std::acos(-1.0) * static_cast<double>(math::unit_interval(bits.v[2 * pair + 1]));
+        expected.push_back(radius * (j % 2 == 0 ? std::cos(angle) : std::sin(angle)));
+      }
+    expect_close(z, expected, 5e-7, std::to_string(columns) + " columns");
+    // Rows drawn elsewhere, alone, by another number of threads.
+    const std::unique_ptr<Device> other = make_cpu_device(1, GetParam().instruction_set);
+    for (int r = 0; r < rows; r += 5) {
+      Values row(static_cast<std::size_t>(columns));
+      other->draw_normal(77, noise, &step, 50, 9 + static_cast<std::uint64_t>(r), 1, columns, row.data());
+      expect_same_bits(row, slice(z, columns, r, r + 1), "row");
+    }
+  }
+}
+
+TEST_P(Operations, GathersTheImagesOfItsSamples) {
+  constexpr std::uint32_t count = 37;
+  constexpr int pixels = 300;
+  std::vector<std::uint8_t> images(area(count, pixels));
+  for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+  const std::uint64_t step = 2;
+  constexpr int rows = 120;  // more than three epochs
+  Values out(area(rows, pixels), nan);
+  device_->gather_images(3, &step, 100, 5, images.data(), count, rows, pixels, out.data());
+  for (int r = 0; r < rows; ++r) {
+    const std::uint32_t image = math::image_of_sample(3, static_cast<std::uint64_t>(205 + r), count);
+    for (int j = 0; j < pixels; ++j)
+      ASSERT_EQ(out[area(r, pixels) + static_cast<std::size_t>(j)],
+                static_cast<float>(images[area(static_cast<int>(image), pixels) + static_cast<std::size_t>(j)]) /
+                    255.0F);
+  }
+  std::uint64_t counter = 6;
+  device_->advance(&counter);
+  EXPECT_EQ(counter, 7U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, Operations, ::testing::ValuesIn(machines()), machine_name);
+
+}  // namespace
+}  // namespace ganymede::testing
