@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <csignal>
@@ -376,30 +377,44 @@ TEST(WriteCheckpoint, AFullDiskLeavesTheOldOneAndNothingElse) {
 }
 
 TEST(WriteCheckpoint, SurvivesKillsAtAnyInstant) {
-  // A child writes checkpoints without end, each step twice so that replacing is among them; SIGKILL meets
-  // it somewhere. From the first one on, there must always be a valid newest one, and none refused.
+  // A child writes checkpoints without end, each step twice so that replacing is among them, and tells of
+  // each; SIGKILL meets it somewhere in the next. From the first one on, there must always be a valid newest
+  // one, and none refused.
   const test::TemporaryFolder run;
   std::mt19937 random(2);
   std::uint64_t newest = 0;
+  using Clock = std::chrono::steady_clock;
+  auto begin = Clock::now();
   write_checkpoint(run.path(), example(newest), 2);
+  auto one_write = Clock::now() - begin;
   int leftovers = 0;
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 40; ++round) {
+    std::array<int, 2> written{};
+    ASSERT_EQ(pipe(written.data()), 0);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
       try {
-        for (std::uint64_t step = newest;; ++step) {
-          write_checkpoint(run.path(), example(step, 1), 2);
-          write_checkpoint(run.path(), example(step, 2), 2);
+        for (std::uint64_t count = 0;; ++count) {
+          write_checkpoint(run.path(), example(newest + count / 2, static_cast<int>(1 + count % 2)), 2);
+          if (write(written[1], "w", 1) != 1) _exit(1);
         }
       } catch (...) {
         _exit(1);
       }
     }
-    std::this_thread::sleep_for(std::chrono::microseconds(500 + random() % 30'000));
+    close(written[1]);
+    for (std::uint32_t writes = random() % 4; writes > 0; --writes) {
+      begin = Clock::now();
+      char byte = 0;
+      ASSERT_EQ(read(written[0], &byte, 1), 1) << "the child failed to write";
+      one_write = Clock::now() - begin;
+    }
+    std::this_thread::sleep_for(one_write * (random() % 1000) / 1000);
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
+    close(written[0]);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the child failed to write";
 
     const auto found = newest_checkpoint(run.path());
