@@ -364,18 +364,17 @@ TEST(SharedMemory, FallsBackWhereOnlySomeRanksSeeTheFile) {
 
 TEST(SharedMemory, IsNullWhereNothingHasRoom) {
   Communicator& ranks = testing::world();
-  if (ranks.size() == 1) {
-    EXPECT_THROW((void)ranks.node_shared(std::size_t{1} << 50U), std::bad_alloc);
-    return;
+  const bool alone = ranks.size() == 1;  // then it is ordinary memory
+  if (!alone) {
+    EXPECT_EQ(ranks.node_shared(std::size_t{1} << 50U), nullptr);
   }
-  EXPECT_EQ(ranks.node_shared(std::size_t{1} << 50U), nullptr);
 
   // A limit on file sizes, which would otherwise kill the process by SIGXFSZ. Sums then go by messages.
   rlimit before = {};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
   const rlimit small = {.rlim_cur = 4096, .rlim_max = before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  EXPECT_EQ(ranks.node_shared(10000), nullptr);
+  EXPECT_EQ(ranks.node_shared(10000) == nullptr, !alone);
   const auto reduction = ranks.make_reduction<float>(10000);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   std::fill_n(reduction->data(), 10000, 1.0F);
