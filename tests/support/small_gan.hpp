@@ -1,0 +1,60 @@
+// A GAN small enough for the reference to differentiate: options, images of random bytes, and its networks in
+// double precision.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gan/gan.hpp"
+#include "ganymede/dataset.hpp"
+#include "ganymede/options.hpp"
+#include "support/reference_gan.hpp"
+
+namespace ganymede::testing {
+
+/// `count` square images of random bytes.
+class RandomImages {
+ public:
+  RandomImages(std::uint32_t count, int side, unsigned seed) {
+    std::mt19937 generator(seed);
+    bytes_.resize(count * count_of(side, side));
+    for (std::uint8_t& byte : bytes_) byte = static_cast<std::uint8_t>(generator() >> 24);
+    set_.images = bytes_;
+    set_.count = count;
+    set_.height = set_.width = side;
+  }
+  [[nodiscard]] const ImageSet& set() const { return set_; }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+  ImageSet set_;
+};
+
+/// Images of 4 × 4, networks of two hidden layers with up to six units.
+inline TrainOptions small_options() {
+  TrainOptions o;
+  o.latent = 3;
+  o.generator_hidden = {5, 4};
+  o.discriminator_hidden = {6, 4};
+  o.batch = 6;
+  o.r1 = 0;
+  o.ema = 0;
+  return o;
+}
+inline constexpr int small_side = 4;
+
+inline reference::Mlp reference_of(const Network& network) {
+  std::vector<int> widths = {network.inputs()};
+  std::vector<reference::Sigma> sigmas;
+  for (int l = 0; l < network.layers(); ++l) {
+    const Activation sigma = network.layer(l).activation();
+    widths.push_back(network.layer(l).outputs());
+    sigmas.push_back({sigma.name(), static_cast<double>(sigma.parameter)});
+  }
+  reference::Mlp result(widths, sigmas);
+  result.parameters = widen(network.parameter_array().host());
+  return result;
+}
+
+}  // namespace ganymede::testing

@@ -1,0 +1,194 @@
+// Losses, R1 and whole trainings against PyTorch's autograd and Adam in double precision.
+#include <gtest/gtest.h>
+
+#include "gan/gan.hpp"
+#include "gan/losses.hpp"
+#include "gan/r1_penalty.hpp"
+#include "gan/step.hpp"
+#include "math/permutation.hpp"
+#include "support/fixtures.hpp"
+#include "support/reference_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+class PyTorch : public ::testing::Test {
+ protected:
+  std::unique_ptr<Device> device_ = make_cpu_device(1);
+};
+
+// What the trainings below draw, by a second implementation of the generators' definitions.
+TEST_F(PyTorch, TrainsOnOurDraws) {
+  const nlohmann::json draws = fixture("draws");
+  const std::uint64_t seed = draws["seed"];
+  for (const nlohmann::json& c : draws["normal"]) {
+    const int rows = c["rows"];
+    const int columns = c["columns"];
+    std::vector<float> z(count_of(rows, columns));
+    const std::uint64_t zero = 0;
+    device_->draw_normal(seed, c["stream"], &zero, 0, c["first"], rows, columns, z.data());
+    expect_near(z, doubles(c["values"]), 1e-6, "normal numbers");
+  }
+  for (const nlohmann::json& c : draws["permutation"]) {
+    const std::uint32_t images = c["images"];
+    const math::Permutation permutation(seed, c["epoch"], images);
+    for (std::uint32_t i = 0; i < images; ++i) EXPECT_EQ(permutation(i), c["values"][i].get<std::uint32_t>());
+  }
+}
+
+TEST_F(PyTorch, Losses) {
+  int seen = 0;
+  for (const nlohmann::json& c : fixture("losses")) {
+    const int loss = loss_index(c["loss"]);
+    const std::vector<float> real = floats(c["real"]);
+    const std::vector<float> fake = floats(c["fake"]);
+    for (std::size_t i = 0; i < real.size(); ++i) {
+      const float logits[2] = {real[i], fake[i]};
+      float seeds[2] = {};
+      float sums[LossSums::count] = {};
+      const auto near = [&](float actual, const char* what) {
+        const double expected = c[what][i];
+        EXPECT_NEAR(static_cast<double>(actual), expected, 1e-6 * std::abs(expected) + 1e-7) << what << " " << i;
+      };
+      device_->discriminator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, SumTarget{sums});
+      near(sums[LossSums::loss], "discriminator");
+      near(seeds[0], "d_real");
+      near(seeds[1], "d_fake");
+      device_->generator_loss(loss, {1, 1, {0, 1}}, &fake[i], 1.0F, seeds, SumTarget{sums});
+      near(sums[LossSums::loss], "generator");
+      near(seeds[0], "g_fake");
+    }
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2);
+}
+
+TEST_F(PyTorch, R1ByDoubleBackward) {
+  int seen = 0;
+  for (const nlohmann::json& c : fixture("r1")) {
+    const std::vector<int> widths = c["widths"];
+    std::vector<std::unique_ptr<Layer>> layers;
+    for (std::size_t l = 0; l + 1 < widths.size(); ++l)
+      layers.push_back(make_linear(widths[l], widths[l + 1],
+                                   l + 2 < widths.size() ? Activation::named(c["activation"], c["leak"].get<float>())
+                                                         : Activation{}));
+    Network d(*device_, std::move(layers));
+    const std::vector<float> parameters = floats(c["parameters"]);
+    device_->upload(d.parameters(), parameters.data(), parameters.size() * sizeof(float));
+    const int rows = c["rows"];
+    const BatchLayout both{2, rows, {0, rows}};
+    const BatchLayout one{1, rows, {0, rows}};
+
+    for (const bool with_loss : {false, true}) {
+      std::vector<float> x = floats(c["real"]);
+      const std::vector<float> fake = floats(c["fake"]);
+      x.insert(x.end(), fake.begin(), fake.end());
+      Tape tape = d.make_tape(2 * rows, true);
+      R1Penalty r1(d, rows, c["gamma"], rows);
+      std::vector<float> sums(LossSums::count);
+      float penalty = 0;
+      std::vector<float> gradient(parameters.size());
+      d.forward(both, x.data(), tape);
+      device_->discriminator_loss(loss_index("non-saturating"), both, tape.output(),
+                                  with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(),
+                                  SumTarget{sums.data()});
+      r1.prepare(tape);
+      d.backward(both, 0, tape);
+      r1.apply(one, x.data(), tape, SumTarget{&penalty});
+      d.gradients(both, x.data(), tape, r1.row_scale(), false, SumTarget{gradient.data()});
+      const double value = c["penalty"];
+      EXPECT_NEAR(static_cast<double>(penalty), value, 2e-6 * value);
+      const double loss = with_loss ? c["loss"].get<double>() : 0.0;
+      EXPECT_NEAR(static_cast<double>(sums[LossSums::loss]), loss, 2e-6 * loss);
+      expect_near(gradient, doubles(c[with_loss ? "gradient" : "penalty_gradient"]), 3e-6,
+                  with_loss ? "gradient of D" : "gradient of R1");
+    }
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2);
+}
+
+// Single against double precision over fifty steps; seen are 2e-5 at most. A wrong ε, β₂ or γ by one part in a
+// hundred gives more than 1e-3.
+constexpr double tolerance = 1e-4;
+
+// Every option of the training that the fixture names, set by its name.
+TrainOptions options_of(const nlohmann::json& given) {
+  TrainOptions o;
+  for (const auto& [key, value] : given.items()) {
+    if (key == "name") continue;
+    std::string name = key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (value.is_array()) {
+      text.clear();
+      for (const nlohmann::json& item : value) text += (text.empty() ? "" : ",") + item.dump();
+    }
+    set_train_option(o, name, text);
+  }
+  return o;
+}
+
+// The largest error, as a part of the largest distance that a weight moved: so that a part left untrained, or
+// trained with a wrong constant, would show.
+double training_error(const std::vector<float>& actual, const Doubles& start, const Doubles& end) {
+  EXPECT_EQ(actual.size(), end.size());
+  double error = 0;
+  double moved = 0;
+  for (std::size_t i = 0; i < end.size(); ++i) {
+    error = std::max(error, std::abs(static_cast<double>(actual[i]) - end[i]));
+    moved = std::max(moved, std::abs(end[i] - start[i]));
+  }
+  return error / moved;
+}
+
+// Fifty steps of a tiny GAN in both schemes, with R1, averages, two steps of D, both losses: on every instruction
+// set, with float sums and with exact ones.
+TEST_F(PyTorch, WholeTrainings) {
+  const nlohmann::json trainings = fixture("trainings");
+  std::vector<std::uint8_t> pixels;
+  for (const nlohmann::json& image : trainings["images"])
+    for (const nlohmann::json& pixel : image) pixels.push_back(pixel.get<std::uint8_t>());
+  ImageSet images;
+  images.images = pixels;
+  images.height = images.width = trainings["side"];
+  images.count = static_cast<std::uint32_t>(trainings["images"].size());
+  const std::unique_ptr<Communicator> alone = make_local_communicator();
+
+  EXPECT_EQ(trainings["cases"].size(), 6U);
+  for (const nlohmann::json& c : trainings["cases"])
+    for (const std::string& instruction_set : cpu_instruction_sets())
+      for (const bool exact : {false, true}) {
+        SCOPED_TRACE(c["options"]["name"].get<std::string>() + (exact ? ", exact, " : ", ") + instruction_set);
+        TrainOptions options = options_of(c["options"]);
+        options.reproducible = exact;
+        const std::unique_ptr<Device> device = make_cpu_device(2, instruction_set);
+        Gan gan = make_gan(options, images.height, *device);
+        const Doubles g_start = doubles(c["generator_start"]);
+        const Doubles d_start = doubles(c["discriminator_start"]);
+        // Initial weights are the same to the last bit.
+        ASSERT_EQ(widen(gan.generator.parameter_array().host()), g_start);
+        ASSERT_EQ(widen(gan.discriminator.parameter_array().host()), d_start);
+
+        GanStep step(*device, *alone, gan, images, options);
+        for (std::uint64_t i = 0; i < options.steps; ++i) step.run(false);
+
+        EXPECT_LT(training_error(gan.generator.parameter_array().host(), g_start, doubles(c["generator"])), tolerance);
+        EXPECT_LT(training_error(gan.discriminator.parameter_array().host(), d_start, doubles(c["discriminator"])),
+                  tolerance);
+        ASSERT_EQ(gan.average.size() > 0, c.contains("average"));
+        if (c.contains("average")) {
+          EXPECT_LT(training_error(gan.average.host(), g_start, doubles(c["average"])), tolerance);
+        }
+        const StepMeans means = step.take_means();
+        const nlohmann::json& expected = c["means"];
+        EXPECT_NEAR(means.discriminator_loss, expected["discriminator_loss"], 1e-5);
+        EXPECT_NEAR(means.generator_loss, expected["generator_loss"], 1e-5);
+        EXPECT_NEAR(means.penalty, expected["penalty"], 1e-5);
+        EXPECT_NEAR(means.real_accuracy, expected["real_accuracy"], 1e-6);
+        EXPECT_NEAR(means.fake_accuracy, expected["fake_accuracy"], 1e-6);
+      }
+}
+
+}  // namespace
+}  // namespace ganymede::testing
