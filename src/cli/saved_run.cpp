@@ -1,6 +1,7 @@
 // See saved_run.hpp.
 #include "cli/saved_run.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -109,9 +110,11 @@ const TensorFile& picture_weights(const SavedRun& run) {
 }
 
 int image_side(const TensorFile& generator, const std::string& source) {
-  const std::int64_t pixels = generator.tensors.empty() || generator.tensors.back().shape.empty()
-                                  ? 0
-                                  : generator.tensors.back().shape.front();
+  // The last layer by its number, not its place: other writers sort names, and "10.weight" is before "2.weight".
+  const auto layer = [](const Tensor& tensor) { return whole_number(tensor.name); };
+  const auto last = std::max_element(generator.tensors.begin(), generator.tensors.end(),
+                                     [&](const Tensor& a, const Tensor& b) { return layer(a) < layer(b); });
+  const std::int64_t pixels = last == generator.tensors.end() || last->shape.empty() ? 0 : last->shape.front();
   const auto side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(pixels))));
   if (side < 1 || std::int64_t{side} * side != pixels)
     throw Error(ExitCode::data, source + ": the last layer gives " + std::to_string(pixels) +
