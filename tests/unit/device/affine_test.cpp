@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "device/cpu_testing.hpp"
+#include "unit/device/cpu_testing.hpp"
 #include "math/fixed_point.hpp"
 
 namespace ganymede::testing {

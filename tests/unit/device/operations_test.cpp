@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "device/cpu_testing.hpp"
+#include "unit/device/cpu_testing.hpp"
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
 #include "math/loss/losses.hpp"
