@@ -38,10 +38,11 @@ std::uint64_t whole_number(const std::string& text) {
 // Takes options, step and facts from a weights file's metadata.
 void describe(SavedRun& run, const TensorFile& file) {
   for (const auto& [name, value] : file.metadata) {
-    if (find_train_option(name) != nullptr)
-      run.options[name] = value;
-    else if (name == "steps")
+    // `steps` in a weights file says how many were made; as an option it determines no trajectory.
+    if (name == "steps")
       run.step = whole_number(value);
+    else if (find_train_option(name) != nullptr)
+      run.options[name] = value;
     else if (name != "network" && name != "format")
       run.facts[name] = value;
   }
