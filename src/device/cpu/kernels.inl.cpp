@@ -53,10 +53,17 @@ constexpr int tile_vectors = 2;
 constexpr int tile_columns = tile_vectors * lanes;
 
 using Vector = float __attribute__((vector_size(lanes * sizeof(float))));
-using UnalignedVector = float __attribute__((vector_size(lanes * sizeof(float)), aligned(4), may_alias));
 
-GANYMEDE_INLINE Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
-GANYMEDE_INLINE void store(float* to, Vector value) { *reinterpret_cast<UnalignedVector*>(to) = value; }
+#if defined(__AVX512F__)
+GANYMEDE_INLINE Vector load(const float* from) { return _mm512_loadu_ps(from); }
+GANYMEDE_INLINE void store(float* to, Vector value) { _mm512_storeu_ps(to, value); }
+#elif defined(__AVX2__)
+GANYMEDE_INLINE Vector load(const float* from) { return _mm256_loadu_ps(from); }
+GANYMEDE_INLINE void store(float* to, Vector value) { _mm256_storeu_ps(to, value); }
+#else
+GANYMEDE_INLINE Vector load(const float* from) { return _mm_loadu_ps(from); }
+GANYMEDE_INLINE void store(float* to, Vector value) { _mm_storeu_ps(to, value); }
+#endif
 
 // sum += a · b. By its instruction where there is one: the matrix products fill all registers, and a
 // compiler that picks another form of it, which does not leave the sum in its place, spills.
@@ -429,9 +436,7 @@ GANYMEDE_INLINE std::int64_t add_fixed(const float* values, int count, std::int6
 using Magnitudes = std::uint32_t __attribute__((vector_size(lanes * sizeof(std::uint32_t))));
 constexpr int half = lanes / 2;
 using Doubles = double __attribute__((vector_size(half * sizeof(double))));
-using Integers = std::int64_t __attribute__((vector_size(half * sizeof(std::int64_t))));
-using UnalignedIntegers =
-    std::int64_t __attribute__((vector_size(half * sizeof(std::int64_t)), aligned(8), may_alias));
+using Integers = std::int64_t __attribute__((vector_size(half * sizeof(std::int64_t)), may_alias));
 
 #if defined(__AVX512F__)
 GANYMEDE_INLINE Doubles widened(const float* from) { return _mm512_cvtps_pd(_mm256_loadu_ps(from)); }
@@ -444,7 +449,7 @@ GANYMEDE_INLINE Doubles widened(const float* from) {
 #endif
 
 // The same in bulk, for values that all fit: `largest` collects what tells. The sums take in the bits of
-// value · 2^40 + magic, and owe `magic_bits` for each value that was added.
+// value · 2^40 + magic, and owe `magic_bits` for each value that was added. `sums` is aligned to 64 bytes.
 constexpr double magic = 6755399441055744.0;  // 1.5 · 2^52, see math/fixed_point.hpp
 constexpr std::int64_t magic_bits = 0x4338000000000000;
 GANYMEDE_INLINE void add_fixed_unchecked(const float* values, int count, std::int64_t* sums, Magnitudes& largest) {
@@ -454,7 +459,7 @@ GANYMEDE_INLINE void add_fixed_unchecked(const float* values, int count, std::in
     largest = magnitude > largest ? magnitude : largest;
     for (int j = 0; j < lanes; j += half) {
       const Doubles shifted = widened(values + i + j) * math::fixed_point_scale + magic;
-      *reinterpret_cast<UnalignedIntegers*>(sums + i + j) += reinterpret_cast<Integers>(shifted);
+      *reinterpret_cast<Integers*>(sums + i + j) += reinterpret_cast<Integers>(shifted);
     }
   }
 }
