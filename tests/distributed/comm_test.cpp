@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -53,9 +54,10 @@ T part_of(int rank, std::size_t i, int round) {
   if constexpr (std::is_integral_v<T>) {
     return static_cast<T>(x) >> 8;  // no overflow for up to 256 ranks
   } else {
-    // Exponents from -20 to 20, so that the order of the additions shows.
-    return static_cast<T>(
-        std::ldexp(static_cast<double>(static_cast<std::int32_t>(x)), static_cast<int>(x >> 58U) % 41 - 51));
+    // Exponents from -32 to 31, so that the order of the additions shows.
+    const auto exponent = static_cast<std::uint32_t>(x >> 58U);
+    const float scale = std::bit_cast<float>((127 - 32 - 31 + exponent) << 23U);
+    return static_cast<T>(static_cast<std::int32_t>(x)) * static_cast<T>(scale);
   }
 }
 
@@ -75,8 +77,9 @@ T expected_sum(const std::vector<std::vector<int>>& hosts, std::size_t i, int ro
 template <class T>
 bool same_everywhere(const T* values, std::size_t count) {
   std::uint64_t hash = 14695981039346656037ULL;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(values);
-  for (std::size_t i = 0; i < count * sizeof(T); ++i) hash = (hash ^ bytes[i]) * 1099511628211ULL;
+  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t,
+                                  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint8_t>>;
+  for (std::size_t i = 0; i < count; ++i) hash = (hash ^ std::bit_cast<Bits>(values[i])) * 1099511628211ULL;
   std::uint64_t lowest = 0;
   std::uint64_t highest = 0;
   MPI_Allreduce(&hash, &lowest, 1, MPI_UINT64_T, MPI_MIN, MPI_COMM_WORLD);
