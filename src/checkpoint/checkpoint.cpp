@@ -191,7 +191,7 @@ std::string read_regular(const fs::path& file, std::size_t limit) {
 fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) { return run / "checkpoints" / step_name(step); }
 
 fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint, int keep) {
-  const fs::path folder = checkpoint_folder(run, checkpoint.step);
+  fs::path folder = checkpoint_folder(run, checkpoint.step);
   const fs::path parent = folder.parent_path();
   const fs::path partial = partial_path(folder);
   try {

@@ -4,6 +4,7 @@
 #include <png.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
@@ -78,7 +79,7 @@ void check_key(std::string_view key) {
 
 png_byte to_byte(float value) {
   if (!(value > 0.0F)) return 0;  // NaN too
-  return static_cast<png_byte>(std::min(value, 1.0F) * 255.0F + 0.5F);
+  return static_cast<png_byte>(std::lround(std::min(value, 1.0F) * 255.0F));
 }
 
 }  // namespace
