@@ -64,14 +64,13 @@ void start_curl() {
 
 class Downloader {
  public:
-  explicit Downloader(const FetchSettings& settings) : settings_(settings), end_(Clock::now() + settings.deadline) {
+  explicit Downloader(const FetchSettings& settings) : end_(Clock::now() + settings.deadline) {
     start_curl();
     curl_.reset(curl_easy_init());
     if (curl_ == nullptr) throw std::bad_alloc();
     set(CURLOPT_ERRORBUFFER, reason_.data());
     set(CURLOPT_WRITEFUNCTION, &append);
-    set(CURLOPT_PROTOCOLS_STR, "https");
-    set(CURLOPT_REDIR_PROTOCOLS_STR, "https");
+    set(CURLOPT_PROTOCOLS_STR, "https");  // for where redirects lead, too
     set(CURLOPT_FOLLOWLOCATION, 1L);
     set(CURLOPT_MAXREDIRS, most_redirects);
     set(CURLOPT_FAILONERROR, 1L);
@@ -118,7 +117,6 @@ class Downloader {
     void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
   };
 
-  const FetchSettings& settings_;
   Clock::time_point end_;
   std::array<char, CURL_ERROR_SIZE> reason_{};
   std::unique_ptr<CURL, Cleanup> curl_;

@@ -156,6 +156,11 @@ std::vector<Damage> damages() {
        images,
        gzip(idx_header(0x803, {7, 4, 4}) + elements(good, 16)),
        {"length: expected 128 bytes (header 16 + 7 × 4 × 4), found 112"}},
+      // A claim that deflate could keep, but this file does not.
+      {"GzipClaimsMuchMore",
+       images,
+       gzip(idx_header(0x803, {400, 20, 20}) + elements(idx_images(6, 20), 16)),
+       {"length: expected 160016 bytes (header 16 + 400 × 20 × 20), found 2416"}},
       {"GzipClaimsLess",
        images,
        gzip(idx_header(0x803, {5, 4, 4}) + elements(good, 16)),
