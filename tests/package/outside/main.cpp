@@ -1,7 +1,6 @@
 // Trains a small GAN on the embedded digits: alone, or on every rank that mpirun starts.
 #include <ganymede/error.hpp>
 #include <ganymede/trainer.hpp>
-
 #include <iostream>
 
 int main(int argc, char** argv) {
