@@ -1,0 +1,71 @@
+#!/bin/bash
+# A run that is stopped and resumed on other numbers of ranks and threads, in the middle of epochs, ends in the same
+# files as one that was never stopped, byte for byte: resume.sh PROGRAM FOLDER MPIRUN…, a scratch folder and the
+# words that start MPI up to the number of ranks.
+set -euo pipefail
+program=$1 folder=$2
+shift 2
+mpirun=("$@")
+rm -rf "$folder"
+mkdir -p "$folder"
+cd "$folder"
+
+fail() {
+  echo "resume.sh: $*" >&2
+  exit 1
+}
+
+# mnist-mini has 40 batches of 100 an epoch: every stop below is inside one, and so are those of 2 batches a step.
+common=(train --data mnist-mini --generator-hidden 40 --discriminator-hidden 40,24 --latent 16 --reproducible
+  --d-steps 2 --seed 5 --checkpoint-every 7 --sample-every 0 --log-every 10)
+
+run_on() {  # run_on RANKS OUT STEPS [OPTION…]
+  local ranks=$1 out=$2 steps=$3
+  shift 3
+  local start=()
+  if [ "$ranks" -gt 1 ]; then start=("${mpirun[@]}" "$ranks"); fi
+  "${start[@]}" "$program" "${common[@]}" --steps "$steps" --out "$out" "$@" >"$out.log" 2>&1 ||
+    fail "$ranks ranks to step $steps ended with $?: $(tail -n 5 "$out.log")"
+}
+
+same() {  # same A B: all that the trajectory determines
+  local file checkpoint
+  for file in generator.safetensors discriminator.safetensors; do
+    cmp "$1/$file" "$2/$file" || fail "$file of $1 and $2 differ"
+  done
+  checkpoint=$(ls "$1/checkpoints" | tail -n 1)
+  [ -f "$1/checkpoints/$checkpoint/manifest.json" ] || fail "$1 has no checkpoint"
+  for file in "$1/checkpoints/$checkpoint"/*; do
+    cmp "$file" "$2/checkpoints/$checkpoint/$(basename "$file")" || fail "$file and that of $2 differ"
+  done
+}
+
+run_on 1 whole 60 --threads 2
+run_on 4 whole-on-4 60 --threads 1
+same whole whole-on-4
+
+# Nine and a half checkpoints of 7 steps; 25 and 47 are none of them, 42 is one.
+run_on 1 parts 25
+run_on 3 parts 42 --resume
+run_on 2 parts 47 --resume --threads 2
+run_on 4 parts 60 --resume
+same whole parts
+
+# Stopped by a signal, wherever that is: 75, a complete checkpoint, and on from there.
+"$program" "${common[@]}" --steps 1000000 --out stopped >stopped.log 2>&1 &
+pid=$!
+for _ in $(seq 600); do
+  if [ -s stopped/metrics.jsonl ]; then break; fi
+  kill -0 $pid 2>/dev/null || fail "the training to be stopped ended by itself: $(tail -n 5 stopped.log)"
+  sleep 0.05
+done
+kill -TERM $pid
+code=0
+wait $pid || code=$?
+[ $code -eq 75 ] || fail "a stopped training ended with $code, not 75: $(tail -n 5 stopped.log)"
+step=$(ls stopped/checkpoints | tail -n 1 | sed 's/^step-0*//')
+[ "$step" -ge 10 ] || fail "stopped at step '$step'"
+run_on 3 stopped $((step + 5)) --resume
+run_on 2 unstopped $((step + 5))
+same unstopped stopped
+echo "the same bytes on 1, 2, 3 and 4 ranks, stopped at steps 25, 42, 47 and $step"

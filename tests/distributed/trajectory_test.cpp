@@ -1,0 +1,245 @@
+// The number of ranks is no hyper-parameter: trainings of all ranks of this mpirun against the same training of one
+// rank, which every rank computes for itself beside it. On one host, and with the ranks spread over hosts of one
+// and of two ranks.
+//
+// (Rounding does not stay small for ever: where it changes the sign of a ReLU's sum, or of a gradient that Adam
+// brings to full size, trainings part. Fifty steps at the recipe's learning rate stay clear of that.)
+//
+// What would be caught here of the mistakes that data-parallel programs make:
+// - images or z chosen by the rank's number on its host: hosts would see the same rows, and the weights would part
+//   by a hundredth in the first steps (tolerance: 1e-4);
+// - initial weights drawn by rank or not shared: they are compared before the first step;
+// - a mean of the ranks' means, or a division by the number of ranks: batches of 100 on 3 ranks and of 7 on 2, 3
+//   and 4 give ranks different numbers of rows;
+// - G's gradient reduced in D's step, or a gradient that is not reduced: replicas part, and are compared;
+// - losses, accuracies or a request to stop that are one rank's own.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "comm/mpi.hpp"
+#include "distributed/distributed.hpp"
+#include "gan/step.hpp"
+#include "ganymede/error.hpp"
+#include "ganymede/trainer.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+struct Setting {
+  const char* name;
+  void (*change)(TrainOptions&);
+};
+
+// What makes one step different from another.
+const std::vector<Setting> settings = {
+    {"literal", [](TrainOptions& o) { o.ema = 0; o.r1 = 0; }},
+    {"default", [](TrainOptions&) {}},
+    {"simultaneous", [](TrainOptions& o) { o.scheme = "simultaneous"; }},
+    {"two_steps_of_d", [](TrainOptions& o) { o.d_steps = 2; o.discriminator_activation = "leaky-relu"; }},
+    {"minimax_batch_of_seven", [](TrainOptions& o) { o.loss = "minimax"; o.batch = 7; o.shards = 5; }},
+};
+
+TrainOptions options_of(const Setting& setting, bool reproducible) {
+  TrainOptions o;
+  o.latent = 20;
+  o.generator_hidden = o.discriminator_hidden = {48, 40};
+  o.seed = 99;
+  o.reproducible = reproducible;
+  setting.change(o);
+  return o;
+}
+
+constexpr int side = 12;
+
+/// A training in memory.
+struct Training {
+  Training(const TrainOptions& options, Communicator& ranks, const ImageSet& images, int threads)
+      : device(make_cpu_device(threads)), gan(make_gan(options, side, *device)),
+        step(*device, ranks, gan, images, options) {}
+  void go(int steps) {
+    for (int i = 0; i < steps; ++i) step.run(false);
+  }
+  /// Weights, moments and average, byte by byte.
+  [[nodiscard]] std::map<std::string, std::string> state() {
+    std::map<std::string, std::string> bytes;
+    for (const auto& [name, file] : gan.save()) bytes[name] = file.serialize();
+    return bytes;
+  }
+
+  std::unique_ptr<Device> device;
+  Gan gan;
+  GanStep step;
+};
+
+void expect_same_bits(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, bytes] : a) EXPECT_TRUE(bytes == b.at(name)) << name << " differs";
+}
+
+// ‖a - b‖ / ‖b‖.
+double distance(const DeviceArray<float>& a, const DeviceArray<float>& b) {
+  const std::vector<float> x = a.host();
+  const std::vector<float> y = b.host();
+  EXPECT_EQ(x.size(), y.size());
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
+    difference += d * d;
+    size += static_cast<double>(y[i]) * static_cast<double>(y[i]);
+  }
+  return std::sqrt(difference / size);
+}
+
+void expect_same_means(const StepMeans& a, const StepMeans& b, double tolerance) {
+  EXPECT_NEAR(a.discriminator_loss, b.discriminator_loss, tolerance);
+  EXPECT_NEAR(a.generator_loss, b.generator_loss, tolerance);
+  EXPECT_NEAR(a.penalty, b.penalty, tolerance);
+  EXPECT_NEAR(a.real_accuracy, b.real_accuracy, tolerance);
+  EXPECT_NEAR(a.fake_accuracy, b.fake_accuracy, tolerance);
+  EXPECT_NEAR(a.discriminator_gradient_norm, b.discriminator_gradient_norm, tolerance);
+  EXPECT_NEAR(a.generator_gradient_norm, b.generator_gradient_norm, tolerance);
+}
+
+struct Launch {
+  int ranks_per_host;  // 0: one host
+  const char* name;
+};
+
+class Trajectory : public ::testing::TestWithParam<Launch> {
+ protected:
+  void SetUp() override {
+    ranks_ = comm::make_mpi_communicator({GetParam().ranks_per_host});
+    alone_ = make_local_communicator();
+  }
+  void expect_equal_replicas(const std::map<std::string, std::string>& mine) {
+    for (const auto& [name, bytes] : mine)
+      for (const std::string& theirs : ranks_->all_gather(bytes)) EXPECT_TRUE(theirs == bytes) << name;
+  }
+
+  std::unique_ptr<Communicator> ranks_;
+  std::unique_ptr<Communicator> alone_;
+  // Three batches of a hundred: fifty steps go through many epochs.
+  RandomImages images_{310, side, 5};
+};
+
+TEST_P(Trajectory, IsTheSameToRounding) {
+  for (const Setting& setting : settings) {
+    SCOPED_TRACE(setting.name);
+    const TrainOptions options = options_of(setting, false);
+    Training together(options, *ranks_, images_.set(), 1);
+    Training single(options, *alone_, images_.set(), 1);
+    expect_same_bits(together.state(), single.state());
+    const std::vector<float> start = single.gan.generator.parameter_array().host();
+    together.go(50);
+    single.go(50);
+
+    EXPECT_LT(distance(together.gan.generator.parameter_array(), single.gan.generator.parameter_array()), 1e-4);
+    EXPECT_LT(distance(together.gan.discriminator.parameter_array(), single.gan.discriminator.parameter_array()), 1e-4);
+    if (options.ema > 0) {
+      EXPECT_LT(distance(together.gan.average, single.gan.average), 1e-4);
+    }
+    expect_same_means(together.step.take_means(), single.step.take_means(), 1e-4);
+    expect_equal_replicas(together.state());
+    // It would prove nothing about weights that hardly move.
+    DeviceArray<float> before(*single.device, start.size());
+    before.assign(start.data());
+    EXPECT_GT(distance(single.gan.generator.parameter_array(), before), 0.01);
+  }
+}
+
+TEST_P(Trajectory, IsTheSameBitForBitWhenReproducible) {
+  for (const Setting& setting : settings) {
+    SCOPED_TRACE(setting.name);
+    const TrainOptions options = options_of(setting, true);
+    Training together(options, *ranks_, images_.set(), 1);
+    Training single(options, *alone_, images_.set(), 2);
+    together.go(25);
+    single.go(25);
+    expect_same_bits(together.state(), single.state());
+    expect_same_means(together.step.take_means(), single.step.take_means(), 0);
+  }
+}
+
+TEST_P(Trajectory, DoesNotDependOnThreads) {
+  for (const bool reproducible : {false, true}) {
+    const TrainOptions options = options_of(settings[1], reproducible);
+    Training one(options, *ranks_, images_.set(), 1);
+    Training two(options, *ranks_, images_.set(), 2);
+    one.go(10);
+    two.go(10);
+    expect_same_bits(one.state(), two.state());
+  }
+}
+
+TEST_P(Trajectory, StopsOnAllRanksAtTheSameStep) {
+  for (const bool reproducible : {false, true}) {
+    Training run(options_of(settings[1], reproducible), *ranks_, images_.set(), 1);
+    for (int step = 0; step < 4; ++step) {
+      const bool asked = step == 2 && ranks_->rank() == ranks_->size() - 1;
+      run.step.run(asked);
+      EXPECT_EQ(run.step.stop_agreed(), step == 2);
+    }
+  }
+}
+
+// A number that is not finite on one rank keeps the update from being made on all of them.
+TEST_P(Trajectory, RefusesOneRanksBadNumbersOnAll) {
+  for (const bool reproducible : {false, true})
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      Training run(options_of(settings[1], reproducible), *ranks_, images_.set(), 1);
+      run.go(1);
+      ASSERT_TRUE(run.step.finite());
+      if (ranks_->rank() == ranks_->size() - 1)
+        run.gan.discriminator.parameters()[run.gan.discriminator.parameter_count() - 2] = bad;
+      const std::map<std::string, std::string> before = run.state();
+      run.go(1);
+      EXPECT_FALSE(run.step.finite());
+      expect_same_bits(run.state(), before);
+    }
+}
+
+// The whole program's way in: the same refusal on every rank, before anything is written.
+TEST_P(Trajectory, NeedsAPieceOfWorkForEveryRank) {
+  const int size = ranks_->size();
+  struct Case {
+    bool reproducible;
+    int batch;
+    int shards;
+    bool enough;
+  };
+  for (const Case& c : {Case{false, size - 1, 1, false}, Case{true, 100, size - 1, false}, Case{false, size, 1, true},
+                        Case{true, 100, size, true}}) {
+    if (c.batch == 0 || c.shards == 0) continue;  // one rank always has a piece
+    TrainOptions o = options_of(settings[1], c.reproducible);
+    o.batch = c.batch;
+    o.shards = c.shards;
+    if (c.enough) {
+      Training run(o, *ranks_, images_.set(), 1);
+      run.go(2);
+      EXPECT_TRUE(run.step.finite());
+      continue;
+    }
+    o.out = "must-not-be-made";
+    try {
+      train(o, *ranks_);
+      ADD_FAILURE() << "batch " << c.batch << ", shards " << c.shards << " on " << size << " ranks";
+    } catch (const AgreedError& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      const std::string all = std::to_string(size) + " ranks cannot share";
+      EXPECT_NE(std::string(error.what()).find(all), std::string::npos) << error.what();
+    }
+    EXPECT_FALSE(std::filesystem::exists(o.out));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, Trajectory,
+                         ::testing::Values(Launch{0, "one_host"}, Launch{1, "a_host_each"}, Launch{2, "hosts_of_two"}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace ganymede::testing

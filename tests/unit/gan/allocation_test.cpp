@@ -1,0 +1,69 @@
+// A step allocates nothing after the first: malloc and its kin are counted over the whole process.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "gan/step.hpp"
+#include "support/count_allocations.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+// What was counted would be worth nothing if nothing could be.
+TEST(Allocations, AreSeen) {
+  struct Case {
+    const char* name;
+    void* (*make)();
+  };
+  const Case cases[] = {
+      {"malloc", [] { return malloc(10); }},
+      {"calloc", [] { return calloc(3, 10); }},
+      {"realloc", [] { return realloc(nullptr, 10); }},
+      {"aligned_alloc", [] { return aligned_alloc(64, 128); }},
+      {"posix_memalign",
+       [] {
+         void* memory = nullptr;
+         return posix_memalign(&memory, 64, 10) == 0 ? memory : nullptr;
+       }},
+      {"operator new", [] { return ::operator new(10); }},
+      {"strdup, of the C library", [] { return static_cast<void*>(strdup("text")); }},
+  };
+  for (const Case& c : cases) {
+    allocations::counting(true);
+    void* volatile memory = c.make();
+    allocations::counting(false);
+    EXPECT_NE(memory, nullptr);
+    const std::map<std::string, std::size_t> expected = {{"", 1}};
+    EXPECT_EQ(allocations::by_owner(), expected) << c.name;
+    free(memory);
+  }
+}
+
+TEST(Step, AllocatesNothing) {
+  const std::unique_ptr<Communicator> alone = make_local_communicator();
+  const RandomImages images(60, 28, 3);
+  for (const bool reproducible : {false, true})
+    for (const int threads : {1, 2})
+      for (const char* scheme : {"alternating", "simultaneous"}) {
+        if (threads == 2 && std::string(scheme) == "simultaneous") continue;  // nothing new
+        TrainOptions o;  // the default recipe: R1, average, 128-128
+        o.reproducible = reproducible;
+        o.scheme = scheme;
+        const std::unique_ptr<Device> device = make_cpu_device(threads);
+        Gan gan = make_gan(o, 28, *device);
+        GanStep step(*device, *alone, gan, images.set(), o);
+        step.run(false);
+        allocations::counting(true);
+        for (int i = 0; i < 50; ++i) step.run(false);
+        const bool stop = step.stop_agreed();
+        const StepMeans means = step.take_means();
+        allocations::counting(false);
+        EXPECT_EQ(allocations::seen.load(), 0U) << scheme << ", reproducible " << reproducible << ", threads " << threads;
+        EXPECT_FALSE(stop);
+        EXPECT_GT(means.discriminator_loss, 0);
+      }
+}
+
+}  // namespace
+}  // namespace ganymede::testing
