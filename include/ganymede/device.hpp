@@ -52,12 +52,12 @@ struct SumTarget {
   }
 };
 
-/// Adam (Kingma and Ba 2015, algorithm 1, with bias correction).
+/// Adam (Kingma and Ba 2015, algorithm 1, with bias correction). In double, so that 1 - β is what was asked for.
 struct AdamConstants {
-  float learning_rate = 2e-4F;
-  float beta1 = 0.5F;
-  float beta2 = 0.999F;
-  float epsilon = 1e-8F;
+  double learning_rate = 2e-4;
+  double beta1 = 0.5;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
 };
 
 /// Number of sums that a GAN loss produces, in this order.
