@@ -1,0 +1,324 @@
+"""The same training step in PyTorch and in JAX: contenders.py KIND, one process, driven by compare.py.
+
+The step is ganymede's: batch 100, G 100-128-128-784, D 784-128-128-1, D's update on real above fake as one batch,
+G's with a fresh z through the new D without D's weight gradients, Adam; images gathered from bytes by a shuffle per
+epoch, random numbers drawn, losses and D's accuracies summed. Each library does it the fast way that its manual
+gives. Every line on standard input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS".
+"""
+
+import gzip
+import os
+import pathlib
+import sys
+import time
+
+BATCH, LATENT, HIDDEN, PIXELS = 100, 100, 128, 784
+RATE, BETA1, BETA2, EPSILON = 2e-4, 0.5, 0.999, 1e-8
+
+
+def images(folder):
+    import numpy as np
+
+    with gzip.open(pathlib.Path(folder) / "train-images-idx3-ubyte.gz") as file:
+        return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, PIXELS).copy()
+
+
+def serve(run):
+    """run(steps) -> (mean loss of D, of G), complete when it returns."""
+    print("ready", flush=True)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        losses = run(int(line))
+        print(time.perf_counter() - begin, *losses, flush=True)
+
+
+# --- PyTorch ------------------------------------------------------------------------------------------------------
+
+
+class Batches:
+    """A shuffle per epoch, without a gap between epochs; [rows] of it for this rank."""
+
+    def __init__(self, data, rank=0, ranks=1):
+        import torch
+
+        self.data, self.generator = torch.from_numpy(data), torch.Generator().manual_seed(1)
+        self.order, self.at = torch.empty(0, dtype=torch.int64), 0
+        self.rank, self.rows = rank, BATCH // ranks
+
+    def next(self):
+        import torch
+
+        if self.at + BATCH > len(self.order):
+            fresh = torch.randperm(len(self.data), generator=self.generator)
+            self.order, self.at = torch.cat([self.order[self.at :], fresh]), 0
+        mine = self.order[self.at + self.rank * self.rows :][: self.rows]
+        self.at += BATCH
+        return self.data[mine].float() / 255
+
+
+def torch_networks():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(1)
+    g = nn.Sequential(nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(),
+                      nn.Linear(HIDDEN, PIXELS), nn.Sigmoid())
+    d = nn.Sequential(nn.Linear(PIXELS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+    for network in (g, d):
+        for layer in network:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+    return g, d
+
+
+def torch_eager(folder, gamma, ema, threads, rank=0, ranks=1):
+    """Autograd and the fused Adam; over several ranks DistributedDataParallel on gloo."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    torch.set_num_threads(threads)
+    g, d = torch_networks()
+    batches = Batches(images(folder), rank, ranks)
+    torch.manual_seed(100 + rank)
+    rows = batches.rows
+    target = torch.cat([torch.ones(rows, 1), torch.zeros(rows, 1)])
+    ones = torch.ones(rows, 1)
+
+    class DLoss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.d = d
+
+        def forward(self, x):
+            # Mean over pairs of the sum of both sides: twice the mean over rows.
+            if gamma > 0:
+                x = x.requires_grad_()
+            logits = self.d(x)
+            loss = 2 * F.binary_cross_entropy_with_logits(logits, target)
+            total = loss
+            if gamma > 0:
+                (slope,) = torch.autograd.grad(logits[:rows].sum(), x, create_graph=True)
+                total = loss + gamma / 2 * slope[:rows].square().sum(1).mean()
+            return total, loss.detach(), logits.detach()
+
+    class GLoss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.g = g
+
+        def forward(self, z):
+            return F.binary_cross_entropy_with_logits(d(self.g(z)), ones)
+
+    d_loss, g_loss = DLoss(), GLoss()
+    if ranks > 1:
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks)
+        # D is no part of G's module, so its gradients are not reduced there.
+        d_loss = nn.parallel.DistributedDataParallel(d_loss, gradient_as_bucket_view=True)
+        object.__setattr__(g_loss, "d", d)
+        g_loss = nn.parallel.DistributedDataParallel(g_loss, gradient_as_bucket_view=True)
+    adam = dict(lr=RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+    d_adam, g_adam = torch.optim.Adam(d.parameters(), **adam), torch.optim.Adam(g.parameters(), **adam)
+    average = [p.detach().clone() for p in g.parameters()]
+    d_parameters = list(d.parameters())
+
+    def run(steps):
+        sums = torch.zeros(4)
+        for _ in range(steps):
+            real = batches.next()
+            with torch.no_grad():
+                x = torch.cat([real, g(torch.randn(rows, LATENT))])
+            total, loss, logits = d_loss(x)
+            d_adam.zero_grad(set_to_none=ranks == 1)
+            total.backward()
+            d_adam.step()
+
+            for p in d_parameters:
+                p.requires_grad_(False)
+            generator = g_loss(torch.randn(rows, LATENT))
+            g_adam.zero_grad(set_to_none=ranks == 1)
+            generator.backward()
+            g_adam.step()
+            for p in d_parameters:
+                p.requires_grad_(True)
+            if ema > 0:
+                with torch.no_grad():
+                    torch._foreach_lerp_(average, list(g.parameters()), 1 - ema)
+            sums += torch.stack([loss, generator.detach(), (logits[:rows] > 0).float().mean(),
+                                 (logits[rows:] < 0).float().mean()])
+        return (sums[:2] / steps).tolist()
+
+    return run
+
+
+def torch_compiled(folder, gamma, ema, threads):
+    """The whole step as one function of tensors (torch.func), compiled by inductor."""
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(threads)
+    g, d = torch_networks()
+    batches = Batches(images(folder))
+    relu, linear = F.relu, F.linear
+
+    def forward(p, x):
+        return linear(relu(linear(relu(linear(x, p[0], p[1])), p[2], p[3])), p[4], p[5])
+
+    def d_objective(p, real, fake):
+        logits = forward(p, torch.cat([real, fake]))
+        loss = F.softplus(-logits[:BATCH]).mean() + F.softplus(logits[BATCH:]).mean()
+        total = loss
+        if gamma > 0:
+            slope = torch.func.grad(lambda x: forward(p, x).sum())(real)
+            total = loss + gamma / 2 * slope.square().sum(1).mean()
+        right = torch.stack([(logits[:BATCH] > 0).float().mean(), (logits[BATCH:] < 0).float().mean()])
+        return total, (loss, right)
+
+    def g_objective(p, q, z):
+        return F.softplus(-forward(q, torch.sigmoid(forward(p, z)))).mean()
+
+    def adam(p, gradient, m, v, t):
+        m = [BETA1 * a + (1 - BETA1) * b for a, b in zip(m, gradient)]
+        v = [BETA2 * a + (1 - BETA2) * b * b for a, b in zip(v, gradient)]
+        rate, root = RATE / (1 - BETA1**t), torch.sqrt(1 - BETA2**t)
+        p = [a - rate * b / (torch.sqrt(c) / root + EPSILON) for a, b, c in zip(p, m, v)]
+        return p, m, v
+
+    @torch.compile
+    def step(gp, dp, gm, gv, dm, dv, average, t, real, z_d, z_g):
+        fake = torch.sigmoid(forward(gp, z_d))
+        gradient, (loss, right) = torch.func.grad(d_objective, has_aux=True)(dp, real, fake)
+        dp, dm, dv = adam(dp, gradient, dm, dv, t)
+        gradient, g_loss = torch.func.grad_and_value(g_objective)(gp, dp, z_g)
+        gp, gm, gv = adam(gp, gradient, gm, gv, t)
+        if ema > 0:
+            average = [ema * a + (1 - ema) * b for a, b in zip(average, gp)]
+        return gp, dp, gm, gv, dm, dv, average, t + 1, torch.cat([torch.stack([loss, g_loss]), right])
+
+    gp, dp = ([p.detach() for p in network.parameters()] for network in (g, d))
+    zeros = lambda like: [torch.zeros_like(p) for p in like]
+    state = [gp, dp, zeros(gp), zeros(gp), zeros(dp), zeros(dp), [p.clone() for p in gp], torch.ones(())]
+
+    @torch.no_grad()
+    def run(steps):
+        nonlocal state
+        sums = torch.zeros(4)
+        for _ in range(steps):
+            *state, means = step(*state, batches.next(), torch.randn(BATCH, LATENT), torch.randn(BATCH, LATENT))
+            sums += means
+        return (sums[:2] / steps).tolist()
+
+    return run
+
+
+# --- JAX ----------------------------------------------------------------------------------------------------------
+
+
+def jax_jit(folder, gamma, ema):
+    """The whole step, draws included, in one jit with donated buffers. Its threads are the cores it may run on."""
+    import jax
+    import jax.numpy as jnp
+    from jax.nn import relu, sigmoid, softplus
+
+    data = jnp.asarray(images(folder))
+    count = len(data)
+
+    def network(key, widths):
+        return [(jax.random.uniform(k, (i, o), jnp.float32, -1, 1) * (6 / (i + o)) ** 0.5, jnp.zeros(o))
+                for k, i, o in zip(jax.random.split(key, len(widths)), widths, widths[1:])]
+
+    def forward(p, x):
+        for w, b in p[:-1]:
+            x = relu(x @ w + b)
+        return x @ p[-1][0] + p[-1][1]
+
+    def d_objective(p, real, fake):
+        logits = forward(p, jnp.concatenate([real, fake]))
+        loss = softplus(-logits[:BATCH]).mean() + softplus(logits[BATCH:]).mean()
+        total = loss
+        if gamma > 0:
+            slope = jax.grad(lambda x: forward(p, x).sum())(real)
+            total = loss + gamma / 2 * jnp.square(slope).sum(1).mean()
+        return total, (loss, (logits[:BATCH] > 0).mean(), (logits[BATCH:] < 0).mean())
+
+    def g_objective(p, q, z):
+        return softplus(-forward(q, sigmoid(forward(p, z)))).mean()
+
+    def adam(p, gradient, m, v, t):
+        m = jax.tree.map(lambda a, b: BETA1 * a + (1 - BETA1) * b, m, gradient)
+        v = jax.tree.map(lambda a, b: BETA2 * a + (1 - BETA2) * b * b, v, gradient)
+        rate, root = RATE / (1 - BETA1**t), jnp.sqrt(1 - BETA2**t)
+        p = jax.tree.map(lambda a, b, c: a - rate * b / (jnp.sqrt(c) / root + EPSILON), p, m, v)
+        return p, m, v
+
+    @jax.jit(donate_argnums=0)
+    def step(state):
+        gp, dp, gm, gv, dm, dv, average, t, key, order, at, sums = state
+        key, k_d, k_g, k_order = jax.random.split(key, 4)
+        order, at = jax.lax.cond(at + BATCH > count, lambda: (jax.random.permutation(k_order, count), 0),
+                                 lambda: (order, at))
+        real = data[jax.lax.dynamic_slice(order, (at,), (BATCH,))].astype(jnp.float32) / 255
+        fake = sigmoid(forward(gp, jax.random.normal(k_d, (BATCH, LATENT))))
+        gradient, (loss, real_right, fake_right) = jax.grad(d_objective, has_aux=True)(dp, real, fake)
+        dp, dm, dv = adam(dp, gradient, dm, dv, t)
+        g_loss, gradient = jax.value_and_grad(g_objective)(gp, dp, jax.random.normal(k_g, (BATCH, LATENT)))
+        gp, gm, gv = adam(gp, gradient, gm, gv, t)
+        if ema > 0:
+            average = jax.tree.map(lambda a, b: ema * a + (1 - ema) * b, average, gp)
+        sums = sums + jnp.stack([loss, g_loss, real_right, fake_right])
+        return gp, dp, gm, gv, dm, dv, average, t + 1, key, order, at + BATCH, sums
+
+    k_g, k_d, k_order, key = jax.random.split(jax.random.key(1), 4)
+    gp, dp = network(k_g, [LATENT, HIDDEN, HIDDEN, PIXELS]), network(k_d, [PIXELS, HIDDEN, HIDDEN, 1])
+    zeros = lambda like: jax.tree.map(jnp.zeros_like, like)
+    state = (gp, dp, zeros(gp), zeros(gp), zeros(dp), zeros(dp), jax.tree.map(jnp.copy, gp), jnp.ones(()), key,
+             jax.random.permutation(k_order, count), 0, jnp.zeros(4))
+
+    def run(steps):
+        nonlocal state
+        state = (*state[:-1], jnp.zeros(4))
+        for _ in range(steps):
+            state = step(state)
+        return (jax.block_until_ready(state)[-1][:2] / steps).tolist()
+
+    return run
+
+
+def main():
+    kind, folder, gamma, ema, threads = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
+    if kind == "eager":
+        run = torch_eager(folder, gamma, ema, threads)
+    elif kind == "compile":
+        run = torch_compiled(folder, gamma, ema, threads)
+    elif kind == "jax":
+        run = jax_jit(folder, gamma, ema)
+    elif kind == "ddp":
+        import torch
+        import torch.distributed
+
+        rank = int(os.environ["RANK"])
+        run = torch_eager(folder, gamma, ema, threads, rank, 2)
+        if rank == 1:
+            # Follows rank 0, which says how many steps; none ends it.
+            steps = torch.zeros(1, dtype=torch.int64)
+            while True:
+                torch.distributed.broadcast(steps, 0)
+                if steps.item() == 0:
+                    return
+                run(steps.item())
+        alone = run
+
+        def run(steps):
+            torch.distributed.broadcast(torch.tensor([steps]), 0)
+            return alone(steps)
+    else:
+        sys.exit(f"no contender {kind}")
+    run(30)  # compiles, and warms up
+    serve(run)
+    if kind == "ddp":
+        torch.distributed.broadcast(torch.zeros(1, dtype=torch.int64), 0)
+
+
+if __name__ == "__main__":
+    main()
