@@ -39,6 +39,18 @@ std::string unknown(const CommandSyntax& syntax, std::string given) {
   return "there is no option --" + given + (near.empty() ? "" : "; did you mean --" + near + "?");
 }
 
+// A switch takes no word after it: Boost would take one, and `inspect --json RUN` would lose its RUN.
+std::vector<std::string> with_closed_switches(const CommandSyntax& syntax, std::vector<std::string> words) {
+  for (std::string& word : words) {
+    if (word == "--") break;
+    const bool is_switch = std::any_of(syntax.arguments.begin(), syntax.arguments.end(), [&](const Argument& a) {
+      return a.value.empty() && word == "--" + a.name;
+    });
+    if (is_switch) word += "=true";
+  }
+  return words;
+}
+
 std::string trimmed(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t\r");
   if (first == std::string::npos) return {};
@@ -61,7 +73,7 @@ Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::st
     const int exact = style::allow_long | style::allow_short | style::allow_dash_for_short | style::long_allow_adjacent |
                       style::long_allow_next | style::short_allow_next;
     const po::parsed_options found =
-        po::command_line_parser(words).options(known).style(exact).allow_unregistered().run();
+        po::command_line_parser(with_closed_switches(syntax, words)).options(known).style(exact).allow_unregistered().run();
     for (const auto& option : found.options) {
       if (option.string_key.empty() || option.position_key >= 0) {
         for (const std::string& word : option.original_tokens) parsed.positional.push_back(word);
@@ -76,7 +88,11 @@ Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::st
                                          [&](const Argument& a) { return a.name == option.string_key; });
       const std::string value = option.value.empty() ? "true" : option.value.front();
       if (argument->value.empty() && value != "true" && value != "false")
-        wrong(syntax.name, "--" + argument->name + " is a switch and takes no value, but '" + value + "' follows it");
+        wrong(syntax.name, "--" + argument->name + " is a switch and takes no value but true or false, not '" + value + "'");
+      // Boost takes an option for the value of the one before it.
+      if (value.empty() || (option.original_tokens.size() > 1 && value.starts_with("--")))
+        wrong(syntax.name, "--" + argument->name + " needs a value" +
+                               (value.empty() ? "" : ", but '" + value + "' follows it"));
       if (!parsed.values.emplace(option.string_key, value).second)
         wrong(syntax.name, "--" + option.string_key + " is given twice");
     }
@@ -132,7 +148,9 @@ long parse_count(const Parsed& parsed, const std::string& name, long otherwise, 
   return value;
 }
 
-std::vector<Setting> parse_ini(const std::string& text, const std::string& source) {
+std::vector<Setting> parse_ini(const std::string& whole, const std::string& source) {
+  // What some editors put before the first character.
+  const std::string text = whole.starts_with("\xEF\xBB\xBF") ? whole.substr(3) : whole;
   std::vector<Setting> settings;
   std::map<std::string, int> seen;
   std::istringstream lines(text);

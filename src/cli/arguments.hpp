@@ -30,17 +30,20 @@ struct CommandSyntax {
 
 struct Parsed {
   bool help = false;
-  std::map<std::string, std::string> values;  ///< a given switch is "true"
+  std::map<std::string, std::string> values;  ///< a switch's are "true" and "false"
   std::vector<std::string> positional;
 
   [[nodiscard]] bool has(const std::string& name) const { return values.contains(name); }
+  /// Whether a switch is on: given, and not as --NAME=false.
+  [[nodiscard]] bool on(const std::string& name) const { return get(name, "false") == "true"; }
   [[nodiscard]] std::string get(const std::string& name, const std::string& otherwise) const {
     const auto found = values.find(name);
     return found == values.end() ? otherwise : found->second;
   }
 };
 
-/// Parses the words after the command's name. Throws Error(usage).
+/// Parses the words after the command's name: --NAME VALUE or --NAME=VALUE, switches as --NAME, --NAME=true or
+/// --NAME=false. Throws Error(usage).
 Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::string>& words);
 
 /// The command's help, as --help prints it.
@@ -56,7 +59,7 @@ struct Setting {
   int line;
 };
 
-/// Reads INI text: comment lines, blank lines and `name = value`. Sections, a name given twice, a '#' inside
+/// Reads INI text: comment lines, blank lines and `name = value`, whatever the line ends. Sections, a name given twice, a '#' inside
 /// a value and lines of any other form are an Error(usage) that names source and line.
 std::vector<Setting> parse_ini(const std::string& text, const std::string& source);
 

@@ -61,7 +61,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const double achieved = step.flops() / best / 1e9;
   if (!ranks.is_root()) return 0;
 
-  if (parsed.has("json")) {
+  if (parsed.on("json")) {
     nlohmann::ordered_json json;
     for (const auto& [name, value] : setup.plan.rows) json["setup"][name] = value;
     json["ranks"] = ranks.size();

@@ -25,4 +25,7 @@ Command bench_command();
 /// All of them, in the order of the help.
 std::vector<Command> commands();
 
+/// What `ganymede --help` prints.
+std::string general_help();
+
 }  // namespace ganymede::cli

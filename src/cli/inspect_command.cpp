@@ -29,7 +29,8 @@ void print_json(const SavedRun& saved) {
     for (const Tensor& t : file.tensors) entry["tensors"][t.name] = t.shape;
   }
   json["refused"] = saved.refused;
-  std::printf("%s\n", json.dump(2).c_str());
+  // File names may hold bytes that are no UTF-8, which JSON cannot.
+  std::printf("%s\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
 void print_table(const SavedRun& saved) {
@@ -48,7 +49,7 @@ void print_table(const SavedRun& saved) {
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const SavedRun saved = read_saved_run(parsed.positional[0]);
-    if (parsed.has("json"))
+    if (parsed.on("json"))
       print_json(saved);
     else
       print_table(saved);

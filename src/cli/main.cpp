@@ -1,5 +1,6 @@
 // The program: finds the command, runs it on every rank, and turns what goes wrong into one sentence on one
 // rank and the same exit code on all.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "comm/failure.hpp"
 #include "core/build_info.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
@@ -17,25 +19,7 @@
 
 namespace ganymede::cli {
 
-std::vector<Command> commands() {
-  return {train_command(),   sample_command(), export_command(),
-          inspect_command(), recipes_command(), bench_command()};
-}
-
 namespace {
-
-std::string general_help() {
-  std::string text =
-      "ganymede COMMAND [OPTIONS]\n"
-      "  Trains generative adversarial networks on MNIST-like image sets, data-parallel over ranks.\n\nCommands:\n";
-  for (const Command& c : commands()) {
-    const std::string left = c.syntax.name + (c.syntax.positional.empty() ? "" : " " + c.syntax.positional);
-    text += "  " + left + std::string(left.size() < 14 ? 14 - left.size() : 1, ' ') + c.syntax.summary + "\n";
-  }
-  return text +
-         "\n  ganymede COMMAND --help   the command's options\n"
-         "  ganymede --version        what this program was built with\n";
-}
 
 std::string version_text() {
   std::string sets;
@@ -55,7 +39,19 @@ const Command& find_command(const std::vector<Command>& all, const std::string& 
                                    (near.empty() ? "" : "; did you mean '" + near + "'?") + " (see: ganymede --help)");
 }
 
+// Ranks that were told different things would wait for each other in different places.
+void check_same_words(const std::vector<std::string>& words, Communicator& ranks) {
+  std::string line;
+  for (const std::string& word : words) line += (line.empty() ? "" : " ") + word;
+  const std::vector<std::string> all = ranks.all_gather(line);
+  for (std::size_t r = 1; r < all.size(); ++r)
+    if (all[r] != all[0])
+      throw AgreedError(ExitCode::usage, "rank 0 was started with '" + all[0] + "', rank " + std::to_string(r) +
+                                             " with '" + all[r] + "': start all ranks with the same command line");
+}
+
 int run(const std::vector<std::string>& words, Communicator& ranks) {
+  check_same_words(words, ranks);
   const auto print = [&](const std::string& text) {
     if (ranks.is_root()) std::fputs(text.c_str(), stdout);
     return 0;
@@ -77,6 +73,14 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
   return command->run(parsed, ranks);
 }
 
+// One line, whatever was quoted in it.
+void say(const std::string& message) {
+  std::string line = "ganymede: " + message;
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
 // Of several processes that a launcher failed to bring together, one speaks.
 bool first_task() {
   const char* task = std::getenv("SLURM_PROCID");
@@ -92,27 +96,22 @@ int main(int argc, char** argv) {
   try {
     ranks = make_communicator();
   } catch (const Error& failure) {
-    if (cli::first_task()) std::fprintf(stderr, "ganymede: %s\n", failure.what());
+    if (cli::first_task()) cli::say(failure.what());
     return static_cast<int>(failure.code());
   }
   // Errors are caught while the communicator lives, so that it is taken down in good order.
   try {
     return cli::run({argv + 1, argv + argc}, *ranks);
   } catch (const AgreedError& failure) {
-    if (ranks->is_root()) {
-      std::fflush(stdout);
-      std::fprintf(stderr, "ganymede: %s\n", failure.what());
-    }
+    if (ranks->is_root()) cli::say(failure.what());
     return static_cast<int>(failure.code());
-  } catch (const std::exception& failure) {
-    const auto* error = dynamic_cast<const Error*>(&failure);
-    const ExitCode code = error != nullptr ? error->code() : ExitCode::launch;
+  } catch (...) {
+    const Error failure = comm::as_error(std::current_exception());
     const std::string who =
         ranks->size() == 1 ? std::string()
                            : "rank " + std::to_string(ranks->rank()) + " on " + host_name() + ": ";
-    std::fflush(stdout);
-    std::fprintf(stderr, "ganymede: %s%s\n", who.c_str(), failure.what());
-    if (ranks->size() == 1) return static_cast<int>(code);
-    ranks->abort(code);
+    cli::say(who + failure.what());
+    if (ranks->size() == 1) return static_cast<int>(failure.code());
+    ranks->abort(failure.code());
   }
 }

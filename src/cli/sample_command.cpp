@@ -34,8 +34,13 @@ void interpolate(const float* a, const float* b, std::size_t size, double t, flo
 
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
+    constexpr int most_images = 100'000;
     const auto steps = static_cast<int>(parse_count(parsed, "interpolate", 0, 2, 1000));
-    const auto count = static_cast<int>(parse_count(parsed, "count", steps > 0 ? 8 : 64, 1, 100'000));
+    const auto count = static_cast<int>(parse_count(parsed, "count", steps > 0 ? 8 : 64, 1, most_images));
+    if (count > most_images / std::max(steps, 1))
+      throw Error(ExitCode::usage, std::to_string(count) + " rows of --interpolate " + std::to_string(steps) +
+                                       " are more than the " + std::to_string(most_images) +
+                                       " images that one picture may hold: lower --count");
     const auto seed = static_cast<std::uint64_t>(parse_count(parsed, "seed", 1, 0, 9'000'000'000'000'000'000));
     const std::string out = parsed.get("out", "samples.png");
     const SavedRun saved = read_saved_run(parsed.positional[0]);

@@ -88,8 +88,8 @@ Recipe read_recipe(const std::string& name) {
 ResolvedOptions resolve_train_options(const Parsed& parsed) {
   ResolvedOptions resolved;
   std::string config = parsed.get("config", {});
-  // A resumed run goes on with its own options unless told otherwise.
-  if (config.empty() && parsed.has("resume") && parsed.has("out")) {
+  // A resumed run goes on with its own options unless told otherwise: beneath them a recipe would do nothing.
+  if (config.empty() && !parsed.has("recipe") && parsed.on("resume") && parsed.has("out")) {
     const fs::path own = fs::path(parsed.values.at("out")) / "config.ini";
     std::error_code error;
     if (fs::exists(own, error)) config = own.string();
@@ -103,7 +103,7 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
     if (recipe.empty()) recipe = own_recipe->value;
     settings.erase(own_recipe);
   }
-  resolved.recipe = recipe.empty() ? "gan" : recipe;
+  resolved.recipe = !recipe.empty() ? recipe : !config.empty() ? config : "gan";
   if (!recipe.empty()) {
     const Recipe found = read_recipe(recipe);
     apply(resolved.options, found.settings, found.file.string());

@@ -16,7 +16,7 @@ std::vector<Argument> train_arguments();
 
 struct ResolvedOptions {
   TrainOptions options;
-  std::string recipe;              ///< name or file; "gan" where none was given
+  std::string recipe;              ///< name or file; where none was given, the configuration's file, else "gan"
   std::vector<std::string> notes;  ///< what the recipe's author wants said at the start
 };
 

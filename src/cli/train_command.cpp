@@ -24,7 +24,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const auto say_notes = [&] {
     for (const std::string& note : resolved.notes) std::fprintf(stderr, "ganymede: note: %s\n", note.c_str());
   };
-  if (parsed.has("dry-run")) {
+  if (parsed.on("dry-run")) {
     const TrainPlan plan = plan_training(resolved.options, ranks);
     if (ranks.is_root()) {
       print_plan(plan, resolved.recipe, out);
@@ -49,7 +49,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
     std::fprintf(stderr, "ganymede: warning: %s\n", message.c_str());
   };
   stop_on_signals();
-  const TrainOutcome outcome = train(resolved.options, ranks, events, resolved.recipe);
+  TrainOutcome outcome;
+  try {
+    outcome = train(resolved.options, ranks, events, resolved.recipe);
+  } catch (...) {
+    if (progress) progress->finish();
+    throw;
+  }
   if (ranks.is_root()) {
     if (progress) progress->finish();
     if (outcome.interrupted) {

@@ -73,7 +73,9 @@ void check_run_folder(const TrainOptions& options) {
 }
 
 void check_same_options(const TrainOptions& options, Communicator& ranks) {
-  const std::vector<std::string> all = ranks.all_gather(config_text(options, {}));
+  std::string mine;
+  for (const OptionSpec& spec : train_option_specs()) mine += std::string(spec.name) + " = " + spec.get(options) + "\n";
+  const std::vector<std::string> all = ranks.all_gather(mine);
   for (std::size_t r = 1; r < all.size(); ++r) {
     if (all[r] == all[0]) continue;
     const auto at = std::mismatch(all[0].begin(), all[0].end(), all[r].begin(), all[r].end());
@@ -259,6 +261,10 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     }
   }
   s.plan = make_plan(options, ranks, s, origin);
+  if (s.plan.first_step > s.plan.steps)
+    throw AgreedError(ExitCode::usage, "the run already has " + std::to_string(s.plan.first_step) +
+                                           " steps, more than the " + std::to_string(s.plan.steps) +
+                                           " asked for: raise --steps or --epochs");
   return s;
 }
 

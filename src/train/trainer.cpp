@@ -60,11 +60,9 @@ class Training {
     began_ = interval_began_ = Clock::now();
     GanStep& step = *setup_.step;
     const std::uint64_t total = setup_.plan.steps;
-    if (step.steps() > total)
-      throw AgreedError(ExitCode::usage, "the run already has " + std::to_string(step.steps()) + " steps, more than the " +
-                                             std::to_string(total) + " asked for: raise --steps or --epochs");
     bool stopping = false;
-    if (step.steps() == 0) write_grid(0);
+    // A run that is resumed at its end gets its last picture anew, should it have gone.
+    if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
     while (step.steps() < total && !stopping) {
       step.run(stop_requested());
       const std::uint64_t now = step.steps();

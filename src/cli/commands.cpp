@@ -1,0 +1,24 @@
+// The list of the commands.
+#include "cli/commands.hpp"
+
+namespace ganymede::cli {
+
+std::vector<Command> commands() {
+  return {train_command(),   sample_command(), export_command(),
+          inspect_command(), recipes_command(), bench_command()};
+}
+
+std::string general_help() {
+  std::string text =
+      "ganymede COMMAND [OPTIONS]\n"
+      "  Trains generative adversarial networks on MNIST-like image sets, data-parallel over ranks.\n\nCommands:\n";
+  for (const Command& c : commands()) {
+    const std::string left = c.syntax.name + (c.syntax.positional.empty() ? "" : " " + c.syntax.positional);
+    text += "  " + left + std::string(left.size() < 14 ? 14 - left.size() : 1, ' ') + c.syntax.summary + "\n";
+  }
+  return text +
+         "\n  ganymede COMMAND --help   the command's options\n"
+         "  ganymede --version        what this program was built with\n";
+}
+
+}  // namespace ganymede::cli

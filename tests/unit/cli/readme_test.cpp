@@ -1,0 +1,57 @@
+// The README's tables, the help and the parser are the same: what differs is printed as it should be.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "cli/commands.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+std::string readme() {
+  std::ifstream in(GANYMEDE_SOURCE_DIR "/README.md");
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// What stands between <!-- NAME --> and <!-- /END -->, without the line end of the first.
+std::string between(const std::string& name, const std::string& end) {
+  const std::string text = readme();
+  const std::string opening = "<!-- " + name + " -->\n";
+  const std::size_t begin = text.find(opening);
+  const std::size_t stop = text.find("<!-- /" + end + " -->");
+  if (begin == std::string::npos || stop == std::string::npos || stop < begin) return "no such marker";
+  return text.substr(begin + opening.size(), stop - begin - opening.size());
+}
+
+// A cell of a Markdown table: a bar would end it.
+std::string cell(std::string text) {
+  for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  return text;
+}
+
+std::string code(const std::string& text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
+
+TEST(Readme, ItsTableOfOptionsIsTheParsers) {
+  std::string expected = "| option | default | meaning |\n|---|---|---|\n";
+  for (const Argument& a : train_command().syntax.arguments)
+    expected += "| " + code("--" + a.name + (a.value.empty() ? "" : " " + a.value)) + " | " + code(a.shown_default) +
+                " | " + cell(a.help) + " |\n";
+  EXPECT_TRUE(between("options:train", "options") == expected)
+      << "Put this between <!-- options:train --> and <!-- /options --> in README.md:\n"
+      << expected;
+}
+
+TEST(Readme, ItsTableOfCommandsIsThePrograms) {
+  std::string expected = "| command | does |\n|---|---|\n";
+  for (const Command& c : commands())
+    expected += "| " + code(c.syntax.name + (c.syntax.positional.empty() ? "" : " " + c.syntax.positional)) + " | " +
+                cell(c.syntax.summary) + " |\n";
+  EXPECT_TRUE(between("commands", "commands") == expected)
+      << "Put this between <!-- commands --> and <!-- /commands --> in README.md:\n"
+      << expected;
+}
+
+}  // namespace
+}  // namespace ganymede::cli

@@ -1,0 +1,257 @@
+// The table of options: what every option takes, refuses, says of it, and writes to config.ini.
+#include "ganymede/options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string refusal(const std::string& name, const std::string& text) {
+  TrainOptions options;
+  const std::string before = config_text(options, "");
+  try {
+    set_train_option(options, name, text);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_EQ(config_text(options, ""), before) << "a refused value was stored";
+    return error.what();
+  }
+  return "taken";
+}
+
+std::string after(const std::string& name, const std::string& text) {
+  TrainOptions options;
+  set_train_option(options, name, text);
+  return find_train_option(name)->get(options);
+}
+
+// What every option takes, as texts that come back as they are; the extremes of its range among them.
+const std::map<std::string, std::vector<std::string>> taken = {
+    {"data", {"mnist", "/a folder/with=signs", "[x]", "é", "a;b", "\"quoted\""}},
+    {"out", {"runs/a", "-", "a b"}},
+    {"resume", {"true", "false"}},
+    {"model", {"mlp"}},
+    {"latent", {"1", "65536"}},
+    {"generator-hidden", {"1", "65536", "128,64,32"}},
+    {"discriminator-hidden", {"1", "65536", "7,7,7,7"}},
+    {"generator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
+    {"discriminator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
+    {"leak", {"0", "1", "0.1", "0.30000000000000004"}},
+    {"loss", {"non-saturating", "minimax"}},
+    {"scheme", {"alternating", "simultaneous"}},
+    {"d-steps", {"1", "1000"}},
+    {"r1", {"0", "1e+06", "0.125"}},
+    {"ema", {"0", "0.9999999", "0.999"}},
+    {"optimizer", {"adam"}},
+    {"learning-rate", {"0", "1000", "2e-04", "5e-324"}},
+    {"beta1", {"0", "0.9999999"}},
+    {"beta2", {"0", "0.9999999"}},
+    {"epsilon", {"1e-30", "1"}},
+    {"batch", {"1", "16777216"}},
+    {"steps", {"0", "1000000000000"}},
+    {"epochs", {"1e-09", "1e+09", "0.5"}},
+    {"seed", {"0", "18446744073709551615"}},
+    {"device", {"auto", "cpu"}},
+    {"threads", {"0", "4096"}},
+    {"reproducible", {"true", "false"}},
+    {"shards", {"1", "4096"}},
+    {"instruction-set", {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}},
+    {"checkpoint-every", {"0", "1000000000000"}},
+    {"keep", {"0", "2147483647"}},
+    {"sample-every", {"0", "1000000000000"}},
+    {"sample-count", {"1", "10000"}},
+    {"log-every", {"1", "1000000000000"}},
+    {"drift-every", {"0", "1000000000000"}},
+};
+
+const std::set<std::string> whole = {
+    "latent", "d-steps",      "batch",        "steps",     "seed",        "threads",         "shards",
+    "keep",   "sample-every", "sample-count", "log-every", "drift-every", "checkpoint-every"};
+const std::set<std::string> real = {"leak", "r1", "ema", "learning-rate", "beta1", "beta2", "epsilon", "epochs"};
+const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden"};
+const std::set<std::string> switches = {"resume", "reproducible"};
+const std::set<std::string> texts = {"data", "out"};
+
+TEST(Options, ThisTestKnowsThemAll) {
+  for (const OptionSpec& spec : train_option_specs()) EXPECT_TRUE(taken.contains(spec.name)) << spec.name;
+  EXPECT_EQ(taken.size(), train_option_specs().size());
+}
+
+TEST(Options, WhatIsSetComesBack) {
+  for (const auto& [name, values] : taken)
+    for (const std::string& value : values) EXPECT_EQ(after(name, value), value) << name;
+}
+
+TEST(Options, OtherSpellingsOfANumberAreTheSameNumber) {
+  EXPECT_EQ(after("learning-rate", "0.0002"), "2e-04");
+  EXPECT_EQ(after("learning-rate", "2E-4"), "2e-04");
+  EXPECT_EQ(after("learning-rate", ".5"), "0.5");
+  EXPECT_EQ(after("batch", "0100"), "100");
+}
+
+TEST(Options, EachIsDescribed) {
+  std::set<std::string> names;
+  for (const OptionSpec& spec : train_option_specs()) {
+    EXPECT_TRUE(names.insert(spec.name).second) << spec.name << " is there twice";
+    EXPECT_NE(std::string(spec.help), "") << spec.name;
+    EXPECT_NE(std::string(spec.group), "") << spec.name;
+    EXPECT_EQ(std::string(spec.value).empty(), switches.contains(spec.name)) << spec.name;
+    // What determines the weights is needed to repeat the run.
+    EXPECT_TRUE(spec.stored || !spec.trajectory) << spec.name;
+    EXPECT_EQ(find_train_option(spec.name), &spec);
+  }
+  EXPECT_EQ(find_train_option("nonsense"), nullptr);
+}
+
+TEST(Options, WhatIsNoNumberIsRefusedWithNameAndRange) {
+  for (const std::set<std::string>& kind : {whole, real})
+    for (const std::string& name : kind)
+      for (const char* text : {"nan", "-nan",  "inf", "-inf", "infinity", "",      " ",
+                               "+1",  " 1",    "1 ",  "0x1",  "0x1p3",    "1e400", "-1e400",
+                               "1,5", "1.5.5", "--1", "-",    "e5",       "1e",    "99999999999999999999999999",
+                               "-1",  "１",    "1\n", "true"})
+        EXPECT_THAT(refusal(name, text), AllOf(HasSubstr("--" + name + " takes a"), HasSubstr("number from "),
+                                               HasSubstr(" to "), HasSubstr("not '" + std::string(text) + "'")))
+            << name;
+  for (const std::string& name : whole)
+    for (const char* text : {"1.0", "1e2", "1."})
+      EXPECT_THAT(refusal(name, text), HasSubstr("a whole number from ")) << name;
+}
+
+TEST(Options, JustOutsideTheRangeIsRefused) {
+  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{{"latent", "0"},
+                                                                                   {"latent", "65537"},
+                                                                                   {"leak", "1.0000001"},
+                                                                                   {"d-steps", "0"},
+                                                                                   {"d-steps", "1001"},
+                                                                                   {"r1", "1000001"},
+                                                                                   {"ema", "1"},
+                                                                                   {"beta1", "1"},
+                                                                                   {"beta2", "1"},
+                                                                                   {"epsilon", "0"},
+                                                                                   {"epsilon", "1.5"},
+                                                                                   {"batch", "0"},
+                                                                                   {"batch", "16777217"},
+                                                                                   {"epochs", "0"},
+                                                                                   {"seed", "18446744073709551616"},
+                                                                                   {"steps", "1000000000001"},
+                                                                                   {"threads", "4097"},
+                                                                                   {"shards", "0"},
+                                                                                   {"shards", "4097"},
+                                                                                   {"sample-count", "0"},
+                                                                                   {"log-every", "0"},
+                                                                                   {"learning-rate", "1001"},
+                                                                                   {"keep", "2147483648"}})
+    EXPECT_THAT(refusal(name, text), HasSubstr("--" + name + " takes a")) << name << " " << text;
+  EXPECT_THAT(refusal("latent", "0"), HasSubstr("from 1 to 65536"));
+  EXPECT_THAT(refusal("seed", "-1"), HasSubstr("from 0 to 18446744073709551615"));
+  EXPECT_THAT(refusal("ema", "1"), HasSubstr("from 0 to 0.9999999"));
+}
+
+TEST(Options, Switches) {
+  for (const std::string& name : switches)
+    for (const char* text : {"", "1", "0", "yes", "no", "True", "TRUE", "on", "true ", "tru"})
+      EXPECT_THAT(refusal(name, text), AllOf(HasSubstr("--" + name), HasSubstr("true or false"))) << text;
+}
+
+TEST(Options, Lists) {
+  for (const std::string& name : lists)
+    for (const char* text : {"", ",", "128,", ",128", "128,,128", "0", "65537", "-1", "128 128", "128, 128", "128;128",
+                             "1e2", "+5", "nan", "99999999999"})
+      EXPECT_THAT(refusal(name, text), AllOf(HasSubstr("--" + name), HasSubstr("separated by commas"))) << text;
+  std::string many = "1";
+  for (int i = 1; i < 64; ++i) many += ",1";
+  EXPECT_EQ(after("generator-hidden", many), many);
+  EXPECT_THAT(refusal("generator-hidden", many + ",1"), HasSubstr("64"));
+}
+
+TEST(Options, ChoicesListWhatThereIsAndSuggestTheNearest) {
+  EXPECT_THAT(refusal("loss", "minmax"), AllOf(HasSubstr("non-saturating"), HasSubstr("did you mean 'minimax'?")));
+  EXPECT_THAT(refusal("scheme", "x"), HasSubstr("alternating or simultaneous"));
+  EXPECT_THAT(refusal("instruction-set", "x86-64-v5"), HasSubstr("x86-64-v2, x86-64-v3 or x86-64-v4"));
+  for (const char* name : {"model", "loss", "scheme", "optimizer", "device", "generator-activation", "instruction-set"})
+    for (const char* text : {"", "auto ", "MLP", "relu\n"})
+      EXPECT_THAT(refusal(name, text), HasSubstr("--" + std::string(name)));
+}
+
+TEST(Options, TextsThatConfigIniCouldNotHoldAreRefused) {
+  using namespace std::string_literals;
+  for (const std::string& name : texts)
+    for (const std::string& text :
+         {""s, "a#b"s, "#"s, "a\nb"s, "a\rb"s, " a"s, "a "s, "\ta"s, "a\t"s, "a\0b"s, "\x7F"s})
+      EXPECT_THAT(refusal(name, text), AllOf(HasSubstr("--" + name), HasSubstr("config.ini"))) << text;
+}
+
+TEST(Options, UnknownNamesAreAnsweredWithTheNearest) {
+  const auto answer = [](const std::string& name) {
+    try {
+      TrainOptions options;
+      set_train_option(options, name, "1");
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      return std::string(error.what());
+    }
+    return std::string("taken");
+  };
+  EXPECT_EQ(answer("bathc"), "there is no option 'bathc'; did you mean 'batch'?");
+  EXPECT_EQ(answer("learnin-rate"), "there is no option 'learnin-rate'; did you mean 'learning-rate'?");
+  EXPECT_EQ(answer("Batch"), "there is no option 'Batch'; did you mean 'batch'?");
+  EXPECT_EQ(answer("quux"), "there is no option 'quux'");
+  EXPECT_THAT(answer(""), HasSubstr("there is no option ''"));
+  EXPECT_EQ(nearest_name("abc", {}), "");
+}
+
+TEST(Options, ThoseThatDoNotGoTogether) {
+  const auto answer = [](const std::vector<std::pair<std::string, std::string>>& settings) {
+    TrainOptions options;
+    for (const auto& [name, value] : settings) set_train_option(options, name, value);
+    try {
+      check_train_options(options);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      return std::string(error.what());
+    }
+    return std::string("fine");
+  };
+  EXPECT_THAT(answer({{"scheme", "simultaneous"}, {"d-steps", "2"}}), HasSubstr("--d-steps 2"));
+  EXPECT_EQ(answer({{"scheme", "simultaneous"}}), "fine");
+  EXPECT_THAT(answer({{"reproducible", "true"}, {"batch", "7"}}), HasSubstr("at most --shards 7"));
+  EXPECT_EQ(answer({{"batch", "7"}}), "fine");
+  EXPECT_EQ(answer({{"reproducible", "true"}, {"batch", "8"}}), "fine");
+  for (const char* curved : {"sigmoid", "tanh"}) {
+    EXPECT_THAT(answer({{"discriminator-activation", curved}}), AllOf(HasSubstr(curved), HasSubstr("--r1 0")));
+    EXPECT_EQ(answer({{"discriminator-activation", curved}, {"r1", "0"}}), "fine");
+  }
+  for (const char* straight : {"identity", "leaky-relu"})
+    EXPECT_EQ(answer({{"discriminator-activation", straight}}), "fine");
+}
+
+TEST(Options, TheTrajectoryKnowsNoPlaces) {
+  TrainOptions options;
+  const std::map<std::string, std::string> plain = trajectory_options(options);
+  options.out = "elsewhere";
+  options.data = "other";
+  options.threads = 7;
+  options.steps = 12;
+  options.epochs = 3;
+  options.checkpoint_every = 1;
+  options.shards = 4;  // without --reproducible there are none
+  options.instruction_set = "x86-64-v2";
+  EXPECT_EQ(trajectory_options(options), plain);
+  EXPECT_FALSE(plain.contains("shards"));
+  options.reproducible = true;
+  EXPECT_EQ(trajectory_options(options).at("shards"), "4");
+  EXPECT_EQ(plain.at("batch"), "100");
+}
+
+}  // namespace
+}  // namespace ganymede

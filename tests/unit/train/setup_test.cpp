@@ -1,0 +1,169 @@
+// From options to a training: how many steps, which images they show, what is refused before anything is
+// written.
+#include "train/setup.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "math/permutation.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ganymede {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TrainOptions small(const std::filesystem::path& out) {
+  TrainOptions options;
+  options.out = out.string();
+  options.generator_hidden = options.discriminator_hidden = {4};
+  options.latent = 3;
+  options.steps = 3;
+  options.batch = 10;
+  options.threads = 1;
+  options.sample_count = 4;
+  return options;
+}
+
+std::uint64_t steps(double epochs, int batch, int d_steps, std::uint32_t images, std::uint64_t given = 0) {
+  TrainOptions options;
+  options.epochs = epochs;
+  options.batch = batch;
+  options.d_steps = d_steps;
+  options.steps = given;
+  return total_steps(options, images);
+}
+
+TEST(TotalSteps, AsManyAsTheEpochsTake) {
+  EXPECT_EQ(steps(1, 100, 1, 4000), 40U);
+  EXPECT_EQ(steps(1000, 100, 1, 60000), 600'000U);
+  EXPECT_EQ(steps(3, 300, 1, 4000), 40U);  // whole batches over whole epochs: 12000 samples
+  EXPECT_EQ(steps(1, 300, 1, 4000), 14U);  // the last batch reaches into the next epoch
+  EXPECT_EQ(steps(1, 100, 5, 4000), 8U);   // five batches a step
+  EXPECT_EQ(steps(0.5, 100, 1, 4000), 20U);
+  EXPECT_EQ(steps(0.1, 100, 1, 60000), 60U);  // 0.1 is no binary number, and 61 steps would be one too many
+  EXPECT_EQ(steps(1e-9, 100, 1, 4000), 1U);
+  EXPECT_EQ(steps(1, 5000, 1, 4000), 1U);
+  EXPECT_EQ(steps(1e9, 1, 1, 4'000'000'000U), 4'000'000'000'000'000'000U);
+}
+
+TEST(TotalSteps, StepsWinOverEpochs) { EXPECT_EQ(steps(7, 100, 1, 4000, 12), 12U); }
+
+// The batches of three epochs, as the step takes them: 300 does not divide 4000, so two of them straddle.
+TEST(TotalSteps, EveryImageIsSeenOncePerEpochAcrossBatches) {
+  constexpr std::uint32_t images = 4000;
+  constexpr std::uint64_t batch = 300;
+  std::vector<int> seen(images);
+  std::uint64_t sample = 0;
+  for (std::uint64_t step = 0; step < steps(3, batch, 1, images); ++step)
+    for (std::uint64_t row = 0; row < batch; ++row, ++sample) {
+      const std::uint32_t image = math::image_of_sample(17, sample, images);
+      ASSERT_EQ(seen[image], static_cast<int>(sample / images)) << "image " << image << ", sample " << sample;
+      ++seen[image];
+    }
+  EXPECT_EQ(sample, 3U * images);
+}
+
+TEST(SetUp, ThePlanSaysWhatWillRun) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  options.steps = 0;
+  options.epochs = 2;
+  const TrainPlan plan = plan_training(options, *ranks);
+  EXPECT_EQ(plan.steps, 800U);
+  EXPECT_EQ(plan.first_step, 0U);
+  EXPECT_DOUBLE_EQ(plan.epochs, 2);
+  const std::map<std::string, std::string> rows(plan.rows.begin(), plan.rows.end());
+  EXPECT_THAT(rows.at("data"), HasSubstr("4 000 images of 28×28"));
+  // 3·4+4 + 4·784+784, and 784·4+4 + 4·1+1.
+  EXPECT_THAT(rows.at("generator"), AllOf(HasSubstr("3 → 4 relu → 784 sigmoid"), HasSubstr("(3 936 parameters)")));
+  EXPECT_THAT(rows.at("discriminator"), AllOf(HasSubstr("784 → 4 relu → 1"), HasSubstr("(3 145 parameters)")));
+  EXPECT_THAT(rows.at("training"),
+              AllOf(HasSubstr("800 steps of 10 images"), HasSubstr("2 epochs"), HasSubstr("seed 1")));
+  EXPECT_THAT(rows.at("ranks"), HasSubstr("1 rank on 1 host"));
+  EXPECT_THAT(rows.at("device"), HasSubstr("1 thread"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+std::string refusal(const TrainOptions& options, ExitCode code) {
+  const auto ranks = make_local_communicator();
+  try {
+    train(options, *ranks);
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.code(), code);
+    return error.what();
+  }
+  return "trained";
+}
+
+TEST(SetUp, NothingIsWrittenBeforeEverythingIsChecked) {
+  const test::TemporaryFolder folder;
+  TrainOptions options = small(folder / "run");
+  options.discriminator_activation = "tanh";
+  EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("--r1"));
+  options = small(folder / "run");
+  options.data = (folder / "nowhere").string();
+  EXPECT_THAT(refusal(options, ExitCode::data), HasSubstr("nowhere"));
+  options = small("");
+  EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("--out"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  std::ofstream(folder / "file") << "x";
+  EXPECT_THAT(refusal(small(folder / "file"), ExitCode::data), HasSubstr("not a folder"));
+  EXPECT_THAT(refusal(small(folder / "file" / "below"), ExitCode::data), HasSubstr("file"));
+}
+
+TEST(SetUp, ARunIsOnlyContinuedAsItself) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  const TrainOutcome first = train(options, *ranks);
+  EXPECT_EQ(first.steps, 3U);
+  EXPECT_FALSE(first.interrupted);
+  EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("--resume"));
+
+  options.resume = true;
+  TrainOptions other = options;
+  other.learning_rate = 0.5;
+  other.seed = 9;
+  EXPECT_THAT(refusal(other, ExitCode::usage), AllOf(HasSubstr("learning-rate 2e-04 → 0.5"), HasSubstr("seed 1 → 9")));
+
+  // Fewer steps than it has: refused, and the run's own config.ini still says 3.
+  TrainOptions fewer = options;
+  fewer.steps = 2;
+  EXPECT_THAT(refusal(fewer, ExitCode::usage), AllOf(HasSubstr("already has 3 steps"), HasSubstr("--steps")));
+  std::ifstream config(folder / "run/config.ini");
+  const std::string text{std::istreambuf_iterator<char>(config), {}};
+  EXPECT_THAT(text, HasSubstr("\nsteps = 3\n"));
+
+  // At its end there is nothing left to do, and that is no failure.
+  std::filesystem::remove(first.picture);
+  const TrainOutcome again = train(options, *ranks);
+  EXPECT_EQ(again.generator_digest, first.generator_digest);
+  EXPECT_EQ(again.picture, first.picture);
+  EXPECT_TRUE(std::filesystem::exists(again.picture));
+
+  options.steps = 5;
+  EXPECT_EQ(plan_training(options, *ranks).first_step, 3U);
+  EXPECT_EQ(train(options, *ranks).steps, 5U);
+}
+
+TEST(SetUp, ResumeInAnEmptyFolderStartsAfresh) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  options.resume = true;
+  std::filesystem::create_directories(folder / "run");
+  const TrainOutcome outcome = train(options, *ranks);
+  EXPECT_EQ(outcome.steps, 3U);
+  options.resume = false;
+  options.out = (folder / "other").string();
+  EXPECT_EQ(train(options, *ranks).generator_digest, outcome.generator_digest);
+}
+
+}  // namespace
+}  // namespace ganymede
