@@ -158,8 +158,8 @@ TEST_P(Trajectory, IsTheSameBitForBitWhenReproducible) {
     const TrainOptions options = options_of(setting, true);
     Training together(options, *ranks_, images_.set(), 1);
     Training single(options, *alone_, images_.set(), 2);
-    together.go(25);
-    single.go(25);
+    together.go(15);
+    single.go(15);
     expect_same_bits(together.state(), single.state());
     expect_same_means(together.step.take_means(), single.step.take_means(), 0);
   }
