@@ -1,6 +1,5 @@
 // The program: finds the command, runs it on every rank, and turns what goes wrong into one sentence on one
 // rank and the same exit code on all.
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -75,8 +74,11 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
 
 // One line, whatever was quoted in it.
 void say(const std::string& message) {
-  std::string line = "ganymede: " + message;
-  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+  std::string line = "ganymede: ";
+  for (const char c : message) {
+    if (c == ' ' && line.back() == ' ') continue;
+    line += c == '\n' ? ' ' : static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  }
   std::fflush(stdout);
   std::fprintf(stderr, "%s\n", line.c_str());
 }

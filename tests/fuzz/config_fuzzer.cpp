@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <set>
 #include <string>
 
 #include "cli/arguments.hpp"
@@ -11,11 +12,24 @@
 
 namespace {
 
+bool has_outer_blank(const std::string& text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  return !text.empty() && (blank(text.front()) || blank(text.back()));
+}
+
 ganymede::TrainOptions read(const std::string& text) {
   ganymede::TrainOptions options;
-  for (const auto& setting : ganymede::cli::parse_ini(text, "input")) {
-    ganymede::set_train_option(options, setting.name, setting.value);
+  const auto settings = ganymede::cli::parse_ini(text, "input");
+  // Whatever the text: each name once, in the order of its lines, and nothing that an INI file cannot say.
+  std::set<std::string> names;
+  int line = 0;
+  for (const auto& setting : settings) {
+    if (setting.name.empty() || !names.insert(setting.name).second || setting.line <= line) std::abort();
+    if (has_outer_blank(setting.name) || has_outer_blank(setting.value)) std::abort();
+    if (setting.value.find_first_of(std::string("#\n\0", 3)) != std::string::npos) std::abort();
+    line = setting.line;
   }
+  for (const auto& setting : settings) ganymede::set_train_option(options, setting.name, setting.value);
   ganymede::check_train_options(options);
   return options;
 }

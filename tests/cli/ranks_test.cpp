@@ -1,0 +1,147 @@
+// The program on several ranks: the same bytes, failures of one rank that end all, signals through launchers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cerrno>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+
+class Ranks : public ::testing::Test {
+ protected:
+  [[nodiscard]] const fs::path& here() const { return folder_.path(); }
+
+  // A program in front of each rank: it leaves the rank's process id behind and then runs `shell`, in which
+  // $rank is the rank and "$@" the program.
+  Words wrapped(const std::string& shell, const Words& program) {
+    write(here() / "wrapper",
+          "rank=$OMPI_COMM_WORLD_RANK\necho $$ > pid.$rank.part && mv pid.$rank.part pid.$rank\n" + shell + "\n");
+    return Words{"sh", "wrapper"} + program;
+  }
+  [[nodiscard]] pid_t rank_process(int rank) const {
+    const std::string text = content(here() / ("pid." + std::to_string(rank)));
+    return text.empty() ? -1 : static_cast<pid_t>(std::stol(text));
+  }
+  void expect_all_gone(int ranks) const {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const pid_t pid = rank_process(rank);
+      ASSERT_GT(pid, 0);
+      EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0 && errno == ESRCH; }))
+          << "rank " << rank << " is still there";
+    }
+  }
+  static void expect_one_message(const Ending& ending, int code, const std::string& says) {
+    EXPECT_EQ(ending.code, code) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: "), HasSubstr(says)));
+  }
+  void expect_same_weights(const std::string& a, const std::string& b) {
+    for (const char* name : {"generator.safetensors", "discriminator.safetensors"}) {
+      EXPECT_NE(content(here() / a / name), "");
+      EXPECT_TRUE(content(here() / a / name) == content(here() / b / name)) << a << " and " << b << ": " << name;
+    }
+  }
+
+  TemporaryFolder folder_;
+};
+
+const Words exact = {"--reproducible", "--log-every", "1", "--checkpoint-every", "0"};
+
+TEST_F(Ranks, OneRankThatCannotWriteEndsAll) {
+  fs::create_directories(here() / "run/logs/rank-0001.log");
+  const Ending ending =
+      run(mpirun({"-n", "3"}, wrapped("exec \"$@\"", tiny_training("run", {"--steps", "3"}))), here());
+  expect_one_message(ending, 3, "rank-0001.log");
+  EXPECT_THAT(ending.err, HasSubstr("rank 1 on "));
+  expect_all_gone(3);
+}
+
+TEST_F(Ranks, RanksThatWereToldDifferentThings) {
+  const Ending words = run(mpirun({"-n", "1"}, tiny_training("run", {"--steps", "3"})) + Words{":", "-n", "1"} +
+                               tiny_training("run", {"--steps", "3", "--resume"}),
+                           here());
+  expect_one_message(words, 2, "start all ranks with the same command line");
+  const Ending commands =
+      run(mpirun({"-n", "1"}, ganymede({"recipes"})) + Words{":", "-n", "1"} + ganymede({"--version"}), here());
+  expect_one_message(commands, 2, "rank 0 was started with 'recipes', rank 1 with '--version'");
+  EXPECT_FALSE(fs::exists(here() / "run"));
+  // The same words, but a file that differs from host to host.
+  write(here() / "0/c.ini", "batch = 20\n");
+  write(here() / "1/c.ini", "batch = 30\n");
+  const Ending files = run(mpirun({"-n", "2"}, wrapped("cd $rank && exec \"$@\"",
+                                                       ganymede({"train", "--out", "../run", "--config", "c.ini"}))),
+                           here());
+  expect_one_message(files, 2, "rank 0 was started with 'batch = 20', rank 1 with 'batch = 30'");
+  // A file that one of them does not have.
+  fs::remove(here() / "1/c.ini");
+  const Ending missing = run(mpirun({"-n", "2"}, wrapped("cd $rank && exec \"$@\"",
+                                                         ganymede({"train", "--out", "../run", "--config", "c.ini"}))),
+                             here());
+  expect_one_message(missing, 2, "c.ini");
+  EXPECT_THAT(missing.err, HasSubstr("rank 1 on "));
+  expect_all_gone(2);
+  EXPECT_FALSE(fs::exists(here() / "run"));
+}
+
+TEST_F(Ranks, AKilledRankEndsAll) {
+  Process training(Words{GANYMEDE_LAUNCH "/mpirun", "-n", "2"} +
+                       wrapped("exec \"$@\"", tiny_training("run", exact + Words{"--steps", "1000000000"})),
+                   here());
+  ASSERT_TRUE(eventually([&] { return !content(here() / "run/metrics.jsonl").empty(); }));
+  ::kill(rank_process(1), SIGKILL);
+  const Ending ending = training.wait();
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_THAT(ending.err, HasSubstr("the last checkpoint stands"));
+  expect_all_gone(2);
+}
+
+TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
+  struct Stop {
+    Words launcher;
+    int signal;
+  };
+  const Words ours = {GANYMEDE_LAUNCH "/mpirun", "-n", "2"};
+  int number = 0;
+  for (const Stop& stop :
+       std::vector<Stop>{{mpirun({"-n", "2"}, {}), SIGUSR1}, {ours, SIGUSR1}, {ours, SIGINT}, {ours, SIGTERM}}) {
+    SCOPED_TRACE(stop.launcher[0] + " " + std::to_string(stop.signal));
+    const std::string name = "run" + std::to_string(number++);
+    Process training(
+        stop.launcher + wrapped("exec \"$@\"", tiny_training(name, exact + Words{"--steps", "1000000000"})), here());
+    ASSERT_TRUE(eventually([&] { return !content(here() / name / "metrics.jsonl").empty(); }));
+    training.send(stop.signal);
+    const Ending ending = training.wait();
+    EXPECT_EQ(ending.code, 75) << ending.err;
+    EXPECT_EQ(ending.err, "");
+    EXPECT_THAT(ending.out, HasSubstr("with a complete checkpoint"));
+    expect_all_gone(2);
+  }
+  // From two ranks to three, against one process that never stopped.
+  const auto steps = lines(content(here() / "run0/metrics.jsonl")).size() + 5;
+  const Words to_the_end = exact + Words{"--steps", std::to_string(steps)};
+  const Ending resumed = run(mpirun({"-n", "3"}, tiny_training("run0", to_the_end + Words{"--resume"})), here());
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  ASSERT_EQ(run(tiny_training("whole", to_the_end), here()).code, 0);
+  expect_same_weights("run0", "whole");
+}
+
+TEST_F(Ranks, EachKeepsALog) {
+  const Ending ending = run(mpirun({"-n", "2"}, tiny_training("run", {"--steps", "3"})), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(ending.err, "");
+  EXPECT_THAT(ending.out, HasSubstr("2 ranks on 1 host"));
+  for (const char* rank : {"0", "1"})
+    EXPECT_THAT(content(here() / "run/logs" / (std::string("rank-000") + rank + ".log")),
+                AllOf(HasSubstr(std::string("rank ") + rank + " of 2"), HasSubstr("done: 3 steps")));
+}
+
+}  // namespace
+}  // namespace ganymede::test

@@ -1,0 +1,314 @@
+// What a run leaves behind, how it goes on, and what the other commands make of it; one process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+class Run : public ::testing::Test {
+ protected:
+  [[nodiscard]] const fs::path& here() const { return folder_.path(); }
+  Ending train(const std::string& out, const Words& more) { return run(tiny_training(out, more), here()); }
+  void expect_trained(const std::string& out, const Words& more) {
+    const Ending ending = train(out, more);
+    ASSERT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(ending.err, "");
+  }
+  // Both final networks, byte for byte.
+  void expect_same_weights(const std::string& a, const std::string& b) {
+    for (const char* name : {"generator.safetensors", "discriminator.safetensors"}) {
+      EXPECT_NE(content(here() / a / name), "");
+      EXPECT_TRUE(content(here() / a / name) == content(here() / b / name)) << a << " and " << b << ": " << name;
+    }
+  }
+  std::vector<std::uint64_t> logged_steps(const std::string& run) {
+    std::vector<std::uint64_t> steps;
+    for (const std::string& line : lines(content(here() / run / "metrics.jsonl")))
+      steps.push_back(Json::parse(line)["step"].get<std::uint64_t>());
+    return steps;
+  }
+  Json inspected(const std::string& place) {
+    const Ending ending = run(ganymede({"inspect", "--json", place}), here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    return Json::parse(ending.out);
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Run, LeavesTheFolderOfTheContract) {
+  const Ending ending = train(
+      "run", {"--steps", "12", "--log-every", "5", "--sample-every", "5", "--checkpoint-every", "4", "--keep", "2"});
+  EXPECT_EQ(ending.code, 0);
+  EXPECT_EQ(ending.err, "");
+  EXPECT_THAT(ending.out,
+              HasSubstr("done: 12 steps; pictures in run/samples, the last is run/samples/step-00000012.png"));
+  std::set<std::string> found;
+  for (const auto& entry : fs::recursive_directory_iterator(here() / "run"))
+    if (entry.is_regular_file()) found.insert(fs::relative(entry.path(), here() / "run").string());
+  std::set<std::string> expected = {"config.ini",
+                                    "metrics.jsonl",
+                                    "generator.safetensors",
+                                    "discriminator.safetensors",
+                                    "logs/rank-0000.log",
+                                    "samples/step-00000000.png",
+                                    "samples/step-00000005.png",
+                                    "samples/step-00000010.png",
+                                    "samples/step-00000012.png"};
+  for (const char* step : {"8", "12"})
+    for (const char* name :
+         {"manifest.json", "generator.safetensors", "discriminator.safetensors", "generator-average.safetensors"}) {
+      const std::string folder = std::string("checkpoints/step-000000") + (step[1] == '\0' ? "0" : "") + step + "/";
+      EXPECT_TRUE(found.contains(folder + name)) << folder << name;
+    }
+  std::erase_if(found, [](const std::string& name) { return name.starts_with("checkpoints/"); });
+  EXPECT_EQ(found, expected);
+  EXPECT_THAT(logged_steps("run"), ElementsAre(5, 10, 12));
+}
+
+TEST_F(Run, ItsConfigurationRepeatsIt) {
+  expect_trained("first", {"--steps", "10", "--seed", "77", "--learning-rate", "0.0003"});
+  const Ending ending = run(ganymede({"train", "--config", "first/config.ini", "--out", "second"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  expect_same_weights("first", "second");
+  EXPECT_TRUE(content(here() / "first/samples/step-00000010.png") ==
+              content(here() / "second/samples/step-00000010.png"));
+  // And so does the copy's.
+  EXPECT_EQ(run(ganymede({"train", "--config", "second/config.ini", "--out", "third"}), here()).code, 0);
+  EXPECT_EQ(content(here() / "third/config.ini").substr(content(here() / "third/config.ini").find('\n')),
+            content(here() / "first/config.ini").substr(content(here() / "first/config.ini").find('\n')));
+}
+
+TEST_F(Run, DryRunsWriteNothing) {
+  const Ending ending = train("run", {"--steps", "10", "--dry-run"});
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, AllOf(HasSubstr("4 000 images of 28×28"), HasSubstr("10 steps of 24 images"),
+                                HasSubstr("nothing was written")));
+  EXPECT_TRUE(fs::is_empty(here()));
+  EXPECT_EQ(train("run", {"--steps", "2", "--dry-run=false"}).code, 0);
+  const Snapshot before = snapshot(here());
+  EXPECT_EQ(train("run", {"--steps", "5", "--dry-run", "--resume"}).code, 0);
+  EXPECT_TRUE(snapshot(here()) == before);
+}
+
+TEST_F(Run, TheLiteralRecipeSaysThatItCollapses) {
+  const Ending ending = train("run", {"--recipe", "gan-literal", "--steps", "2"});
+  EXPECT_EQ(ending.code, 0);
+  EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: note: "), HasSubstr("known to collapse")));
+  EXPECT_EQ(lines(ending.err).size(), 1U);
+}
+
+TEST_F(Run, ResumeInAnEmptyFolderStartsAfresh) {
+  fs::create_directory(here() / "empty");
+  expect_trained("empty", {"--steps", "6", "--resume"});
+  expect_trained("plain", {"--steps", "6"});
+  expect_same_weights("empty", "plain");
+}
+
+TEST_F(Run, ResumeGoesOnWithTheRunsOwnOptions) {
+  expect_trained("whole", {"--steps", "12", "--seed", "3", "--reproducible", "--log-every", "2"});
+  expect_trained("parts", {"--steps", "7", "--seed", "3", "--reproducible", "--log-every", "2"});
+  // Not one option but --steps is repeated.
+  const Ending ending = run(ganymede({"train", "--out", "parts", "--resume", "--steps", "12"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("resumed from step-00000007"));
+  expect_same_weights("whole", "parts");
+  EXPECT_THAT(logged_steps("parts"), ElementsAre(2, 4, 6, 7, 8, 10, 12));
+  // Once more at its end: nothing to do, and the same answer.
+  const Ending again = run(ganymede({"train", "--out", "parts", "--resume"}), here());
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out,
+              HasSubstr("done: 12 steps; pictures in parts/samples, the last is parts/samples/step-00000012.png"));
+  expect_same_weights("whole", "parts");
+}
+
+// A run that was lost between two checkpoints has records beyond the one it goes on from.
+TEST_F(Run, NoStepIsRecordedTwice) {
+  const Words options = {"--steps", "30", "--log-every", "4", "--checkpoint-every", "10", "--reproducible"};
+  expect_trained("run", options);
+  expect_trained("whole", options);
+  fs::remove_all(here() / "run/checkpoints/step-00000030");
+  fs::remove(here() / "run/generator.safetensors");
+  fs::remove(here() / "run/discriminator.safetensors");
+  const Ending ending = train("run", options + Words{"--resume"});
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("resumed from step-00000020"));
+  EXPECT_THAT(logged_steps("run"), ElementsAre(4, 8, 12, 16, 20, 24, 28, 30));
+  expect_same_weights("run", "whole");
+}
+
+TEST_F(Run, ADamagedCheckpointIsPassedOver) {
+  const Words options = {"--log-every", "10", "--checkpoint-every", "10", "--keep", "0", "--reproducible"};
+  expect_trained("run", options + Words{"--steps", "40"});
+  expect_trained("whole", options + Words{"--steps", "50"});
+  damage(here() / "run/checkpoints/step-00000040/generator.safetensors");
+  fs::remove(here() / "run/checkpoints/step-00000030/manifest.json");
+  const Ending ending = train("run", options + Words{"--steps", "50", "--resume"});
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("resumed from step-00000020"));
+  EXPECT_THAT(ending.err,
+              AllOf(HasSubstr("ganymede: warning: "), HasSubstr("step-00000040"), HasSubstr("generator.safetensors")));
+  expect_same_weights("run", "whole");
+}
+
+TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
+  const Words options = {"--reproducible", "--log-every", "1", "--checkpoint-every", "0"};
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+    SCOPED_TRACE(signal);
+    const std::string name = "run" + std::to_string(signal);
+    Process training(tiny_training(name, options + Words{"--steps", "1000000000"}), here());
+    ASSERT_TRUE(eventually([&] { return !content(here() / name / "metrics.jsonl").empty(); }));
+    training.send(signal);
+    const Ending ending = training.wait();
+    ASSERT_EQ(ending.code, 75) << ending.err;
+    EXPECT_EQ(ending.err, "");
+    const std::vector<std::uint64_t> steps = logged_steps(name);
+    const std::uint64_t at = steps.back();
+    EXPECT_THAT(ending.out, HasSubstr("stopped at step " + std::to_string(at) +
+                                      " with a complete checkpoint; to go on: "
+                                      "ganymede train --out " +
+                                      name + " --resume"));
+    EXPECT_EQ(inspected(name)["kind"], "checkpoint");
+    EXPECT_EQ(inspected(name)["step"], at);
+
+    const Words to_the_end = {"--steps", std::to_string(at + 5)};
+    EXPECT_EQ(train(name, options + to_the_end + Words{"--resume"}).code, 0);
+    expect_trained("whole" + name, options + to_the_end);
+    expect_same_weights(name, "whole" + name);
+    EXPECT_EQ(logged_steps(name).size(), at + 5);
+  }
+}
+
+TEST_F(Run, ASecondInterruptEndsItAtOnce) {
+  // Steps of seconds, so that the second signal comes before the first has been answered.
+  Process training(ganymede({"train", "--out", "run", "--generator-hidden", "1024,1024", "--discriminator-hidden",
+                             "1024,1024", "--batch", "4000", "--threads", "1", "--sample-count", "1"}),
+                   here());
+  ASSERT_TRUE(eventually([&] { return fs::exists(here() / "run/samples/step-00000000.png"); }));
+  training.send(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  training.send(SIGINT);
+  const Ending ending = training.wait();
+  EXPECT_EQ(ending.signal, SIGINT);
+  EXPECT_TRUE(fs::is_empty(here() / "run/checkpoints"));
+}
+
+TEST_F(Run, NumbersThatAreNotFiniteEndIt) {
+  const Ending ending = run(diverging_training("run"), here());
+  EXPECT_EQ(ending.code, 5);
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("is not finite"), HasSubstr("--learning-rate")));
+  EXPECT_FALSE(fs::exists(here() / "run/generator.safetensors"));
+}
+
+TEST_F(Run, PlainLinesWhereThereIsNoTerminal) {
+  const Ending ending = train("run", {"--steps", "200", "--log-every", "1"});
+  EXPECT_THAT(ending.out,
+              AllOf(Not(HasSubstr("\r")), Not(HasSubstr("\x1b")), HasSubstr("step 1/200"), HasSubstr("step 200/200")));
+  EXPECT_LE(lines(ending.out).size(), 40U);
+}
+
+TEST_F(Run, SamplesAreAFunctionOfTheSeed) {
+  expect_trained("run", {"--steps", "3"});
+  const auto sample = [&](const std::string& out, const Words& more) {
+    const Ending ending = run(ganymede({"sample", "run", "--out", out}) + more, here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_THAT(ending.out, AllOf(HasSubstr("(step 3)"), HasSubstr(out)));
+    return content(here() / out);
+  };
+  const std::string first = sample("a.png", {"--count", "5"});
+  EXPECT_THAT(first, StartsWith("\x89PNG"));
+  EXPECT_TRUE(sample("b.png", {"--count", "5", "--seed", "1"}) == first);
+  EXPECT_FALSE(sample("c.png", {"--count", "5", "--seed", "2"}) == first);
+  EXPECT_FALSE(sample("d.png", {"--count", "6"}) == first);
+  const std::string walk = sample("w.png", {"--interpolate", "4", "--count", "3"});
+  EXPECT_TRUE(sample("v.png", {"--interpolate", "4", "--count", "3"}) == walk);
+  // Rows of four: as wide as a grid of four columns, as twelve images in sixteen places are.
+  EXPECT_EQ(walk.substr(16, 4), sample("x.png", {"--count", "12"}).substr(16, 4));
+  EXPECT_THAT(run(ganymede({"sample", "run", "--interpolate", "4", "--count", "3"}), here()).out,
+              StartsWith("12 images from run (step 3) in samples.png"));
+  // From a checkpoint and from the weights file alone, the same.
+  for (const char* place : {"run/checkpoints/step-00000003", "run/generator.safetensors"}) {
+    EXPECT_EQ(run(ganymede({"sample", place, "--count", "5", "--out", "p.png"}), here()).code, 0);
+    EXPECT_TRUE(content(here() / "p.png") == first) << place;
+  }
+}
+
+TEST_F(Run, InspectSaysWhatIsThere) {
+  expect_trained("run", {"--steps", "6", "--checkpoint-every", "2", "--seed", "5", "--d-steps", "2"});
+  const Json finished = inspected("run");
+  EXPECT_EQ(finished["kind"], "finished run");
+  EXPECT_EQ(finished["step"], 6);
+  EXPECT_EQ(finished["images_seen"], 6 * 24 * 2);
+  EXPECT_EQ(finished["options"]["seed"], "5");
+  EXPECT_FALSE(finished["options"].contains("threads"));
+  EXPECT_EQ(finished["files"]["generator"]["tensors"]["0.weight"], Json::parse("[8, 4]"));
+  EXPECT_EQ(finished["files"]["generator"]["values"], 4 * 8 + 8 + 8 * 784 + 784);
+  const Json checkpoint = inspected("run/checkpoints/step-00000004");
+  EXPECT_EQ(checkpoint["kind"], "checkpoint");
+  EXPECT_EQ(checkpoint["step"], 4);
+  EXPECT_EQ(checkpoint["images_seen"], 4 * 24 * 2);
+  EXPECT_EQ(checkpoint["options"], finished["options"]);
+  // The last checkpoint's average of G is the final generator.
+  EXPECT_EQ(inspected("run/checkpoints/step-00000006")["files"]["generator-average"]["digest"],
+            finished["files"]["generator"]["digest"]);
+  EXPECT_EQ(inspected("run/discriminator.safetensors")["files"]["discriminator"]["digest"],
+            finished["files"]["discriminator"]["digest"]);
+  const Ending table = run(ganymede({"inspect", "run"}), here());
+  EXPECT_EQ(table.code, 0);
+  EXPECT_THAT(table.out,
+              AllOf(HasSubstr("finished run"), HasSubstr(finished["files"]["generator"]["digest"].get<std::string>())));
+  // A name that is no UTF-8.
+  fs::rename(here() / "run", here() / "\xFFrun");
+  EXPECT_EQ(inspected("\xFFrun")["step"], 6);
+}
+
+TEST_F(Run, ExportWritesTheRunsOwnFiles) {
+  expect_trained("run", {"--steps", "6"});
+  const auto exported = [&](const Words& words) {
+    const Ending ending = run(ganymede({"export"}) + words + Words{"--out", "x.safetensors"}, here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    return content(here() / "x.safetensors");
+  };
+  const std::string generator = content(here() / "run/generator.safetensors");
+  EXPECT_TRUE(exported({"run"}) == generator);
+  EXPECT_TRUE(exported({"run/checkpoints/step-00000006"}) == generator);
+  EXPECT_TRUE(exported({"run", "--network", "discriminator"}) == content(here() / "run/discriminator.safetensors"));
+  EXPECT_FALSE(exported({"run/checkpoints/step-00000006", "--weights", "raw"}) == generator);
+  // Without --out the network gives the name.
+  EXPECT_EQ(run(ganymede({"export", "run", "--network", "discriminator"}), here()).code, 0);
+  EXPECT_TRUE(fs::exists(here() / "discriminator.safetensors"));
+}
+
+TEST_F(Run, BenchMeasuresTheStep) {
+  const Words options = {
+      "bench", "--rounds", "2", "--round-steps", "3", "--generator-hidden", "8", "--discriminator-hidden", "8"};
+  const Ending ending = run(ganymede(options + Words{"--json"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  const Json json = Json::parse(ending.out);
+  EXPECT_EQ(json["seconds_per_step"]["all"].size(), 2U);
+  EXPECT_GT(json["seconds_per_step"]["min"].get<double>(), 0);
+  EXPECT_GT(json["phases"]["update"].get<double>(), 0);
+  EXPECT_EQ(json["ranks"], 1);
+  EXPECT_THAT(run(ganymede(options), here()).out, HasSubstr("phase"));
+  EXPECT_TRUE(fs::is_empty(here()));
+}
+
+}  // namespace
+}  // namespace ganymede::test

@@ -1,0 +1,196 @@
+// Wrong usage and damaged input: one line on stderr, the contract's exit code, nothing written; alone and on
+// several ranks.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+
+struct Refused {
+  Words words;
+  int code;
+  std::string says;
+};
+
+// A folder with a finished run of 4 steps and things that are not what they seem.
+class Usage : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    const Ending made = run(tiny_training("run", {"--steps", "4"}), folder_->path());
+    ASSERT_EQ(made.code, 0) << made.err;
+    const fs::path here = folder_->path();
+    write(here / "file", "not what you think");
+    fs::create_directory(here / "empty");
+    write(here / "empty-data/train-images-idx3-ubyte", "");
+    // The magic of images, and a claim of 2^31 - 1 of them.
+    write(here / "huge-data/train-images-idx3-ubyte",
+          std::string("\0\0\x08\x03\x7F\xFF\xFF\xFF\0\0\0\x1C\0\0\0\x1C", 16));
+    write(here / "twice.ini", "seed = 1\nseed = 2\n");
+    write(here / "hash.ini", "data = /tmp/a#b\n");
+    write(here / "section.ini", "[train]\nseed = 1\n");
+    write(here / "binary.ini", std::string("seed = 1\0\n", 10));
+    write(here / "value.ini", "seed = 1\nbatch = 1e400\n");
+    fs::copy(here / "run", here / "damaged", fs::copy_options::recursive);
+    std::string bytes = content(here / "damaged/generator.safetensors");
+    bytes[8] = '?';  // where the header's JSON begins
+    write(here / "damaged/generator.safetensors", bytes);
+    fs::copy(here / "run", here / "cut", fs::copy_options::recursive);
+    fs::resize_file(here / "cut/generator.safetensors", 100);
+    fs::copy(here / "run", here / "invalid", fs::copy_options::recursive);
+    fs::remove(here / "invalid/generator.safetensors");
+    damage(here / "invalid/checkpoints/step-00000004/discriminator.safetensors");
+  }
+  static void TearDownTestSuite() { delete folder_; }
+
+  static void expect_refused(const Words& launcher, const Refused& wrong) {
+    std::string shown;
+    for (const std::string& word : launcher + wrong.words) shown += word + " ";
+    SCOPED_TRACE(shown);
+    const Snapshot before = snapshot(folder_->path());
+    const Ending ending = run(launcher + ganymede(wrong.words), folder_->path());
+    EXPECT_EQ(ending.code, wrong.code) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: "), HasSubstr(wrong.says)));
+    EXPECT_EQ(ending.out, "");
+    EXPECT_TRUE(snapshot(folder_->path()) == before) << "something was written";
+  }
+
+  static TemporaryFolder* folder_;
+};
+TemporaryFolder* Usage::folder_ = nullptr;
+
+TEST_F(Usage, WrongCommandLines) {
+  for (const Refused& wrong : std::vector<Refused>{
+           {{"tran"}, 2, "did you mean 'train'?"},
+           {{"--verbose"}, 2, "there is no command '--verbose'"},
+           {{""}, 2, "there is no command ''"},
+           {{"train"}, 2, "add --out RUN"},
+           {{"train", "--out", "new", "--bat", "5"}, 2, "there is no option --bat; did you mean"},
+           {{"train", "--out", "new", "--batc=5"}, 2, "did you mean --batch?"},
+           {{"train", "--out", "new", "--seed", "1", "--seed", "1"}, 2, "--seed is given twice"},
+           {{"train", "--out", "new", "--reproducible", "false"}, 2, "'false' has no place here"},
+           {{"train", "--out", "new", "--reproducible=maybe"}, 2, "--reproducible is a switch"},
+           {{"train", "--out", "new", "--seed", "--resume"}, 2, "--seed"},
+           {{"train", "--seed", "1", "--out"}, 2, "--out"},
+           {{"train", "--out", "--resume"}, 2, "--out"},
+           {{"train", "--out", "new", "stray"}, 2, "'stray' has no place here"},
+           {{"train", "--out", "new#1"}, 2, "'#'"},
+           {{"train", "--out", "new\nline"}, 2, "line ends"},
+           {{"train", "--out", "new", "--batch", "nan"},
+            2,
+            "--batch takes a whole number from 1 to 16777216, not 'nan'"},
+           {{"train", "--out", "new", "--r1", "inf"}, 2, "--r1 takes a number from 0 to 1e+06, not 'inf'"},
+           {{"train", "--out", "new", "--seed", "-1"}, 2, "--seed takes"},
+           {{"train", "--out", "new", "--epochs", "1e400"}, 2, "--epochs takes"},
+           {{"train", "--out", "new", "--generator-hidden", "128,"}, 2, "--generator-hidden takes"},
+           {{"train", "--out", "new", "--loss", "minmax"}, 2, "did you mean 'minimax'?"},
+           {{"train", "--out", "new", "--scheme", "simultaneous", "--d-steps", "2"}, 2, "--d-steps 2"},
+           {{"train", "--out", "new", "--reproducible", "--batch", "5"}, 2, "--shards 5"},
+           {{"train", "--out", "new", "--discriminator-activation", "tanh"}, 2, "--r1 0"},
+           {{"train", "--out", "new", "--recipe", "gan-litteral"}, 2, "did you mean 'gan-literal'?"},
+           {{"train", "--out", "new", "--recipe", "none.ini"}, 2, "none.ini"},
+           {{"train", "--out", "new", "--config", "none.ini"}, 2, "none.ini"},
+           {{"train", "--out", "new", "--config", "empty"}, 2, "empty"},
+           {{"train", "--out", "new", "--config", "twice.ini"},
+            2,
+            "twice.ini, line 2: 'seed' was already given in line 1"},
+           {{"train", "--out", "new", "--config", "hash.ini"}, 2, "hash.ini, line 1: "},
+           {{"train", "--out", "new", "--config", "section.ini"}, 2, "section.ini, line 1: "},
+           {{"train", "--out", "new", "--config", "binary.ini"}, 2, "binary.ini, line 1: "},
+           {{"train", "--out", "new", "--config", "value.ini"}, 2, "value.ini, line 2: --batch takes"},
+           {{"train", "--out", "run"}, 2, "already holds a run: add --resume"},
+           {{"train", "--out", "run", "--resume", "--seed", "5"}, 2, "seed 1 → 5"},
+           {{"train", "--out", "run", "--resume", "--recipe", "gan-literal"}, 2, "r1 5 → 0"},
+           {{"train", "--out", "run", "--resume", "--steps", "3"}, 2, "already has 4 steps"},
+           {{"sample"}, 2, "RUN is missing"},
+           {{"sample", "run", "run"}, 2, "'run' has no place here"},
+           {{"sample", "run", "--count", "0"}, 2, "--count takes a whole number from 1 to 100000"},
+           {{"sample", "run", "--count", "1000", "--interpolate", "101"}, 2, "lower --count"},
+           {{"sample", "run", "--seed", "1.5"}, 2, "--seed takes"},
+           {{"inspect", "run", "--jsn"}, 2, "did you mean --json?"},
+           {{"export", "run", "--format", "onnx"}, 2, "--format takes safetensors"},
+           {{"export", "run", "--network", "both"}, 2, "--network takes"},
+           {{"recipes", "gan"}, 2, "'gan' has no place here"},
+           {{"bench", "--out", "x"}, 2, "there is no option --out"},
+           {{"bench", "--rounds", "0"}, 2, "--rounds takes"},
+       })
+    expect_refused({}, wrong);
+}
+
+TEST_F(Usage, DamagedOrMissingFiles) {
+  for (const Refused& wrong : std::vector<Refused>{
+           {{"train", "--out", "file"}, 3, "file is not a folder"},
+           {{"train", "--out", "file/below"}, 3, "file"},
+           {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"},
+           {{"train", "--out", "new", "--data", "empty"}, 3, "empty"},
+           {{"train", "--out", "new", "--data", "empty-data"}, 3, "train-images-idx3-ubyte"},
+           {{"train", "--out", "new", "--data", "huge-data"}, 3, "train-images-idx3-ubyte"},
+           {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
+           {{"sample", "nowhere"}, 3, "nowhere does not exist"},
+           {{"sample", "empty"}, 3, "is it a run's folder?"},
+           {{"sample", "file"}, 3, "file"},
+           {{"sample", "damaged"}, 3, "generator.safetensors"},
+           {{"sample", "cut"}, 3, "generator.safetensors"},
+           {{"sample", "invalid"}, 3, "step-00000004"},
+           {{"sample", "run", "--out", "file/x.png"}, 3, "file/x.png"},
+           {{"sample", "run", "--out", "nowhere/x.png"}, 3, "nowhere/x.png"},
+           {{"inspect", "cut"}, 3, "generator.safetensors"},
+           {{"inspect", "invalid/checkpoints/step-00000004"}, 3, "discriminator.safetensors"},
+           {{"export", "cut"}, 3, "generator.safetensors"},
+           {{"export", "run", "--weights", "raw"}, 3, "average alone"},
+           {{"export", "run", "--out", "file/x"}, 3, "file/x"},
+       })
+    expect_refused({}, wrong);
+}
+
+TEST_F(Usage, OneMessageFromSeveralRanks) {
+  for (const Refused& wrong :
+       std::vector<Refused>{{{"tran"}, 2, "did you mean 'train'?"},
+                            {{"train", "--out", "new", "--batch", "nan"}, 2, "--batch takes"},
+                            {{"train", "--out", "file/below"}, 3, "file"},
+                            {{"train", "--out", "new", "--data", "empty-data"}, 3, "empty-data"},
+                            {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
+                            {{"train", "--out", "run", "--resume", "--seed", "5"}, 2, "seed 1 → 5"},
+                            {{"sample", "cut"}, 3, "generator.safetensors"}})
+    expect_refused(mpirun({"-n", "2"}, {}), wrong);
+  for (const Refused& wrong : std::vector<Refused>{
+           {{"train", "--out", "new", "--batch", "2"}, 2, "3 ranks cannot share a batch of 2"},
+           {{"train", "--out", "new", "--reproducible", "--shards", "2"}, 2, "3 ranks cannot share 2 virtual shards"},
+           {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"}})
+    expect_refused(mpirun({"-n", "3"}, {}), wrong);
+}
+
+TEST_F(Usage, NoCommandShowsTheHelp) {
+  const Ending ending = run(ganymede({}), folder_->path());
+  EXPECT_EQ(ending.code, 2);
+  EXPECT_EQ(ending.out, "");
+  EXPECT_EQ(ending.err, run(ganymede({"--help"}), folder_->path()).out);
+}
+
+TEST_F(Usage, HelpAndVersionGoToStdout) {
+  for (const Words& words :
+       {Words{"--help"}, Words{"-h"}, Words{"help"}, Words{"--version"}, Words{"train", "--help"}, Words{"train", "-h"},
+        Words{"sample", "--help"}, Words{"export", "--help"}, Words{"inspect", "--help"}, Words{"recipes", "--help"},
+        Words{"bench", "--help"}, Words{"recipes"}}) {
+    const Ending ending = run(ganymede(words), folder_->path());
+    EXPECT_EQ(ending.code, 0) << words[0];
+    EXPECT_EQ(ending.err, "") << words[0];
+    EXPECT_NE(ending.out, "") << words[0];
+  }
+  // Once, however many ranks there are.
+  EXPECT_EQ(run(mpirun({"-n", "2"}, ganymede({"recipes"})), folder_->path()).out,
+            run(ganymede({"recipes"}), folder_->path()).out);
+}
+
+}  // namespace
+}  // namespace ganymede::test
