@@ -54,6 +54,7 @@ TrainOutcome train(const TrainOptions& options, Communicator& ranks, const Train
 TrainPlan plan_training(const TrainOptions& options, Communicator& ranks);
 
 /// Asks the training of this process to stop at the next step boundary, on all ranks, with a checkpoint.
+/// Meant for one training, the one under way or else the next: it is forgotten when that returns.
 /// Safe to call from a signal handler.
 void request_stop() noexcept;
 

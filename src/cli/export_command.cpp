@@ -20,6 +20,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (weights != "average" && weights != "raw")
       throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
     const SavedRun saved = read_saved_run(parsed.positional[0]);
+    warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);
     const bool averaged_alone = saved.kind != "checkpoint" && options.ema > 0;
     if (network == "generator" && weights == "raw" && averaged_alone)

@@ -34,7 +34,7 @@ void print_json(const SavedRun& saved) {
 }
 
 void print_table(const SavedRun& saved) {
-  for (const std::string& why : saved.refused) std::fprintf(stderr, "ganymede: warning: %s\n", why.c_str());
+  warn_of_refused(saved);
   std::printf("%-28s%s\n", saved.kind.c_str(), saved.source.c_str());
   std::printf("%-28s%llu\n", "step", static_cast<unsigned long long>(saved.step));
   std::printf("%-28s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));

@@ -44,6 +44,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const auto seed = static_cast<std::uint64_t>(parse_count(parsed, "seed", 1, 0, 9'000'000'000'000'000'000));
     const std::string out = parsed.get("out", "samples.png");
     const SavedRun saved = read_saved_run(parsed.positional[0]);
+    warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);
     const TensorFile& weights = picture_weights(saved);
     const int side = image_side(weights, saved.source.string());

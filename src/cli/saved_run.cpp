@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 #include "checkpoint/checkpoint.hpp"
 #include "core/files.hpp"
@@ -87,6 +88,10 @@ SavedRun read_saved_run(const fs::path& place) {
   SavedRun run = from_checkpoint(found->folder, std::move(found->checkpoint));
   run.refused = std::move(found->refused);
   return run;
+}
+
+void warn_of_refused(const SavedRun& run) {
+  for (const std::string& why : run.refused) std::fprintf(stderr, "ganymede: warning: %s\n", why.c_str());
 }
 
 TrainOptions saved_options(const SavedRun& run) {

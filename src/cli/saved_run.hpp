@@ -27,6 +27,9 @@ struct SavedRun {
 /// Error(data).
 SavedRun read_saved_run(const std::filesystem::path& place);
 
+/// Says on stderr which newer checkpoints were passed over.
+void warn_of_refused(const SavedRun& run);
+
 /// The options it was trained with; throws Error(data) when it holds none that this program knows.
 TrainOptions saved_options(const SavedRun& run);
 

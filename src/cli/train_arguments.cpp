@@ -37,7 +37,17 @@ Recipe parse_recipe(const std::string& name, const fs::path& file) {
   return recipe;
 }
 
+// Where --steps says how long to train it hides --epochs; but who names epochs alone means them, whatever an
+// earlier layer said of steps.
+template <class Names>
+void let_epochs_count(TrainOptions& options, const Names& names) {
+  if (names("epochs") && !names("steps")) options.steps = 0;
+}
+
 void apply(TrainOptions& options, const std::vector<Setting>& settings, const std::string& source) {
+  let_epochs_count(options, [&](const char* name) {
+    return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
+  });
   for (const Setting& s : settings) {
     try {
       set_train_option(options, s.name, s.value);
@@ -110,6 +120,7 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
     resolved.notes = found.notes;
   }
   apply(resolved.options, settings, config);
+  let_epochs_count(resolved.options, [&](const char* name) { return parsed.has(name); });
   for (const auto& [name, value] : parsed.values)
     if (find_train_option(name) != nullptr) set_train_option(resolved.options, name, value);
   return resolved;

@@ -31,6 +31,7 @@ void on_signal(int signal) {
 }  // namespace
 
 void request_stop() noexcept { stop_asked.store(true); }
+void forget_stop_request() noexcept { stop_asked.store(false); }
 bool stop_requested() noexcept { return stop_asked.load(std::memory_order_relaxed); }
 
 void stop_on_signals() {

@@ -5,4 +5,7 @@ namespace ganymede {
 
 bool stop_requested() noexcept;
 
+/// The request has been answered: the next training of this process is not meant.
+void forget_stop_request() noexcept;
+
 }  // namespace ganymede

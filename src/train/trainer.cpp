@@ -89,6 +89,7 @@ class Training {
       log_->info("done: {} steps, generator {}, discriminator {}", outcome.steps, outcome.generator_digest,
                  outcome.discriminator_digest);
     log_->flush();
+    forget_stop_request();
     return outcome;
   }
 

@@ -4,6 +4,9 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <thread>
 
 #include "cli/process.hpp"
 
@@ -100,6 +103,23 @@ TEST_F(Ranks, AKilledRankEndsAll) {
   const Ending ending = training.wait();
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_THAT(ending.err, HasSubstr("the last checkpoint stands"));
+  expect_all_gone(2);
+}
+
+TEST_F(Ranks, ASecondInterruptEndsTheLaunchersRanksAtOnce) {
+  // Steps of seconds, so that the second comes before the first has been answered.
+  Process training(Words{GANYMEDE_LAUNCH "/mpirun", "-n", "2"} +
+                       wrapped("exec \"$@\"", ganymede({"train", "--out", "run", "--generator-hidden", "1024,1024",
+                                                        "--discriminator-hidden", "1024,1024", "--batch", "8000",
+                                                        "--threads", "1", "--sample-count", "1"})),
+                   here());
+  ASSERT_TRUE(eventually([&] { return fs::exists(here() / "run/samples/step-00000000.png"); }));
+  training.send(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  training.send(SIGINT);
+  const Ending ending = training.wait();
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_THAT(ending.err, HasSubstr("ended at once"));
   expect_all_gone(2);
 }
 

@@ -165,6 +165,13 @@ TEST_F(Run, ADamagedCheckpointIsPassedOver) {
   EXPECT_THAT(ending.err,
               AllOf(HasSubstr("ganymede: warning: "), HasSubstr("step-00000040"), HasSubstr("generator.safetensors")));
   expect_same_weights("run", "whole");
+  // Pictures of a run that has not ended come from its newest valid checkpoint, and they say so.
+  fs::remove(here() / "run/generator.safetensors");
+  damage(here() / "run/checkpoints/step-00000050/discriminator.safetensors");
+  const Ending sample = run(ganymede({"sample", "run"}), here());
+  EXPECT_EQ(sample.code, 0) << sample.err;
+  EXPECT_THAT(sample.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("step-00000050")));
+  EXPECT_THAT(sample.out, HasSubstr("(step 40)"));
 }
 
 TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {

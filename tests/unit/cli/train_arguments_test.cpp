@@ -65,6 +65,16 @@ TEST_F(TrainArguments, EachLayerOverridesTheOneBefore) {
   EXPECT_FALSE(resolve({"--config", exact, "--reproducible=false"}).options.reproducible);
 }
 
+TEST_F(TrainArguments, EpochsAloneOverrideTheStepsOfAnEarlierLayer) {
+  const std::string both = file("both.ini", "steps = 50\nepochs = 7\n");
+  EXPECT_EQ(resolve({"--config", both}).options.steps, 50U);
+  EXPECT_EQ(resolve({"--config", both, "--epochs", "8"}).options.steps, 0U);
+  EXPECT_EQ(resolve({"--config", both, "--epochs", "8", "--steps", "9"}).options.steps, 9U);
+  const std::string epochs = file("epochs.ini", "epochs = 3\n");
+  EXPECT_EQ(resolve({"--recipe", both, "--config", epochs}).options.steps, 0U);
+  EXPECT_EQ(resolve({"--recipe", both, "--config", epochs}).options.epochs, 3);
+}
+
 TEST_F(TrainArguments, AConfigurationMayNameItsRecipe) {
   const std::string config = file("c.ini", "recipe = gan-literal\nr1 = 2\n");
   const ResolvedOptions resolved = resolve({"--config", config});

@@ -152,6 +152,20 @@ TEST(SetUp, ARunIsOnlyContinuedAsItself) {
   EXPECT_EQ(train(options, *ranks).steps, 5U);
 }
 
+TEST(SetUp, ARequestToStopIsMeantForOneTraining) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  request_stop();
+  const TrainOutcome stopped = train(options, *ranks);
+  EXPECT_TRUE(stopped.interrupted);
+  EXPECT_EQ(stopped.steps, 1U);
+  options.resume = true;
+  const TrainOutcome whole = train(options, *ranks);
+  EXPECT_FALSE(whole.interrupted);
+  EXPECT_EQ(whole.steps, 3U);
+}
+
 TEST(SetUp, ResumeInAnEmptyFolderStartsAfresh) {
   const test::TemporaryFolder folder;
   const auto ranks = make_local_communicator();
