@@ -10,11 +10,6 @@ if(GANYMEDE_WERROR)
   add_compile_options(-Werror)
 endif()
 
-# GCC 12 sees overlaps in std::string's operator+ that are not there (GCC bug 105329).
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  add_compile_options(-Wno-restrict)
-endif()
-
 # One binary for every x86-64-v2 machine; the kernels are compiled once more per wider instruction set.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   add_compile_options(-march=x86-64-v2)
