@@ -96,12 +96,12 @@ class Device {
                               const float* y, float* ty) = 0;
   /// delta_in[rows, in] = slope ⊙ (delta[rows, out] · W), where slope is σ'_below(x) for the layer's
   /// input x = the output of the layer below; x may be null with an identity below.
-  virtual void affine_backward_data(int rows, int in, int out, const float* delta, const float* w,
-                                    Activation below, const float* x, float* delta_in) = 0;
+  virtual void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
+                                    const float* x, float* delta_in) = 0;
   /// dW[out, in] (+)= Σ_rows delta_rowᵀ x_row, summed shard by shard; x is [total_rows, in], delta is
   /// [total_rows, out].
-  virtual void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x,
-                                       const float* delta, bool accumulate, SumTarget dw) = 0;
+  virtual void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                                       bool accumulate, SumTarget dw) = 0;
   /// db[out] (+)= Σ_rows row_scale[row] · delta_row; row_scale (null: 1) is [total_rows].
   virtual void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale,
                              bool accumulate, SumTarget db) = 0;
@@ -110,16 +110,16 @@ class Device {
   /// D's loss on layout.parts = 2 stacked logits (real, then fake): seed[i] = scale · ∂loss_i/∂logit_i;
   /// sums (LossSums::count elements, overwritten) gets scale · Σ loss, and the counts of logits > 0 on
   /// real and < 0 on fake, times scale.
-  virtual void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale,
-                                  float* seed, SumTarget sums) = 0;
+  virtual void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                                  SumTarget sums) = 0;
   /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real).
   /// sums: scale · Σ loss, and the counts of real logits > 0 and fake logits < 0, times scale.
-  virtual void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale,
-                              float* seed, SumTarget sums) = 0;
+  virtual void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                              SumTarget sums) = 0;
   /// R1 and R2 on the input gradient g[layout.rows, columns]: v = coefficient · g (v may be g), and
   /// *penalty = Σ_rows coefficient/2 · ‖g_row‖².
-  virtual void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient,
-                                    float* v, SumTarget penalty) = 0;
+  virtual void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
+                                    SumTarget penalty) = 0;
   /// h_row = scale_row · h_row + t_row.
   virtual void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) = 0;
   /// Fills with a constant.
@@ -144,12 +144,12 @@ class Device {
 
   // --- draws: functions of (seed, stream, global sample), see src/math/philox.hpp -------------------------
   /// out[rows, columns] ~ N(0, 1); row r is global sample (*step · per_step + offset) + first_row + r.
-  virtual void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step,
-                           std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) = 0;
+  virtual void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step, std::uint64_t per_step,
+                           std::uint64_t offset, int rows, int columns, float* out) = 0;
   /// out[rows, pixels] = the images that these global samples show, scaled to 0 … 1: pixel / 255.
   virtual void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
-                             std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count,
-                             int rows, int pixels, float* out) = 0;
+                             std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows,
+                             int pixels, float* out) = 0;
   /// *counter += 1.
   virtual void advance(std::uint64_t* counter) = 0;
 };

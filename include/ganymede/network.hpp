@@ -62,14 +62,14 @@ class Layer {
   virtual void tangent(Device& device, const BatchLayout& layout, const float* parameters, const float* tx,
                        const float* y, float* ty) const = 0;
   /// δ_l to δ_{l-1}: `below` and `x` are the activation and the output of the layer below.
-  virtual void backward_data(Device& device, const BatchLayout& layout, const float* parameters,
-                             const float* delta, Activation below, const float* x, float* delta_in) const = 0;
+  virtual void backward_data(Device& device, const BatchLayout& layout, const float* parameters, const float* delta,
+                             Activation below, const float* x, float* delta_in) const = 0;
   /// Gradients of what multiplies the input (weights). `gradient` is at this layer's first parameter.
   virtual void backward_weights(Device& device, const BatchLayout& layout, const float* x, const float* delta,
                                 bool accumulate, SumTarget gradient) const = 0;
   /// Gradients of what is added (biases): Σ_rows row_scale · δ_row; row_scale may be null (1).
-  virtual void backward_biases(Device& device, const BatchLayout& layout, const float* delta,
-                               const float* row_scale, bool accumulate, SumTarget gradient) const = 0;
+  virtual void backward_biases(Device& device, const BatchLayout& layout, const float* delta, const float* row_scale,
+                               bool accumulate, SumTarget gradient) const = 0;
 };
 
 /// y = σ(W·x + b), W [out, in], Glorot-uniform, b zero.

@@ -22,7 +22,7 @@ namespace ganymede {
 /// A training as it will run, everything resolved: rows of a table for people.
 struct TrainPlan {
   std::vector<std::pair<std::string, std::string>> rows;
-  std::uint64_t steps = 0;   ///< in all, of which `first_step` are already done
+  std::uint64_t steps = 0;  ///< in all, of which `first_step` are already done
   std::uint64_t first_step = 0;
   double epochs = 0;
 };
@@ -36,10 +36,10 @@ struct TrainEvents {
 };
 
 struct TrainOutcome {
-  std::uint64_t steps = 0;  ///< completed in all
-  bool interrupted = false;  ///< stopped by request, with a complete checkpoint
+  std::uint64_t steps = 0;        ///< completed in all
+  bool interrupted = false;       ///< stopped by request, with a complete checkpoint
   std::filesystem::path picture;  ///< the last sample grid
-  std::string generator_digest;  ///< XXH3-128 over the parameters' bytes
+  std::string generator_digest;   ///< XXH3-128 over the parameters' bytes
   std::string discriminator_digest;
   MetricsRecord last;
 };

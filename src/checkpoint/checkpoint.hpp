@@ -15,13 +15,13 @@
 namespace ganymede {
 
 struct Checkpoint {
-  std::uint64_t step = 0;             ///< steps completed
-  std::uint64_t images_seen = 0;      ///< real images shown to D
+  std::uint64_t step = 0;                      ///< steps completed
+  std::uint64_t images_seen = 0;               ///< real images shown to D
   std::map<std::string, std::string> options;  ///< every option that determines the trajectory, by name
-  std::string data_digest;            ///< Dataset::digest() of the training images
-  std::string arithmetic;             ///< Device::arithmetic(): what bits depend on
-  std::string program;                ///< version that wrote it
-  std::map<std::string, TensorFile> files;  ///< "generator", "discriminator", … → NAME.safetensors
+  std::string data_digest;                     ///< Dataset::digest() of the training images
+  std::string arithmetic;                      ///< Device::arithmetic(): what bits depend on
+  std::string program;                         ///< version that wrote it
+  std::map<std::string, TensorFile> files;     ///< "generator", "discriminator", … → NAME.safetensors
 };
 
 /// RUN/checkpoints/step-00001200.

@@ -43,9 +43,8 @@ std::string unknown(const CommandSyntax& syntax, std::string given) {
 std::vector<std::string> with_closed_switches(const CommandSyntax& syntax, std::vector<std::string> words) {
   for (std::string& word : words) {
     if (word == "--") break;
-    const bool is_switch = std::any_of(syntax.arguments.begin(), syntax.arguments.end(), [&](const Argument& a) {
-      return a.value.empty() && word == "--" + a.name;
-    });
+    const bool is_switch = std::any_of(syntax.arguments.begin(), syntax.arguments.end(),
+                                       [&](const Argument& a) { return a.value.empty() && word == "--" + a.name; });
     if (is_switch) word += "=true";
   }
   return words;
@@ -70,10 +69,13 @@ Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::st
   Parsed parsed;
   try {
     using style = po::command_line_style::style_t;
-    const int exact = style::allow_long | style::allow_short | style::allow_dash_for_short | style::long_allow_adjacent |
-                      style::long_allow_next | style::short_allow_next;
-    const po::parsed_options found =
-        po::command_line_parser(with_closed_switches(syntax, words)).options(known).style(exact).allow_unregistered().run();
+    const int exact = style::allow_long | style::allow_short | style::allow_dash_for_short |
+                      style::long_allow_adjacent | style::long_allow_next | style::short_allow_next;
+    const po::parsed_options found = po::command_line_parser(with_closed_switches(syntax, words))
+                                         .options(known)
+                                         .style(exact)
+                                         .allow_unregistered()
+                                         .run();
     for (const auto& option : found.options) {
       if (option.string_key.empty() || option.position_key >= 0) {
         for (const std::string& word : option.original_tokens) parsed.positional.push_back(word);
@@ -88,11 +90,12 @@ Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::st
                                          [&](const Argument& a) { return a.name == option.string_key; });
       const std::string value = option.value.empty() ? "true" : option.value.front();
       if (argument->value.empty() && value != "true" && value != "false")
-        wrong(syntax.name, "--" + argument->name + " is a switch and takes no value but true or false, not '" + value + "'");
+        wrong(syntax.name,
+              "--" + argument->name + " is a switch and takes no value but true or false, not '" + value + "'");
       // Boost takes an option for the value of the one before it.
       if (value.empty() || (option.original_tokens.size() > 1 && value.starts_with("--")))
-        wrong(syntax.name, "--" + argument->name + " needs a value" +
-                               (value.empty() ? "" : ", but '" + value + "' follows it"));
+        wrong(syntax.name,
+              "--" + argument->name + " needs a value" + (value.empty() ? "" : ", but '" + value + "' follows it"));
       if (!parsed.values.emplace(option.string_key, value).second)
         wrong(syntax.name, "--" + option.string_key + " is given twice");
     }
@@ -178,8 +181,8 @@ std::vector<Setting> parse_ini(const std::string& whole, const std::string& sour
     std::istringstream again(text);
     const po::parsed_options found = po::parse_config_file(again, po::options_description(), true);
     for (const auto& option : found.options) {
-      const auto setting = std::find_if(settings.begin(), settings.end(),
-                                        [&](const Setting& s) { return s.name == option.string_key; });
+      const auto setting =
+          std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == option.string_key; });
       if (setting != settings.end() && !option.value.empty()) setting->value = option.value.front();
     }
   } catch (const po::error& failure) {

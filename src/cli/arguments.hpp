@@ -23,7 +23,7 @@ struct Argument {
 /// What a command takes.
 struct CommandSyntax {
   std::string name;
-  std::string summary;  ///< one line
+  std::string summary;     ///< one line
   std::string positional;  ///< "RUN" or empty
   std::vector<Argument> arguments;
 };
@@ -59,8 +59,8 @@ struct Setting {
   int line;
 };
 
-/// Reads INI text: comment lines, blank lines and `name = value`, whatever the line ends. Sections, a name given twice, a '#' inside
-/// a value and lines of any other form are an Error(usage) that names source and line.
+/// Reads INI text: comment lines, blank lines and `name = value`, whatever the line ends. Sections, a name given twice,
+/// a '#' inside a value and lines of any other form are an Error(usage) that names source and line.
 std::vector<Setting> parse_ini(const std::string& text, const std::string& source);
 
 }  // namespace ganymede::cli

@@ -80,9 +80,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
               best * 1e3, median * 1e3, rounds, per_round, options.batch * options.d_steps / median);
-  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best;\n"
-              "              multiply-add peak measured here: %.1f GFLOP/s a thread\n\n",
-              step.flops() / 1e6, achieved, peak);
+  std::printf(
+      "arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best;\n"
+      "              multiply-add peak measured here: %.1f GFLOP/s a thread\n\n",
+      step.flops() / 1e6, achieved, peak);
   double total = 0;
   for (int p = 0; p < static_cast<int>(Phase::count); ++p) total += clock.seconds(static_cast<Phase>(p));
   std::printf("phase (rank 0)          µs    share\n");

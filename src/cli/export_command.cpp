@@ -11,8 +11,7 @@ namespace {
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::string format = parsed.get("format", "safetensors");
-    if (format != "safetensors")
-      throw Error(ExitCode::usage, "--format takes safetensors, not '" + format + "'");
+    if (format != "safetensors") throw Error(ExitCode::usage, "--format takes safetensors, not '" + format + "'");
     const std::string network = parsed.get("network", "generator");
     if (network != "generator" && network != "discriminator")
       throw Error(ExitCode::usage, "--network takes generator or discriminator, not '" + network + "'");
@@ -24,8 +23,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const TrainOptions options = saved_options(saved);
     const bool averaged_alone = saved.kind != "checkpoint" && options.ema > 0;
     if (network == "generator" && weights == "raw" && averaged_alone)
-      throw Error(ExitCode::data, saved.source.string() +
-                                      " holds G's average alone: name one of the run's checkpoints to export the raw weights");
+      throw Error(ExitCode::data,
+                  saved.source.string() +
+                      " holds G's average alone: name one of the run's checkpoints to export the raw weights");
     const auto found = saved.files.find(network);
     if (network == "discriminator" && found == saved.files.end())
       throw Error(ExitCode::data, saved.source.string() + " holds no discriminator");

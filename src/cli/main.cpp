@@ -110,8 +110,7 @@ int main(int argc, char** argv) {
   } catch (...) {
     const Error failure = comm::as_error(std::current_exception());
     const std::string who =
-        ranks->size() == 1 ? std::string()
-                           : "rank " + std::to_string(ranks->rank()) + " on " + host_name() + ": ";
+        ranks->size() == 1 ? std::string() : "rank " + std::to_string(ranks->rank()) + " on " + host_name() + ": ";
     cli::say(who + failure.what());
     if (ranks->size() == 1) return static_cast<int>(failure.code());
     ranks->abort(failure.code());

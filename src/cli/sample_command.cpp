@@ -63,11 +63,11 @@ int run(const Parsed& parsed, Communicator& ranks) {
       std::vector<float> z(static_cast<std::size_t>(count) * static_cast<std::size_t>(steps) * latent);
       for (int r = 0; r < count; ++r)
         for (int i = 0; i < steps; ++i)
-          interpolate(ends.data() + static_cast<std::size_t>(r) * latent,
-                      ends.data() + static_cast<std::size_t>(r + 1) * latent, latent,
-                      static_cast<double>(i) / (steps - 1),
-                      z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) +
-                                  static_cast<std::size_t>(i)) * latent);
+          interpolate(
+              ends.data() + static_cast<std::size_t>(r) * latent,
+              ends.data() + static_cast<std::size_t>(r + 1) * latent, latent, static_cast<double>(i) / (steps - 1),
+              z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) + static_cast<std::size_t>(i)) *
+                             latent);
       images = sampler.images(generator.parameter_array(), z);
       columns = steps;
       drawn = count * steps;

@@ -59,7 +59,8 @@ void describe(SavedRun& run, const TensorFile& file) {
 SavedRun read_saved_run(const fs::path& place) {
   std::error_code error;
   if (!fs::exists(place, error))
-    throw Error(ExitCode::data, place.string() + " does not exist: name a run's folder, a checkpoint or a .safetensors file");
+    throw Error(ExitCode::data,
+                place.string() + " does not exist: name a run's folder, a checkpoint or a .safetensors file");
   if (!fs::is_directory(place)) {
     SavedRun run;
     run.kind = "weights file";
@@ -84,7 +85,8 @@ SavedRun read_saved_run(const fs::path& place) {
     if (!found || found->checkpoint.step <= run.step) return run;
   }
   if (!found)
-    throw Error(ExitCode::data, place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
+    throw Error(ExitCode::data,
+                place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
   SavedRun run = from_checkpoint(found->folder, std::move(found->checkpoint));
   run.refused = std::move(found->refused);
   return run;
@@ -96,8 +98,9 @@ void warn_of_refused(const SavedRun& run) {
 
 TrainOptions saved_options(const SavedRun& run) {
   if (run.options.empty())
-    throw Error(ExitCode::data, run.source.string() +
-                                    " does not say with which options it was trained: only weights written by ganymede do");
+    throw Error(
+        ExitCode::data,
+        run.source.string() + " does not say with which options it was trained: only weights written by ganymede do");
   TrainOptions options;
   try {
     for (const auto& [name, value] : run.options) set_train_option(options, name, value);
@@ -123,8 +126,8 @@ int image_side(const TensorFile& generator, const std::string& source) {
   const std::int64_t pixels = last == generator.tensors.end() || last->shape.empty() ? 0 : last->shape.front();
   const auto side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(pixels))));
   if (side < 1 || std::int64_t{side} * side != pixels)
-    throw Error(ExitCode::data, source + ": the last layer gives " + std::to_string(pixels) +
-                                    " outputs, which is no square image");
+    throw Error(ExitCode::data,
+                source + ": the last layer gives " + std::to_string(pixels) + " outputs, which is no square image");
   return side;
 }
 

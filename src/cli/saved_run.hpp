@@ -18,9 +18,9 @@ struct SavedRun {
   std::uint64_t step = 0;
   std::uint64_t images_seen = 0;
   std::map<std::string, std::string> options;
-  std::map<std::string, std::string> facts;   ///< further things it says of itself, by name
-  std::map<std::string, TensorFile> files;    ///< "generator", "discriminator", and in checkpoints the rest
-  std::vector<std::string> refused;           ///< newer checkpoints that were not valid, and why
+  std::map<std::string, std::string> facts;  ///< further things it says of itself, by name
+  std::map<std::string, TensorFile> files;   ///< "generator", "discriminator", and in checkpoints the rest
+  std::vector<std::string> refused;          ///< newer checkpoints that were not valid, and why
 };
 
 /// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has not ended. Throws

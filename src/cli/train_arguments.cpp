@@ -62,8 +62,8 @@ void apply(TrainOptions& options, const std::vector<Setting>& settings, const st
 std::vector<Argument> train_arguments() {
   const TrainOptions defaults;
   std::vector<Argument> arguments = {
-      {"recipe", "NAME|FILE", "options to start from: a name that `ganymede recipes` lists, or an INI file", "Configuration",
-       "gan"},
+      {"recipe", "NAME|FILE", "options to start from: a name that `ganymede recipes` lists, or an INI file",
+       "Configuration", "gan"},
       {"config", "FILE", "options in an INI file (name = value); they override the recipe's", "Configuration"},
   };
   for (const OptionSpec& s : train_option_specs())

@@ -25,8 +25,8 @@ ResolvedOptions resolve_train_options(const Parsed& parsed);
 struct Recipe {
   std::string name;
   std::filesystem::path file;
-  std::string summary;              ///< its first comment line
-  std::vector<std::string> notes;   ///< its comment lines that begin with "note:"
+  std::string summary;             ///< its first comment line
+  std::vector<std::string> notes;  ///< its comment lines that begin with "note:"
   std::vector<Setting> settings;
 };
 

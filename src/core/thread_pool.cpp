@@ -30,14 +30,12 @@ std::uint32_t wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t 
 ThreadPool::ThreadPool(int threads) {
   workers_.reserve(static_cast<std::size_t>(threads) - 1);
   try {
-    for (int part = 1; part < threads; ++part)
-      workers_.emplace_back([this, part, threads] { work(part, threads); });
+    for (int part = 1; part < threads; ++part) workers_.emplace_back([this, part, threads] { work(part, threads); });
   } catch (const std::system_error& error) {
     const std::string started = std::to_string(workers_.size() + 1);
     stop();
-    throw Error(ExitCode::launch, "only " + started + " of " + std::to_string(threads) +
-                                      " threads could be started (" + error.code().message() +
-                                      "): ask for fewer with --threads");
+    throw Error(ExitCode::launch, "only " + started + " of " + std::to_string(threads) + " threads could be started (" +
+                                      error.code().message() + "): ask for fewer with --threads");
   }
 }
 

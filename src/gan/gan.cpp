@@ -1,8 +1,8 @@
 // Builds a GAN from options; saves and loads all of it.
 #include "gan/gan.hpp"
 
-#include "ganymede/error.hpp"
 #include "gan/models/models.hpp"
+#include "ganymede/error.hpp"
 #include "math/philox.hpp"
 
 namespace ganymede {
@@ -21,7 +21,8 @@ Layers discriminator_layers(const TrainOptions& o, int side) {
 TensorFile moments(const Network& network, Optimizer& optimizer) {
   TensorFile file;
   for (const Optimizer::State& state : optimizer.state())
-    for (Tensor& t : network.tensors(*state.values, std::string(state.name) + ".")) file.tensors.push_back(std::move(t));
+    for (Tensor& t : network.tensors(*state.values, std::string(state.name) + "."))
+      file.tensors.push_back(std::move(t));
   return file;
 }
 
@@ -54,13 +55,12 @@ void Gan::load(const std::map<std::string, TensorFile>& files, const std::string
                source + "/generator-optimizer.safetensors");
   load_moments(discriminator, *discriminator_optimizer, file("discriminator-optimizer"),
                source + "/discriminator-optimizer.safetensors");
-  if (average.size() > 0)
-    generator.load(file("generator-average"), average, source + "/generator-average.safetensors");
+  if (average.size() > 0) generator.load(file("generator-average"), average, source + "/generator-average.safetensors");
 }
 
 Gan make_gan(const TrainOptions& o, int side, Device& device) {
-  Gan gan{Network(device, generator_layers(o, side)), Network(device, discriminator_layers(o, side)), nullptr, nullptr,
-          {}};
+  Gan gan{
+      Network(device, generator_layers(o, side)), Network(device, discriminator_layers(o, side)), nullptr, nullptr, {}};
   const OptimizerConstants constants{o.learning_rate, o.beta1, o.beta2, o.epsilon};
   gan.generator_optimizer = make_optimizer(o.optimizer, constants, device, gan.generator.parameter_count());
   gan.discriminator_optimizer = make_optimizer(o.optimizer, constants, device, gan.discriminator.parameter_count());

@@ -28,17 +28,28 @@ enum Extra : std::size_t {
 
 const char* phase_name(Phase phase) {
   switch (phase) {
-    case Phase::data: return "images";
-    case Phase::noise: return "noise";
-    case Phase::generator_forward: return "G forward";
-    case Phase::discriminator_forward: return "D forward";
-    case Phase::loss: return "loss";
-    case Phase::penalty: return "penalty";
-    case Phase::discriminator_backward: return "D backward";
-    case Phase::generator_backward: return "G backward";
-    case Phase::reduction: return "reduction";
-    case Phase::update: return "update";
-    case Phase::count: break;
+    case Phase::data:
+      return "images";
+    case Phase::noise:
+      return "noise";
+    case Phase::generator_forward:
+      return "G forward";
+    case Phase::discriminator_forward:
+      return "D forward";
+    case Phase::loss:
+      return "loss";
+    case Phase::penalty:
+      return "penalty";
+    case Phase::discriminator_backward:
+      return "D backward";
+    case Phase::generator_backward:
+      return "G backward";
+    case Phase::reduction:
+      return "reduction";
+    case Phase::update:
+      return "update";
+    case Phase::count:
+      break;
   }
   return "";
 }
@@ -123,8 +134,8 @@ void GanStep::run(bool stop) {
 
 void GanStep::start_generator(math::Stream stream, int repetition) {
   const auto per_step = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(d_steps_);
-  const std::uint64_t first =
-      static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(repetition) + static_cast<std::uint64_t>(share_.first_row);
+  const std::uint64_t first = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(repetition) +
+                              static_cast<std::uint64_t>(share_.first_row);
   device_->draw_normal(seed_, static_cast<std::uint32_t>(stream), step_.data(), per_step, first, share_.rows(),
                        gan_->generator.inputs(), z_.data());
   mark(Phase::noise);
@@ -135,8 +146,8 @@ void GanStep::start_generator(math::Stream stream, int repetition) {
 
 void GanStep::discriminator_gradient(int repetition) {
   const auto per_step = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(d_steps_);
-  const std::uint64_t first =
-      static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(repetition) + static_cast<std::uint64_t>(share_.first_row);
+  const std::uint64_t first = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(repetition) +
+                              static_cast<std::uint64_t>(share_.first_row);
   device_->gather_images(seed_, step_.data(), per_step, first, images_->images.data(), images_->count, share_.rows(),
                          images_->pixels(), x_.data());
   mark(Phase::data);
@@ -230,7 +241,7 @@ StepMeans GanStep::take_means() {
   const auto g_updates = static_cast<double>(since_);
   const double d_updates = g_updates * d_steps_;
   since_ = 0;
-  return {sums[d_loss] / d_updates,      sums[d_extras + g_loss] / g_updates, sums[d_penalty] / d_updates,
+  return {sums[d_loss] / d_updates,       sums[d_extras + g_loss] / g_updates, sums[d_penalty] / d_updates,
           sums[d_real_right] / d_updates, sums[d_fake_right] / d_updates,      std::sqrt(squares[0]),
           std::sqrt(squares[1])};
 }
@@ -245,8 +256,7 @@ double GanStep::flops() const {
   // layer; the penalty adds the first layer's data gradient and the tangent (of all but the last layer) on
   // real rows.
   double penalty = 0;
-  if (r1_)
-    penalty = d_first + d - gan_->discriminator.layer(gan_->discriminator.layers() - 1).flops() * rows;
+  if (r1_) penalty = d_first + d - gan_->discriminator.layer(gan_->discriminator.layers() - 1).flops() * rows;
   const double d_update = g + 4 * d + 2 * (d - d_first) + penalty;
   // G's update: G and D forward (both are there already in the simultaneous scheme), data gradients through
   // all of D, weight gradients of G and data gradients above its first layer.

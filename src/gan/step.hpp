@@ -31,8 +31,19 @@ struct BatchShare {
 BatchShare share_of_batch(int batch, int rank, int size, bool exact, int shards);
 
 /// Where a step's time goes.
-enum class Phase { data, noise, generator_forward, discriminator_forward, loss, penalty, discriminator_backward,
-                   generator_backward, reduction, update, count };
+enum class Phase {
+  data,
+  noise,
+  generator_forward,
+  discriminator_forward,
+  loss,
+  penalty,
+  discriminator_backward,
+  generator_backward,
+  reduction,
+  update,
+  count
+};
 const char* phase_name(Phase phase);
 
 /// Adds up wall time by phase; a step without one measures nothing.
@@ -123,9 +134,9 @@ class GanStep {
   GradientSum generator_sum_;
 
   std::uint64_t completed_ = 0;
-  DeviceArray<std::uint64_t> step_;               // completed_, where draws read it
+  DeviceArray<std::uint64_t> step_;                // completed_, where draws read it
   DeviceArray<std::uint64_t> discriminator_step_;  // D's updates made
-  DeviceArray<double> running_;                   // sums of the extras since take_means()
+  DeviceArray<double> running_;                    // sums of the extras since take_means()
   std::uint64_t since_ = 0;
   bool finite_ = true;
   PhaseClock* clock_ = nullptr;

@@ -18,9 +18,7 @@ inline constexpr double fixed_point_scale = 1099511627776.0;  // 2^40
 inline constexpr float fixed_point_limit = 1024.0F;
 
 /// True where `value` can be converted; false for |value| >= 1024, infinities and NaN.
-GANYMEDE_MATH bool fits_fixed_point(float value) {
-  return value > -fixed_point_limit && value < fixed_point_limit;
-}
+GANYMEDE_MATH bool fits_fixed_point(float value) { return value > -fixed_point_limit && value < fixed_point_limit; }
 
 /// round(value · 2^40); the caller has checked fits_fixed_point(value).
 GANYMEDE_MATH std::int64_t to_fixed_point(float value) {
@@ -33,8 +31,6 @@ GANYMEDE_MATH std::int64_t to_fixed_point(float value) {
   return bits - magic_bits;
 }
 
-GANYMEDE_MATH double from_fixed_point(std::int64_t value) {
-  return static_cast<double>(value) / fixed_point_scale;
-}
+GANYMEDE_MATH double from_fixed_point(std::int64_t value) { return static_cast<double>(value) / fixed_point_scale; }
 
 }  // namespace ganymede::math

@@ -32,8 +32,8 @@ class Linear final : public Layer {
                      Activation below, const float* x, float* delta_in) const override {
     device.affine_backward_data(layout.total_rows(), in_, out_, delta, parameters, below, x, delta_in);
   }
-  void backward_weights(Device& device, const BatchLayout& layout, const float* x, const float* delta,
-                        bool accumulate, SumTarget gradient) const override {
+  void backward_weights(Device& device, const BatchLayout& layout, const float* x, const float* delta, bool accumulate,
+                        SumTarget gradient) const override {
     device.affine_backward_weights(layout, in_, out_, x, delta, accumulate, gradient);
   }
   void backward_biases(Device& device, const BatchLayout& layout, const float* delta, const float* row_scale,

@@ -85,7 +85,8 @@ std::vector<Tensor> Network::tensors(const DeviceArray<float>& flat, const std::
   for (const auto& layer : layers_) {
     for (const ParameterSpec& p : layer->parameters()) {
       const auto begin = values.begin() + static_cast<std::ptrdiff_t>(at);
-      result.push_back({prefix + names[result.size()], p.shape, {begin, begin + static_cast<std::ptrdiff_t>(p.count())}});
+      result.push_back(
+          {prefix + names[result.size()], p.shape, {begin, begin + static_cast<std::ptrdiff_t>(p.count())}});
       at += p.count();
     }
   }
@@ -143,8 +144,7 @@ void Network::forward(const BatchLayout& layout, const float* x, Tape& tape, flo
   forward(layout, parameters_.data(), x, tape, y);
 }
 
-void Network::forward(const BatchLayout& layout, const float* parameters, const float* x, Tape& tape,
-                      float* y) const {
+void Network::forward(const BatchLayout& layout, const float* parameters, const float* x, Tape& tape, float* y) const {
   for (int l = 0; l < layers(); ++l) {
     float* out = l + 1 == layers() ? y : tape.output(l);
     layer(l).forward(*device_, layout, parameters + offsets_[static_cast<std::size_t>(l)], x, out);
@@ -177,8 +177,8 @@ void Network::tangent(const BatchLayout& layout, int first_row, const float* v, 
   }
 }
 
-void Network::gradients(const BatchLayout& layout, const float* x, Tape& tape, const float* row_scale,
-                        bool accumulate, SumTarget gradient) const {
+void Network::gradients(const BatchLayout& layout, const float* x, Tape& tape, const float* row_scale, bool accumulate,
+                        SumTarget gradient) const {
   for (int l = 0; l < layers(); ++l) {
     const SumTarget target = gradient.at(offsets_[static_cast<std::size_t>(l)]);
     layer(l).backward_weights(*device_, layout, l == 0 ? x : tape.output(l - 1), tape.delta(l), accumulate, target);

@@ -39,8 +39,8 @@ class Optimizer {
 };
 
 /// `name` is one of the option's; `count` parameters.
-std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerConstants& constants,
-                                          Device& device, std::size_t count);
+std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerConstants& constants, Device& device,
+                                          std::size_t count);
 
 /// Kingma and Ba 2015.
 std::unique_ptr<Optimizer> make_adam(const OptimizerConstants& constants, Device& device, std::size_t count);

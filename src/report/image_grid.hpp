@@ -16,7 +16,7 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
                             const std::map<std::string, std::string>& text);
 
 /// The same into a file, atomically.
-void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height,
-                    int width, int columns, const std::map<std::string, std::string>& text);
+void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height, int width,
+                    int columns, const std::map<std::string, std::string>& text);
 
 }  // namespace ganymede

@@ -9,9 +9,9 @@
 #include <limits>
 #include <type_traits>
 
+#include "gan/losses.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
-#include "gan/losses.hpp"
 
 namespace ganymede {
 namespace {
@@ -127,8 +127,9 @@ constexpr std::uint64_t most_steps = 1'000'000'000'000;
 constexpr int most_int = std::numeric_limits<int>::max();
 
 const std::array specs = std::to_array<OptionSpec>({
-    {"data", "Data and run", "NAME|DIR", "image set: mnist-mini (embedded), mnist (fetched once), or a folder of IDX files",
-     true, true, set_text<&O::data>, get_text<&O::data>},
+    {"data", "Data and run", "NAME|DIR",
+     "image set: mnist-mini (embedded), mnist (fetched once), or a folder of IDX files", true, true, set_text<&O::data>,
+     get_text<&O::data>},
     {"out", "Data and run", "RUN", "the run's folder; made when missing", false, false, set_text<&O::out>,
      get_text<&O::out>},
     {"resume", "Data and run", "", "go on from the run's newest valid checkpoint, on any number of ranks", false, false,
@@ -211,7 +212,8 @@ std::size_t distance(const std::string& a, const std::string& b) {
   for (std::size_t i = 1; i <= a.size(); ++i)
     for (std::size_t j = 1; j <= b.size(); ++j) {
       d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   return d[a.size()][b.size()];
 }

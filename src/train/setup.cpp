@@ -86,8 +86,8 @@ void check_same_options(const TrainOptions& options, Communicator& ranks) {
       return text.substr(begin, text.find('\n', offset) - begin);
     };
     throw AgreedError(ExitCode::usage, "rank 0 was started with '" + line(all[0], at.first) + "', rank " +
-                                     std::to_string(r) + " with '" + line(all[r], at.second) +
-                                     "': start all ranks with the same options");
+                                           std::to_string(r) + " with '" + line(all[r], at.second) +
+                                           "': start all ranks with the same options");
   }
 }
 
@@ -190,8 +190,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"same again", o.reproducible
                          ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
                                " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
-                         : "bit for bit on " + std::to_string(ranks.size()) +
-                               (ranks.size() == 1 ? " rank" : " ranks") +
+                         : "bit for bit on " + std::to_string(ranks.size()) + (ranks.size() == 1 ? " rank" : " ranks") +
                                " and any number of threads; to rounding on another number of ranks"},
       {"start", origin},
   };
@@ -254,9 +253,8 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
       s.warnings = found->refused;
       if (c.arithmetic != s.device->arithmetic())
         s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
-                             s.device->arithmetic() +
-                             ": it goes on to rounding, not bit for bit (--instruction-set " + c.arithmetic +
-                             " keeps the bits where every rank's CPU has it)");
+                             s.device->arithmetic() + ": it goes on to rounding, not bit for bit (--instruction-set " +
+                             c.arithmetic + " keeps the bits where every rank's CPU has it)");
       origin = "resumed from " + found->folder.filename().string();
     }
   }

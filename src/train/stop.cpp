@@ -1,4 +1,6 @@
 // Requests to stop: a signal handler sets a flag, and the ranks agree on it in the reduction of the step.
+#include "train/stop.hpp"
+
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -6,7 +8,6 @@
 
 #include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
-#include "train/stop.hpp"
 
 namespace ganymede {
 namespace {

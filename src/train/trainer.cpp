@@ -42,7 +42,11 @@ TrainSetup checked_set_up(const TrainOptions& options, Communicator& ranks) {
 class Training {
  public:
   Training(const TrainOptions& options, Communicator& ranks, const TrainEvents& events, const std::string& recipe)
-      : options_(options), ranks_(ranks), events_(events), folder_(options.out), setup_(checked_set_up(options, ranks)) {
+      : options_(options),
+        ranks_(ranks),
+        events_(events),
+        folder_(options.out),
+        setup_(checked_set_up(options, ranks)) {
     on_root(ranks_, [&] {
       folder_.make();
       sweep_checkpoints(options_.out);
@@ -120,11 +124,11 @@ class Training {
 
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
-    const std::string what =
-        "the gradient of step " + std::to_string(step) + " is not finite" +
-        (options_.reproducible ? " or an element of it is 1024 or more" : "") +
-        "; its update was not made. The newest checkpoint in " + options_.out +
-        " still stands: train again with a smaller --learning-rate" + (options_.r1 > 0 ? "" : " or with --r1 5");
+    const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
+                             (options_.reproducible ? " or an element of it is 1024 or more" : "") +
+                             "; its update was not made. The newest checkpoint in " + options_.out +
+                             " still stands: train again with a smaller --learning-rate" +
+                             (options_.r1 > 0 ? "" : " or with --r1 5");
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
   }
@@ -137,8 +141,8 @@ class Training {
     std::map<std::string, int> votes;
     for (const std::string& digests : all) ++votes[digests];
     if (votes.size() == 1) return;
-    const auto most = std::max_element(votes.begin(), votes.end(),
-                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto most =
+        std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     std::string odd;
     for (std::size_t r = 0; r < all.size(); ++r)
       if (all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
@@ -182,8 +186,8 @@ class Training {
       const int side = setup_.dataset.train().height;
       const int count = options_.sample_count;
       const auto columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
-      const std::vector<float> images = sampler_->draw(setup_.gan->picture_parameters(), options_.seed,
-                                                       math::Stream::noise_for_grid, 0, count);
+      const std::vector<float> images =
+          sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, count);
       write_png_grid(picture_, images, count, side, side, columns,
                      {{"Software", std::string("ganymede ") + version},
                       {"step", std::to_string(step)},

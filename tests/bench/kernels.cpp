@@ -92,22 +92,24 @@ int main(int argc, char** argv) {
     std::printf("%-16s %5d %5d %5d %10.1f %10.1f %7.2f\n", pass, s.rows, s.in, s.out, operations / best[0] * 1e-9,
                 operations / best[1] * 1e-9, best[1] / best[0]);
   };
-  for (const Layer& s : {Layer{200, 784, 128}, Layer{200, 128, 128}, Layer{100, 784, 128}, Layer{100, 100, 128},
-                         Layer{100, 128, 128}, Layer{100, 128, 784}, Layer{50, 128, 784}, Layer{67, 784, 128},
-                         Layer{33, 784, 128}, Layer{200, 128, 1}}) {
-    report("forward", s,
-           [&] { device->affine_forward(s.rows, s.in, s.out, x.data(), w.data(), b.data(), relu, y.data()); },
-           [&] {
-             dnnl_sgemm('N', 'T', s.rows, s.out, s.in, 1.0F, x.data(), s.in, w.data(), s.in, 0.0F, y.data(), s.out);
-           });
+  for (const Layer& s :
+       {Layer{200, 784, 128}, Layer{200, 128, 128}, Layer{100, 784, 128}, Layer{100, 100, 128}, Layer{100, 128, 128},
+        Layer{100, 128, 784}, Layer{50, 128, 784}, Layer{67, 784, 128}, Layer{33, 784, 128}, Layer{200, 128, 1}}) {
+    report(
+        "forward", s,
+        [&] { device->affine_forward(s.rows, s.in, s.out, x.data(), w.data(), b.data(), relu, y.data()); },
+        [&] {
+          dnnl_sgemm('N', 'T', s.rows, s.out, s.in, 1.0F, x.data(), s.in, w.data(), s.in, 0.0F, y.data(), s.out);
+        });
   }
   for (const Layer& s : {Layer{200, 128, 128}, Layer{100, 784, 128}, Layer{100, 128, 128}, Layer{100, 128, 784},
                          Layer{50, 128, 784}, Layer{67, 784, 128}, Layer{33, 128, 784}, Layer{200, 128, 1}}) {
-    report("backward data", s,
-           [&] { device->affine_backward_data(s.rows, s.in, s.out, b.data(), w.data(), relu, x.data(), y.data()); },
-           [&] {
-             dnnl_sgemm('N', 'N', s.rows, s.in, s.out, 1.0F, b.data(), s.out, w.data(), s.in, 0.0F, y.data(), s.in);
-           });
+    report(
+        "backward data", s,
+        [&] { device->affine_backward_data(s.rows, s.in, s.out, b.data(), w.data(), relu, x.data(), y.data()); },
+        [&] {
+          dnnl_sgemm('N', 'N', s.rows, s.in, s.out, 1.0F, b.data(), s.out, w.data(), s.in, 0.0F, y.data(), s.in);
+        });
   }
   for (bool exact : {false, true}) {
     for (const Layer& s : {Layer{200, 784, 128}, Layer{200, 128, 128}, Layer{100, 128, 784}, Layer{100, 128, 128},
@@ -120,11 +122,12 @@ int main(int argc, char** argv) {
       }
       const int parts = s.rows == 200 ? 2 : 1;
       const BatchLayout layout = eight_shards(parts, s.rows / parts);
-      report(exact ? "weights, exact" : "weights", s,
-             [&] { device->affine_backward_weights(layout, s.in, s.out, x.data(), b.data(), false, target); },
-             [&] {
-               dnnl_sgemm('T', 'N', s.out, s.in, s.rows, 1.0F, b.data(), s.out, x.data(), s.in, 0.0F, y.data(), s.in);
-             });
+      report(
+          exact ? "weights, exact" : "weights", s,
+          [&] { device->affine_backward_weights(layout, s.in, s.out, x.data(), b.data(), false, target); },
+          [&] {
+            dnnl_sgemm('T', 'N', s.out, s.in, s.rows, 1.0F, b.data(), s.out, x.data(), s.in, 0.0F, y.data(), s.in);
+          });
     }
   }
 
@@ -138,14 +141,12 @@ int main(int argc, char** argv) {
   DeviceArray<double> norm(*device, 1);
   DeviceArray<std::uint64_t> step(*device, 1);
   DeviceArray<std::uint8_t> images(*device, std::size_t{1000} * 784);
-  element("adam", count, [&] {
-    device->adam(count, {}, step.data(), norm.data(), b.data(), y.data(), m.data(), v.data());
-  });
+  element("adam", count,
+          [&] { device->adam(count, {}, step.data(), norm.data(), b.data(), y.data(), m.data(), v.data()); });
   element("average", count, [&] { device->exponential_average(count, 0.999F, norm.data(), x.data(), y.data()); });
   element("sum of squares", count, [&] { device->sum_of_squares(count, x.data(), norm.data()); });
   norm.assign(std::vector<double>{1.0}.data());
-  element("from fixed point", count,
-          [&] { device->from_fixed_point(count, fixed.data(), overflow.data(), y.data()); });
+  element("from fixed point", count, [&] { device->from_fixed_point(count, fixed.data(), overflow.data(), y.data()); });
   element("normal", std::size_t{100} * 100, [&] {
     device->draw_normal(1, static_cast<std::uint32_t>(ganymede::math::Stream::noise_for_generator), step.data(), 100, 0,
                         100, 100, y.data());
@@ -166,9 +167,8 @@ int main(int argc, char** argv) {
   });
   for (const char* name : {"identity", "relu", "sigmoid", "tanh"}) {
     const Activation sigma = Activation::named(name);
-    element((std::string("forward by ") + name).c_str(), std::size_t{100} * 784, [&] {
-      device->affine_forward(100, 1, 784, x.data(), w.data(), b.data(), sigma, y.data());
-    });
+    element((std::string("forward by ") + name).c_str(), std::size_t{100} * 784,
+            [&] { device->affine_forward(100, 1, 784, x.data(), w.data(), b.data(), sigma, y.data()); });
   }
   return 0;
 }

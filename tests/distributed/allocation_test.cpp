@@ -14,8 +14,8 @@ namespace {
 
 // Open MPI, the runtime and plug-ins it loads, and the libraries that only these use.
 bool is_mpi(const std::string& object) {
-  for (const char* start : {"libmpi", "libopen-", "libompi", "mca_", "libmca", "libpmix", "libevent", "libhwloc", "libucp",
-                            "libuct", "libucs", "libucm", "libfabric", "libpsm", "libibverbs"})
+  for (const char* start : {"libmpi", "libopen-", "libompi", "mca_", "libmca", "libpmix", "libevent", "libhwloc",
+                            "libucp", "libuct", "libucs", "libucm", "libfabric", "libpsm", "libibverbs"})
     if (object.starts_with(start)) return true;
   return false;
 }
@@ -38,8 +38,8 @@ TEST(StepOfRanks, AllocatesNothing) {
       allocations::counting(false);
       for (const auto& [owner, count] : allocations::by_owner()) {
         EXPECT_TRUE(is_mpi(owner)) << count << " allocations of " << (owner.empty() ? "our own" : owner);
-        std::printf("rank %d, %s, 50 steps: %zu allocations inside %s\n", ranks->rank(),
-                    ranks->description().c_str(), count, owner.c_str());
+        std::printf("rank %d, %s, 50 steps: %zu allocations inside %s\n", ranks->rank(), ranks->description().c_str(),
+                    count, owner.c_str());
       }
     }
   }

@@ -36,11 +36,24 @@ struct Setting {
 
 // What makes one step different from another.
 const std::vector<Setting> settings = {
-    {"literal", [](TrainOptions& o) { o.ema = 0; o.r1 = 0; }},
+    {"literal",
+     [](TrainOptions& o) {
+       o.ema = 0;
+       o.r1 = 0;
+     }},
     {"default", [](TrainOptions&) {}},
     {"simultaneous", [](TrainOptions& o) { o.scheme = "simultaneous"; }},
-    {"two_steps_of_d", [](TrainOptions& o) { o.d_steps = 2; o.discriminator_activation = "leaky-relu"; }},
-    {"minimax_batch_of_seven", [](TrainOptions& o) { o.loss = "minimax"; o.batch = 7; o.shards = 5; }},
+    {"two_steps_of_d",
+     [](TrainOptions& o) {
+       o.d_steps = 2;
+       o.discriminator_activation = "leaky-relu";
+     }},
+    {"minimax_batch_of_seven",
+     [](TrainOptions& o) {
+       o.loss = "minimax";
+       o.batch = 7;
+       o.shards = 5;
+     }},
 };
 
 TrainOptions options_of(const Setting& setting, bool reproducible) {
@@ -58,7 +71,8 @@ constexpr int side = 12;
 /// A training in memory.
 struct Training {
   Training(const TrainOptions& options, Communicator& ranks, const ImageSet& images, int threads)
-      : device(make_cpu_device(threads)), gan(make_gan(options, side, *device)),
+      : device(make_cpu_device(threads)),
+        gan(make_gan(options, side, *device)),
         step(*device, ranks, gan, images, options) {}
   void go(int steps) {
     for (int i = 0; i < steps; ++i) step.run(false);

@@ -25,8 +25,7 @@ inline std::size_t count_of(int rows, int columns) {
 inline std::vector<float> uniform_floats(std::size_t count, unsigned seed, float scale = 1.0F) {
   std::mt19937 generator(seed);
   std::vector<float> values(count);
-  for (float& value : values)
-    value = scale * (static_cast<float>(generator() >> 8) * 0x1p-23F - 1.0F);
+  for (float& value : values) value = scale * (static_cast<float>(generator() >> 8) * 0x1p-23F - 1.0F);
   return values;
 }
 
@@ -121,8 +120,9 @@ struct Mlp {
       Doubles below(static_cast<std::size_t>(width(l)));
       for (int i = 0; i < width(l); ++i)
         for (int o = 0; o < width(l + 1); ++o)
-          below[static_cast<std::size_t>(i)] += weight(l, o, i) * adjoint[static_cast<std::size_t>(o)] *
-                                                sigma(l).slope(a[static_cast<std::size_t>(l)][static_cast<std::size_t>(o)]);
+          below[static_cast<std::size_t>(i)] +=
+              weight(l, o, i) * adjoint[static_cast<std::size_t>(o)] *
+              sigma(l).slope(a[static_cast<std::size_t>(l)][static_cast<std::size_t>(o)]);
       adjoint = below;
     }
     double sum = 0;
@@ -160,8 +160,7 @@ inline double generator_loss(const std::string& loss, double fake) {
 }
 
 /// Mean of D's loss over the batch.
-inline double discriminator_objective(const Mlp& d, const std::string& loss, const Doubles& real,
-                                      const Doubles& fake) {
+inline double discriminator_objective(const Mlp& d, const std::string& loss, const Doubles& real, const Doubles& fake) {
   const Doubles r = d.forward(real);
   const Doubles f = d.forward(fake);
   double sum = 0;

@@ -44,8 +44,7 @@ bool has_lzcnt_movbe_f16c() {
 std::vector<InstructionSet> instruction_sets() {
   std::vector<InstructionSet> sets = {{"x86-64-v2", "SSE4.2", &cpu::kernels_v2}};
   const bool v3 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
-                  __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0 &&
-                  has_lzcnt_movbe_f16c();
+                  __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0 && has_lzcnt_movbe_f16c();
   if (!v3) return sets;
   sets.push_back({"x86-64-v3", "AVX2", &cpu::kernels_v3});
   const bool v4 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
@@ -148,8 +147,7 @@ class CpuDevice final : public Device {
   void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale, bool accumulate,
                      SumTarget db) override {
     const cpu::RowOrder order = row_order(layout, db.exact());
-    run(kernels_.bias_gradient, {order, out, delta, row_scale, accumulate, sum(db)},
-        product(order.count, out));
+    run(kernels_.bias_gradient, {order, out, delta, row_scale, accumulate, sum(db)}, product(order.count, out));
   }
 
   void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
@@ -169,17 +167,15 @@ class CpuDevice final : public Device {
     float* squares = rows_.get(static_cast<std::size_t>(layout.rows));
     run(kernels_.squared_norm_penalty, {layout.rows, columns, g, coefficient, v, squares},
         2 * product(layout.rows, columns));
-    sum_shards(layout, penalty, [&](int row) {
-      return 0.5 * static_cast<double>(coefficient) * static_cast<double>(squares[row]);
-    });
+    sum_shards(layout, penalty,
+               [&](int row) { return 0.5 * static_cast<double>(coefficient) * static_cast<double>(squares[row]); });
   }
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     run(kernels_.combine_rows, {rows, columns, scale, t, h}, product(rows, columns));
   }
   void fill(std::size_t count, float value, float* to) override { std::fill(to, to + count, value); }
 
-  void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow,
-                        float* to) override {
+  void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
     if (*overflow != 0) {
       fill(count, std::numeric_limits<float>::quiet_NaN(), to);
     } else {
@@ -228,8 +224,7 @@ class CpuDevice final : public Device {
         32 * product(rows, columns));
   }
   void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
-                     const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
-                     float* out) override {
+                     const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels, float* out) override {
     run(kernels_.gather_images, {seed, *step * per_step + offset, images, image_count, rows, pixels, out},
         product(rows, pixels));
   }

@@ -14,12 +14,13 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
+#include "device/cpu/kernels.hpp"
+
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
 
-#include "device/cpu/kernels.hpp"
 #include "math/activation/activations.hpp"
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
@@ -166,27 +167,40 @@ using Tile = void (*)(const float* a, std::ptrdiff_t lda, const float* b, int k,
 template <bool PackedLeft>
 GANYMEDE_INLINE Tile tile_of(int rows) {
   switch (rows) {
-    case 1: return tile<1, PackedLeft>;
-    case 2: return tile<2, PackedLeft>;
-    case 3: return tile<3, PackedLeft>;
-    case 4: return tile<4, PackedLeft>;
-    case 5: return tile<5, PackedLeft>;
+    case 1:
+      return tile<1, PackedLeft>;
+    case 2:
+      return tile<2, PackedLeft>;
+    case 3:
+      return tile<3, PackedLeft>;
+    case 4:
+      return tile<4, PackedLeft>;
+    case 5:
+      return tile<5, PackedLeft>;
 #if defined(__AVX512F__)
-    case 6: return tile<6, PackedLeft>;
-    case 7: return tile<7, PackedLeft>;
-    case 8: return tile<8, PackedLeft>;
-    case 9: return tile<9, PackedLeft>;
-    case 10: return tile<10, PackedLeft>;
-    case 11: return tile<11, PackedLeft>;
+    case 6:
+      return tile<6, PackedLeft>;
+    case 7:
+      return tile<7, PackedLeft>;
+    case 8:
+      return tile<8, PackedLeft>;
+    case 9:
+      return tile<9, PackedLeft>;
+    case 10:
+      return tile<10, PackedLeft>;
+    case 11:
+      return tile<11, PackedLeft>;
 #endif
-    default: return tile<tile_rows, PackedLeft>;
+    default:
+      return tile<tile_rows, PackedLeft>;
   }
 }
 
 // Rows cut into tiles of nearly equal height.
 struct Tiles {
   int first, count, low, higher;  // the first `higher` tiles have low + 1 rows, the others low
-  GANYMEDE_INLINE Tiles(Range range) : first(range.begin), count((range.end - range.begin + tile_rows - 1) / tile_rows) {
+  GANYMEDE_INLINE Tiles(Range range)
+      : first(range.begin), count((range.end - range.begin + tile_rows - 1) / tile_rows) {
     const int rows = range.end - range.begin;
     low = count == 0 ? 0 : rows / count;
     higher = rows - low * count;
@@ -369,38 +383,42 @@ GANYMEDE_INLINE float dot(const float* a, const float* b, int count) {
 void affine_forward(const AffineArgs& args, float* scratch, int part, int parts) {
   const float parameter = args.parameter;
   const float* bias = args.bias;
-  math::Activations::visit(args.activation, [&](auto sigma) __attribute__((always_inline)) {
-    if (args.out == 1) {
-      const Range range = piece(args.rows, part, parts);
-      for (int i = range.begin; i < range.end; ++i)
-        args.result[i] = sigma.value(
-            dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) + bias[0], parameter);
-      return;
-    }
-    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, nullptr, scratch, part, parts,
-                  [&](int, int column, int n, float* c) __attribute__((always_inline)) {
-                    for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j] + bias[column + j], parameter);
-                  });
-  });
+  math::Activations::visit(
+      args.activation, [&](auto sigma) __attribute__((always_inline)) {
+        if (args.out == 1) {
+          const Range range = piece(args.rows, part, parts);
+          for (int i = range.begin; i < range.end; ++i)
+            args.result[i] = sigma.value(
+                dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) + bias[0], parameter);
+          return;
+        }
+        product<true>(
+            args.rows, args.out, args.in, args.x, args.w, args.result, nullptr, scratch, part,
+            parts, [&](int, int column, int n, float* c) __attribute__((always_inline)) {
+              for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j] + bias[column + j], parameter);
+            });
+      });
 }
 
 void affine_tangent(const AffineArgs& args, float* scratch, int part, int parts) {
   const float parameter = args.parameter;
-  math::Activations::visit(args.activation, [&](auto sigma) __attribute__((always_inline)) {
-    const float* y = args.slope_of;
-    if (args.out == 1) {
-      const Range range = piece(args.rows, part, parts);
-      for (int i = range.begin; i < range.end; ++i)
-        args.result[i] = dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) *
-                         sigma.slope(y[i], parameter);
-      return;
-    }
-    product<true>(args.rows, args.out, args.in, args.x, args.w, args.result, y, scratch, part, parts,
-                  [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
-                    const float* h = y + static_cast<std::ptrdiff_t>(row) * args.out + column;
-                    for (int j = 0; j < n; ++j) c[j] *= sigma.slope(h[j], parameter);
-                  });
-  });
+  math::Activations::visit(
+      args.activation, [&](auto sigma) __attribute__((always_inline)) {
+        const float* y = args.slope_of;
+        if (args.out == 1) {
+          const Range range = piece(args.rows, part, parts);
+          for (int i = range.begin; i < range.end; ++i)
+            args.result[i] =
+                dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) * sigma.slope(y[i], parameter);
+          return;
+        }
+        product<true>(
+            args.rows, args.out, args.in, args.x, args.w, args.result, y, scratch, part,
+            parts, [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
+              const float* h = y + static_cast<std::ptrdiff_t>(row) * args.out + column;
+              for (int j = 0; j < n; ++j) c[j] *= sigma.slope(h[j], parameter);
+            });
+      });
 }
 
 void affine_backward_data(const AffineArgs& args, float* scratch, int part, int parts) {
@@ -408,16 +426,18 @@ void affine_backward_data(const AffineArgs& args, float* scratch, int part, int 
   const float* x = args.slope_of;
   if (x == nullptr) {
     product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, nullptr, scratch, part, parts,
-                   [](int, int, int, float*) __attribute__((always_inline)) {});
+                   [](int, int, int, float*) __attribute__((always_inline)){});
     return;
   }
-  math::Activations::visit(args.activation, [&](auto below) __attribute__((always_inline)) {
-    product<false>(args.rows, args.in, args.out, args.x, args.w, args.result, x, scratch, part, parts,
-                   [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
-                     const float* h = x + static_cast<std::ptrdiff_t>(row) * args.in + column;
-                     for (int j = 0; j < n; ++j) c[j] *= below.slope(h[j], parameter);
-                   });
-  });
+  math::Activations::visit(
+      args.activation, [&](auto below) __attribute__((always_inline)) {
+        product<false>(
+            args.rows, args.in, args.out, args.x, args.w, args.result, x, scratch, part,
+            parts, [&](int row, int column, int n, float* c) __attribute__((always_inline)) {
+              const float* h = x + static_cast<std::ptrdiff_t>(row) * args.in + column;
+              for (int j = 0; j < n; ++j) c[j] *= below.slope(h[j], parameter);
+            });
+      });
 }
 
 // --- sums over the batch ------------------------------------------------------------------------------
@@ -480,8 +500,7 @@ struct RowBlock {
 };
 
 // Packs columns of x[row, ldx] for the rows of a block, [k][tile_columns].
-GANYMEDE_INLINE void pack_right(const float* x, std::ptrdiff_t ldx, int columns, const int* row, Range k,
-                                float* to) {
+GANYMEDE_INLINE void pack_right(const float* x, std::ptrdiff_t ldx, int columns, const int* row, Range k, float* to) {
   for (int i = k.begin; i < k.end; ++i, to += tile_columns) {
     const float* from = x + row[i] * ldx;
     if (columns >= tile_columns) {
@@ -621,15 +640,15 @@ void bias_gradient(const BiasArgs& args, float*, int part, int parts) {
     alignas(64) float values[group];
     alignas(64) std::int64_t sums[group] = {};
     for (int j = 0; j < n; ++j)
-      values[j] = args.accumulate && args.db.values != nullptr ? args.db.values[first + static_cast<std::size_t>(j)]
-                                                               : 0.0F;
+      values[j] =
+          args.accumulate && args.db.values != nullptr ? args.db.values[first + static_cast<std::size_t>(j)] : 0.0F;
     int k = 0;
     for (int s = 0; s < order.shards; ++s) {
       if (args.db.fixed != nullptr)
         for (int j = 0; j < n; ++j) values[j] = 0.0F;
       for (; k < order.shard_end[s]; ++k) {
-        const float* delta = args.delta + static_cast<std::size_t>(order.row[k]) * static_cast<std::size_t>(args.out) +
-                             first;
+        const float* delta =
+            args.delta + static_cast<std::size_t>(order.row[k]) * static_cast<std::size_t>(args.out) + first;
         const float scale = args.row_scale == nullptr ? 1.0F : args.row_scale[order.row[k]];
         for (int j = 0; j < n; ++j) values[j] = scale * delta[j] + values[j];
       }
@@ -651,16 +670,17 @@ void bias_gradient(const BiasArgs& args, float*, int part, int parts) {
 
 void loss(const LossArgs& args, float*, int part, int parts) {
   const Range range = piece(args.rows, part, parts);
-  math::Losses::visit(args.loss, [&](auto loss) __attribute__((always_inline)) {
-    for (int i = range.begin; i < range.end; ++i) {
-      const float r = args.real == nullptr ? 0.0F : args.real[i];
-      const float f = args.fake[i];
-      const math::LossTerm term = args.discriminator ? loss.discriminator(r, f) : loss.generator(r, f);
-      args.value[i] = term.value;
-      if (args.seed_real != nullptr) args.seed_real[i] = args.scale * term.d_real;
-      args.seed_fake[i] = args.scale * term.d_fake;
-    }
-  });
+  math::Losses::visit(
+      args.loss, [&](auto loss) __attribute__((always_inline)) {
+        for (int i = range.begin; i < range.end; ++i) {
+          const float r = args.real == nullptr ? 0.0F : args.real[i];
+          const float f = args.fake[i];
+          const math::LossTerm term = args.discriminator ? loss.discriminator(r, f) : loss.generator(r, f);
+          args.value[i] = term.value;
+          if (args.seed_real != nullptr) args.seed_real[i] = args.scale * term.d_real;
+          args.seed_fake[i] = args.scale * term.d_fake;
+        }
+      });
 }
 
 void squared_norm_penalty(const PenaltyArgs& args, float*, int part, int parts) {
@@ -775,12 +795,11 @@ void draw_normal(const NormalArgs& args, float*, int part, int parts) {
     }
     float normal[group][4];
     for (int l = 0; l < group; ++l) {
-      const math::Philox4 bits = math::philox4x32({{counter[0][l], counter[1][l], counter[2][l], counter[3][l]}},
-                                                  static_cast<std::uint32_t>(args.seed),
-                                                  static_cast<std::uint32_t>(args.seed >> 32));
+      const math::Philox4 bits =
+          math::philox4x32({{counter[0][l], counter[1][l], counter[2][l], counter[3][l]}},
+                           static_cast<std::uint32_t>(args.seed), static_cast<std::uint32_t>(args.seed >> 32));
       for (int pair = 0; pair < 2; ++pair) {
-        const float radius =
-            __builtin_sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
+        const float radius = __builtin_sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
         const math::SinCos angle = math::sincos_turn(math::unit_interval(bits.v[2 * pair + 1]));
         normal[l][2 * pair] = radius * angle.cos;
         normal[l][2 * pair + 1] = radius * angle.sin;
@@ -834,10 +853,10 @@ double multiply_adds(std::int64_t rounds, float* sink) {
 }  // namespace
 
 extern const Kernels GANYMEDE_KERNELS = {
-    affine_forward, affine_tangent, affine_backward_data, affine_backward_weights,
-    bias_gradient,  loss,           squared_norm_penalty, combine_rows,
-    from_fixed_point, add_to,       sum_of_squares,       adam,
-    exponential_average, draw_normal, gather_images,      multiply_adds,
+    affine_forward,      affine_tangent, affine_backward_data, affine_backward_weights,
+    bias_gradient,       loss,           squared_norm_penalty, combine_rows,
+    from_fixed_point,    add_to,         sum_of_squares,       adam,
+    exponential_average, draw_normal,    gather_images,        multiply_adds,
 };
 
 }  // namespace ganymede::cpu

@@ -17,12 +17,13 @@ Layers stack(int in, const std::vector<int>& hidden, Activation inside, int out,
 }  // namespace
 
 Layers mlp_generator(const TrainOptions& o, int side) {
-  return stack(o.latent, o.generator_hidden, Activation::named(o.generator_activation, static_cast<float>(o.leak)), side * side,
-               Activation::named("sigmoid"));
+  return stack(o.latent, o.generator_hidden, Activation::named(o.generator_activation, static_cast<float>(o.leak)),
+               side * side, Activation::named("sigmoid"));
 }
 
 Layers mlp_discriminator(const TrainOptions& o, int side) {
-  return stack(side * side, o.discriminator_hidden, Activation::named(o.discriminator_activation, static_cast<float>(o.leak)), 1,
+  return stack(side * side, o.discriminator_hidden,
+               Activation::named(o.discriminator_activation, static_cast<float>(o.leak)), 1,
                Activation::named("identity"));
 }
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "unit/device/cpu_testing.hpp"
 #include "math/fixed_point.hpp"
+#include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -16,8 +16,8 @@ struct Shape {
 
 // Around the tiles' edges (6 or 12 rows; 8, 16 or 32 columns), the blocks' (256 and 400), and the MLP GAN's own.
 const std::vector<Shape> shapes = {
-    {1, 1, 1},    {1, 5, 3},     {2, 3, 1},    {5, 7, 8},     {6, 16, 16},  {7, 17, 15},   {11, 31, 33},
-    {12, 32, 32}, {13, 33, 31},  {24, 8, 24},  {25, 100, 7},  {3, 401, 17}, {37, 256, 64}, {19, 513, 48},
+    {1, 1, 1},    {1, 5, 3},      {2, 3, 1},      {5, 7, 8},      {6, 16, 16},  {7, 17, 15},   {11, 31, 33},
+    {12, 32, 32}, {13, 33, 31},   {24, 8, 24},    {25, 100, 7},   {3, 401, 17}, {37, 256, 64}, {19, 513, 48},
     {40, 784, 9}, {50, 100, 128}, {50, 128, 784}, {20, 784, 128}, {64, 128, 1}, {300, 9, 20},
 };
 
@@ -69,17 +69,18 @@ TEST_P(Affine, ForwardMatchesDouble) {
     // Sums of order one, so that their rounding is what sigmoid and tanh see.
     const Values w = draws(area(s.out, s.in), seed++, 1.0F / std::sqrt(static_cast<float>(s.in)));
     const Values b = draws(static_cast<std::size_t>(s.out), seed++);
-    const std::vector<double> sums =
-        reference(s.rows, s.out, s.in, [&](int i, int k) { return at(x, s.in, i, k); },
-                  [&](int k, int j) { return at(w, s.in, j, k); });
+    const std::vector<double> sums = reference(
+        s.rows, s.out, s.in, [&](int i, int k) { return at(x, s.in, i, k); },
+        [&](int k, int j) { return at(w, s.in, j, k); });
     for (const Activation& sigma : activations) {
       std::vector<double> expected = sums;
       for (std::size_t i = 0; i < expected.size(); ++i)
         expected[i] = value_of(sigma, expected[i] + static_cast<double>(b[i % static_cast<std::size_t>(s.out)]));
       Values y(expected.size(), NAN);
       device_->affine_forward(s.rows, s.in, s.out, x.data(), w.data(), b.data(), sigma, y.data());
-      expect_close(y, expected, 2e-6, std::string(sigma.name()) + " " + std::to_string(s.rows) + "x" +
-                                          std::to_string(s.in) + "x" + std::to_string(s.out));
+      expect_close(y, expected, 2e-6,
+                   std::string(sigma.name()) + " " + std::to_string(s.rows) + "x" + std::to_string(s.in) + "x" +
+                       std::to_string(s.out));
     }
   }
 }
@@ -90,9 +91,9 @@ TEST_P(Affine, TangentMatchesDouble) {
     const Values x = draws(area(s.rows, s.in), seed++);
     const Values w = draws(area(s.out, s.in), seed++);
     const Values y = draws(area(s.rows, s.out), seed++);
-    const std::vector<double> sums =
-        reference(s.rows, s.out, s.in, [&](int i, int k) { return at(x, s.in, i, k); },
-                  [&](int k, int j) { return at(w, s.in, j, k); });
+    const std::vector<double> sums = reference(
+        s.rows, s.out, s.in, [&](int i, int k) { return at(x, s.in, i, k); },
+        [&](int k, int j) { return at(w, s.in, j, k); });
     for (const Activation& sigma : activations) {
       std::vector<double> expected = sums;
       for (std::size_t i = 0; i < expected.size(); ++i) expected[i] *= slope_of(sigma, static_cast<double>(y[i]));
@@ -109,9 +110,9 @@ TEST_P(Affine, BackwardDataMatchesDouble) {
     const Values delta = draws(area(s.rows, s.out), seed++);
     const Values w = draws(area(s.out, s.in), seed++);
     const Values x = draws(area(s.rows, s.in), seed++);
-    const std::vector<double> sums =
-        reference(s.rows, s.in, s.out, [&](int i, int k) { return at(delta, s.out, i, k); },
-                  [&](int k, int j) { return at(w, s.in, k, j); });
+    const std::vector<double> sums = reference(
+        s.rows, s.in, s.out, [&](int i, int k) { return at(delta, s.out, i, k); },
+        [&](int k, int j) { return at(w, s.in, k, j); });
     for (const Activation& below : activations) {
       std::vector<double> expected = sums;
       for (std::size_t i = 0; i < expected.size(); ++i) expected[i] *= slope_of(below, static_cast<double>(x[i]));
@@ -133,9 +134,9 @@ TEST_P(Affine, WeightGradientMatchesDouble) {
       const int rows = layout.total_rows();
       const Values x = draws(area(rows, s.in), seed++);
       const Values delta = draws(area(rows, s.out), seed++);
-      std::vector<double> expected =
-          reference(s.out, s.in, rows, [&](int i, int k) { return at(delta, s.out, k, i); },
-                    [&](int k, int j) { return at(x, s.in, k, j); });
+      std::vector<double> expected = reference(
+          s.out, s.in, rows, [&](int i, int k) { return at(delta, s.out, k, i); },
+          [&](int k, int j) { return at(x, s.in, k, j); });
       Values dw(expected.size(), NAN);
       SumTarget target;
       target.values = dw.data();
@@ -254,9 +255,9 @@ TEST_P(AffineBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
     std::vector<int> shard_begin;
   };
   // The last ones hold shards that are longer than what is packed at once, and empty ones.
-  for (const Batch& batch : {Batch{100, 40, 21, {0, 12, 25, 37, 50, 62, 75, 87, 100}}, Batch{7, 33, 13, {0, 2, 3, 7}},
-                             Batch{400, 20, 7, {0, 10, 290, 400}}, Batch{700, 17, 14, {0, 600, 600, 700}},
-                             Batch{3, 5, 1, {0, 0, 1, 3}}}) {
+  for (const Batch& batch :
+       {Batch{100, 40, 21, {0, 12, 25, 37, 50, 62, 75, 87, 100}}, Batch{7, 33, 13, {0, 2, 3, 7}},
+        Batch{400, 20, 7, {0, 10, 290, 400}}, Batch{700, 17, 14, {0, 600, 600, 700}}, Batch{3, 5, 1, {0, 0, 1, 3}}}) {
     for (int parts = 1; parts <= 2; ++parts) {
       const BatchLayout layout{parts, batch.rows, batch.shard_begin};
       const Values x = draws(area(layout.total_rows(), batch.in), 7);
@@ -293,9 +294,9 @@ TEST_P(AffineBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
       expect_same_bits(together, apart, "rows " + std::to_string(batch.rows));
       EXPECT_EQ(overflow, 0);
 
-      std::vector<double> expected =
-          reference(batch.out, batch.in, layout.total_rows(), [&](int i, int k) { return at(delta, batch.out, k, i); },
-                    [&](int k, int j) { return at(x, batch.in, k, j); });
+      std::vector<double> expected = reference(
+          batch.out, batch.in, layout.total_rows(), [&](int i, int k) { return at(delta, batch.out, k, i); },
+          [&](int k, int j) { return at(x, batch.in, k, j); });
       Values sums(weights);
       device->from_fixed_point(weights, together.data(), &overflow, sums.data());
       expect_close(sums, expected, 2e-6, "exact sum");
@@ -389,8 +390,8 @@ TEST(AffineBitsAcrossInstructionSets, FusedOnesAgree) {
   Values y[2];
   for (std::size_t i = 0; i < 2; ++i) {
     y[i].resize(area(50, 70));
-    make_cpu_device(1, sets[i + 1])->affine_forward(50, 300, 70, x.data(), w.data(), b.data(),
-                                                    Activation::named("sigmoid"), y[i].data());
+    make_cpu_device(1, sets[i + 1])
+        ->affine_forward(50, 300, 70, x.data(), w.data(), b.data(), Activation::named("sigmoid"), y[i].data());
   }
   expect_same_bits(y[0], y[1], "v3 and v4");
 }

@@ -66,8 +66,7 @@ template <class T>
 void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& what) {
   ASSERT_EQ(a.size(), b.size()) << what;
   for (std::size_t i = 0; i < a.size(); ++i)
-    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0)
-        << what << ", element " << i << ": " << a[i] << " and " << b[i];
+    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0) << what << ", element " << i << ": " << a[i] << " and " << b[i];
 }
 
 /// Rows first … last-1 of a matrix.

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <limits>
 
-#include "unit/device/cpu_testing.hpp"
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
 #include "math/loss/losses.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
+#include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -225,8 +225,7 @@ TEST_P(Operations, RowsCombineInPlace) {
   Values h = draws(area(rows, columns), 3);
   std::vector<double> expected;
   for (std::size_t i = 0; i < h.size(); ++i)
-    expected.push_back(static_cast<double>(scale[i / columns]) * static_cast<double>(h[i]) +
-                       static_cast<double>(t[i]));
+    expected.push_back(static_cast<double>(scale[i / columns]) * static_cast<double>(h[i]) + static_cast<double>(t[i]));
   device_->combine_rows(rows, columns, scale.data(), t.data(), h.data());
   expect_close(h, expected, 2e-7, "combined");
 }
@@ -295,8 +294,8 @@ TEST_P(Operations, DrawsAreNormal) {
   double distance = 0;
   for (std::size_t i = 0; i < z.size(); ++i) {
     const double phi = 0.5 * std::erfc(-static_cast<double>(z[i]) / std::sqrt(2.0));
-    distance = std::max({distance, std::abs(phi - static_cast<double>(i) / n),
-                         std::abs(phi - static_cast<double>(i + 1) / n)});
+    distance = std::max(
+        {distance, std::abs(phi - static_cast<double>(i) / n), std::abs(phi - static_cast<double>(i + 1) / n)});
   }
   EXPECT_LT(distance * std::sqrt(n), 2.23);
 }
@@ -341,9 +340,9 @@ TEST_P(Operations, GathersTheImagesOfItsSamples) {
   for (int r = 0; r < rows; ++r) {
     const std::uint32_t image = math::image_of_sample(3, static_cast<std::uint64_t>(205 + r), count);
     for (int j = 0; j < pixels; ++j)
-      ASSERT_EQ(out[area(r, pixels) + static_cast<std::size_t>(j)],
-                static_cast<float>(images[area(static_cast<int>(image), pixels) + static_cast<std::size_t>(j)]) /
-                    255.0F);
+      ASSERT_EQ(
+          out[area(r, pixels) + static_cast<std::size_t>(j)],
+          static_cast<float>(images[area(static_cast<int>(image), pixels) + static_cast<std::size_t>(j)]) / 255.0F);
   }
   std::uint64_t counter = 6;
   device_->advance(&counter);

@@ -59,7 +59,8 @@ TEST(Step, AllocatesNothing) {
         const bool stop = step.stop_agreed();
         const StepMeans means = step.take_means();
         allocations::counting(false);
-        EXPECT_EQ(allocations::seen.load(), 0U) << scheme << ", reproducible " << reproducible << ", threads " << threads;
+        EXPECT_EQ(allocations::seen.load(), 0U)
+            << scheme << ", reproducible " << reproducible << ", threads " << threads;
         EXPECT_FALSE(stop);
         EXPECT_GT(means.discriminator_loss, 0);
       }

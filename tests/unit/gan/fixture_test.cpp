@@ -69,9 +69,9 @@ TEST_F(PyTorch, R1ByDoubleBackward) {
     const std::vector<int> widths = c["widths"];
     std::vector<std::unique_ptr<Layer>> layers;
     for (std::size_t l = 0; l + 1 < widths.size(); ++l)
-      layers.push_back(make_linear(widths[l], widths[l + 1],
-                                   l + 2 < widths.size() ? Activation::named(c["activation"], c["leak"].get<float>())
-                                                         : Activation{}));
+      layers.push_back(make_linear(
+          widths[l], widths[l + 1],
+          l + 2 < widths.size() ? Activation::named(c["activation"], c["leak"].get<float>()) : Activation{}));
     Network d(*device_, std::move(layers));
     const std::vector<float> parameters = floats(c["parameters"]);
     device_->upload(d.parameters(), parameters.data(), parameters.size() * sizeof(float));

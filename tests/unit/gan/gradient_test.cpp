@@ -68,7 +68,8 @@ TEST_P(EveryLoss, SummedOverTheBatch) {
   std::vector<float> seeds(logits.size());
   double loss = 0;
   for (std::size_t i = 0; i < real_.size(); ++i)
-    loss += 0.125 * reference::discriminator_loss(GetParam(), static_cast<double>(real_[i]), static_cast<double>(fake_[i]));
+    loss +=
+        0.125 * reference::discriminator_loss(GetParam(), static_cast<double>(real_[i]), static_cast<double>(fake_[i]));
   std::vector<float> sums(LossSums::count);
   std::vector<std::int64_t> fixed(LossSums::count);
   std::int64_t overflow = 0;
@@ -218,8 +219,8 @@ TEST_P(WholeGradients, OfTheGenerator) {
   d.backward(one, 0, d_tape);
   d.backward_input(one, 0, d_tape, g.activation(), fake.data(), g_tape.delta());
   g.backward(one, 0, g_tape);
-  const std::vector<float> actual = summed(
-      g.parameter_count(), [&](SumTarget sum) { g.gradients(one, z_.data(), g_tape, nullptr, false, sum); });
+  const std::vector<float> actual =
+      summed(g.parameter_count(), [&](SumTarget sum) { g.gradients(one, z_.data(), g_tape, nullptr, false, sum); });
 
   const Doubles z = widen(z_);
   const auto loss = [&] { return share * reference::generator_objective(*g_, *d_, GetParam().loss, z); };
@@ -247,23 +248,20 @@ TEST_P(PenaltyAlone, HasTheRightGradient) {
   const std::vector<float> actual = summed(
       d.parameter_count(), [&](SumTarget sum) { d.gradients(both, x.data(), tape, r1.row_scale(), false, sum); });
   const Doubles real = widen(real_);
-  const Doubles expected =
-      gradient(d_->parameters, [&] { return share * reference::r1_penalty(*d_, gamma, real); });
+  const Doubles expected = gradient(d_->parameters, [&] { return share * reference::r1_penalty(*d_, gamma, real); });
   expect_near(actual, expected, 3e-6, "gradient of R1");
   for (int l = 0; l < d_->layers(); ++l)
     for (int o = 0; o < d_->width(l + 1); ++o)
       EXPECT_EQ(actual[d_->offset(l) + count_of(d_->width(l + 1), d_->width(l)) + static_cast<std::size_t>(o)], 0.0F);
 }
 
-INSTANTIATE_TEST_SUITE_P(Gan, WholeGradients,
-                         ::testing::Values(Case{"non-saturating", "relu", 0, false},
-                                           Case{"non-saturating", "relu", 5, false},
-                                           Case{"non-saturating", "relu", 5, true},
-                                           Case{"minimax", "leaky-relu", 2, false},
-                                           Case{"minimax", "leaky-relu", 0, true},
-                                           Case{"non-saturating", "tanh", 0, false},
-                                           Case{"minimax", "sigmoid", 0, true}),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(
+    Gan, WholeGradients,
+    ::testing::Values(Case{"non-saturating", "relu", 0, false}, Case{"non-saturating", "relu", 5, false},
+                      Case{"non-saturating", "relu", 5, true}, Case{"minimax", "leaky-relu", 2, false},
+                      Case{"minimax", "leaky-relu", 0, true}, Case{"non-saturating", "tanh", 0, false},
+                      Case{"minimax", "sigmoid", 0, true}),
+    case_name);
 
 INSTANTIATE_TEST_SUITE_P(Gan, PenaltyAlone,
                          ::testing::Values(Case{"non-saturating", "relu", 5, false},

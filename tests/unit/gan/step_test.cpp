@@ -56,7 +56,8 @@ TEST_P(StepGradients, AreTheReferences) {
     Mlp d = reference_of(gan.discriminator);
     const auto z_of = [&](math::Stream stream) {
       std::vector<float> z(count_of(o.batch, o.latent));
-      device_->draw_normal(o.seed, static_cast<std::uint32_t>(stream), &first_step, batch, 0, o.batch, o.latent, z.data());
+      device_->draw_normal(o.seed, static_cast<std::uint32_t>(stream), &first_step, batch, 0, o.batch, o.latent,
+                           z.data());
       return widen(z);
     };
     std::vector<float> pixels(count_of(o.batch, small_side * small_side));
@@ -177,7 +178,8 @@ TEST_F(Step, KeepsBadNumbersOutOfTheWeights) {
     step.run(false);
     EXPECT_FALSE(step.finite());
     const auto after = gan.save();
-    for (const auto& [name, file] : before) EXPECT_TRUE(same_bytes(file, after.at(name))) << name << " with " << bad.weight;
+    for (const auto& [name, file] : before)
+      EXPECT_TRUE(same_bytes(file, after.at(name))) << name << " with " << bad.weight;
   }
 }
 
@@ -258,7 +260,8 @@ TEST(BatchShare, RefusesMoreRanksThanThereIsWork) {
     return "no error";
   };
   EXPECT_THAT(failure(3, 4, false), ::testing::AllOf(::testing::HasSubstr("4 ranks"), ::testing::HasSubstr("--batch")));
-  EXPECT_THAT(failure(100, 9, true), ::testing::AllOf(::testing::HasSubstr("9 ranks"), ::testing::HasSubstr("--shards")));
+  EXPECT_THAT(failure(100, 9, true),
+              ::testing::AllOf(::testing::HasSubstr("9 ranks"), ::testing::HasSubstr("--shards")));
   EXPECT_EQ(failure(3, 3, false), "no error");
   EXPECT_EQ(failure(100, 8, true), "no error");
 }

@@ -81,7 +81,8 @@ TEST(Sigmoid, IsWithinFourUlp) {
 TEST(Softplus, IsWithinFourUlp) {
   Worst worst;
   for (float x = -87.0F; x <= 200.0F; x += 1e-4F + std::abs(x) * 1e-6F) {
-    const double exact = std::log1p(std::exp(-std::abs(static_cast<double>(x)))) + std::max(0.0, static_cast<double>(x));
+    const double exact =
+        std::log1p(std::exp(-std::abs(static_cast<double>(x)))) + std::max(0.0, static_cast<double>(x));
     worst.see(std::abs(static_cast<double>(softplus(x)) - exact) / ulp(exact), x);
   }
   EXPECT_LT(worst.error, 4.0) << "at " << worst.at;

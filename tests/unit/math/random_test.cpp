@@ -44,8 +44,8 @@ TEST(UnitInterval, LiesStrictlyInside) {
 }
 
 TEST(Permutation, IsABijection) {
-  for (std::uint32_t size : {1U, 2U, 3U, 4U, 5U, 7U, 15U, 16U, 17U, 63U, 64U, 65U, 100U, 1000U, 4096U, 4097U, 5000U,
-                             60000U, 65536U, 65537U}) {
+  for (std::uint32_t size : {1U,  2U,  3U,   4U,    5U,    7U,    15U,   16U,    17U,    63U,
+                             64U, 65U, 100U, 1000U, 4096U, 4097U, 5000U, 60000U, 65536U, 65537U}) {
     for (std::uint64_t epoch : {0U, 1U}) {
       const Permutation permutation(7, epoch, size);
       std::vector<bool> seen(size);
@@ -87,8 +87,7 @@ TEST(Permutation, NeighboursAreUnrelated) {
   constexpr std::uint32_t size = 60000;
   const Permutation permutation(3, 5, size);
   std::vector<int> counts(60);
-  for (std::uint32_t i = 0; i + 1 < size; ++i)
-    ++counts[(permutation(i + 1) + size - permutation(i)) % size / 1000];
+  for (std::uint32_t i = 0; i + 1 < size; ++i) ++counts[(permutation(i + 1) + size - permutation(i)) % size / 1000];
   double chi_square = 0;
   for (int count : counts) chi_square += (count - 1000.0) * (count - 1000.0) / 1000.0;
   EXPECT_LT(chi_square, 107);  // 59 degrees of freedom, one in ten thousand

@@ -135,7 +135,7 @@ TEST_F(Networks, InitialWeightsAreGlorotUniform) {
     const auto n = static_cast<double>(tensors[i].values.size());
     EXPECT_LE(largest, bound * (1 + 1e-6));
     EXPECT_GT(largest, 0.999 * bound);
-    EXPECT_NEAR(sum / n, 0, 5 * bound / std::sqrt(3 * n));          // five standard errors
+    EXPECT_NEAR(sum / n, 0, 5 * bound / std::sqrt(3 * n));  // five standard errors
     EXPECT_NEAR(squares / n, bound * bound / 3, bound * bound * 1.5 / std::sqrt(n));
     // No two weights from one number.
     EXPECT_GT(std::set<float>(tensors[i].values.begin(), tensors[i].values.end()).size(), 0.98 * n);
@@ -202,8 +202,8 @@ TEST_F(Networks, LoadNamesWhatDoesNotFit) {
   file.tensors = network.tensors(network.parameter_array());
   TensorFile without = file;
   without.tensors.erase(without.tensors.begin() + 2);
-  EXPECT_THAT(failure(without), ::testing::AllOf(::testing::HasSubstr("weights.safetensors"),
-                                                 ::testing::HasSubstr("'2.weight'")));
+  EXPECT_THAT(failure(without),
+              ::testing::AllOf(::testing::HasSubstr("weights.safetensors"), ::testing::HasSubstr("'2.weight'")));
   TensorFile turned = file;
   std::swap(turned.tensors[0].shape[0], turned.tensors[0].shape[1]);
   EXPECT_THAT(failure(turned), ::testing::AllOf(::testing::HasSubstr("'0.weight'"), ::testing::HasSubstr("[4, 3]"),
