@@ -50,6 +50,18 @@ void set_number(TrainOptions& o, const OptionSpec& spec, const std::string& text
   o.*Member = number<T>(spec, text, static_cast<T>(Least), static_cast<T>(Most),
                         std::is_integral_v<T> ? "a whole number" : "a number");
 }
+// Clang 14 knows no template arguments of floating-point type, so ranges that need them have names.
+struct Range {
+  double least;
+  double most;
+};
+constexpr Range below_one{0, 0.9999999};
+constexpr Range tiny_to_one{1e-30, 1};
+constexpr Range tiny_to_huge{1e-9, 1e9};
+template <auto Member, const Range& Allowed>
+void set_real(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  o.*Member = number<double>(spec, text, Allowed.least, Allowed.most, "a number");
+}
 template <auto Member>
 std::string get_number(const TrainOptions& o) {
   return number_text(o.*Member);
@@ -158,23 +170,23 @@ const std::array specs = std::to_array<OptionSpec>({
     {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
      get_number<&O::d_steps>},
     {"r1", "Objective", "GAMMA", "weight γ of the R1 penalty γ/2·E‖∇D(x)‖² on real images; 0: none", true, true,
-     set_number<&O::r1, 0, 1e6>, get_number<&O::r1>},
+     set_number<&O::r1, 0, 1'000'000>, get_number<&O::r1>},
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
-     true, true, set_number<&O::ema, 0, 0.9999999>, get_number<&O::ema>},
+     true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
     {"optimizer", "Optimiser", "NAME", "adam", true, true, set_choice<&O::optimizer, optimizer_names>,
      get_text<&O::optimizer>},
     {"learning-rate", "Optimiser", "X", "step size of both networks", true, true,
      set_number<&O::learning_rate, 0, 1000>, get_number<&O::learning_rate>},
-    {"beta1", "Optimiser", "X", "Adam's β₁", true, true, set_number<&O::beta1, 0, 0.9999999>, get_number<&O::beta1>},
-    {"beta2", "Optimiser", "X", "Adam's β₂", true, true, set_number<&O::beta2, 0, 0.9999999>, get_number<&O::beta2>},
-    {"epsilon", "Optimiser", "X", "Adam's ε", true, true, set_number<&O::epsilon, 1e-30, 1>, get_number<&O::epsilon>},
+    {"beta1", "Optimiser", "X", "Adam's β₁", true, true, set_real<&O::beta1, below_one>, get_number<&O::beta1>},
+    {"beta2", "Optimiser", "X", "Adam's β₂", true, true, set_real<&O::beta2, below_one>, get_number<&O::beta2>},
+    {"epsilon", "Optimiser", "X", "Adam's ε", true, true, set_real<&O::epsilon, tiny_to_one>, get_number<&O::epsilon>},
 
     {"batch", "Training", "N", "images per step, over all ranks together", true, true,
      set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
     {"steps", "Training", "N", "steps to train; 0: as many as --epochs take", false, true,
      set_number<&O::steps, 0, most_steps>, get_number<&O::steps>},
-    {"epochs", "Training", "X", "passes over the images to train", false, true, set_number<&O::epochs, 1e-9, 1e9>,
+    {"epochs", "Training", "X", "passes over the images to train", false, true, set_real<&O::epochs, tiny_to_huge>,
      get_number<&O::epochs>},
     {"seed", "Training", "N", "every random draw is a function of it", true, true,
      set_number<&O::seed, 0, std::numeric_limits<std::uint64_t>::max()>, get_number<&O::seed>},
