@@ -1,0 +1,96 @@
+// A device that hands every operation on to another one: what a test derives from to change one of them.
+#pragma once
+
+#include <string>
+
+#include "ganymede/device.hpp"
+
+namespace ganymede::quality {
+
+class ForwardingDevice : public Device {
+ public:
+  explicit ForwardingDevice(Device& to) : to_(to) {}
+
+  [[nodiscard]] std::string description() const override { return to_.description(); }
+  [[nodiscard]] std::string arithmetic() const override { return to_.arithmetic(); }
+  [[nodiscard]] void* allocate(std::size_t bytes) override { return to_.allocate(bytes); }
+  void release(void* pointer) noexcept override { to_.release(pointer); }
+  void upload(void* to_device, const void* from_host, std::size_t bytes) override {
+    to_.upload(to_device, from_host, bytes);
+  }
+  void download(void* to_host, const void* from_device, std::size_t bytes) override {
+    to_.download(to_host, from_device, bytes);
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override { to_.copy(to, from, bytes); }
+  void zero(void* pointer, std::size_t bytes) override { to_.zero(pointer, bytes); }
+  void synchronize() override { to_.synchronize(); }
+
+  void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
+                      float* y) override {
+    to_.affine_forward(rows, in, out, x, w, b, sigma, y);
+  }
+  void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
+                      float* ty) override {
+    to_.affine_tangent(rows, in, out, tx, w, sigma, y, ty);
+  }
+  void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
+                            const float* x, float* delta_in) override {
+    to_.affine_backward_data(rows, in, out, delta, w, below, x, delta_in);
+  }
+  void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                               bool accumulate, SumTarget dw) override {
+    to_.affine_backward_weights(layout, in, out, x, delta, accumulate, dw);
+  }
+  void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale, bool accumulate,
+                     SumTarget db) override {
+    to_.bias_gradient(layout, out, delta, row_scale, accumulate, db);
+  }
+
+  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                          SumTarget sums) override {
+    to_.discriminator_loss(loss, layout, logits, scale, seed, sums);
+  }
+  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                      SumTarget sums) override {
+    to_.generator_loss(loss, layout, logits, scale, seed, sums);
+  }
+  void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
+                            SumTarget penalty) override {
+    to_.squared_norm_penalty(layout, columns, g, coefficient, v, penalty);
+  }
+  void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
+    to_.combine_rows(rows, columns, scale, t, h);
+  }
+  void fill(std::size_t count, float value, float* to) override { to_.fill(count, value, to); }
+
+  void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
+    to_.from_fixed_point(count, from, overflow, to);
+  }
+  void add_to(std::size_t count, const float* from, double* to) override { to_.add_to(count, from, to); }
+  void sum_of_squares(std::size_t count, const float* x, double* result) override {
+    to_.sum_of_squares(count, x, result);
+  }
+  void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v) override {
+    to_.adam(count, constants, step, squared_norm, gradient, parameters, m, v);
+  }
+  void exponential_average(std::size_t count, float decay, const double* squared_norm, const float* value,
+                           float* average) override {
+    to_.exponential_average(count, decay, squared_norm, value, average);
+  }
+
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step, std::uint64_t per_step,
+                   std::uint64_t offset, int rows, int columns, float* out) override {
+    to_.draw_normal(seed, stream, step, per_step, offset, rows, columns, out);
+  }
+  void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
+                     const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels, float* out) override {
+    to_.gather_images(seed, step, per_step, offset, images, image_count, rows, pixels, out);
+  }
+  void advance(std::uint64_t* counter) override { to_.advance(counter); }
+
+ private:
+  Device& to_;
+};
+
+}  // namespace ganymede::quality

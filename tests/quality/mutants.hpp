@@ -1,0 +1,63 @@
+// The usual ways to break the training of a GAN, each as a device on which one operation goes wrong. They
+// read and write the device's memory, so they stand on the CPU's.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "forwarding_device.hpp"
+
+namespace ganymede::quality {
+
+/// D is never updated: Adam does nothing to a buffer of D's size.
+class FrozenDiscriminator final : public ForwardingDevice {
+ public:
+  FrozenDiscriminator(Device& to, std::size_t discriminator_parameters)
+      : ForwardingDevice(to), frozen_(discriminator_parameters) {}
+  void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v) override {
+    if (count != frozen_) ForwardingDevice::adam(count, constants, step, squared_norm, gradient, parameters, m, v);
+  }
+
+ private:
+  std::size_t frozen_;
+};
+
+/// What G gets from D has the wrong sign: G goes where D says "fake".
+class WrongSign final : public ForwardingDevice {
+ public:
+  using ForwardingDevice::ForwardingDevice;
+  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                      SumTarget sums) override {
+    ForwardingDevice::generator_loss(loss, layout, logits, scale, seed, sums);
+    std::for_each(seed, seed + layout.total_rows(), [](float& s) { s = -s; });
+  }
+};
+
+/// Every step draws the z of the first.
+class ReusedNoise final : public ForwardingDevice {
+ public:
+  using ForwardingDevice::ForwardingDevice;
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t*, std::uint64_t per_step,
+                   std::uint64_t offset, int rows, int columns, float* out) override {
+    ForwardingDevice::draw_normal(seed, stream, &first_, per_step, offset, rows, columns, out);
+  }
+
+ private:
+  const std::uint64_t first_ = 0;
+};
+
+/// D is told that real images are fake and fakes real.
+class SwappedLabels final : public ForwardingDevice {
+ public:
+  using ForwardingDevice::ForwardingDevice;
+  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                          SumTarget sums) override {
+    std::vector<float> swapped(logits, logits + layout.total_rows());
+    std::rotate(swapped.begin(), swapped.begin() + layout.rows, swapped.end());
+    ForwardingDevice::discriminator_loss(loss, layout, swapped.data(), scale, seed, sums);
+    std::rotate(seed, seed + layout.rows, seed + layout.total_rows());
+  }
+};
+
+}  // namespace ganymede::quality
