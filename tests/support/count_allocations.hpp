@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <xmmintrin.h>  // Clang's declares posix_memalign without noexcept, which it accepts before the definition only
 
 #include <array>
 #include <atomic>
