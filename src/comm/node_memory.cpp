@@ -85,7 +85,7 @@ std::vector<std::filesystem::path> shared_memory_folders() {
 std::filesystem::path create_shared_file(const std::vector<std::filesystem::path>& folders, std::size_t bytes) {
   for (const auto& folder : folders) {
     if (!may_fit(folder, bytes)) continue;
-    const std::filesystem::path name = folder / unique_name();
+    std::filesystem::path name = folder / unique_name();
     const File file(name, O_CREAT | O_EXCL);
     if (!file.is_open()) continue;
     if (reserve(file.descriptor(), std::max(bytes, std::size_t{1}))) return name;

@@ -33,7 +33,7 @@ void load_moments(const Network& network, Optimizer& optimizer, const TensorFile
 
 }  // namespace
 
-std::map<std::string, TensorFile> Gan::save() {
+std::map<std::string, TensorFile> Gan::save() const {
   std::map<std::string, TensorFile> files;
   files["generator"].tensors = generator.tensors(generator.parameter_array());
   files["discriminator"].tensors = discriminator.tensors(discriminator.parameter_array());

@@ -27,7 +27,7 @@ struct Gan {
 
   /// Everything a checkpoint holds of it, as named tensor files, and the way back. load() throws
   /// Error(data) where a file or tensor is missing or has another shape.
-  [[nodiscard]] std::map<std::string, TensorFile> save();
+  [[nodiscard]] std::map<std::string, TensorFile> save() const;
   void load(const std::map<std::string, TensorFile>& files, const std::string& source);
 };
 
