@@ -257,6 +257,7 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
   const OptionSpec* spec = find_train_option(name);
   if (spec == nullptr) {
     std::vector<std::string> names;
+    names.reserve(specs.size());
     for (const OptionSpec& s : specs) names.emplace_back(s.name);
     const std::string near = nearest_name(name, names);
     throw Error(ExitCode::usage,
