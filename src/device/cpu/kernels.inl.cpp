@@ -199,7 +199,7 @@ GANYMEDE_INLINE Tile tile_of(int rows) {
 // Rows cut into tiles of nearly equal height.
 struct Tiles {
   int first, count, low, higher;  // the first `higher` tiles have low + 1 rows, the others low
-  GANYMEDE_INLINE Tiles(Range range)
+  GANYMEDE_INLINE explicit Tiles(Range range)
       : first(range.begin), count((range.end - range.begin + tile_rows - 1) / tile_rows) {
     const int rows = range.end - range.begin;
     low = count == 0 ? 0 : rows / count;
@@ -456,7 +456,8 @@ GANYMEDE_INLINE std::int64_t add_fixed(const float* values, int count, std::int6
 using Magnitudes = std::uint32_t __attribute__((vector_size(lanes * sizeof(std::uint32_t))));
 constexpr int half = lanes / 2;
 using Doubles = double __attribute__((vector_size(half * sizeof(double))));
-using Integers = std::int64_t __attribute__((vector_size(half * sizeof(std::int64_t)), may_alias));
+// Unsigned, as sums of magic bits wrap around until they are taken away again.
+using Integers = std::uint64_t __attribute__((vector_size(half * sizeof(std::uint64_t)), may_alias));
 
 #if defined(__AVX512F__)
 GANYMEDE_INLINE Doubles widened(const float* from) { return _mm512_cvtps_pd(_mm256_loadu_ps(from)); }
@@ -471,7 +472,7 @@ GANYMEDE_INLINE Doubles widened(const float* from) {
 // The same in bulk, for values that all fit: `largest` collects what tells. The sums take in the bits of
 // value · 2^40 + magic, and owe `magic_bits` for each value that was added. `sums` is aligned to 64 bytes.
 constexpr double magic = 6755399441055744.0;  // 1.5 · 2^52, see math/fixed_point.hpp
-constexpr std::int64_t magic_bits = 0x4338000000000000;
+constexpr std::uint64_t magic_bits = 0x4338000000000000;
 GANYMEDE_INLINE void add_fixed_unchecked(const float* values, int count, std::int64_t* sums, Magnitudes& largest) {
   for (int i = 0; i < count; i += lanes) {
     // As integers, magnitudes are in the order of their values, with infinity and NaN above all.
@@ -584,7 +585,7 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
           for (int pass = 0; pass < 2; ++pass) {
             const bool careful = pass == 1;
             Magnitudes largest{};
-            std::int64_t debt = 0;
+            std::uint64_t debt = 0;
             for (int i = 0; i < height * tile_columns; ++i) sums[i] = 0;
             int begin = k.begin;
             for (int s = first_shard; s < order.shards && begin < k.end; ++s) {
@@ -613,7 +614,8 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
               begin = end;
             }
             if (!careful && all_fit(largest)) {
-              for (int i = 0; i < height * tile_columns; ++i) sums[i] -= debt;
+              for (int i = 0; i < height * tile_columns; ++i)
+                sums[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sums[i]) - debt);
               break;
             }
           }
