@@ -1,0 +1,134 @@
+// Ganymede's own CUDA kernels: one function per launch, which enqueues exactly one kernel on `stream` and
+// returns at once. The operations are those of Device (include/ganymede/device.hpp), which says what each
+// computes; here is what a launch adds to that. All pointers are device memory unless they say host; shapes are
+// row-major. None of the functions allocates, synchronises or fails (cudaGetLastError() tells a bad launch).
+//
+// The kernels live in kernels/*.cu, written for nvcc and, through launch.hpp, for a host compiler with the
+// emulation of tests/cuda_emulation. This header is plain: a .cu file can include it.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ganymede::cuda {
+
+/// The most virtual shards that one rank can hold: BatchLayout::shard_begin travels in a kernel's parameters.
+inline constexpr int max_shards = 256;
+
+/// BatchLayout as a kernel takes it. `count` shards; shard s is rows begin[s] … begin[s+1]-1 of every part.
+struct Shards {
+  int parts = 1;
+  int rows = 0;
+  int count = 1;
+  int begin[max_shards + 1] = {};
+  [[nodiscard]] int total_rows() const { return parts * rows; }
+};
+
+/// SumTarget as a kernel takes it: `values`, or `fixed` with `overflow` (atomically added to).
+struct Sum {
+  float* values = nullptr;
+  std::int64_t* fixed = nullptr;
+  std::int64_t* overflow = nullptr;
+};
+
+/// Memory that launches on one stream share to sum over blocks in a fixed order: `partial` holds at least
+/// partial_count doubles, `ticket` counts the blocks that are done, is 0 before a launch and after it.
+struct Scratch {
+  static constexpr std::size_t partial_count = 65536;
+  double* partial = nullptr;
+  unsigned* ticket = nullptr;
+};
+
+/// Adam's constants, and where t comes from: t = *step · per_step + offset + 1.
+struct Adam {
+  double learning_rate, beta1, beta2, epsilon;
+  const std::uint64_t* step;
+  std::uint64_t per_step, offset;
+};
+
+/// What the host learns of a step; written to host memory that the device can write (cudaHostAllocMapped).
+struct Report {
+  std::uint64_t step;  ///< steps completed with this one; written last
+  double discriminator_squared_norm;
+  double generator_squared_norm;
+  float stop;  ///< how many ranks had been asked to stop
+};
+
+/// The end of a step, in one launch of one block: running[i] += extras[i] for D's extras and then G's, a report in
+/// reports[*step % report_count], then ++*step.
+struct StepEnd {
+  const float* discriminator_extras;
+  int discriminator_count;
+  const float* generator_extras;
+  int generator_count;
+  double* running;  ///< [discriminator_count + generator_count]
+  const double* discriminator_squared_norm;
+  const double* generator_squared_norm;
+  const float* stop;  ///< null: 0
+  std::uint64_t* step;
+  Report* reports;  ///< host memory, mapped
+  int report_count;
+};
+
+// --- fully connected layers, float32 -----------------------------------------------------------------------
+// Every element of y, ty and delta_in is summed over k in one fixed order that depends on neither `rows` nor the
+// row's place: a row has the same bits in any batch.
+void affine_forward(cudaStream_t stream, int rows, int in, int out, const float* x, const float* w, const float* b,
+                    int sigma, float parameter, float* y);
+void affine_tangent(cudaStream_t stream, int rows, int in, int out, const float* tx, const float* w, int sigma,
+                    float parameter, const float* y, float* ty);
+/// `x` may be null: slope 1.
+void affine_backward_data(cudaStream_t stream, int rows, int in, int out, const float* delta, const float* w, int below,
+                          float parameter, const float* x, float* delta_in);
+/// dW[out, in] and db[out] in one launch; row_scale (null: 1) weighs the rows of db alone. With `fixed` targets a
+/// shard's contribution is a function of its rows alone. Either target may be empty (all null): left out.
+void affine_gradients(cudaStream_t stream, const Shards& shards, int in, int out, const float* x, const float* delta,
+                      const float* row_scale, bool accumulate, Sum dw, Sum db);
+
+// --- what follows a matrix product of cuBLASLt ----------------------------------------------------------------
+/// y[rows, columns] = σ(y + b); `b` may be null.
+void activate(cudaStream_t stream, int rows, int columns, const float* b, int sigma, float parameter, float* y);
+/// delta[i] *= σ'(h[i]).
+void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
+
+// --- losses and penalties ----------------------------------------------------------------------------------------
+/// One GAN loss over pairs of logits; `real` and seed_real may be null. sums: LossSums::count elements, overwritten.
+/// `row_scale` [2·rows], if not null, gets the seeds of the real rows and 1 for the fake ones, and the seeds of the
+/// real rows become 1.
+void gan_loss(cudaStream_t stream, int loss, bool discriminator, const Shards& shards, const float* real,
+              const float* fake, float scale, float* seed_real, float* seed_fake, float* row_scale, Sum sums);
+void squared_norm_penalty(cudaStream_t stream, const Shards& shards, int columns, const float* g, float coefficient,
+                          float* v, Sum penalty, Scratch scratch);
+void combine_rows(cudaStream_t stream, int rows, int columns, const float* scale, const float* t, float* h);
+
+// --- flat buffers ---------------------------------------------------------------------------------------------------
+void fill(cudaStream_t stream, std::size_t count, float value, float* to);
+void from_fixed_point(cudaStream_t stream, std::size_t count, const std::int64_t* from, const std::int64_t* overflow,
+                      float* to);
+void add_to(cudaStream_t stream, std::size_t count, const float* from, double* to);
+/// The same bits on any device: a fixed tree over blocks of a fixed size.
+void sum_of_squares(cudaStream_t stream, std::size_t count, const float* x, double* result, Scratch scratch);
+/// average = decay · average + (1 - decay) · parameters rides along when `average` is not null.
+void adam(cudaStream_t stream, std::size_t count, const Adam& constants, const double* squared_norm,
+          const float* gradient, float* parameters, float* m, float* v, float* average, float decay);
+/// *first = the least index of a value that is not finite, or count when there is none.
+void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, unsigned long long* first);
+
+// --- draws
+// --------------------------------------------------------------------------------------------------------------
+void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                 std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
+void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
+                   std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
+                   float* out);
+
+// --- counters and flags
+// ----------------------------------------------------------------------------------------------------
+/// *to = *flag ≠ 0 ? 1 : 0, in the target's form; `flag` is host memory, mapped, read when the kernel runs.
+void flag_to_sum(cudaStream_t stream, const std::uint32_t* flag, Sum to);
+void advance(cudaStream_t stream, std::uint64_t* counter);
+void end_step(cudaStream_t stream, const StepEnd& args);
+
+}  // namespace ganymede::cuda
