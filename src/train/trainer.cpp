@@ -71,7 +71,9 @@ class Training {
       step.run(stop_requested());
       const std::uint64_t now = step.steps();
       const bool last = now == total;
-      if (!step.finite()) fail_not_finite(now);
+      // Which steps are known of is the same on every rank, and so is what follows from it.
+      if (last || step.stop_agreed() || something_due(now)) step.settle();
+      if (!step.finite()) fail_not_finite(step.not_finite_at());
       stopping = step.stop_agreed();
       ++interval_steps_;
       if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
@@ -120,6 +122,13 @@ class Training {
 
   std::uint64_t images_seen(std::uint64_t steps) const {
     return steps * static_cast<std::uint64_t>(options_.batch) * static_cast<std::uint64_t>(options_.d_steps);
+  }
+
+  bool something_due(std::uint64_t step) const {
+    for (const std::uint64_t every :
+         {options_.drift_every, options_.log_every, options_.sample_every, options_.checkpoint_every})
+      if (due(step, every)) return true;
+    return false;
   }
 
   // The gradient is the same on every rank, and so is this.

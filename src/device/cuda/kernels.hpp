@@ -50,8 +50,8 @@ struct Adam {
 
 /// What the host learns of a step; written to host memory that the device can write (cudaHostAllocMapped).
 struct Report {
-  std::uint64_t step;  ///< steps completed with this one; written last
-  double discriminator_squared_norm;
+  std::uint64_t step;                 ///< steps completed with this one; written last
+  double discriminator_squared_norm;  ///< the last of StepEnd's, or the first that is not finite
   double generator_squared_norm;
   float stop;  ///< how many ranks had been asked to stop
 };
@@ -63,8 +63,9 @@ struct StepEnd {
   int discriminator_count;
   const float* generator_extras;
   int generator_count;
-  double* running;  ///< [discriminator_count + generator_count]
-  const double* discriminator_squared_norm;
+  double* running;                            ///< [discriminator_count + generator_count]
+  const double* discriminator_squared_norms;  ///< [discriminator_updates]
+  int discriminator_updates;
   const double* generator_squared_norm;
   const float* stop;  ///< null: 0
   std::uint64_t* step;
