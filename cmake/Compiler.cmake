@@ -1,22 +1,31 @@
 # Flags for everything that is compiled here. They are set per directory, not on the library, because those
 # who use the installed library choose their own.
 
-add_compile_options(-Wall -Wextra)
+# ganymede_compile_options(FLAG…): for C++, and for the host code of CUDA sources, where nvcc passes them on.
+function(ganymede_compile_options)
+  foreach(flag IN LISTS ARGN)
+    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${flag}>" "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${flag}>")
+  endforeach()
+endfunction()
+
+ganymede_compile_options(-Wall -Wextra)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlapping copies inside std::string's operator+ where there are none (GCC bug 105651).
-  add_compile_options(-Wno-restrict)
+  ganymede_compile_options(-Wno-restrict)
 endif()
 if(GANYMEDE_WERROR)
-  add_compile_options(-Werror)
+  ganymede_compile_options(-Werror)
+  # nvcc's own: of its front end and of ptxas.
+  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
 endif()
 
 # One binary for every x86-64-v2 machine; the kernels are compiled once more per wider instruction set.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-  add_compile_options(-march=x86-64-v2)
+  ganymede_compile_options(-march=x86-64-v2)
 endif()
 
 # What is built does not name the folder it was built in.
-add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+ganymede_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 
 # Debian's Open MPI pulls in its C++ bindings, which nothing here uses.
 add_link_options(-Wl,--as-needed)

@@ -4,6 +4,7 @@ message(STATUS "Ganymede ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, "
                "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 list(JOIN ganymede_found ", " found)
 message(STATUS "  found      ${found}")
+message(STATUS "  GPU        ${ganymede_cuda_summary}")
 if(NOT GANYMEDE_TESTS)
   message(STATUS "  tests      off (GANYMEDE_TESTS)")
 elseif(NOT GTest_FOUND)

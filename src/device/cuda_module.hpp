@@ -1,0 +1,97 @@
+// The GPU backend lives in a module, libganymede_cuda.so, that the program opens when it needs it: what the two know of
+// each other, and how it is opened. No CUDA header here, and none of CUDA's libraries in the program itself.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ganymede/communicator.hpp"
+#include "ganymede/device.hpp"
+
+namespace ganymede {
+
+struct CudaOptions {
+  int device = -1;  ///< -1: by local rank
+  bool debug = false;
+  bool graph = true;
+  bool tf32 = false;
+  bool reproducible = false;
+};
+
+using MakeCudaDevice = std::unique_ptr<Device> (*)(Communicator& ranks, const CudaOptions& options);
+
+/// A GPU as CUDA describes it.
+struct CudaGpu {
+  std::string name;    ///< "NVIDIA H100 80GB HBM3"
+  std::string pci_id;  ///< "0000:1B:00.0"
+  int major = 0;       ///< compute capability
+  int minor = 0;
+  std::size_t memory = 0;  ///< bytes
+
+  /// Whether the module has code for it.
+  [[nodiscard]] bool supported() const { return major > 7 || (major == 7 && minor >= 5); }
+};
+
+/// What the module sees of drivers and GPUs, without a context on any of them. Versions as CUDA writes them: 13000 is
+/// 13.0; a driver's is that of the newest CUDA it runs.
+struct CudaSight {
+  enum class State {
+    ready,       ///< `gpus` are there
+    no_driver,   ///< no libcuda.so.1
+    old_driver,  ///< one that cannot run this CUDA
+    no_gpu,      ///< a driver, and no GPU that this process may see
+    failed,      ///< anything else: `reason` has CUDA's words
+  };
+  State state = State::failed;
+  int driver = 0;
+  int runtime = 0;
+  std::string reason;
+  std::string libraries;  ///< "cuBLASLt 13.1.0, NCCL 2.28.9": what was loaded
+  std::vector<CudaGpu> gpus;
+};
+
+/// The module's only symbol, `ganymede_cuda_module`. `interface` comes first for ever: the rest is read by nobody
+/// whose own build_interface (core/build_info.hpp) differs.
+struct CudaModule {
+  const char* interface;
+  CudaSight (*look)();
+  MakeCudaDevice make_device;
+};
+
+/// Opens the module: $GANYMEDE_CUDA_MODULE, else libganymede_cuda.so in ../lib of the folder `program`, or where an
+/// installation has it. It stays open. Throws Error(launch) when it is not there, when a library that it needs is
+/// missing, or when it is of another build.
+const CudaModule& open_cuda_module(const std::filesystem::path& program);
+/// The same, from the folder of the running executable.
+const CudaModule& open_cuda_module();
+
+/// What becomes of `--device auto` and `--device cuda` on this machine.
+struct CudaProbe {
+  CudaSight sight;
+  std::string problem;  ///< why there is no training on a GPU here, a sentence; empty: there may be
+  /// Nobody expects a GPU: no module was built or installed, no driver is there, or no GPU. `auto` takes the CPU and
+  /// says nothing; any other problem deserves a warning.
+  bool expected = false;
+
+  [[nodiscard]] int devices() const { return static_cast<int>(sight.gpus.size()); }
+};
+
+/// Looks for a GPU as `--device auto` does: the module is opened only where a driver is. Never throws.
+CudaProbe probe_cuda(const std::filesystem::path& program);
+CudaProbe probe_cuda();
+
+/// The factory, once the module is open and sees a GPU that it has code for; for `--device cuda`. Throws Error(launch)
+/// with the one thing that is in the way.
+MakeCudaDevice cuda_device_factory(const std::filesystem::path& program);
+MakeCudaDevice cuda_device_factory();
+
+/// Why the module cannot use what it sees; empty when it can use at least one GPU.
+std::string cuda_problem(const CudaSight& sight);
+
+/// "13.0" for 13000.
+std::string cuda_version_text(int version);
+
+}  // namespace ganymede
