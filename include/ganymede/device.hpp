@@ -113,6 +113,8 @@ class Routine {
   Routine& operator=(const Routine&) = delete;
   virtual ~Routine() = default;
   virtual void run() = 0;
+  /// How many kernels and copies a run is, where it is recorded; else 0.
+  [[nodiscard]] virtual int recorded() const { return 0; }
 };
 
 /// Number of sums that a GAN loss produces, in this order.

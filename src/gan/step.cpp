@@ -3,6 +3,7 @@
 #include "gan/step.hpp"
 
 #include <cmath>
+#include <exception>
 #include <string>
 
 #include "gan/losses.hpp"
@@ -113,6 +114,8 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
 }
 
 GanStep::~GanStep() {
+  // What is still under way uses the memory that goes now.
+  if (std::uncaught_exceptions() == 0) device_->synchronize();
   device_->release_host(stop_flag_);
   device_->release_host(reports_);
 }

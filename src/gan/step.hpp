@@ -107,6 +107,9 @@ class GanStep {
   /// Measures phases from now on; null to stop. A measured step waits for the device at every phase.
   void measure(PhaseClock* clock) { clock_ = clock; }
 
+  /// Kernels and copies of one step, once a GPU has recorded it; else 0.
+  [[nodiscard]] int recorded() const { return routine_->recorded(); }
+
   /// Floating-point operations of this rank's matrix products in one step.
   [[nodiscard]] double flops() const;
 

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <optional>
 #include <string>
 #include <thread>
@@ -61,8 +62,6 @@ class CudaDevice final : public Device {
   }
   ~CudaDevice() override {
     if (named_) nvtxRangePop();
-    cudaStreamSynchronize(compute_.get());
-    cudaStreamSynchronize(urgent_.get());
   }
 
   std::string description() const override {
@@ -78,7 +77,10 @@ class CudaDevice final : public Device {
     check(cudaMemsetAsync(pointer, 0, bytes, compute_.get()), "clear memory");
     return pointer;
   }
-  void release(void* pointer) noexcept override { cudaFree(pointer); }
+  void release(void* pointer) noexcept override {
+    // cudaFree waits for the GPU, which may wait for a rank that has failed: the end of the process frees all.
+    if (std::uncaught_exceptions() == 0) cudaFree(pointer);
+  }
   void upload(void* to_device, const void* from_host, std::size_t bytes) override {
     check(cudaMemcpyAsync(to_device, from_host, bytes, cudaMemcpyHostToDevice, compute_.get()), "copy to the GPU");
     // From pageable memory the call may return before the copy is done, but not before it has read it all.
@@ -104,7 +106,9 @@ class CudaDevice final : public Device {
     std::memset(pointer, 0, bytes);
     return pointer;
   }
-  void release_host(void* pointer) noexcept override { cudaFreeHost(pointer); }
+  void release_host(void* pointer) noexcept override {
+    if (std::uncaught_exceptions() == 0) cudaFreeHost(pointer);
+  }
 
   int steps_ahead() const override { return options_.debug ? 0 : 2; }
   void mark(int number) override { marks_[static_cast<std::size_t>(number)]->record(compute_.get()); }

@@ -27,6 +27,8 @@ class GraphRoutine final : public Routine {
     }
   }
 
+  int recorded() const override { return nodes_; }
+
  private:
   void record() {
     // Thread-local: other threads (NCCL's, a watchdog's) may go on calling CUDA meanwhile.
@@ -41,6 +43,8 @@ class GraphRoutine final : public Routine {
       throw;
     }
     check(cudaStreamEndCapture(stream_, &graph), "record the step");
+    std::size_t nodes = 0;
+    if (cudaGraphGetNodes(graph, nullptr, &nodes) == cudaSuccess) nodes_ = static_cast<int>(nodes);
     const cudaError_t made = cudaGraphInstantiate(&executable_, graph, 0);
     cudaGraphDestroy(graph);
     check(made, "make the step's graph");
@@ -51,6 +55,7 @@ class GraphRoutine final : public Routine {
   std::function<bool()> recordable_;
   long runs_ = 0;
   cudaGraphExec_t executable_ = nullptr;
+  int nodes_ = 0;
 };
 
 }  // namespace

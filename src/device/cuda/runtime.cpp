@@ -2,6 +2,7 @@
 #include "device/cuda/runtime.hpp"
 
 #include <cstdio>
+#include <exception>
 
 #include "ganymede/error.hpp"
 
@@ -64,7 +65,10 @@ bool Event::reached() const {
 }
 
 Memory::Memory(std::size_t bytes) : pointer_(allocate(bytes)) {}
-Memory::~Memory() { cudaFree(pointer_); }
+// See CudaDevice::release().
+Memory::~Memory() {
+  if (std::uncaught_exceptions() == 0) cudaFree(pointer_);
+}
 
 void* allocate(std::size_t bytes) {
   void* pointer = nullptr;
