@@ -30,7 +30,11 @@ __global__ void end_step_kernel(const __grid_constant__ StepEnd args) {
   if (threadIdx.x != 0) return;
   const std::uint64_t step = *args.step;
   Report& report = args.reports[step % static_cast<std::uint64_t>(args.report_count)];
-  report.discriminator_squared_norm = *args.discriminator_squared_norm;
+  // The last of D's norms, unless one before it was not finite: infinity and NaN are what x - x is not 0 for.
+  double square = 0;
+  for (int i = 0; i < args.discriminator_updates && square - square == 0; ++i)
+    square = args.discriminator_squared_norms[i];
+  report.discriminator_squared_norm = square;
   report.generator_squared_norm = *args.generator_squared_norm;
   report.stop = args.stop == nullptr ? 0.0F : *args.stop;
   // The host takes a report whose step it sees for complete.
