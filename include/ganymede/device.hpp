@@ -99,7 +99,8 @@ struct StepEnd {
   const double* discriminator_squared_norms = nullptr;  ///< [discriminator_updates]
   int discriminator_updates = 1;
   const double* generator_squared_norm = nullptr;
-  const float* stop = nullptr;
+  const float* stop = nullptr;               ///< how many ranks were asked to stop, or, where that needs no sum,
+  const std::uint32_t* stop_flag = nullptr;  ///< whether this one was (host memory from allocate_host())
   std::uint64_t* step = nullptr;
   StepReport* reports = nullptr;  ///< host memory from allocate_host()
   int report_count = 0;

@@ -90,7 +90,8 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       share_(share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards)),
       one_{1, share_.rows(), share_.shard_begin},
       both_{2, share_.rows(), share_.shard_begin},
-      one_generator_pass_(!simultaneous_ && ranks.size() == 1),
+      alone_(ranks.size() == 1),
+      one_generator_pass_(!simultaneous_ && alone_),
       x_(device, (one_generator_pass_ ? 3 : 2) * static_cast<std::size_t>(share_.rows()) *
                      static_cast<std::size_t>(images.pixels())),
       z_(device, (one_generator_pass_ ? 2 : 1) * static_cast<std::size_t>(share_.rows()) *
@@ -115,7 +116,11 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
 
 GanStep::~GanStep() {
   // What is still under way uses the memory that goes now.
-  if (std::uncaught_exceptions() == 0) device_->synchronize();
+  try {
+    if (std::uncaught_exceptions() == 0) device_->synchronize();
+  } catch (const Error&) {
+    // Whoever wanted the step's result has asked for it, and been told.
+  }
   device_->release_host(stop_flag_);
   device_->release_host(reports_);
 }
@@ -158,7 +163,7 @@ void GanStep::enqueue() {
     device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
   }
   generator_sum_.begin();
-  device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
+  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
   if (simultaneous_) {
     // Through the same D, before its update, and the fakes that D has just seen.
     generator_gradient(share_.rows(), 0);
@@ -188,7 +193,10 @@ void GanStep::enqueue() {
   end.discriminator_squared_norms = discriminator_sum_.squared_norm(0);
   end.discriminator_updates = d_steps_;
   end.generator_squared_norm = generator_sum_.squared_norm(0);
-  end.stop = generator_sum_.extras() + g_stop;
+  if (alone_)
+    end.stop_flag = stop_flag_;
+  else
+    end.stop = generator_sum_.extras() + g_stop;
   end.step = step_.data();
   end.reports = reports_;
   end.report_count = ahead_ + 1;

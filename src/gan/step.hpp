@@ -140,6 +140,7 @@ class GanStep {
   BatchShare share_;
   BatchLayout one_;   // fake alone, or real alone
   BatchLayout both_;  // real above fake
+  bool alone_;        // one rank: nobody to agree with
   // Alternating, G's weights are the same for D's fakes and for its own: where no sum over ranks is there to hide the
   // second forward pass behind, one pass makes both.
   bool one_generator_pass_;

@@ -99,7 +99,9 @@ TEST_F(SimulatedDevice, AnyCallMayFail) {
     // What is only asked, what tells of errors, and what ends things may fail unnoticed.
     for (const char* quiet : {"Destroy", "Free", "GetError", "LastError", "GetNodes", "PeekAt"})
       if (function.find(quiet) != std::string::npos) goto next;
-    for (const std::size_t nth : {std::size_t{1}, (count + 1) / 2, count}) {
+    // Not the last: it may be one that only tidies up.
+    for (const std::size_t nth : {std::size_t{1}, (count + 1) / 2}) {
+      if (nth == count && count > 1) continue;
       cuda_sim::reset();
       cuda_sim::set_devices({{}});
       cuda_sim::fail(function, static_cast<int>(nth));

@@ -241,7 +241,8 @@ class CpuDevice final : public Device {
     for (int i = 0; i < args.discriminator_updates && std::isfinite(square); ++i)
       square = args.discriminator_squared_norms[i];
     StepReport& report = args.reports[*args.step % static_cast<std::uint64_t>(args.report_count)];
-    report = {++*args.step, square, *args.generator_squared_norm, *args.stop};
+    const float stop = args.stop != nullptr ? *args.stop : *args.stop_flag != 0 ? 1.0F : 0.0F;
+    report = {++*args.step, square, *args.generator_squared_norm, stop};
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
     const float number = *flag != 0 ? 1.0F : 0.0F;

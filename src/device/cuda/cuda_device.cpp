@@ -225,10 +225,12 @@ class CudaDevice final : public Device {
     launched("Adam's update", parameters, count);
   }
   void end_step(const ganymede::StepEnd& args) override {
-    cuda::end_step(compute_.get(), {args.discriminator_extras, args.discriminator_count, args.generator_extras,
-                                    args.generator_count, args.running, args.discriminator_squared_norms,
-                                    args.discriminator_updates, args.generator_squared_norm, args.stop, args.step,
-                                    device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
+    cuda::end_step(
+        compute_.get(),
+        {args.discriminator_extras, args.discriminator_count, args.generator_extras, args.generator_count, args.running,
+         args.discriminator_squared_norms, args.discriminator_updates, args.generator_squared_norm, args.stop,
+         args.stop_flag == nullptr ? nullptr : device_view(const_cast<std::uint32_t*>(args.stop_flag)), args.step,
+         device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
     launched("the end of the step", nullptr, 0);
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {

@@ -67,7 +67,8 @@ struct StepEnd {
   const double* discriminator_squared_norms;  ///< [discriminator_updates]
   int discriminator_updates;
   const double* generator_squared_norm;
-  const float* stop;  ///< null: 0
+  const float* stop;               ///< null: 1 where *stop_flag (host memory, mapped) is not 0
+  const std::uint32_t* stop_flag;  ///< read when the kernel runs
   std::uint64_t* step;
   Report* reports;  ///< host memory, mapped
   int report_count;

@@ -59,7 +59,10 @@ void Event::hold_back(cudaStream_t stream) const {
 }
 bool Event::reached() const {
   const cudaError_t state = cudaEventQuery(event_);
-  if (state == cudaErrorNotReady) return false;
+  if (state == cudaErrorNotReady) {
+    cudaGetLastError();  // CUDA remembers this as an error, which it is not
+    return false;
+  }
   check(state, "run the training's operations");
   return true;
 }

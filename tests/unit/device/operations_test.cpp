@@ -359,7 +359,9 @@ TEST_P(Operations, AStepEndsWithAReport) {
   end.discriminator_squared_norms = squares;
   end.discriminator_updates = 2;
   end.generator_squared_norm = &g_square;
-  end.stop = g_extras.data() + 1;
+  end.stop = g_extras.data() + 1;  // goes before
+  const std::uint32_t flag = 1;
+  end.stop_flag = &flag;
   end.step = &step;
   end.reports = reports;
   end.report_count = 3;
@@ -375,14 +377,17 @@ TEST_P(Operations, AStepEndsWithAReport) {
   device_->end_step(end);
   EXPECT_EQ(reports[1].step, 8U);
   EXPECT_TRUE(std::isinf(reports[1].discriminator_squared_norm));
+  end.stop = nullptr;
+  device_->end_step(end);
+  EXPECT_EQ(reports[2].stop, 1);
 
-  for (const std::uint32_t flag : {0U, 1U}) {
+  for (const std::uint32_t asked : {0U, 1U}) {
     float value = nan;
     std::int64_t fixed = -1;
-    device_->flag_to_sum(&flag, SumTarget{&value});
-    device_->flag_to_sum(&flag, SumTarget{nullptr, &fixed, nullptr});
-    EXPECT_EQ(value, static_cast<float>(flag));
-    EXPECT_EQ(math::from_fixed_point(fixed), static_cast<double>(flag));
+    device_->flag_to_sum(&asked, SumTarget{&value});
+    device_->flag_to_sum(&asked, SumTarget{nullptr, &fixed, nullptr});
+    EXPECT_EQ(value, static_cast<float>(asked));
+    EXPECT_EQ(math::from_fixed_point(fixed), static_cast<double>(asked));
   }
 }
 

@@ -36,7 +36,9 @@ __global__ void end_step_kernel(const __grid_constant__ StepEnd args) {
     square = args.discriminator_squared_norms[i];
   report.discriminator_squared_norm = square;
   report.generator_squared_norm = *args.generator_squared_norm;
-  report.stop = args.stop == nullptr ? 0.0F : *args.stop;
+  report.stop = args.stop != nullptr                                               ? *args.stop
+                : *static_cast<const volatile std::uint32_t*>(args.stop_flag) != 0 ? 1.0F
+                                                                                   : 0.0F;
   // The host takes a report whose step it sees for complete.
   __threadfence_system();
   *static_cast<volatile std::uint64_t*>(&report.step) = step + 1;
