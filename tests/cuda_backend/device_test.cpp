@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "cuda_backend/simulated.hpp"
+#include "cuda_backend/gpu.hpp"
 #include "cuda_sim/cuda_sim.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
@@ -27,7 +27,7 @@ class SimulatedDevice : public ::testing::Test {
   /// Kernels and copies of a step.
   int recorded(const TrainOptions& o, int side) {
     const RandomImages images(20, side, 1);
-    const std::unique_ptr<Device> device = make_simulated_gpu(*alone_);
+    const std::unique_ptr<Device> device = make_gpu(*alone_);
     Gan gan = make_gan(o, side, *device);
     GanStep step(*device, *alone_, gan, images.set(), o);
     step.run(false);
@@ -53,7 +53,7 @@ TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
   const RandomImages images(20, small_side, 1);
   CudaOptions options;
   options.debug = true;
-  const std::unique_ptr<Device> device = make_simulated_gpu(*alone_, options);
+  const std::unique_ptr<Device> device = make_gpu(*alone_, options);
   Gan gan = make_gan(o, small_side, *device);
   GanStep step(*device, *alone_, gan, images.set(), o);
   step.run(false);

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cuda_backend/simulated.hpp"
+#include "cuda_backend/gpu.hpp"
 #include "cuda_sim/cuda_sim.hpp"
 #include "ganymede/error.hpp"
 
@@ -46,7 +46,7 @@ class SimulatedPlacement : public ::testing::Test {
   void SetUp() override { cuda_sim::reset(); }
   void TearDown() override { cuda_sim::reset(); }
   std::string message(const CudaOptions& options = {}) {
-    return message_of([&] { make_simulated_gpu(*alone_, options); }, ExitCode::launch);
+    return message_of([&] { make_gpu(*alone_, options); }, ExitCode::launch);
   }
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
 };
@@ -55,7 +55,7 @@ TEST_F(SimulatedPlacement, SaysWhatTheGpuIs) {
   cuda_sim::set_devices({{}, {}});
   CudaOptions options;
   options.device = 1;
-  const std::unique_ptr<Device> device = make_simulated_gpu(*alone_, options);
+  const std::unique_ptr<Device> device = make_gpu(*alone_, options);
   EXPECT_THAT(device->description(), HasSubstr("simulated H100 (no GPU)"));
   EXPECT_THAT(device->arithmetic(), HasSubstr("cuda sm_90"));
 }
