@@ -102,7 +102,7 @@ TEST_F(Ranks, AKilledRankEndsAll) {
   ::kill(rank_process(1), SIGKILL);
   const Ending ending = training.wait();
   EXPECT_EQ(ending.code, 6) << ending.err;
-  EXPECT_THAT(ending.err, HasSubstr("the last checkpoint stands"));
+  EXPECT_THAT(ending.err, HasSubstr("complete checkpoints stand"));
   expect_all_gone(2);
 }
 
