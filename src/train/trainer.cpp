@@ -149,11 +149,13 @@ class Training {
     if (votes.size() == 1) return;
     const auto most =
         std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    const bool majority = 2 * most->second > ranks_.size();
     std::string odd;
     for (std::size_t r = 0; r < all.size(); ++r)
-      if (all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
-    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": rank " + odd +
-                             " is not as the others; a host's memory or CPU may be faulty, and " + what_stands() +
+      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
+    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": " +
+                             (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
+                             "; a host's memory or CPU may be faulty, and " + what_stands() +
                              ". Run again with --resume, without that host";
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
