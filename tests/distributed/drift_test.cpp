@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include "distributed/distributed.hpp"
 #include "ganymede/trainer.hpp"
+#include "support/forwarding_communicator.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede::testing {
@@ -45,43 +45,18 @@ class FaultyReduction final : public Reduction<float> {
 };
 
 /// The world, in which one rank's sums are wrong after some steps.
-class FaultyWorld final : public Communicator {
+class FaultyWorld final : public test::ForwardingCommunicator {
  public:
-  FaultyWorld(int faulty_rank, int faulty_from) : faulty_rank_(faulty_rank), faulty_from_(faulty_from) {}
+  FaultyWorld(int faulty_rank, int faulty_from)
+      : ForwardingCommunicator(world()), faulty_rank_(faulty_rank), faulty_from_(faulty_from) {}
 
-  [[nodiscard]] int rank() const override { return world_.rank(); }
-  [[nodiscard]] int size() const override { return world_.size(); }
-  [[nodiscard]] int node_rank() const override { return world_.node_rank(); }
-  [[nodiscard]] int node_size() const override { return world_.node_size(); }
-  [[nodiscard]] std::string description() const override { return world_.description(); }
-  void barrier() override { world_.barrier(); }
-  void node_barrier() override { world_.node_barrier(); }
-  void broadcast(void* data, std::size_t bytes, int root) override { world_.broadcast(data, bytes, root); }
-  void node_broadcast(void* data, std::size_t bytes) override { world_.node_broadcast(data, bytes); }
-  void all_sum(std::span<float> values) override { world_.all_sum(values); }
-  void all_sum(std::span<double> values) override { world_.all_sum(values); }
-  void all_sum(std::span<std::int64_t> values) override { world_.all_sum(values); }
-  void all_min(std::span<std::int64_t> values) override { world_.all_min(values); }
-  void all_max(std::span<std::int64_t> values) override { world_.all_max(values); }
-  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
-    return world_.all_gather(mine);
-  }
-  [[nodiscard]] std::shared_ptr<void> node_shared(std::size_t bytes) override { return world_.node_shared(bytes); }
   [[nodiscard]] std::unique_ptr<Reduction<float>> make_float_reduction(std::size_t count) override {
-    auto inner = world_.make_float_reduction(count);
+    auto inner = ForwardingCommunicator::make_float_reduction(count);
     if (rank() != faulty_rank_) return inner;
     return std::make_unique<FaultyReduction>(std::move(inner), faulty_from_);
   }
-  [[nodiscard]] std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(std::size_t count) override {
-    return world_.make_fixed_reduction(count);
-  }
-  [[noreturn]] void abort(ExitCode code) noexcept override {
-    world_.abort(code);
-    std::abort();  // not reached; GCC does not see that of a virtual call
-  }
 
  private:
-  Communicator& world_ = world();
   int faulty_rank_;
   int faulty_from_;
 };
