@@ -115,6 +115,7 @@ TEST_F(CudaLosses, AreTheCpus) {
 }
 
 TEST_F(CudaLosses, PenaltiesAreTheCpus) {
+  Partials partials;
   for (const std::vector<int>& begin : layouts)
     for (const int columns : {1, 15, 127, 128, 129, 784})
       for (const bool exact : {false, true})
@@ -127,7 +128,6 @@ TEST_F(CudaLosses, PenaltiesAreTheCpus) {
               cpu_.penalty(begin, columns, g.data(), coefficient, exact, expected_v.data());
           Memory<float> device_g(g, shift);
           Memory<float> v(g.size(), nan, shift);
-          Partials partials;
           Target penalty(1, exact);
           cuda::squared_norm_penalty(nullptr, shards_of(1, begin), columns, device_g.data(), coefficient, v.data(),
                                      penalty.sum(), partials.scratch());
