@@ -14,6 +14,7 @@
 
 #include "cuda_emulation/fiber.hpp"
 #include "cuda_emulation/thread.hpp"
+#include "cuda_emulation/words.hpp"
 
 namespace ganymede::emulation {
 namespace {

@@ -203,6 +203,7 @@ std::vector<AccessRange> RaceCheck::ranges() const {
         const bool read = (cell.was_read >> byte & 1) != 0;
         const bool written = (cell.was_written >> byte & 1) != 0;
         if (!read && !written) continue;
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what the instrumentation gave.
         const auto* at = reinterpret_cast<const std::byte*>((page->number * page_words + i) * word_bytes + byte);
         if (!ranges.empty()) {
           AccessRange& last = ranges.back();

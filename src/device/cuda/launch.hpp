@@ -23,7 +23,7 @@ void launch(const char* /*name*/, unsigned blocks, unsigned threads, cudaStream_
 
 #else
 
-#include "cuda_emulation/emulation.hpp"
+#include "cuda_emulation/words.hpp"
 
 #if defined(__clang__)
 #define GANYMEDE_UNROLL _Pragma("unroll")

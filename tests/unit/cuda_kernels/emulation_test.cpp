@@ -2,6 +2,7 @@
 #include <cmath>
 #include <set>
 
+#include "cuda_emulation/fiber.hpp"
 #include "unit/cuda_kernels/memory.hpp"
 #include "unit/cuda_kernels/mutants.hpp"
 
@@ -46,6 +47,8 @@ TEST_F(Emulation, RunsWhatIsRight) {
         complaint([&] { mutants::swap_neighbours(mutants::Warp::barrier, from_.data(), through.data(), to_.data()); }),
         "");
     for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(to_[i], from_[i ^ 1]);
+    mutants::vote(from_.data(), counter_.data());
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(counter_[0] >> i & 1U, from_[i] > 0 ? 1U : 0U);
   }
 }
 
@@ -94,7 +97,7 @@ TEST_F(Emulation, FindsWhatIsOutOfBounds) {
   EXPECT_EQ(complaint([&] { mutants::reverse(mutants::Kind::out_of_bounds, from_.data(), whole.data()); }), "");
   EXPECT_NE(Bounds::instance().strays().find("reverse wrote"), std::string::npos);
 }
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(GANYMEDE_ASAN_FIBERS)
 TEST_F(Emulation, LetsAddressSanitizerFindWhatIsOutOfBounds) {
   EXPECT_DEATH(reverse(mutants::Kind::out_of_bounds), "heap-buffer-overflow");
 }

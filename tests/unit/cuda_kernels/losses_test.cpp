@@ -20,7 +20,9 @@ const std::vector<std::vector<int>> layouts = {{0, 0},
                                                {0, 13, 25, 38, 50, 63, 75, 88, 100},
                                                {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}};
 
+// All NaNs are one: their sign is the compiler's.
 std::uint32_t bits(float value) {
+  if (std::isnan(value)) value = nan;
   std::uint32_t result = 0;
   std::memcpy(&result, &value, sizeof value);
   return result;
@@ -88,7 +90,7 @@ TEST_F(CudaLosses, AreTheCpus) {
           Target again(3, exact);
           cuda::gan_loss(nullptr, loss, true, shards, real, fake, scale, unit.data(), unit.data() + rows,
                          row_scale.data(), again.sum());
-          expect_same_bits(again.as_values(), sums.as_values(), what);
+          for (std::size_t i = 0; i < 3; ++i) ASSERT_EQ(bits(again.as_values()[i]), bits(sums.as_values()[i])) << what;
           for (std::size_t i = 0; i < rows; ++i) {
             ASSERT_EQ(bits(row_scale[i]), bits(expected[i])) << what;
             ASSERT_EQ(unit[i], 1.0F);
@@ -110,11 +112,12 @@ TEST_F(CudaLosses, AreTheCpus) {
                          both_sums.sum());
           expect_sums(both_sums, cpu_.generator_loss(loss, 2, begin, logits.data(), scale, exact, expected.data()),
                       exact, begin.size(), what);
-          expect_same_bits(seed.host(), expected, what);
+          for (std::size_t i = 0; i < 2 * rows; ++i) ASSERT_EQ(bits(seed[i]), bits(expected[i])) << what;
         }
 }
 
 TEST_F(CudaLosses, PenaltiesAreTheCpus) {
+  Partials partials;
   for (const std::vector<int>& begin : layouts)
     for (const int columns : {1, 15, 127, 128, 129, 784})
       for (const bool exact : {false, true})
@@ -127,7 +130,6 @@ TEST_F(CudaLosses, PenaltiesAreTheCpus) {
               cpu_.penalty(begin, columns, g.data(), coefficient, exact, expected_v.data());
           Memory<float> device_g(g, shift);
           Memory<float> v(g.size(), nan, shift);
-          Partials partials;
           Target penalty(1, exact);
           cuda::squared_norm_penalty(nullptr, shards_of(1, begin), columns, device_g.data(), coefficient, v.data(),
                                      penalty.sum(), partials.scratch());

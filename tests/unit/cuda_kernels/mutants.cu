@@ -49,6 +49,11 @@ __global__ void swap_kernel(Warp kind, const float* from, float* through, float*
   to[i] = through[i ^ 1U];
 }
 
+__global__ void vote_kernel(const float* from, unsigned* votes) {
+  const unsigned positive = __ballot_sync(~0U, from[threadIdx.x] > 0.0F);
+  if (threadIdx.x == 7) *votes = positive;
+}
+
 __global__ void all_write_kernel(float* to) { *to = 1.0F; }
 
 __global__ void read_unwritten_kernel(float* to) {
@@ -73,6 +78,7 @@ void sum_of_blocks(Ticket kind, unsigned blocks, unsigned* ticket, float* partia
 void swap_neighbours(Warp kind, const float* from, float* through, float* to) {
   launch<swap_kernel>("swap_neighbours", 1, 32, nullptr, kind, from, through, to);
 }
+void vote(const float* from, unsigned* votes) { launch<vote_kernel>("vote", 1, 32, nullptr, from, votes); }
 void all_write(unsigned blocks, float* to) { launch<all_write_kernel>("all_write", blocks, 32, nullptr, to); }
 void read_unwritten(float* to) { launch<read_unwritten_kernel>("read_unwritten", 1, 32, nullptr, to); }
 void peek(unsigned blocks, float* to) { launch<peek_kernel>("peek", blocks, 32, nullptr, to); }

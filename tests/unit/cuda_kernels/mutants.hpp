@@ -14,8 +14,11 @@ enum class Ticket { right, no_release, no_acquire, no_block_barrier, no_atomic }
 void sum_of_blocks(Ticket kind, unsigned blocks, unsigned* ticket, float* partial, float* total);
 
 enum class Warp { barrier, shuffle_alone };
-/// to[i] = 1 + ... within a warp through global memory: to[i] = from[i ^ 1], ordered by __syncwarp or by nothing.
+/// to[i] = from[i ^ 1] within a warp, through global memory, ordered by __syncwarp or by nothing.
 void swap_neighbours(Warp kind, const float* from, float* through, float* to);
+
+/// *votes = the lanes i with from[i] > 0, found by a ballot.
+void vote(const float* from, unsigned* votes);
 
 /// Every thread of every block writes the same word.
 void all_write(unsigned blocks, float* to);

@@ -28,7 +28,6 @@ __device__ __forceinline__ double block_sum(double value, double (&by_warp)[thre
 __global__ void __launch_bounds__(threads)
     sum_of_squares_kernel(std::size_t count, const float* x, double* result, Scratch scratch, bool vector) {
   GANYMEDE_SHARED(double, by_warp, [threads / warp_lanes]);
-  GANYMEDE_SHARED(double, by_warp_at_last, [threads / warp_lanes]);
   double sum = 0;
   GANYMEDE_UNROLL
   for (int half = 0; half < 2; ++half) {
@@ -44,7 +43,7 @@ __global__ void __launch_bounds__(threads)
   if (!last_block(scratch.ticket)) return;
   double total = 0;
   for (unsigned i = threadIdx.x; i < gridDim.x; i += threads) total += scratch.partial[i];
-  total = block_sum(total, by_warp_at_last);
+  total = block_sum(total, by_warp);
   if (threadIdx.x == 0) *result = total;
 }
 

@@ -162,7 +162,8 @@ __device__ __forceinline__ void finish_tile(const T* shared, int pitch, int row,
                                             Finish&& finish) {
   __syncthreads();
   GANYMEDE_UNROLL
-  for (int place = static_cast<int>(threadIdx.x); place < TileRows * tile_columns; place += product_threads) {
+  for (int i = 0; i < TileRows * tile_columns / product_threads; ++i) {
+    const int place = i * product_threads + static_cast<int>(threadIdx.x);
     const int r = row + place / tile_columns;
     const int c = column + place % tile_columns;
     T total = shared[place];
