@@ -25,6 +25,7 @@ struct TrainPlan {
   std::uint64_t steps = 0;  ///< in all, of which `first_step` are already done
   std::uint64_t first_step = 0;
   double epochs = 0;
+  std::vector<std::string> warnings;  ///< what a user should know before: checkpoints that were passed over, say
 };
 
 /// What a caller may want to show while training runs. All are called on rank 0 alone; each may be empty.

@@ -29,6 +29,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (ranks.is_root()) {
       print_plan(plan, resolved.recipe, out);
       say_notes();
+      for (const std::string& warning : plan.warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
       std::printf("dry run: all checks passed, nothing was written\n");
     }
     return 0;

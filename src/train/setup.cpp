@@ -115,6 +115,21 @@ void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& opt
                                     dataset.digest() + "); give the run's own --data");
 }
 
+// CPU ranks choose one instruction set for all; GPUs are what they are.
+void check_same_arithmetic(const TrainOptions& options, const Device& device, Communicator& ranks,
+                           std::vector<std::string>& warnings) {
+  const std::vector<std::string> all = ranks.all_gather(device.arithmetic());
+  const auto other = std::find_if(all.begin(), all.end(), [&](const std::string& a) { return a != all[0]; });
+  if (other == all.end()) return;
+  const std::string what = "the ranks' GPUs differ: rank 0 computes with " + all[0] + ", rank " +
+                           std::to_string(other - all.begin()) + " with " + *other;
+  if (options.reproducible)
+    throw AgreedError(ExitCode::launch, what +
+                                            ", so bits could depend on who computes what: start on GPUs of one kind, "
+                                            "or without --reproducible");
+  warnings.push_back(what + ": a run on other GPUs will agree with it to rounding");
+}
+
 // Rank 0 reads; the others get its bytes, so that only its host needs to see the run's folder.
 std::optional<FoundCheckpoint> found_by_root(const TrainOptions& options, Communicator& ranks) {
   std::optional<FoundCheckpoint> found;
@@ -187,7 +202,9 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"training", grouped(plan.steps) + " steps of " + std::to_string(o.batch) + " images (" + pretty(plan.epochs) +
                        " epochs), seed " + std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
-      {"device", s.device->is_host() ? s.device->description() + " per rank" : "one GPU per rank"},
+      {"device", s.device->is_host()    ? s.device->description() + " per rank"
+                 : o.reduction == "mpi" ? "GPUs, which ranks may share"
+                                        : "one GPU per rank"},
       {"same again", o.reproducible
                          ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
                                " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
@@ -256,6 +273,19 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   cuda.tf32 = options.tf32;
   cuda.reproducible = options.reproducible;
   cuda.through_mpi = options.reduction == "mpi";
+  together(ranks, [&] {
+    const BatchShare share =
+        share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);
+    const auto shards = static_cast<int>(share.shard_begin.size()) - 1;
+    if (shards > CudaLimits::shards)
+      throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(CudaLimits::shards) +
+                                       " virtual shards, not " + std::to_string(shards) +
+                                       ": use a smaller --shards (which changes the trajectory) or more ranks");
+    if (options.r1 > 0 && share.rows() > CudaLimits::penalty_rows)
+      throw Error(ExitCode::usage, "--r1 on a GPU takes at most " + std::to_string(CudaLimits::penalty_rows) +
+                                       " images a rank, not " + std::to_string(share.rows()) +
+                                       ": use a smaller --batch or more ranks");
+  });
   MakeCudaDevice make = nullptr;
   together(ranks, [&] { make = cuda_device_factory(); });
   return make(ranks, cuda);
@@ -294,7 +324,15 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   TrainSetup s;
   s.dataset = Dataset::open(options.data, {}, ranks);
   s.device = make_agreed_device(options, ranks, s.warnings);
-  together(ranks, [&] { s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device)); });
+  together(ranks, [&] {
+    s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device));
+    const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
+    if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
+      throw Error(ExitCode::usage,
+                  "a network of " + grouped(most) + " parameters is more than the GPU backend takes (" +
+                      grouped(CudaLimits::parameters - CudaLimits::parameters / 16) + "): use narrower layers");
+  });
+  check_same_arithmetic(options, *s.device, ranks, s.warnings);
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
 
   std::string origin = "from initial weights";
@@ -315,6 +353,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     }
   }
   s.plan = make_plan(options, ranks, s, origin);
+  s.plan.warnings = std::move(s.warnings);
   if (s.plan.first_step > s.plan.steps)
     throw AgreedError(ExitCode::usage, "the run already has " + std::to_string(s.plan.first_step) +
                                            " steps, more than the " + std::to_string(s.plan.steps) +

@@ -57,7 +57,7 @@ class Training {
     together(ranks_, [&] { open_log(); });
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
     if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
-    for (const std::string& warning : setup_.warnings) warn(warning);
+    for (const std::string& warning : setup_.plan.warnings) warn(warning);
   }
 
   TrainOutcome run() {
@@ -95,7 +95,6 @@ class Training {
       log_->info("done: {} steps, generator {}, discriminator {}", outcome.steps, outcome.generator_digest,
                  outcome.discriminator_digest);
     log_->flush();
-    forget_stop_request();
     return outcome;
   }
 
@@ -265,6 +264,13 @@ class Training {
 
 TrainOutcome train(const TrainOptions& options, Communicator& ranks, const TrainEvents& events,
                    const std::string& recipe) {
+  // However it ends, a request to stop it has been answered then.
+  const struct Answered {
+    Answered() = default;
+    Answered(const Answered&) = delete;
+    Answered& operator=(const Answered&) = delete;
+    ~Answered() { forget_stop_request(); }
+  } answered;
   return Training(options, ranks, events, recipe).run();
 }
 
