@@ -1,5 +1,8 @@
 // `ganymede export`
 #include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
@@ -40,8 +43,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
     file.metadata["steps"] = std::to_string(saved.step);
     const std::string out = parsed.get("out", network + ".safetensors");
     file.write(out);
-    std::printf("%s of %s (step %llu) in %s\n", network.c_str(), saved.source.c_str(),
-                static_cast<unsigned long long>(saved.step), out.c_str());
+    // Not into the file itself, should that be the standard output.
+    std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%s of %s (step %llu) in %s\n",
+                 network.c_str(), saved.source.c_str(), static_cast<unsigned long long>(saved.step), out.c_str());
   });
   return 0;
 }

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
@@ -76,8 +77,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
     }
     write_png_grid(out, images, drawn, side, side, columns,
                    {{"step", std::to_string(saved.step)}, {"seed", std::to_string(seed)}});
-    std::printf("%d images from %s (step %llu) in %s\n", drawn, saved.source.c_str(),
-                static_cast<unsigned long long>(saved.step), out.c_str());
+    // Not into the file itself, should that be the standard output.
+    std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%d %s from %s (step %llu) in %s\n", drawn,
+                 drawn == 1 ? "image" : "images", saved.source.c_str(), static_cast<unsigned long long>(saved.step),
+                 out.c_str());
   });
   return 0;
 }

@@ -14,9 +14,10 @@ namespace ganymede {
 /// (0: no limit), which it does not read to the end.
 std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 
-/// Writes a file beside `file` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
-/// onto `file` and fsyncs the folder. Throws Error(data) with the system's reason and leaves no trace.
-void write_file_atomically(const std::filesystem::path& file, std::string_view bytes);
+/// Writes a file beside `name` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
+/// onto `name` and fsyncs the folder. A symbolic link stays, and what it leads to is replaced; a device or a pipe is
+/// written to as it is. Throws Error(data) with the system's reason and leaves no trace.
+void write_file_atomically(const std::filesystem::path& name, std::string_view bytes);
 
 /// fsync of a folder, so that a rename in it survives a power cut.
 void sync_folder(const std::filesystem::path& folder);

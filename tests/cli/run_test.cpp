@@ -333,3 +333,9 @@ TEST_F(Run, BenchMeasuresTheStep) {
 
 }  // namespace
 }  // namespace ganymede::test
+  // All seeds of a training, and a picture that goes on through a pipe without the message in it.
+  sample("l.png", {"--seed", "18446744073709551615"});
+  const Ending piped = run(
+      {"bash", "-c", "\"$0\" sample run --count 5 --out /proc/self/fd/1 | cat > piped.png", GANYMEDE_PROGRAM}, here());
+  EXPECT_THAT(piped.err, HasSubstr("5 images from run"));
+  EXPECT_TRUE(content(here() / "piped.png") == first);
