@@ -16,6 +16,7 @@
 #include "ganymede/communicator.hpp"
 #include "ganymede/metrics.hpp"
 #include "ganymede/options.hpp"
+#include "ganymede/share_folder.hpp"
 
 namespace ganymede {
 

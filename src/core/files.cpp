@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "ganymede/error.hpp"
+#include "ganymede/share_folder.hpp"
 
 namespace ganymede {
 namespace {
@@ -89,7 +90,6 @@ fs::path name_beside(const fs::path& file) {
   return folder_of(file) / name;
 }
 
-}  // namespace
 void write_all(int descriptor, std::string_view bytes, const fs::path& file) {
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t count = ::write(descriptor, bytes.data() + done, bytes.size() - done);
@@ -121,6 +121,7 @@ bool is_written_through(const fs::path& name, const fs::path& file) {
          named.st_ino != opened.st_ino;
 }
 
+}  // namespace
 
 std::string read_file(const fs::path& file, std::size_t limit) {
   const Descriptor input(file, O_RDONLY);
@@ -191,6 +192,13 @@ void make_folders(const fs::path& folder) {
   }
 }
 
+namespace {
+// Constant before any constructor runs: a header sets it while those of a program's own files do.
+constinit const char* installed_share_folder = nullptr;
+}  // namespace
+
+void set_installed_share_folder(const char* folder) noexcept { installed_share_folder = folder; }
+
 fs::path share_folder() {
   std::error_code error;
   if (const char* chosen = std::getenv("GANYMEDE_SHARE"); chosen != nullptr && *chosen != '\0') {
@@ -202,9 +210,7 @@ fs::path share_folder() {
   std::vector<fs::path> places;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   if (!error) places.push_back(program.parent_path().parent_path() / "share" / "ganymede");
-#ifdef GANYMEDE_BUILD_SHARE
-  places.emplace_back(GANYMEDE_BUILD_SHARE);
-#endif
+  if (installed_share_folder != nullptr) places.emplace_back(installed_share_folder);
   std::string looked_at;
   for (const fs::path& place : places) {
     if (fs::is_directory(place, error)) return place;

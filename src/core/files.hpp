@@ -26,8 +26,7 @@ void sync_folder(const std::filesystem::path& folder);
 void make_folders(const std::filesystem::path& folder);
 
 /// The folder with the program's own files (recipes, mnist-mini): $GANYMEDE_SHARE, else
-/// ../share/ganymede beside the executable's folder, else the folder given when the library was built
-/// (the definition GANYMEDE_BUILD_SHARE, where there is one).
+/// ../share/ganymede beside the executable's folder, else the one of set_installed_share_folder().
 /// Throws Error(data) that names the places looked at.
 std::filesystem::path share_folder();
 
