@@ -186,6 +186,30 @@ TEST_F(Usage, HelpAndVersionGoToStdout) {
   for (const Words& words :
        {Words{"--help"}, Words{"-h"}, Words{"help"}, Words{"--version"}, Words{"train", "--help"}, Words{"train", "-h"},
         Words{"sample", "--help"}, Words{"export", "--help"}, Words{"inspect", "--help"}, Words{"recipes", "--help"},
+TEST_F(Usage, OutputThatIsLostIsAnError) {
+  const auto into = [](const std::string& where, const Words& words) {
+    return run(Words{"bash", "-c", "\"$@\" " + where, "bash"} + words, folder_->path());
+  };
+  for (const Words& words :
+       {Words{"--help"}, Words{"--version"}, Words{"train", "--help"}, Words{"recipes"}, Words{"inspect", "run"},
+        Words{"inspect", "run", "--json"}, Words{"sample", "run"}, Words{"train", "--out", "new", "--dry-run"}}) {
+    const Ending ending = into("> /dev/full", ganymede(words));
+    EXPECT_EQ(ending.code, 3) << words[0];
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: the output could not be written"), HasSubstr("No space left")));
+    // A reader that has seen enough.
+    const Ending cut = into("| true; exit ${PIPESTATUS[0]}", ganymede(words));
+    EXPECT_EQ(cut.code, 0) << words[0] << cut.err;
+    EXPECT_EQ(cut.err, "") << words[0];
+  }
+  // A training's result is in its folder.
+  const Words training = {"--steps", "200", "--log-every", "1"};
+  EXPECT_EQ(into("> /dev/full", tiny_training("full", training)).code, 0);
+  EXPECT_EQ(into("| head -1; exit ${PIPESTATUS[0]}", tiny_training("cut", training)).code, 0);
+  EXPECT_EQ(content(folder_->path() / "full/generator.safetensors"),
+            content(folder_->path() / "cut/generator.safetensors"));
+}
+
         Words{"bench", "--help"}, Words{"recipes"}}) {
     const Ending ending = run(ganymede(words), folder_->path());
     EXPECT_EQ(ending.code, 0) << words[0];
