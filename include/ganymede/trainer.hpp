@@ -59,8 +59,8 @@ TrainPlan plan_training(const TrainOptions& options, Communicator& ranks);
 /// Safe to call from a signal handler.
 void request_stop() noexcept;
 
-/// Lets SIGINT, SIGTERM and SIGUSR1 call request_stop(); a second SIGINT within two seconds ends the process
-/// at once.
+/// Lets SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored, SIGHUP call request_stop(); a second SIGINT within two
+/// seconds ends the process at once.
 void stop_on_signals();
 
 }  // namespace ganymede

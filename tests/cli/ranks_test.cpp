@@ -154,6 +154,22 @@ TEST_F(Ranks, TheLauncherSaysWhyNothingStarts) {
   EXPECT_THAT(unreachable.err, HasSubstr("launch/mpirun: a host could not be reached"));
 }
 
+TEST_F(Ranks, TheLauncherGoesOnWhenNobodyReadsItsOutput) {
+  const auto piped = [&](const std::string& name, const std::string& reader) {
+    return run(Words{"bash", "-c", "\"$@\" | " + reader + "; exit ${PIPESTATUS[0]}", "bash", GANYMEDE_LAUNCH "/mpirun",
+                     "-n", "2"} +
+                   tiny_training(name, {"--steps", "2000", "--log-every", "1"}),
+               here());
+  };
+  const Ending cut = piped("cut", "head -1");
+  EXPECT_EQ(cut.code, 0) << cut.err;
+  EXPECT_EQ(cut.err, "");
+  EXPECT_TRUE(fs::exists(here() / "cut/generator.safetensors"));
+  const Ending whole = piped("whole", "cat");
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("done: 2000 steps"));
+}
+
 TEST_F(Ranks, AnInterruptBeforeTheTrainingSaysThatNothingWasSaved) {
   Process launcher({GANYMEDE_LAUNCH "/mpirun", "-n", "1", "sh", "-c", "echo > started; sleep 60"}, here());
   ASSERT_TRUE(eventually([&] { return fs::exists(here() / "started"); }));
@@ -187,8 +203,8 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
   };
   const Words ours = {GANYMEDE_LAUNCH "/mpirun", "-n", "2"};
   int number = 0;
-  for (const Stop& stop :
-       std::vector<Stop>{{mpirun({"-n", "2"}, {}), SIGUSR1}, {ours, SIGUSR1}, {ours, SIGINT}, {ours, SIGTERM}}) {
+  for (const Stop& stop : std::vector<Stop>{
+           {mpirun({"-n", "2"}, {}), SIGUSR1}, {ours, SIGUSR1}, {ours, SIGINT}, {ours, SIGTERM}, {ours, SIGHUP}}) {
     SCOPED_TRACE(stop.launcher[0] + " " + std::to_string(stop.signal));
     const std::string name = "run" + std::to_string(number++);
     Process training(
@@ -201,6 +217,8 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
     EXPECT_THAT(ending.out, HasSubstr("with a complete checkpoint"));
     expect_all_gone(2);
   }
+  // Whatever started the tests may have it ignored, and a program keeps that.
+  std::signal(SIGHUP, SIG_DFL);
   // From two ranks to three, against one process that never stopped.
   const auto steps = lines(content(here() / "run0/metrics.jsonl")).size() + 5;
   const Words to_the_end = exact + Words{"--steps", std::to_string(steps)};
