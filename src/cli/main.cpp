@@ -1,5 +1,8 @@
 // The program: finds the command, runs it on every rank, and turns what goes wrong into one sentence on one
 // rank and the same exit code on all.
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -57,9 +60,13 @@ void check_output(Communicator& ranks) {
   on_root(ranks, [] {
     const bool lost_before = std::ferror(stdout) != 0;
     errno = 0;
-    if ((std::fflush(stdout) != 0 || lost_before) && errno != EPIPE)
+    if (std::fflush(stdout) == 0 && !lost_before) return;
+    const int reason = errno;
+    // Why an earlier write failed is forgotten; of a pipe without a reader the system still knows.
+    pollfd output{STDOUT_FILENO, 0, 0};
+    if (poll(&output, 1, 0) != 1 || (output.revents & POLLERR) == 0)
       throw Error(ExitCode::data, std::string("the output could not be written") +
-                                      (errno == 0 ? "" : std::string(": ") + std::strerror(errno)) +
+                                      (reason == 0 ? "" : std::string(": ") + std::strerror(reason)) +
                                       "; make room where it goes, or send it elsewhere");
   });
 }

@@ -14,7 +14,6 @@ void print_plan(const TrainPlan& plan, const std::string& recipe, const std::str
   std::printf("%-14s%s\n", "recipe", recipe.c_str());
   for (const auto& [name, value] : plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("%-14s%s\n\n", "run", out.c_str());
-  std::fflush(stdout);
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
@@ -38,6 +37,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   TrainEvents events;
   events.planned = [&](const TrainPlan& plan) {
     print_plan(plan, resolved.recipe, out);
+    std::fflush(stdout);
     say_notes();
     progress.emplace(stdout, plan.steps, plan.epochs);
   };

@@ -205,9 +205,9 @@ TEST_F(Usage, OutputThatIsLostIsAnError) {
   // A training's result is in its folder.
   const Words training = {"--steps", "200", "--log-every", "1"};
   EXPECT_EQ(into("> /dev/full", tiny_training("full", training)).code, 0);
-  EXPECT_EQ(into("| head -1; exit ${PIPESTATUS[0]}", tiny_training("cut", training)).code, 0);
-  EXPECT_EQ(content(folder_->path() / "full/generator.safetensors"),
-            content(folder_->path() / "cut/generator.safetensors"));
+  EXPECT_EQ(into("| head -1; exit ${PIPESTATUS[0]}", tiny_training("headed", training)).code, 0);
+  EXPECT_TRUE(content(folder_->path() / "full/generator.safetensors") ==
+              content(folder_->path() / "headed/generator.safetensors"));
 }
 
         Words{"bench", "--help"}, Words{"recipes"}}) {
