@@ -62,6 +62,7 @@ class Training {
 
   TrainOutcome run() {
     began_ = interval_began_ = Clock::now();
+      if (!metrics_->warning().empty()) setup_.warnings.push_back(metrics_->warning());
     GanStep& step = *setup_.step;
     const std::uint64_t total = setup_.plan.steps;
     bool stopping = false;
@@ -185,14 +186,15 @@ class Training {
     record_.fake_accuracy = means.fake_accuracy;
     record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
     record_.generator_gradient_norm = means.generator_gradient_norm;
-    record_.seconds = std::chrono::duration<double>(now - began_).count();
+    const double seconds_now = std::chrono::duration<double>(now - began_).count();
+    record_.seconds = (metrics_ ? metrics_->seconds_before() : 0) + seconds_now;
     record_.images_per_second = static_cast<double>(images_seen(interval_steps_)) / seconds;
     interval_began_ = now;
     interval_steps_ = 0;
     on_root(ranks_, [&] {
       metrics_->append(record_);
       const double done = static_cast<double>(step - setup_.plan.first_step);
-      const double left = record_.seconds / done * static_cast<double>(setup_.plan.steps - step);
+      const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
     });
   }
