@@ -40,7 +40,9 @@ struct TrainOutcome {
   std::uint64_t steps = 0;        ///< completed in all
   bool interrupted = false;       ///< stopped by request, with a complete checkpoint
   std::filesystem::path picture;  ///< the last sample grid
-  std::string generator_digest;   ///< XXH3-128 over the parameters' bytes
+  /// XXH3-128 over the bytes of the weights that generator.safetensors (G's average with `ema`) and
+  /// discriminator.safetensors hold, as `ganymede inspect` prints it.
+  std::string generator_digest;
   std::string discriminator_digest;
   MetricsRecord last;
 };
