@@ -62,8 +62,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
       std::printf("stopped at step %llu with a complete checkpoint; to go on: ganymede train --out %s --resume\n",
                   static_cast<unsigned long long>(outcome.steps), out.c_str());
     } else {
-      std::printf("done: %llu steps; pictures in %s/samples, the last is %s\n",
-                  static_cast<unsigned long long>(outcome.steps), out.c_str(), outcome.picture.c_str());
+      std::printf("done: %llu %s; pictures in %s/samples, the last is %s\n",
+                  static_cast<unsigned long long>(outcome.steps), outcome.steps == 1 ? "step" : "steps", out.c_str(),
+                  outcome.picture.c_str());
     }
     std::fflush(stdout);
   }

@@ -201,6 +201,8 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
     Words launcher;
     int signal;
   };
+  // Whatever started the tests may have it ignored, and a program keeps that.
+  std::signal(SIGHUP, SIG_DFL);
   const Words ours = {GANYMEDE_LAUNCH "/mpirun", "-n", "2"};
   int number = 0;
   for (const Stop& stop : std::vector<Stop>{
@@ -217,8 +219,6 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
     EXPECT_THAT(ending.out, HasSubstr("with a complete checkpoint"));
     expect_all_gone(2);
   }
-  // Whatever started the tests may have it ignored, and a program keeps that.
-  std::signal(SIGHUP, SIG_DFL);
   // From two ranks to three, against one process that never stopped.
   const auto steps = lines(content(here() / "run0/metrics.jsonl")).size() + 5;
   const Words to_the_end = exact + Words{"--steps", std::to_string(steps)};
