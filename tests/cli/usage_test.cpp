@@ -193,7 +193,7 @@ TEST_F(Usage, OutputThatIsLostIsAnError) {
     const Ending ending = into("> /dev/full", ganymede(words));
     EXPECT_EQ(ending.code, 3) << words[0];
     EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
-    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: the output could not be written"), HasSubstr("No space left")));
+    EXPECT_THAT(ending.err, StartsWith("ganymede: the output could not be written"));
     // A reader that has seen enough.
     const Ending cut = into("| true; exit ${PIPESTATUS[0]}", ganymede(words));
     EXPECT_EQ(cut.code, 0) << words[0] << cut.err;
