@@ -373,20 +373,22 @@ def torch_version(device):
     return f"PyTorch {torch.__version__}" + (f" with CUDA {torch.version.cuda}" if device == "cuda" else "")
 
 
-def jax_version():
+def jax_version(device):
     try:
         import jax
-
-        jax.devices()  # of the platform that JAX_PLATFORMS names
-    except (ImportError, RuntimeError) as error:
-        absent(f"JAX is not there for this device: {' '.join(str(error).split())}")
+    except ImportError as error:
+        absent(f"JAX is not there: {error}")
+    try:
+        jax.devices(device)
+    except (RuntimeError, AssertionError) as error:  # the latter where it has no plugin for the platform
+        absent(f"JAX {jax.__version__} sees no GPU: {' '.join(str(error).split()) or 'it lacks its CUDA plugin'}")
     return f"JAX {jax.__version__}"
 
 
 def main():
     kind, folder, device = sys.argv[1], sys.argv[2], sys.argv[6]
     gamma, ema, threads = float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
-    version = jax_version() if kind == "jax" else torch_version(device)
+    version = jax_version(device) if kind == "jax" else torch_version(device)
     if kind in ("eager", "eager-graph"):
         run = torch_eager(folder, gamma, ema, threads, device, graph=kind == "eager-graph")
     elif kind in ("compile", "compile-graph"):
