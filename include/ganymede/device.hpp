@@ -210,8 +210,6 @@ class Device {
                                     SumTarget penalty) = 0;
   /// h_row = scale_row · h_row + t_row.
   virtual void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) = 0;
-  /// Fills with a constant.
-  virtual void fill(std::size_t count, float value, float* to) = 0;
 
   // --- reduction and optimisers over flat buffers -------------------------------------------------------
   /// to[i] = float(from[i] · 2^-40); NaN throughout where *overflow is not 0, so that one guard sees both

@@ -124,6 +124,7 @@ std::recursive_mutex& simulation_mutex() {
 
 Call::Call(const char* function, Kind kind) : lock_(simulation_mutex()), kind_(kind) {
   start();
+  guard_host_again();
   Errors& state = errors();
   ++state.depth;
   auto found = state.counters.find(function);

@@ -34,6 +34,7 @@ struct Memory {
   std::map<std::byte*, std::unique_ptr<Allocation>> all;  ///< by `pages`
   std::map<std::byte*, Allocation*> pinned;               ///< live ones, by `host`
   std::vector<Allocation*> live;
+  std::vector<Allocation*> opened;  ///< pinned ones, closed before the host touched them
   std::map<int, std::size_t> used;
   unsigned numbers = 0;
   bool open = false;
@@ -119,6 +120,7 @@ void check_host_touch(Allocation& allocation, std::size_t offset, bool write) {
   }
   check(mprotect(allocation.host_pages, allocation.pages_bytes, PROT_READ | PROT_WRITE) == 0, "mprotect");
   allocation.host_closed = false;
+  memory().opened.push_back(&allocation);
 }
 
 void on_fault(int signal, siginfo_t* info, void* context) {
@@ -209,6 +211,7 @@ void take_away(Allocation& allocation) {
   allocation.live = false;
   allocation.shadow.clear();
   std::erase(memory().live, &allocation);
+  std::erase(memory().opened, &allocation);
 }
 
 }  // namespace
@@ -317,6 +320,16 @@ void guard_host(Allocation& allocation) {
   if (allocation.host_closed) return;
   check(mprotect(allocation.host_pages, allocation.pages_bytes, PROT_NONE) == 0, "mprotect");
   allocation.host_closed = true;
+}
+
+void guard_host_again() {
+  for (Allocation* allocation : memory().opened) {
+    const Shadow& shadow = allocation->shadow;
+    const bool unseen = shadow.unseen(0, allocation->bytes, false, host_clock()) != nullptr ||
+                        shadow.unseen_reader(host_clock()) != nullptr || !allocation->queued.empty();
+    if (unseen) guard_host(*allocation);
+  }
+  memory().opened.clear();
 }
 
 void reset_memory() {

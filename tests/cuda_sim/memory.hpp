@@ -62,8 +62,11 @@ std::byte* device_view(const void* address);
 /// Opens all live memory to operations; close_memory() closes it to the host and checks the slack around allocations.
 void open_memory();
 void close_memory();
-/// From now on the host's touching `allocation` is checked.
+/// From now on the host's touching `allocation` is checked: the first time after every call of the API.
 void guard_host(Allocation& allocation);
+
+/// Closes again what the host was found to touch rightly, where it might touch something else wrongly.
+void guard_host_again();
 
 /// Frees everything, without a word.
 void reset_memory();

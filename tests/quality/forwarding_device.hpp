@@ -71,7 +71,6 @@ class ForwardingDevice : public Device {
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     to_.combine_rows(rows, columns, scale, t, h);
   }
-  void fill(std::size_t count, float value, float* to) override { to_.fill(count, value, to); }
 
   void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
     to_.from_fixed_point(count, from, overflow, to);

@@ -192,11 +192,10 @@ class CpuDevice final : public Device {
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     run(kernels_.combine_rows, {rows, columns, scale, t, h}, product(rows, columns));
   }
-  void fill(std::size_t count, float value, float* to) override { std::fill(to, to + count, value); }
 
   void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
     if (*overflow != 0) {
-      fill(count, std::numeric_limits<float>::quiet_NaN(), to);
+      std::fill(to, to + count, std::numeric_limits<float>::quiet_NaN());
     } else {
       run(kernels_.from_fixed_point, {count, from, to}, count);
     }

@@ -190,6 +190,10 @@ class CudaDevice final : public Device {
   }
   void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
                             SumTarget penalty) override {
+    if (static_cast<std::size_t>(layout.rows) > Scratch::partial_count)
+      throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
+                                       std::to_string(Scratch::partial_count) + " images a rank, not " +
+                                       std::to_string(layout.rows) + ": use a smaller --batch or more ranks");
     cuda::squared_norm_penalty(compute_.get(), shards_of(layout, penalty.exact()), columns, g, coefficient, v,
                                sum_of(penalty), scratch_);
     launched("a gradient penalty", v, product(layout.rows, columns));
@@ -197,10 +201,6 @@ class CudaDevice final : public Device {
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     cuda::combine_rows(compute_.get(), rows, columns, scale, t, h);
     launched("a penalty's row sums", h, product(rows, columns));
-  }
-  void fill(std::size_t count, float value, float* to) override {
-    cuda::fill(compute_.get(), count, value, to);
-    launched("a fill", nullptr, 0);
   }
 
   // A gradient that is not finite is what the guard of the update is for: no trap here.

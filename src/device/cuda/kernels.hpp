@@ -108,7 +108,6 @@ void squared_norm_penalty(cudaStream_t stream, const Shards& shards, int columns
 void combine_rows(cudaStream_t stream, int rows, int columns, const float* scale, const float* t, float* h);
 
 // --- flat buffers ---------------------------------------------------------------------------------------------------
-void fill(cudaStream_t stream, std::size_t count, float value, float* to);
 void from_fixed_point(cudaStream_t stream, std::size_t count, const std::int64_t* from, const std::int64_t* overflow,
                       float* to);
 void add_to(cudaStream_t stream, std::size_t count, const float* from, double* to);
@@ -130,7 +129,6 @@ void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t*
 // --- counters and flags ---------------------------------------------------------------------------------------------
 /// *to = *flag ≠ 0 ? 1 : 0, in the target's form; `flag` is host memory, mapped, read when the kernel runs.
 void flag_to_sum(cudaStream_t stream, const std::uint32_t* flag, Sum to);
-void advance(cudaStream_t stream, std::uint64_t* counter);
 void end_step(cudaStream_t stream, const StepEnd& args);
 
 }  // namespace ganymede::cuda

@@ -21,17 +21,17 @@ class CpuReference {
 
   void draw_normal(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
                    std::uint64_t offset, int rows, int columns, float* out) {
-    device_->draw_normal(seed, draw, &step, per_step, offset, rows, columns, out);
+    device_->draw_normal(seed, draw, {&step, per_step, offset}, rows, columns, out);
   }
   void gather_images(std::uint64_t seed, std::uint64_t step, std::uint64_t per_step, std::uint64_t offset,
                      const std::uint8_t* images, std::uint32_t count, int rows, int pixels, float* out) {
-    device_->gather_images(seed, &step, per_step, offset, images, count, rows, pixels, out);
+    device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, out);
   }
   /// D's loss on [2, rows] logits; seeds likewise.
   Sums discriminator_loss(int loss, const std::vector<int>& shards, const float* logits, float scale, bool exact,
                           float* seed) {
     return sums(exact, LossSums::count, [&](const SumTarget& target) {
-      device_->discriminator_loss(loss, {2, shards.back(), shards}, logits, scale, seed, target);
+      device_->discriminator_loss(loss, {2, shards.back(), shards}, logits, scale, seed, nullptr, target);
     });
   }
   /// G's loss on `parts` · rows logits.

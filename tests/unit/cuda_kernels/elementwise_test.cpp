@@ -80,10 +80,6 @@ TEST_F(CudaElementwise, RowsCombine) {
 TEST_F(CudaElementwise, FlatBuffers) {
   for (const std::size_t count : counts)
     for (const std::size_t shift : {std::size_t{0}, std::size_t{3}}) {
-      Memory<float> filled(count, nan, shift);
-      cuda::fill(nullptr, count, 3.5F, filled.data());
-      expect_same_bits(filled.host(), Values(count, 3.5F), "filled");
-
       const Values x = draws(count, 1, 5);
       std::vector<std::int64_t> fixed;
       Values values;
@@ -107,7 +103,7 @@ TEST_F(CudaElementwise, FlatBuffers) {
     }
 }
 
-TEST_F(CudaElementwise, FlagsAndCounters) {
+TEST_F(CudaElementwise, Flags) {
   for (const std::uint32_t flag : {0U, 1U, 7U}) {
     Memory<std::uint32_t> device_flag(1, flag);
     for (const bool exact : {false, true}) {
@@ -116,9 +112,6 @@ TEST_F(CudaElementwise, FlagsAndCounters) {
       EXPECT_EQ(to.as_values()[0], flag != 0 ? 1.0F : 0.0F);
     }
   }
-  Memory<std::uint64_t> counter(1, 0xFFFFFFFFU);
-  cuda::advance(nullptr, counter.data());
-  EXPECT_EQ(counter[0], 0x100000000U);
 }
 
 TEST_F(CudaElementwise, AStepsEndReports) {
@@ -129,30 +122,44 @@ TEST_F(CudaElementwise, AStepsEndReports) {
       Memory<float> device_d(d);
       Memory<float> device_g(g);
       Memory<double> running(d.size() + g.size(), 2.0);
-      Memory<double> d_norm(1, 0.25);
+      Memory<double> d_norms(std::vector<double>{7.0, 0.25});
       Memory<double> g_norm(1, 4.0);
       Memory<float> stop(1, 3.0F);
-      Memory<std::uint64_t> step(1, 5);
+      Memory<std::uint32_t> flag(1, 1U);
+      Memory<std::uint64_t> step(1, 0xFFFFFFFFU);
       Memory<cuda::Report> reports(4, cuda::Report{});
-      cuda::StepEnd args{
-          device_d.data(), d_count,     device_g.data(), g_count, running.data(), d_norm.data(), g_norm.data(),
-          stop.data(),     step.data(), reports.data(),  4};
+      cuda::StepEnd args{device_d.data(),
+                         d_count,
+                         device_g.data(),
+                         g_count,
+                         running.data(),
+                         d_norms.data(),
+                         2,
+                         g_norm.data(),
+                         stop.data(),
+                         flag.data(),
+                         step.data(),
+                         reports.data(),
+                         4};
       cuda::end_step(nullptr, args);
-      EXPECT_EQ(step[0], 6U);
+      EXPECT_EQ(step[0], 0x100000000U);
+      // The flag alone, and a norm that was not finite before one that was.
       args.stop = nullptr;
+      d_norms[0] = std::numeric_limits<double>::infinity();
       cuda::end_step(nullptr, args);
-      EXPECT_EQ(step[0], 7U);
+      EXPECT_EQ(step[0], 0x100000001U);
       for (std::size_t i = 0; i < d.size() + g.size(); ++i) {
         const auto extra = static_cast<double>(i < d.size() ? d[i] : g[i - d.size()]);
         EXPECT_EQ(running[i], 2.0 + extra + extra);
       }
-      EXPECT_EQ(reports[0].step, 0U);
-      EXPECT_EQ(reports[1].step, 6U);
-      EXPECT_EQ(reports[1].discriminator_squared_norm, 0.25);
-      EXPECT_EQ(reports[1].generator_squared_norm, 4.0);
-      EXPECT_EQ(reports[1].stop, 3.0F);
-      EXPECT_EQ(reports[2].step, 7U);
-      EXPECT_EQ(reports[2].stop, 0.0F);
+      EXPECT_EQ(reports[1].step, 0U);
+      EXPECT_EQ(reports[3].step, 0x100000000U);
+      EXPECT_EQ(reports[3].discriminator_squared_norm, 0.25);
+      EXPECT_EQ(reports[3].generator_squared_norm, 4.0);
+      EXPECT_EQ(reports[3].stop, 3.0F);
+      EXPECT_EQ(reports[0].step, 0x100000001U);
+      EXPECT_TRUE(std::isinf(reports[0].discriminator_squared_norm));
+      EXPECT_EQ(reports[0].stop, 1.0F);
     }
 }
 

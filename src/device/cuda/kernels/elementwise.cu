@@ -58,11 +58,6 @@ __global__ void __launch_bounds__(threads)
           fmaf(scale_of(3), a.w, b.w)});
 }
 
-__global__ void __launch_bounds__(threads) fill_kernel(std::size_t count, float value, float* to, bool vector) {
-  const Four four(count);
-  store4(to + four.first, four.count, vector, {value, value, value, value});
-}
-
 // One element to a thread: 64-bit numbers fill a load as it is.
 __global__ void __launch_bounds__(threads)
     from_fixed_point_kernel(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) {
@@ -98,11 +93,6 @@ void combine_rows(cudaStream_t stream, int rows, int columns, const float* scale
   if (count == 0) return;
   launch<combine_rows_kernel>("combine_rows", blocks_for(count, per_block), threads, stream, count, columns, scale, t,
                               h, aligned(t) && aligned(h));
-}
-
-void fill(cudaStream_t stream, std::size_t count, float value, float* to) {
-  if (count == 0) return;
-  launch<fill_kernel>("fill", blocks_for(count, per_block), threads, stream, count, value, to, aligned(to));
 }
 
 void from_fixed_point(cudaStream_t stream, std::size_t count, const std::int64_t* from, const std::int64_t* overflow,

@@ -16,10 +16,6 @@ __global__ void flag_kernel(const volatile std::uint32_t* flag, Sum to) {
   }
 }
 
-__global__ void advance_kernel(std::uint64_t* counter) {
-  if (threadIdx.x == 0) ++*counter;
-}
-
 __global__ void end_step_kernel(const __grid_constant__ StepEnd args) {
   const int count = args.discriminator_count + args.generator_count;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(threads)) {
@@ -49,10 +45,6 @@ __global__ void end_step_kernel(const __grid_constant__ StepEnd args) {
 
 void flag_to_sum(cudaStream_t stream, const std::uint32_t* flag, Sum to) {
   launch<flag_kernel>("flag_to_sum", 1, threads, stream, flag, to);
-}
-
-void advance(cudaStream_t stream, std::uint64_t* counter) {
-  launch<advance_kernel>("advance", 1, threads, stream, counter);
 }
 
 void end_step(cudaStream_t stream, const StepEnd& args) {
