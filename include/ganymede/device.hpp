@@ -1,13 +1,18 @@
 // The operations that networks and the GAN step need, behind one interface: the CPU runs them at once, a
-// CUDA device enqueues them on its stream. All matrices are dense, row-major, float32; all pointers point
-// into the device's memory unless a comment says host.
+// CUDA device enqueues them on its stream, and the host waits for it only in download(), synchronize() and
+// await(). All matrices are dense, row-major, float32; all pointers point into the device's memory unless a
+// comment says host.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
+
+#include "ganymede/communicator.hpp"
 
 namespace ganymede {
 
@@ -39,13 +44,15 @@ struct BatchLayout {
 };
 
 /// Where sums over the batch (gradients, loss sums) go: floats by default, or fixed-point int64
-/// (src/math/fixed_point.hpp) under --reproducible. Exactly one of `values` and `fixed` is set.
+/// (src/math/fixed_point.hpp) under --reproducible. At most one of `values` and `fixed` is set; with neither
+/// the sum is not wanted.
 struct SumTarget {
   float* values = nullptr;
   std::int64_t* fixed = nullptr;
   std::int64_t* overflow = nullptr;  ///< with `fixed`: counts values that could not be converted
 
   [[nodiscard]] bool exact() const { return fixed != nullptr; }
+  [[nodiscard]] bool wanted() const { return values != nullptr || fixed != nullptr; }
   /// The same target, `count` elements further on.
   [[nodiscard]] SumTarget at(std::size_t count) const {
     return {values == nullptr ? nullptr : values + count, fixed == nullptr ? nullptr : fixed + count, overflow};
@@ -58,6 +65,57 @@ struct AdamConstants {
   double beta1 = 0.5;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+};
+
+/// A number that follows a counter in the device's memory: *step · per_step + offset.
+struct StepCount {
+  const std::uint64_t* step = nullptr;
+  std::uint64_t per_step = 1;
+  std::uint64_t offset = 0;
+};
+
+/// An exponential moving average that an update keeps: values = decay · values + (1 - decay) · parameters.
+struct MovingAverage {
+  float* values = nullptr;  ///< null: none
+  float decay = 0;
+};
+
+/// What the host learns of a step; in host memory.
+struct StepReport {
+  std::uint64_t step = 0;                 ///< steps completed with this one
+  double discriminator_squared_norm = 0;  ///< of D's last update in the step, or of one that was not finite
+  double generator_squared_norm = 0;
+  float stop = 0;  ///< how many ranks had been asked to stop
+};
+
+/// The book-keeping at the end of a step. Sums that people see run on until the host takes them:
+/// running[i] += D's extras, then G's. A report goes to reports[*step % report_count], and *step counts on.
+struct StepEnd {
+  const float* discriminator_extras = nullptr;
+  int discriminator_count = 0;
+  const float* generator_extras = nullptr;
+  int generator_count = 0;
+  double* running = nullptr;                            ///< [discriminator_count + generator_count]
+  const double* discriminator_squared_norms = nullptr;  ///< [discriminator_updates]
+  int discriminator_updates = 1;
+  const double* generator_squared_norm = nullptr;
+  const float* stop = nullptr;               ///< how many ranks were asked to stop, or, where that needs no sum,
+  const std::uint32_t* stop_flag = nullptr;  ///< whether this one was (host memory from allocate_host())
+  std::uint64_t* step = nullptr;
+  StepReport* reports = nullptr;  ///< host memory from allocate_host()
+  int report_count = 0;
+};
+
+/// Work that is done again and again, see Device::make_routine().
+class Routine {
+ public:
+  Routine() = default;
+  Routine(const Routine&) = delete;
+  Routine& operator=(const Routine&) = delete;
+  virtual ~Routine() = default;
+  virtual void run() = 0;
+  /// How many kernels and copies a run is, where it is recorded; else 0.
+  [[nodiscard]] virtual int recorded() const { return 0; }
 };
 
 /// Number of sums that a GAN loss produces, in this order.
@@ -86,6 +144,38 @@ class Device {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void zero(void* pointer, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+  /// True where device memory is host memory, so that host arrays can be passed as they are.
+  [[nodiscard]] virtual bool is_host() const = 0;
+  /// Host memory that this device's operations can read and write, zeroed. Released by release_host().
+  [[nodiscard]] virtual void* allocate_host(std::size_t bytes) = 0;
+  virtual void release_host(void* pointer) noexcept = 0;
+
+  // --- order ----------------------------------------------------------------------------------------
+  /// How many steps the host may enqueue ahead of the device. 0: an operation has happened when its call
+  /// returns.
+  [[nodiscard]] virtual int steps_ahead() const = 0;
+  /// Remembers this point of the device's work under a number, 0 … steps_ahead(); await() makes the host wait
+  /// until the work before the latest mark of that number is done.
+  virtual void mark(int number) = 0;
+  virtual void await(int number) = 0;
+  /// `enqueue` calls this device's operations, and reductions made by it, with the same arguments each time
+  /// and reads nothing back. A CUDA device may record it once and replay that.
+  [[nodiscard]] virtual std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) = 0;
+  /// Says what the operations that follow belong to ("D forward"): for profilers and error messages. `name`
+  /// lives as long as the program.
+  virtual void enter(const char* name) = 0;
+
+  // --- sums over ranks ------------------------------------------------------------------------------
+  /// A sum over all ranks of arrays in this device's memory. Collective. Must not outlive the device.
+  template <class T>
+  [[nodiscard]] std::unique_ptr<Reduction<T>> make_reduction(Communicator& ranks, std::size_t count) {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, std::int64_t>);
+    if constexpr (std::is_same_v<T, float>) {
+      return make_float_reduction(ranks, count);
+    } else {
+      return make_fixed_reduction(ranks, count);
+    }
+  }
 
   // --- fully connected layers: y = σ(x·Wᵀ + b), W is [out, in] ---------------------------------------
   /// y[rows, out] = σ(x[rows, in] · Wᵀ + b).
@@ -98,20 +188,18 @@ class Device {
   /// input x = the output of the layer below; x may be null with an identity below.
   virtual void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
                                     const float* x, float* delta_in) = 0;
-  /// dW[out, in] (+)= Σ_rows delta_rowᵀ x_row, summed shard by shard; x is [total_rows, in], delta is
-  /// [total_rows, out].
-  virtual void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                                       bool accumulate, SumTarget dw) = 0;
-  /// db[out] (+)= Σ_rows row_scale[row] · delta_row; row_scale (null: 1) is [total_rows].
-  virtual void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale,
-                             bool accumulate, SumTarget db) = 0;
+  /// dW[out, in] (+)= Σ_rows delta_rowᵀ x_row and db[out] (+)= Σ_rows row_scale[row] · delta_row, summed shard
+  /// by shard; x is [total_rows, in], delta [total_rows, out], row_scale [total_rows] or null (1).
+  virtual void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                                const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) = 0;
 
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on layout.parts = 2 stacked logits (real, then fake): seed[i] = scale · ∂loss_i/∂logit_i;
   /// sums (LossSums::count elements, overwritten) gets scale · Σ loss, and the counts of logits > 0 on
-  /// real and < 0 on fake, times scale.
+  /// real and < 0 on fake, times scale. With row_scale [total_rows], the seeds of real rows go there, 1 for
+  /// fake rows, and the seeds of real rows become 1: what a penalty on real images works with (r1_penalty.hpp).
   virtual void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                                  SumTarget sums) = 0;
+                                  float* row_scale, SumTarget sums) = 0;
   /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real).
   /// sums: scale · Σ loss, and the counts of real logits > 0 and fake logits < 0, times scale.
   virtual void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
@@ -122,8 +210,6 @@ class Device {
                                     SumTarget penalty) = 0;
   /// h_row = scale_row · h_row + t_row.
   virtual void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) = 0;
-  /// Fills with a constant.
-  virtual void fill(std::size_t count, float value, float* to) = 0;
 
   // --- reduction and optimisers over flat buffers -------------------------------------------------------
   /// to[i] = float(from[i] · 2^-40); NaN throughout where *overflow is not 0, so that one guard sees both
@@ -134,24 +220,27 @@ class Device {
   virtual void add_to(std::size_t count, const float* from, double* to) = 0;
   /// *result = Σ x², in double, by a fixed tree: the same bits for any number of threads.
   virtual void sum_of_squares(std::size_t count, const float* x, double* result) = 0;
-  /// One Adam step over a flat buffer; `*step` counts from 0. Does nothing where *gradient_norm² is not
-  /// finite: the guard that keeps a bad step out of weights and moments.
-  virtual void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step,
-                    const double* squared_norm, const float* gradient, float* parameters, float* m, float* v) = 0;
-  /// average = decay · average + (1 - decay) · value; skipped like adam's step.
-  virtual void exponential_average(std::size_t count, float decay, const double* squared_norm, const float* value,
-                                   float* average) = 0;
+  /// One Adam step over a flat buffer, after `updates` others, and its average. Does nothing where
+  /// *squared_norm = ‖gradient‖² is not finite: the guard that keeps a bad step out of weights and moments.
+  virtual void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
+                    const float* gradient, float* parameters, float* m, float* v, MovingAverage average) = 0;
+  virtual void end_step(const StepEnd& args) = 0;
+  /// *to = 1 where *flag (host memory from allocate_host()) is not 0, else 0.
+  virtual void flag_to_sum(const std::uint32_t* flag, SumTarget to) = 0;
 
   // --- draws: functions of (seed, stream, global sample), see src/math/philox.hpp -------------------------
-  /// out[rows, columns] ~ N(0, 1); row r is global sample (*step · per_step + offset) + first_row + r.
-  virtual void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step, std::uint64_t per_step,
-                           std::uint64_t offset, int rows, int columns, float* out) = 0;
+  /// out[rows, columns] ~ N(0, 1); row r is global sample `first` + r.
+  virtual void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                           float* out) = 0;
   /// out[rows, pixels] = the images that these global samples show, scaled to 0 … 1: pixel / 255.
-  virtual void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
-                             std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows,
-                             int pixels, float* out) = 0;
-  /// *counter += 1.
-  virtual void advance(std::uint64_t* counter) = 0;
+  virtual void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
+                             int rows, int pixels, float* out) = 0;
+
+ private:
+  [[nodiscard]] virtual std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks,
+                                                                               std::size_t count) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks,
+                                                                                      std::size_t count) = 0;
 };
 
 /// The CPU. `threads` ≥ 1; `instruction_set` is one of cpu_instruction_sets(), empty: the widest here.

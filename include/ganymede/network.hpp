@@ -64,12 +64,10 @@ class Layer {
   /// δ_l to δ_{l-1}: `below` and `x` are the activation and the output of the layer below.
   virtual void backward_data(Device& device, const BatchLayout& layout, const float* parameters, const float* delta,
                              Activation below, const float* x, float* delta_in) const = 0;
-  /// Gradients of what multiplies the input (weights). `gradient` is at this layer's first parameter.
-  virtual void backward_weights(Device& device, const BatchLayout& layout, const float* x, const float* delta,
-                                bool accumulate, SumTarget gradient) const = 0;
-  /// Gradients of what is added (biases): Σ_rows row_scale · δ_row; row_scale may be null (1).
-  virtual void backward_biases(Device& device, const BatchLayout& layout, const float* delta, const float* row_scale,
-                               bool accumulate, SumTarget gradient) const = 0;
+  /// Gradients of the parameters, (+)= Σ_rows: what multiplies the input (weights) takes x as it is given, what is
+  /// added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter.
+  virtual void gradients(Device& device, const BatchLayout& layout, const float* x, const float* delta,
+                         const float* row_scale, bool accumulate, SumTarget gradient) const = 0;
 };
 
 /// y = σ(W·x + b), W [out, in], Glorot-uniform, b zero.
@@ -146,9 +144,10 @@ class Network {
   /// The tangent of every layer but the last in direction v: tape.tangent(l) for the rows that start at
   /// first_row of the tape's outputs.
   void tangent(const BatchLayout& layout, int first_row, const float* v, Tape& tape) const;
-  /// Gradients of all parameters into `gradient` (parameter_count() elements).
-  void gradients(const BatchLayout& layout, const float* x, Tape& tape, const float* row_scale, bool accumulate,
-                 SumTarget gradient) const;
+  /// Gradients of all parameters into `gradient` (parameter_count() elements), from rows first_row … of the tape;
+  /// x starts at that row.
+  void gradients(const BatchLayout& layout, int first_row, const float* x, Tape& tape, const float* row_scale,
+                 bool accumulate, SumTarget gradient) const;
 
  private:
   [[nodiscard]] std::vector<std::string> tensor_names() const;

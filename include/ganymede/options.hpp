@@ -48,7 +48,11 @@ struct TrainOptions {
   std::uint64_t seed = 1;
 
   // execution
-  std::string device = "auto";
+  std::string device = "auto";  ///< "auto", "cpu", "cuda", "cuda:0", …
+  std::string reduction = "auto";
+  bool debug = false;
+  bool no_graph = false;
+  bool tf32 = false;
   int threads = 0;  ///< per rank; 0: the node's cores shared by its ranks
   bool reproducible = false;
   int shards = 8;

@@ -26,11 +26,13 @@ struct TensorFile {
   /// The file's bytes: the same tensors and metadata always give the same bytes (keys sorted, header
   /// padded to 8 bytes, tensors in order).
   [[nodiscard]] std::string serialize() const;
-  /// Parses; checks every size and offset against what is there before it takes memory. Throws Error(data)
-  /// that names `source`, the field, what was expected and what was found.
+  /// Parses; checks every size and offset against what is there before it takes memory, and the rest against the
+  /// digest that write() leaves, where there is one. Throws Error(data) that names `source`, the field, what was
+  /// expected and what was found.
   static TensorFile parse(const std::string& bytes, const std::string& source);
 
-  /// Writes aside, fsyncs, renames, fsyncs the folder: the file is complete or not there. Throws Error(data).
+  /// Writes aside, fsyncs, renames, fsyncs the folder: the file is complete or not there. Its metadata get a digest
+  /// (`ganymede-digest`) of all the rest, so that damage is seen. Throws Error(data).
   void write(const std::filesystem::path& file) const;
   static TensorFile read(const std::filesystem::path& file);
 };

@@ -22,6 +22,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "values are copied to and from files as they lie in memory");
 
 constexpr std::string_view metadata_key = "__metadata__";
+constexpr const char* digest_key = "ganymede-digest";
 constexpr std::uint64_t length_bytes = 8;
 constexpr std::uint64_t most_header_bytes = 100'000'000;  // the format's own limit
 
@@ -109,6 +110,14 @@ void check_offsets(const std::vector<Entry>& entries, std::uint64_t data_bytes, 
   if (at != data_bytes) {
     refuse(source, "length", text(at) + " bytes behind the header", text(data_bytes) + "; the file is damaged");
   }
+}
+
+/// XXH3-128 of all that a file says but this digest itself. Tensors count in the order of their names, for other
+/// writers keep the metadata and have an order of their own.
+std::string content_digest(TensorFile file) {
+  file.metadata.erase(digest_key);
+  std::sort(file.tensors.begin(), file.tensors.end(), [](const Tensor& a, const Tensor& b) { return a.name < b.name; });
+  return digest(file.serialize());
 }
 
 }  // namespace
@@ -220,10 +229,21 @@ TensorFile TensorFile::parse(const std::string& bytes, const std::string& source
     if (!tensor.values.empty()) std::memcpy(tensor.values.data(), data + entry.begin, entry.end - entry.begin);
     file.tensors.push_back(std::move(tensor));
   }
+  if (const auto stated = file.metadata.find(digest_key); stated != file.metadata.end()) {
+    if (const auto found = content_digest(file); found != stated->second) {
+      refuse(source, digest_key, in_quotes(stated->second),
+             found + "; the file is damaged, or was edited by a program that kept this entry of __metadata__");
+    }
+    file.metadata.erase(stated);
+  }
   return file;
 }
 
-void TensorFile::write(const std::filesystem::path& file) const { write_file_atomically(file, serialize()); }
+void TensorFile::write(const std::filesystem::path& file) const {
+  TensorFile sealed = *this;
+  sealed.metadata[digest_key] = content_digest(*this);
+  write_file_atomically(file, sealed.serialize());
+}
 
 TensorFile TensorFile::read(const std::filesystem::path& file) { return parse(read_file(file), file.string()); }
 

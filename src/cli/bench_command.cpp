@@ -45,6 +45,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     ranks.barrier();
     const auto begin = Clock::now();
     for (long i = 0; i < per_round; ++i) advance();
+    step.settle();
     plain.push_back(seconds_since(begin) / static_cast<double>(per_round));
     step.measure(&clock);
     const auto begin_clocked = Clock::now();
@@ -57,7 +58,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
   // A step lasts as long as its slowest rank's; with the barrier before each round these hardly differ.
   const double best = plain.front();
   const double median = plain[plain.size() / 2];
-  const double peak = measure_fma_peak_gflops();
+  // Of a CPU the peak can be measured here and now; a GPU's is in its data sheet.
+  const bool cpu = setup.device->is_host();
+  const double peak = cpu ? measure_fma_peak_gflops() : 0;
   const double achieved = step.flops() / best / 1e9;
   if (!ranks.is_root()) return 0;
 
@@ -73,17 +76,24 @@ int run(const Parsed& parsed, Communicator& ranks) {
     json["clocked_seconds_per_step"] = clocked / clocked_steps;
     json["flops_per_step_and_rank"] = step.flops();
     json["gflops_per_rank"] = achieved;
-    json["fma_peak_gflops_per_thread"] = peak;
+    if (cpu)
+      json["fma_peak_gflops_per_thread"] = peak;
+    else
+      json["recorded_operations_per_step"] = step.recorded();
     std::printf("%s\n", json.dump(2).c_str());
     return 0;
   }
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
               best * 1e3, median * 1e3, rounds, per_round, options.batch * options.d_steps / median);
-  std::printf(
-      "arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best;\n"
-      "              multiply-add peak measured here: %.1f GFLOP/s a thread\n\n",
-      step.flops() / 1e6, achieved, peak);
+  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best\n", step.flops() / 1e6,
+              achieved);
+  if (cpu)
+    std::printf("              multiply-add peak measured here: %.1f GFLOP/s a thread\n\n", peak);
+  else if (step.recorded() > 0)
+    std::printf("graph         %d kernels and copies a step\n\n", step.recorded());
+  else
+    std::printf("graph         none: the step's calls are made one by one\n\n");
   double total = 0;
   for (int p = 0; p < static_cast<int>(Phase::count); ++p) total += clock.seconds(static_cast<Phase>(p));
   std::printf("phase (rank 0)          µs    share\n");

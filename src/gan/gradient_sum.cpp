@@ -1,17 +1,19 @@
 // See gradient_sum.hpp.
 #include "gan/gradient_sum.hpp"
 
-#include "math/fixed_point.hpp"
-
 namespace ganymede {
 
-GradientSum::GradientSum(Device& device, Communicator& ranks, std::size_t parameters, std::size_t extras, bool exact)
-    : device_(&device), parameters_(parameters), extras_(extras), squared_norm_(device, 1) {
+GradientSum::GradientSum(Device& device, Communicator& ranks, std::size_t parameters, std::size_t extras, int per_step,
+                         bool exact)
+    : device_(&device),
+      parameters_(parameters),
+      extras_(extras),
+      squared_norms_(device, static_cast<std::size_t>(per_step)) {
   if (exact) {
-    fixed_ = ranks.make_fixed_reduction(parameters + extras + 1);
+    fixed_ = device.make_reduction<std::int64_t>(ranks, parameters + extras + 1);
     converted_ = DeviceArray<float>(device, parameters + extras);
   } else {
-    floats_ = ranks.make_float_reduction(parameters + extras);
+    floats_ = device.make_reduction<float>(ranks, parameters + extras);
   }
 }
 
@@ -25,16 +27,6 @@ SumTarget GradientSum::gradient() {
   return {floats_->data(), nullptr, nullptr};
 }
 
-void GradientSum::set_extra(std::size_t slot, bool value) {
-  if (fixed_) {
-    const std::int64_t number = value ? math::to_fixed_point(1.0F) : 0;
-    device_->upload(fixed_->data() + parameters_ + slot, &number, sizeof number);
-  } else {
-    const float number = value ? 1.0F : 0.0F;
-    device_->upload(floats_->data() + parameters_ + slot, &number, sizeof number);
-  }
-}
-
 void GradientSum::start() {
   if (fixed_)
     fixed_->start();
@@ -42,7 +34,7 @@ void GradientSum::start() {
     floats_->start();
 }
 
-void GradientSum::finish() {
+void GradientSum::finish(int repetition) {
   if (fixed_) {
     fixed_->finish();
     const std::size_t count = parameters_ + extras_;
@@ -50,7 +42,7 @@ void GradientSum::finish() {
   } else {
     floats_->finish();
   }
-  device_->sum_of_squares(parameters_, values(), squared_norm_.data());
+  device_->sum_of_squares(parameters_, values(), squared_norms_.data() + repetition);
 }
 
 const float* GradientSum::values() const { return fixed_ ? converted_.data() : floats_->sum(); }

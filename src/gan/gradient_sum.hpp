@@ -12,28 +12,27 @@ namespace ganymede {
 
 class GradientSum {
  public:
-  /// `parameters` gradient elements and `extras` further sums; `exact`: in fixed point.
-  GradientSum(Device& device, Communicator& ranks, std::size_t parameters, std::size_t extras, bool exact);
+  /// `parameters` gradient elements and `extras` further sums, `per_step` times in a step; `exact`: in fixed point.
+  GradientSum(Device& device, Communicator& ranks, std::size_t parameters, std::size_t extras, int per_step,
+              bool exact);
 
-  /// Begins a step: clears what is not overwritten.
+  /// Begins a sum: clears what is not overwritten.
   void begin();
   /// Where this rank's part of the gradient goes.
   [[nodiscard]] SumTarget gradient();
   /// Where its part of extra sum number `slot` goes.
   [[nodiscard]] SumTarget extra(std::size_t slot) { return gradient().at(parameters_ + slot); }
-  /// Sets an extra sum from the host: 0 or 1.
-  void set_extra(std::size_t slot, bool value);
 
   /// Begins the sum over ranks; what has been written so far is final.
   void start();
-  /// Completes it: values() and squared_norm() then hold the same bits on every rank.
-  void finish();
+  /// Completes the step's sum number `repetition`: values() and squared_norm() then hold the same bits on every rank.
+  void finish(int repetition);
 
   /// The summed gradient (parameters elements), then the extras; NaN throughout where fixed point overflowed.
   [[nodiscard]] const float* values() const;
   [[nodiscard]] const float* extras() const { return values() + parameters_; }
-  /// ‖gradient‖², on the device: not finite says that no update must be made from it.
-  [[nodiscard]] const double* squared_norm() const { return squared_norm_.data(); }
+  /// ‖gradient‖² of each of the step's sums, on the device: not finite says that no update must be made from it.
+  [[nodiscard]] const double* squared_norm(int repetition) const { return squared_norms_.data() + repetition; }
 
  private:
   Device* device_;
@@ -42,7 +41,7 @@ class GradientSum {
   std::unique_ptr<Reduction<float>> floats_;        // by default
   std::unique_ptr<Reduction<std::int64_t>> fixed_;  // exact: gradient, extras, overflow count
   DeviceArray<float> converted_;
-  DeviceArray<double> squared_norm_;
+  DeviceArray<double> squared_norms_;  // [per_step]
 };
 
 }  // namespace ganymede

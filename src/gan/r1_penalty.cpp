@@ -9,15 +9,7 @@ R1Penalty::R1Penalty(const Network& discriminator, int rows, double gamma, int b
       coefficient_(static_cast<float>(gamma / batch)),
       row_scale_(discriminator.device(), 2 * static_cast<std::size_t>(rows)),
       input_gradient_(discriminator.device(),
-                      static_cast<std::size_t>(rows) * static_cast<std::size_t>(discriminator.inputs())) {
-  discriminator.device().fill(row_scale_.size(), 1.0F, row_scale_.data());
-}
-
-void R1Penalty::prepare(Tape& tape) {
-  const auto rows = static_cast<std::size_t>(rows_);
-  discriminator_->device().copy(row_scale_.data(), tape.delta(), rows * sizeof(float));
-  discriminator_->device().fill(rows, 1.0F, tape.delta());
-}
+                      static_cast<std::size_t>(rows) * static_cast<std::size_t>(discriminator.inputs())) {}
 
 void R1Penalty::apply(const BatchLayout& real, float* x, Tape& tape, SumTarget value) {
   Device& device = discriminator_->device();

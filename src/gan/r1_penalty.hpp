@@ -18,14 +18,12 @@ class R1Penalty {
   /// For `rows` real images on this rank out of `batch` in all; `gamma` is γ.
   R1Penalty(const Network& discriminator, int rows, double gamma, int batch);
 
-  /// Given the loss's seeds s for real rows, then fake rows (tape.delta(), 2·rows): keeps those of the real
-  /// rows as row scales and puts unit seeds in their place. Call between the loss and D's backward pass.
-  void prepare(Tape& tape);
+  /// Where Device::discriminator_loss() puts the seeds s of the real rows, leaving unit seeds in their place; D's
+  /// bias gradients weigh rows by it: s for real rows, 1 for fake ones.
+  [[nodiscard]] float* row_scale() { return row_scale_.data(); }
   /// After D's backward pass: adds the penalty to *value and turns the real rows of x and of the tape's
   /// outputs into s·h + t. `real` is the layout of the real rows alone.
   void apply(const BatchLayout& real, float* x, Tape& tape, SumTarget value);
-  /// What D's bias gradients weigh the rows by: s for real rows, 1 for fake ones.
-  [[nodiscard]] const float* row_scale() const { return row_scale_.data(); }
 
  private:
   const Network* discriminator_;

@@ -19,8 +19,9 @@ std::vector<float> Sampler::draw(const DeviceArray<float>& parameters, std::uint
   std::vector<float> result(static_cast<std::size_t>(count) * pixels);
   for (int done = 0; done < count; done += block_) {
     const int rows = std::min(block_, count - done);
-    generator_->device().draw_normal(seed, static_cast<std::uint32_t>(stream), zero_.data(), 0,
-                                     first + static_cast<std::uint64_t>(done), rows, generator_->inputs(), z_.data());
+    generator_->device().draw_normal(seed, static_cast<std::uint32_t>(stream),
+                                     {zero_.data(), 0, first + static_cast<std::uint64_t>(done)}, rows,
+                                     generator_->inputs(), z_.data());
     forward(parameters, rows, result, static_cast<std::size_t>(done) * pixels);
   }
   return result;
@@ -43,7 +44,7 @@ std::vector<float> Sampler::images(const DeviceArray<float>& parameters, const s
 std::vector<float> Sampler::latents(std::uint64_t seed, math::Stream stream, std::uint64_t first, int count) {
   Device& device = generator_->device();
   DeviceArray<float> z(device, static_cast<std::size_t>(count) * static_cast<std::size_t>(generator_->inputs()));
-  device.draw_normal(seed, static_cast<std::uint32_t>(stream), zero_.data(), 0, first, count, generator_->inputs(),
+  device.draw_normal(seed, static_cast<std::uint32_t>(stream), {zero_.data(), 0, first}, count, generator_->inputs(),
                      z.data());
   return z.host();
 }

@@ -1,8 +1,9 @@
-// The step, top to bottom. What does not depend on a reduction runs between its start and its finish: the
-// next fake images need nothing from D's gradient.
+// The step, top to bottom: see enqueue(). What does not depend on a reduction runs between its start and its finish:
+// the next fake images need nothing from D's gradient.
 #include "gan/step.hpp"
 
 #include <cmath>
+#include <exception>
 #include <string>
 
 #include "gan/losses.hpp"
@@ -89,155 +90,221 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       share_(share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards)),
       one_{1, share_.rows(), share_.shard_begin},
       both_{2, share_.rows(), share_.shard_begin},
-      x_(device, 2 * static_cast<std::size_t>(share_.rows()) * static_cast<std::size_t>(images.pixels())),
-      z_(device, static_cast<std::size_t>(share_.rows()) * static_cast<std::size_t>(options.latent)),
-      generator_tape_(gan.generator.make_tape(share_.rows(), false)),
+      alone_(ranks.size() == 1),
+      one_generator_pass_(!simultaneous_ && alone_),
+      x_(device, (one_generator_pass_ ? 3 : 2) * static_cast<std::size_t>(share_.rows()) *
+                     static_cast<std::size_t>(images.pixels())),
+      z_(device, (one_generator_pass_ ? 2 : 1) * static_cast<std::size_t>(share_.rows()) *
+                     static_cast<std::size_t>(options.latent)),
+      generator_tape_(gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * share_.rows(), false)),
       discriminator_tape_(gan.discriminator.make_tape(2 * share_.rows(), options.r1 > 0)),
-      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras, options.reproducible),
-      generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, options.reproducible),
+      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras, d_steps_, options.reproducible),
+      generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
       step_(device, 1),
-      discriminator_step_(device, 1),
-      running_(device, d_extras + g_extras) {
+      running_(device, d_extras + g_extras),
+      ahead_(device.steps_ahead()),
+      reports_(
+          static_cast<StepReport*>(device.allocate_host(static_cast<std::size_t>(ahead_ + 1) * sizeof(StepReport)))),
+      stop_flag_(static_cast<std::uint32_t*>(device.allocate_host(sizeof(std::uint32_t)))),
+      routine_(device.make_routine([this] { enqueue(); })) {
   if (options.r1 > 0) r1_.emplace(gan.discriminator, share_.rows(), options.r1, options.batch);
+  if (!device.is_host()) {
+    image_copy_ = DeviceArray<std::uint8_t>(device, images.images.size());
+    image_copy_.assign(images.images.data());
+  }
+}
+
+GanStep::~GanStep() {
+  // What is still under way uses the memory that goes now.
+  try {
+    if (std::uncaught_exceptions() == 0) device_->synchronize();
+  } catch (const Error&) {
+    // Whoever wanted the step's result has asked for it, and been told.
+  }
+  device_->release_host(stop_flag_);
+  device_->release_host(reports_);
 }
 
 void GanStep::run(bool stop) {
-  if (clock_ != nullptr) clock_->restart();
-  finite_ = true;
+  *stop_flag_ = stop ? 1 : 0;
+  if (clock_ != nullptr) {
+    enqueue();
+    enter(Phase::count);
+  } else {
+    routine_->run();
+  }
+  device_->mark(slot(completed_));
+  ++completed_;
+  ++since_;
+  if (completed_ - known_ > static_cast<std::uint64_t>(ahead_)) learn(known_ + 1);
+}
+
+void GanStep::settle() {
+  while (known_ < completed_) learn(known_ + 1);
+}
+
+// Reads the report of a step, after waiting until the device has written it.
+void GanStep::learn(std::uint64_t step) {
+  device_->await(slot(step - 1));
+  const StepReport& report = reports_[slot(step - 1)];
+  known_ = step;
+  if (report.stop > 0) stop_agreed_ = true;
+  const bool finite = std::isfinite(report.discriminator_squared_norm) && std::isfinite(report.generator_squared_norm);
+  if (!finite && not_finite_at_ == 0) not_finite_at_ = step;
+}
+
+void GanStep::enqueue() {
   for (int repetition = 0; repetition < d_steps_; ++repetition) {
-    discriminator_gradient(repetition);
+    const bool last = repetition + 1 == d_steps_;
+    discriminator_gradient(repetition, last && one_generator_pass_);
     discriminator_sum_.start();
-    if (repetition + 1 < d_steps_) update_discriminator();
+    if (last) break;
+    update_discriminator(repetition);
+    device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
   }
   generator_sum_.begin();
-  generator_sum_.set_extra(g_stop, stop);
+  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
   if (simultaneous_) {
     // Through the same D, before its update, and the fakes that D has just seen.
-    generator_gradient(share_.rows());
+    generator_gradient(share_.rows(), 0);
     generator_sum_.start();
-    update_discriminator();
+    update_discriminator(d_steps_ - 1);
   } else {
-    start_generator(math::Stream::noise_for_generator, 0);
-    update_discriminator();
-    float* fake = x_.data() + static_cast<std::ptrdiff_t>(share_.rows()) * images_->pixels();
-    gan_->discriminator.forward(one_, fake, discriminator_tape_);
-    mark(Phase::discriminator_forward);
-    generator_gradient(0);
+    if (!one_generator_pass_) {
+      draw_noise(math::Stream::noise_for_generator, 0, 0);
+      enter(Phase::generator_forward);
+      gan_->generator.forward(one_, z_.data(), generator_tape_, fake());
+    }
+    const int row = one_generator_pass_ ? share_.rows() : 0;
+    update_discriminator(d_steps_ - 1);
+    enter(Phase::discriminator_forward);
+    gan_->discriminator.forward(one_, fake() + static_cast<std::ptrdiff_t>(row) * images_->pixels(),
+                                discriminator_tape_);
+    generator_gradient(0, row);
     generator_sum_.start();
   }
   update_generator();
-  device_->advance(step_.data());
-  ++completed_;
-  ++since_;
-  mark(Phase::update);
+  StepEnd end;
+  end.discriminator_extras = discriminator_sum_.extras();
+  end.discriminator_count = d_extras;
+  end.generator_extras = generator_sum_.extras();
+  end.generator_count = g_extras;
+  end.running = running_.data();
+  end.discriminator_squared_norms = discriminator_sum_.squared_norm(0);
+  end.discriminator_updates = d_steps_;
+  end.generator_squared_norm = generator_sum_.squared_norm(0);
+  if (alone_)
+    end.stop_flag = stop_flag_;
+  else
+    end.stop = generator_sum_.extras() + g_stop;
+  end.step = step_.data();
+  end.reports = reports_;
+  end.report_count = ahead_ + 1;
+  device_->end_step(end);
 }
 
-void GanStep::start_generator(math::Stream stream, int repetition) {
-  const auto per_step = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(d_steps_);
-  const std::uint64_t first = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(repetition) +
-                              static_cast<std::uint64_t>(share_.first_row);
-  device_->draw_normal(seed_, static_cast<std::uint32_t>(stream), step_.data(), per_step, first, share_.rows(),
-                       gan_->generator.inputs(), z_.data());
-  mark(Phase::noise);
-  float* fake = x_.data() + static_cast<std::ptrdiff_t>(share_.rows()) * images_->pixels();
-  gan_->generator.forward(one_, z_.data(), generator_tape_, fake);
-  mark(Phase::generator_forward);
+// z for this rank's rows of the batch, from row `row` of G's input on.
+void GanStep::draw_noise(math::Stream stream, int repetition, int row) {
+  enter(Phase::noise);
+  device_->draw_normal(seed_, static_cast<std::uint32_t>(stream), first_sample(repetition), share_.rows(),
+                       gan_->generator.inputs(),
+                       z_.data() + static_cast<std::ptrdiff_t>(row) * gan_->generator.inputs());
 }
 
-void GanStep::discriminator_gradient(int repetition) {
-  const auto per_step = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(d_steps_);
-  const std::uint64_t first = static_cast<std::uint64_t>(batch_) * static_cast<std::uint64_t>(repetition) +
-                              static_cast<std::uint64_t>(share_.first_row);
-  device_->gather_images(seed_, step_.data(), per_step, first, images_->images.data(), images_->count, share_.rows(),
-                         images_->pixels(), x_.data());
-  mark(Phase::data);
-  start_generator(math::Stream::noise_for_discriminator, repetition);
+// The global sample number of this rank's first row.
+StepCount GanStep::first_sample(int repetition) const {
+  const auto batch = static_cast<std::uint64_t>(batch_);
+  return {step_.data(), batch * static_cast<std::uint64_t>(d_steps_),
+          batch * static_cast<std::uint64_t>(repetition) + static_cast<std::uint64_t>(share_.first_row)};
+}
+
+void GanStep::discriminator_gradient(int repetition, bool with_generator) {
+  enter(Phase::data);
+  device_->gather_images(seed_, first_sample(repetition),
+                         image_copy_.size() > 0 ? image_copy_.data() : images_->images.data(), images_->count,
+                         share_.rows(), images_->pixels(), x_.data());
+  draw_noise(math::Stream::noise_for_discriminator, repetition, 0);
+  if (with_generator) draw_noise(math::Stream::noise_for_generator, 0, share_.rows());
+  enter(Phase::generator_forward);
+  gan_->generator.forward(with_generator ? both_ : one_, z_.data(), generator_tape_, fake());
 
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
+  enter(Phase::discriminator_forward);
   discriminator_sum_.begin();
   d.forward(both_, x_.data(), tape);
-  mark(Phase::discriminator_forward);
+  enter(Phase::loss);
   device_->discriminator_loss(loss_, both_, tape.output(), 1.0F / static_cast<float>(batch_), tape.delta(),
-                              discriminator_sum_.extra(d_loss));
-  if (r1_) r1_->prepare(tape);
-  mark(Phase::loss);
+                              r1_ ? r1_->row_scale() : nullptr, discriminator_sum_.extra(d_loss));
+  enter(Phase::discriminator_backward);
   d.backward(both_, 0, tape);
-  mark(Phase::discriminator_backward);
   if (r1_) {
+    enter(Phase::penalty);
     r1_->apply(one_, x_.data(), tape, discriminator_sum_.extra(d_penalty));
-    mark(Phase::penalty);
+    enter(Phase::discriminator_backward);
   }
-  d.gradients(both_, x_.data(), tape, r1_ ? r1_->row_scale() : nullptr, false, discriminator_sum_.gradient());
-  mark(Phase::discriminator_backward);
+  d.gradients(both_, 0, x_.data(), tape, r1_ ? r1_->row_scale() : nullptr, false, discriminator_sum_.gradient());
 }
 
-void GanStep::update_discriminator() {
-  discriminator_sum_.finish();
-  check_finite(discriminator_sum_);
-  mark(Phase::reduction);
-  gan_->discriminator_optimizer->update(discriminator_step_.data(), discriminator_sum_.squared_norm(),
-                                        discriminator_sum_.values(), gan_->discriminator.parameters());
-  device_->advance(discriminator_step_.data());
-  device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
-  mark(Phase::update);
+void GanStep::update_discriminator(int repetition) {
+  enter(Phase::reduction);
+  discriminator_sum_.finish(repetition);
+  enter(Phase::update);
+  gan_->discriminator_optimizer->update(
+      {step_.data(), static_cast<std::uint64_t>(d_steps_), static_cast<std::uint64_t>(repetition)},
+      discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(), gan_->discriminator.parameters(), {});
 }
 
-void GanStep::generator_gradient(int first_row) {
+// From D's logits in rows discriminator_row … of its tape to G's gradient in rows generator_row … of G's.
+void GanStep::generator_gradient(int discriminator_row, int generator_row) {
   Network& g = gan_->generator;
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
-  const float* fake = x_.data() + static_cast<std::ptrdiff_t>(share_.rows()) * images_->pixels();
-  const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * d.outputs();
+  const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(generator_row) * images_->pixels();
+  const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(discriminator_row) * d.outputs();
+  enter(Phase::loss);
   device_->generator_loss(loss_, one_, tape.output() + skip, 1.0F / static_cast<float>(batch_), tape.delta() + skip,
                           generator_sum_.extra(g_loss));
-  mark(Phase::loss);
-  d.backward(one_, first_row, tape);
-  d.backward_input(one_, first_row, tape, g.activation(), fake, generator_tape_.delta());
-  mark(Phase::discriminator_backward);
-  g.backward(one_, 0, generator_tape_);
-  g.gradients(one_, z_.data(), generator_tape_, nullptr, false, generator_sum_.gradient());
-  mark(Phase::generator_backward);
+  enter(Phase::discriminator_backward);
+  d.backward(one_, discriminator_row, tape);
+  d.backward_input(one_, discriminator_row, tape, g.activation(), fake() + pixels, generator_tape_.delta() + pixels);
+  enter(Phase::generator_backward);
+  g.backward(one_, generator_row, generator_tape_);
+  g.gradients(one_, generator_row, z_.data() + static_cast<std::ptrdiff_t>(generator_row) * g.inputs(), generator_tape_,
+              nullptr, false, generator_sum_.gradient());
 }
 
 void GanStep::update_generator() {
-  generator_sum_.finish();
-  check_finite(generator_sum_);
-  mark(Phase::reduction);
-  gan_->generator_optimizer->update(step_.data(), generator_sum_.squared_norm(), generator_sum_.values(),
-                                    gan_->generator.parameters());
-  if (gan_->average.size() > 0)
-    device_->exponential_average(gan_->average.size(), ema_, generator_sum_.squared_norm(),
-                                 gan_->generator.parameters(), gan_->average.data());
-  device_->add_to(g_extras, generator_sum_.extras(), running_.data() + d_extras);
+  enter(Phase::reduction);
+  generator_sum_.finish(0);
+  enter(Phase::update);
+  MovingAverage average;
+  if (gan_->average.size() > 0) average = {gan_->average.data(), ema_};
+  gan_->generator_optimizer->update({step_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
+                                    gan_->generator.parameters(), average);
 }
 
-bool GanStep::stop_agreed() const {
-  float stop = 0;
-  device_->download(&stop, generator_sum_.extras() + g_stop, sizeof stop);
-  return stop > 0;
-}
-
-void GanStep::check_finite(const GradientSum& sum) {
-  double square = 0;
-  device_->download(&square, sum.squared_norm(), sizeof square);
-  finite_ = finite_ && std::isfinite(square);
+void GanStep::enter(Phase phase) {
+  if (clock_ != nullptr) {
+    device_->synchronize();
+    clock_->enter(phase);
+  }
+  device_->enter(phase_name(phase));
 }
 
 void GanStep::set_steps(std::uint64_t steps) {
-  completed_ = steps;
-  const std::uint64_t d_updates = steps * static_cast<std::uint64_t>(d_steps_);
+  completed_ = known_ = steps;
   device_->upload(step_.data(), &steps, sizeof steps);
-  device_->upload(discriminator_step_.data(), &d_updates, sizeof d_updates);
 }
 
 StepMeans GanStep::take_means() {
+  settle();
   std::array<double, d_extras + g_extras> sums{};
   device_->download(sums.data(), running_.data(), running_.bytes());
   device_->zero(running_.data(), running_.bytes());
   double squares[2] = {};
-  device_->download(&squares[0], discriminator_sum_.squared_norm(), sizeof(double));
-  device_->download(&squares[1], generator_sum_.squared_norm(), sizeof(double));
+  device_->download(&squares[0], discriminator_sum_.squared_norm(d_steps_ - 1), sizeof(double));
+  device_->download(&squares[1], generator_sum_.squared_norm(0), sizeof(double));
   const auto g_updates = static_cast<double>(since_);
   const double d_updates = g_updates * d_steps_;
   since_ = 0;

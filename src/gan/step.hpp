@@ -49,18 +49,19 @@ const char* phase_name(Phase phase);
 /// Adds up wall time by phase; a step without one measures nothing.
 class PhaseClock {
  public:
-  void restart() { last_ = std::chrono::steady_clock::now(); }
-  /// The time since the last mark belongs to `phase`.
-  void mark(Phase phase) {
+  /// From now on time belongs to `phase`; Phase::count: to none.
+  void enter(Phase phase) {
     const auto now = std::chrono::steady_clock::now();
-    seconds_[static_cast<std::size_t>(phase)] += std::chrono::duration<double>(now - last_).count();
-    last_ = now;
+    if (phase_ != Phase::count)
+      seconds_[static_cast<std::size_t>(phase_)] += std::chrono::duration<double>(now - since_).count();
+    since_ = now;
+    phase_ = phase;
   }
   [[nodiscard]] double seconds(Phase phase) const { return seconds_[static_cast<std::size_t>(phase)]; }
-  void clear() { seconds_ = {}; }
 
  private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point since_;
+  Phase phase_ = Phase::count;
   std::array<double, static_cast<std::size_t>(Phase::count)> seconds_{};
 };
 
@@ -77,40 +78,55 @@ struct StepMeans {
 
 class GanStep {
  public:
-  /// `gan`, `device`, `ranks` and `images` must outlive the step. Allocates all that a step needs.
+  /// `gan`, `device`, `ranks` and `images` must outlive the step. Allocates all that a step needs. Collective.
   GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& images, const TrainOptions& options);
+  GanStep(const GanStep&) = delete;
+  GanStep& operator=(const GanStep&) = delete;
+  ~GanStep();
 
-  /// Runs one step. `stop`: this rank has been asked to stop.
+  /// Runs one step. `stop`: this rank has been asked to stop. The device may still be at work when it returns, up to
+  /// Device::steps_ahead() steps behind, and what the next two functions say is then of that many steps ago.
   void run(bool stop);
+  /// Waits for all steps that were run, and learns of them.
+  void settle();
 
-  /// True when any rank had been asked to stop before the last step; the same on every rank.
-  [[nodiscard]] bool stop_agreed() const;
-  /// False when a gradient of the last step was not finite (that update was then not made).
-  [[nodiscard]] bool finite() const { return finite_; }
+  /// True once any rank had been asked to stop before a step that is known of; the same on every rank.
+  [[nodiscard]] bool stop_agreed() const { return stop_agreed_; }
+  /// False when a gradient of a step that is known of was not finite (that update was then not made).
+  [[nodiscard]] bool finite() const { return not_finite_at_ == 0; }
+  /// The first such step, counted from 1.
+  [[nodiscard]] std::uint64_t not_finite_at() const { return not_finite_at_; }
 
-  /// Steps completed; setting it is how a training is resumed.
+  /// Steps run; setting it is how a training is resumed.
   [[nodiscard]] std::uint64_t steps() const { return completed_; }
   void set_steps(std::uint64_t steps);
 
   /// Takes the means gathered since the last call.
   StepMeans take_means();
 
-  /// Measures phases from now on; null to stop.
+  /// Measures phases from now on; null to stop. A measured step waits for the device at every phase.
   void measure(PhaseClock* clock) { clock_ = clock; }
+
+  /// Kernels and copies of one step, once a GPU has recorded it; else 0.
+  [[nodiscard]] int recorded() const { return routine_->recorded(); }
 
   /// Floating-point operations of this rank's matrix products in one step.
   [[nodiscard]] double flops() const;
 
  private:
-  void discriminator_gradient(int repetition);
-  void update_discriminator();
-  void start_generator(math::Stream stream, int repetition);
-  void generator_gradient(int first_row);
+  void enqueue();
+  void draw_noise(math::Stream stream, int repetition, int row);
+  [[nodiscard]] StepCount first_sample(int repetition) const;
+  void discriminator_gradient(int repetition, bool with_generator);
+  void update_discriminator(int repetition);
+  void generator_gradient(int discriminator_row, int generator_row);
   void update_generator();
-  void check_finite(const GradientSum& sum);
-  void mark(Phase phase) {
-    if (clock_ != nullptr) clock_->mark(phase);
+  void enter(Phase phase);
+  void learn(std::uint64_t step);
+  [[nodiscard]] int slot(std::uint64_t step) const {
+    return static_cast<int>(step % static_cast<std::uint64_t>(ahead_ + 1));
   }
+  [[nodiscard]] float* fake() { return x_.data() + static_cast<std::ptrdiff_t>(share_.rows()) * images_->pixels(); }
 
   Device* device_;
   Gan* gan_;
@@ -124,21 +140,31 @@ class GanStep {
   BatchShare share_;
   BatchLayout one_;   // fake alone, or real alone
   BatchLayout both_;  // real above fake
+  bool alone_;        // one rank: nobody to agree with
+  // Alternating, G's weights are the same for D's fakes and for its own: where no sum over ranks is there to hide the
+  // second forward pass behind, one pass makes both.
+  bool one_generator_pass_;
   std::optional<R1Penalty> r1_;
 
-  DeviceArray<float> x_;  // D's input [2·rows, pixels]: real above fake
-  DeviceArray<float> z_;  // G's input [rows, latent]
+  DeviceArray<std::uint8_t> image_copy_;  // where the device cannot read the host's
+  DeviceArray<float> x_;  // D's input: real above fake, [2·rows, pixels]; below, with one G pass, G's own fakes
+  DeviceArray<float> z_;  // G's input [rows or 2·rows, latent]
   Tape generator_tape_;
   Tape discriminator_tape_;
   GradientSum discriminator_sum_;
   GradientSum generator_sum_;
 
   std::uint64_t completed_ = 0;
-  DeviceArray<std::uint64_t> step_;                // completed_, where draws read it
-  DeviceArray<std::uint64_t> discriminator_step_;  // D's updates made
-  DeviceArray<double> running_;                    // sums of the extras since take_means()
+  std::uint64_t known_ = 0;          // steps whose reports have been read
+  DeviceArray<std::uint64_t> step_;  // completed_, where draws and updates read it
+  DeviceArray<double> running_;      // sums of the extras since take_means()
   std::uint64_t since_ = 0;
-  bool finite_ = true;
+  int ahead_;
+  StepReport* reports_;       // [ahead_ + 1], host memory that the device writes
+  std::uint32_t* stop_flag_;  // host memory that the device reads
+  std::unique_ptr<Routine> routine_;
+  bool stop_agreed_ = false;
+  std::uint64_t not_finite_at_ = 0;
   PhaseClock* clock_ = nullptr;
 };
 

@@ -23,6 +23,12 @@ GANYMEDE_MATH std::uint32_t as_bits(float value) {
   return bits;
 }
 
+/// pixel / 255, correctly rounded: 1/255 = 257/65536 + 1/(255 · 65536), and the first product is exact.
+GANYMEDE_MATH float unit_scaled(std::uint8_t pixel) {
+  const auto x = static_cast<float>(pixel);
+  return x * (257.0F / 65536.0F) + x * (1.0F / (255.0F * 65536.0F));
+}
+
 /// e^x, within 2 ulp; 0 below -87.3, clamped to e^88.3 above; NaN stays NaN.
 GANYMEDE_MATH float exponential(float x) {
   float clamped = x > 88.3F ? 88.3F : x;

@@ -32,13 +32,9 @@ class Linear final : public Layer {
                      Activation below, const float* x, float* delta_in) const override {
     device.affine_backward_data(layout.total_rows(), in_, out_, delta, parameters, below, x, delta_in);
   }
-  void backward_weights(Device& device, const BatchLayout& layout, const float* x, const float* delta, bool accumulate,
-                        SumTarget gradient) const override {
-    device.affine_backward_weights(layout, in_, out_, x, delta, accumulate, gradient);
-  }
-  void backward_biases(Device& device, const BatchLayout& layout, const float* delta, const float* row_scale,
-                       bool accumulate, SumTarget gradient) const override {
-    device.bias_gradient(layout, out_, delta, row_scale, accumulate, gradient.at(weights()));
+  void gradients(Device& device, const BatchLayout& layout, const float* x, const float* delta, const float* row_scale,
+                 bool accumulate, SumTarget gradient) const override {
+    device.affine_gradients(layout, in_, out_, x, delta, row_scale, accumulate, gradient, gradient.at(weights()));
   }
 
  private:

@@ -177,12 +177,13 @@ void Network::tangent(const BatchLayout& layout, int first_row, const float* v, 
   }
 }
 
-void Network::gradients(const BatchLayout& layout, const float* x, Tape& tape, const float* row_scale, bool accumulate,
-                        SumTarget gradient) const {
+void Network::gradients(const BatchLayout& layout, int first_row, const float* x, Tape& tape, const float* row_scale,
+                        bool accumulate, SumTarget gradient) const {
   for (int l = 0; l < layers(); ++l) {
-    const SumTarget target = gradient.at(offsets_[static_cast<std::size_t>(l)]);
-    layer(l).backward_weights(*device_, layout, l == 0 ? x : tape.output(l - 1), tape.delta(l), accumulate, target);
-    layer(l).backward_biases(*device_, layout, tape.delta(l), row_scale, accumulate, target);
+    const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
+    const std::ptrdiff_t skip_below = static_cast<std::ptrdiff_t>(first_row) * layer(l).inputs();
+    layer(l).gradients(*device_, layout, l == 0 ? x : tape.output(l - 1) + skip_below, tape.delta(l) + skip, row_scale,
+                       accumulate, gradient.at(offsets_[static_cast<std::size_t>(l)]));
   }
 }
 

@@ -2,7 +2,6 @@
 // and a make_… function, and its name in optimizer.cpp.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,10 +24,10 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
   virtual ~Optimizer() = default;
 
-  /// One update of all parameters. `*updates` (device) counts the updates before this one; nothing changes
+  /// One update of all parameters, and of their average. `updates` counts those before this one; nothing changes
   /// when *squared_norm (device) is not finite.
-  virtual void update(const std::uint64_t* updates, const double* squared_norm, const float* gradient,
-                      float* parameters) = 0;
+  virtual void update(StepCount updates, const double* squared_norm, const float* gradient, float* parameters,
+                      MovingAverage average) = 0;
 
   /// A flat buffer of the parameters' layout that a checkpoint must hold.
   struct State {

@@ -104,6 +104,20 @@ void set_choice(TrainOptions& o, const OptionSpec& spec, const std::string& text
   o.*Member = text;
 }
 
+void set_device(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  const std::string takes = "auto, cpu, cuda or cuda:N (the GPU number N of those this process sees)";
+  const std::string cuda = "cuda:";
+  if (text.starts_with(cuda)) {
+    int index = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + cuda.size(), end, index);
+    if (error != std::errc{} || stop != end || index < 0) refuse(spec, text, takes);
+  } else if (text != "auto" && text != "cpu" && text != "cuda") {
+    refuse(spec, text, takes);
+  }
+  o.device = text;
+}
+
 template <auto Member>
 void set_sizes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   std::vector<int> sizes;
@@ -130,7 +144,7 @@ std::string get_sizes(const TrainOptions& o) {
 std::vector<std::string> model_names() { return {"mlp"}; }
 std::vector<std::string> optimizer_names() { return {"adam"}; }
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
-std::vector<std::string> device_names() { return {"auto", "cpu"}; }
+std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
 std::vector<std::string> activation_names() { return {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}; }
 
@@ -191,8 +205,18 @@ const std::array specs = std::to_array<OptionSpec>({
     {"seed", "Training", "N", "every random draw is a function of it", true, true,
      set_number<&O::seed, 0, std::numeric_limits<std::uint64_t>::max()>, get_number<&O::seed>},
 
-    {"device", "Execution", "NAME", "auto or cpu", false, true, set_choice<&O::device, device_names>,
+    {"device", "Execution", "NAME", "auto (a GPU where there is one), cpu, cuda or cuda:N", false, true, set_device,
      get_text<&O::device>},
+    {"reduction", "Execution", "NAME",
+     "how GPUs sum over ranks: auto (NCCL), nccl, or mpi by way of the hosts, with which ranks may share a GPU", false,
+     true, set_choice<&O::reduction, reduction_names>, get_text<&O::reduction>},
+    {"debug", "Execution", "",
+     "on a GPU: wait for every operation and name the first that fails or writes a number that is not finite", false,
+     true, set_switch<&O::debug>, get_switch<&O::debug>},
+    {"no-graph", "Execution", "", "on a GPU: make a step's calls one by one instead of replaying them as a CUDA graph",
+     false, true, set_switch<&O::no_graph>, get_switch<&O::no_graph>},
+    {"tf32", "Execution", "", "on a GPU: large matrix products may round to TF32", false, true, set_switch<&O::tf32>,
+     get_switch<&O::tf32>},
     {"threads", "Execution", "N", "threads per rank; 0: the node's cores shared by its ranks", false, true,
      set_number<&O::threads, 0, 4096>, get_number<&O::threads>},
     {"reproducible", "Execution", "", "the same weights, bit for bit, on any number of ranks", true, true,
@@ -274,6 +298,10 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
                                      std::to_string(o.batch) + " into empty pieces: use at most --shards " +
                                      std::to_string(o.batch));
+  if (o.tf32 && o.reproducible)
+    throw Error(ExitCode::usage,
+                "--tf32 and --reproducible exclude each other: the products of --reproducible are "
+                "float32's, in an order of their own");
   if (o.r1 > 0 && !Activation::named(o.discriminator_activation).piecewise_linear())
     throw Error(ExitCode::usage, "--r1 needs a discriminator made of straight lines, but --discriminator-activation " +
                                      o.discriminator_activation + " is curved: use relu or leaky-relu, or --r1 0");

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/files.hpp"
+#include "device/cuda_module.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -186,14 +187,21 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"training", grouped(plan.steps) + " steps of " + std::to_string(o.batch) + " images (" + pretty(plan.epochs) +
                        " epochs), seed " + std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
-      {"device", s.device->description() + " per rank"},
+      {"device", s.device->is_host() ? s.device->description() + " per rank" : "one GPU per rank"},
       {"same again", o.reproducible
                          ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
                                " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
                          : "bit for bit on " + std::to_string(ranks.size()) + (ranks.size() == 1 ? " rank" : " ranks") +
-                               " and any number of threads; to rounding on another number of ranks"},
+                               (s.device->is_host() ? " and any number of threads" : "") +
+                               "; to rounding on another number of ranks"},
       {"start", origin},
   };
+  if (!s.device->is_host()) {
+    // Which GPU each rank has is the first thing to look at when a job is slow or does not start.
+    const std::vector<std::string> gpus = ranks.all_gather(host_name() + "  " + s.device->description());
+    for (std::size_t rank = 0; rank < gpus.size(); ++rank)
+      plan.rows.emplace_back("rank " + std::to_string(rank), gpus[rank]);
+  }
   return plan;
 }
 
@@ -209,7 +217,55 @@ std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
   return static_cast<std::uint64_t>(std::max(1.0, std::ceil(options.epochs * images / per_step - 1e-9)));
 }
 
-std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks) {
+namespace {
+
+// Whether this job trains on GPUs: what --device says, or with `auto` what all ranks find. A message for the user, if
+// any, goes to `warnings`.
+bool use_gpus(const TrainOptions& options, Communicator& ranks, std::vector<std::string>& warnings) {
+  if (options.device != "auto") return options.device != "cpu";
+  const CudaProbe probe = probe_cuda();
+  const std::vector<std::string> all = ranks.all_gather((probe.problem.empty() ? "gpu"
+                                                         : probe.expected      ? "none"
+                                                                               : "bad") +
+                                                        ("\n" + host_name() + "\n" + probe.problem));
+  const auto starts = [](const char* word) {
+    return [word](const std::string& text) { return text.starts_with(word); };
+  };
+  const auto with = std::find_if(all.begin(), all.end(), starts("gpu"));
+  const auto without = std::find_if_not(all.begin(), all.end(), starts("gpu"));
+  const auto host = [](const std::string& text) {
+    const std::size_t at = text.find('\n') + 1;
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  if (without == all.end()) return true;
+  const std::string problem = without->substr(without->rfind('\n') + 1);
+  if (with != all.end())
+    throw AgreedError(ExitCode::launch, "host " + host(*with) + " has a GPU, but on " + host(*without) + " " + problem +
+                                            ". Start the job on hosts that are alike, or everywhere with --device cpu");
+  const auto bad = std::find_if(all.begin(), all.end(), starts("bad"));
+  if (bad != all.end())
+    warnings.push_back("training on the CPU, because on " + host(*bad) + " " + bad->substr(bad->rfind('\n') + 1));
+  return false;
+}
+
+std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicator& ranks) {
+  CudaOptions cuda;
+  if (options.device.starts_with("cuda:")) cuda.device = std::stoi(options.device.substr(5));
+  cuda.debug = options.debug;
+  cuda.graph = !options.no_graph;
+  cuda.tf32 = options.tf32;
+  cuda.reproducible = options.reproducible;
+  cuda.through_mpi = options.reduction == "mpi";
+  MakeCudaDevice make = nullptr;
+  together(ranks, [&] { make = cuda_device_factory(); });
+  return make(ranks, cuda);
+}
+
+}  // namespace
+
+std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks,
+                                           std::vector<std::string>& warnings) {
+  if (use_gpus(options, ranks, warnings)) return make_gpu_device(options, ranks);
   const std::vector<std::string> here = cpu_instruction_sets();
   auto widest = static_cast<std::int64_t>(here.size());
   if (options.instruction_set != "auto") {
@@ -237,7 +293,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   check_same_options(options, ranks);
   TrainSetup s;
   s.dataset = Dataset::open(options.data, {}, ranks);
-  s.device = make_agreed_device(options, ranks);
+  s.device = make_agreed_device(options, ranks, s.warnings);
   together(ranks, [&] { s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device)); });
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
 
@@ -250,7 +306,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
         s.gan->load(c.files, found->folder.string());
       });
       s.step->set_steps(c.step);
-      s.warnings = found->refused;
+      s.warnings.insert(s.warnings.end(), found->refused.begin(), found->refused.end());
       if (c.arithmetic != s.device->arithmetic())
         s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
                              s.device->arithmetic() + ": it goes on to rounding, not bit for bit (--instruction-set " +

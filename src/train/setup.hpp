@@ -32,9 +32,11 @@ void check_run_folder(const TrainOptions& options, Communicator& ranks);
 /// checkpoint. Writes nothing. Collective; what is wrong is an AgreedError.
 TrainSetup set_up(const TrainOptions& options, Communicator& ranks);
 
-/// The CPU device of this rank: the option's threads (0: the node's cores shared by its ranks) and the
-/// widest instruction set that all ranks have. Collective.
-std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks);
+/// This rank's device, of one kind on all ranks: with --device auto a GPU where every rank has one. A CPU has the
+/// option's threads (0: the node's cores shared by its ranks) and the widest instruction set that all ranks have.
+/// What a user should know of the choice goes to `warnings`. Collective; what is wrong is an AgreedError.
+std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks,
+                                           std::vector<std::string>& warnings);
 
 /// Steps that the options ask for on a set of `images` images.
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images);

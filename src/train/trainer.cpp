@@ -71,7 +71,9 @@ class Training {
       step.run(stop_requested());
       const std::uint64_t now = step.steps();
       const bool last = now == total;
-      if (!step.finite()) fail_not_finite(now);
+      // Which steps are known of is the same on every rank, and so is what follows from it.
+      if (last || step.stop_agreed() || something_due(now)) step.settle();
+      if (!step.finite()) fail_not_finite(step.not_finite_at());
       stopping = step.stop_agreed();
       ++interval_steps_;
       if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
@@ -122,12 +124,25 @@ class Training {
     return steps * static_cast<std::uint64_t>(options_.batch) * static_cast<std::uint64_t>(options_.d_steps);
   }
 
+  bool something_due(std::uint64_t step) const {
+    for (const std::uint64_t every :
+         {options_.drift_every, options_.log_every, options_.sample_every, options_.checkpoint_every})
+      if (due(step, every)) return true;
+    return false;
+  }
+
+  /// What a failure leaves on disk, in words.
+  std::string what_stands() const {
+    if (saved_step_ == 0) return "no checkpoint was written before it";
+    return "the checkpoint of step " + std::to_string(saved_step_) + " in " + options_.out + " still stands";
+  }
+
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
     const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
-                             "; its update was not made. The newest checkpoint in " + options_.out +
-                             " still stands: train again with a smaller --learning-rate" +
+                             "; its update was not made, and " + what_stands() +
+                             ". Train again into another folder with a smaller --learning-rate" +
                              (options_.r1 > 0 ? "" : " or with --r1 5");
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
@@ -143,12 +158,14 @@ class Training {
     if (votes.size() == 1) return;
     const auto most =
         std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    const bool majority = 2 * most->second > ranks_.size();
     std::string odd;
     for (std::size_t r = 0; r < all.size(); ++r)
-      if (all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
-    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": rank " + odd +
-                             " is not as the others; a host's memory or CPU may be faulty. Go on from the newest "
-                             "checkpoint with --resume, without that host";
+      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
+    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": " +
+                             (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
+                             "; a host's memory or CPU may be faulty, and " + what_stands() +
+                             ". Run again with --resume, without that host";
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
   }
@@ -208,6 +225,7 @@ class Training {
       const std::filesystem::path written = write_checkpoint(options_.out, c, options_.keep);
       log_->info("checkpoint {}", written.filename().string());
     });
+    saved_step_ = step;
   }
 
   void write_weights() {
@@ -240,6 +258,7 @@ class Training {
   Clock::time_point began_;
   Clock::time_point interval_began_;
   std::uint64_t interval_steps_ = 0;
+  std::uint64_t saved_step_ = setup_.plan.first_step;  // of the newest checkpoint; 0: there is none
 };
 
 }  // namespace

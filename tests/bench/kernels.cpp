@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
       const BatchLayout layout = eight_shards(parts, s.rows / parts);
       report(
           exact ? "weights, exact" : "weights", s,
-          [&] { device->affine_backward_weights(layout, s.in, s.out, x.data(), b.data(), false, target); },
+          [&] { device->affine_gradients(layout, s.in, s.out, x.data(), b.data(), nullptr, false, target, {}); },
           [&] {
             dnnl_sgemm('T', 'N', s.out, s.in, s.rows, 1.0F, b.data(), s.out, x.data(), s.in, 0.0F, y.data(), s.in);
           });
@@ -142,17 +142,20 @@ int main(int argc, char** argv) {
   DeviceArray<std::uint64_t> step(*device, 1);
   DeviceArray<std::uint8_t> images(*device, std::size_t{1000} * 784);
   element("adam", count,
-          [&] { device->adam(count, {}, step.data(), norm.data(), b.data(), y.data(), m.data(), v.data()); });
-  element("average", count, [&] { device->exponential_average(count, 0.999F, norm.data(), x.data(), y.data()); });
+          [&] { device->adam(count, {}, {step.data()}, norm.data(), b.data(), y.data(), m.data(), v.data(), {}); });
+  element("adam and average", count, [&] {
+    device->adam(count, {}, {step.data()}, norm.data(), b.data(), y.data(), m.data(), v.data(), {x.data(), 0.999F});
+  });
   element("sum of squares", count, [&] { device->sum_of_squares(count, x.data(), norm.data()); });
   norm.assign(std::vector<double>{1.0}.data());
   element("from fixed point", count, [&] { device->from_fixed_point(count, fixed.data(), overflow.data(), y.data()); });
   element("normal", std::size_t{100} * 100, [&] {
-    device->draw_normal(1, static_cast<std::uint32_t>(ganymede::math::Stream::noise_for_generator), step.data(), 100, 0,
-                        100, 100, y.data());
+    device->draw_normal(1, static_cast<std::uint32_t>(ganymede::math::Stream::noise_for_generator),
+                        {step.data(), 100, 0}, 100, 100, y.data());
   });
-  element("gather images", std::size_t{100} * 784,
-          [&] { device->gather_images(1, step.data(), 100, 0, images.data(), 1000, 100, 784, y.data()); });
+  element("gather images", std::size_t{100} * 784, [&] {
+    device->gather_images(1, {step.data(), 100, 0}, images.data(), 1000, 100, 784, y.data());
+  });
   const BatchLayout real{1, 100, {0, 100}};
   SumTarget target;
   target.values = v.data();
@@ -161,9 +164,9 @@ int main(int argc, char** argv) {
   element("combine rows", std::size_t{100} * 784,
           [&] { device->combine_rows(100, 784, b.data(), x.data(), y.data()); });
   element("bias gradient", std::size_t{100} * 784,
-          [&] { device->bias_gradient(real, 784, x.data(), nullptr, false, target); });
+          [&] { device->affine_gradients(real, 1, 784, nullptr, x.data(), nullptr, false, {}, target); });
   element("loss (per pair)", 100, [&] {
-    device->discriminator_loss(0, {2, 100, {0, 100}}, x.data(), 0.01F, y.data(), target);
+    device->discriminator_loss(0, {2, 100, {0, 100}}, x.data(), 0.01F, y.data(), nullptr, target);
   });
   for (const char* name : {"identity", "relu", "sigmoid", "tanh"}) {
     const Activation sigma = Activation::named(name);

@@ -32,6 +32,7 @@ class Process {
   Process& operator=(const Process&) = delete;
   ~Process();
 
+  [[nodiscard]] pid_t id() const { return pid_; }
   void send(int signal) const;
   Ending wait();
 

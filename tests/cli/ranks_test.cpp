@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "cli/process.hpp"
@@ -102,8 +103,20 @@ TEST_F(Ranks, AKilledRankEndsAll) {
   ::kill(rank_process(1), SIGKILL);
   const Ending ending = training.wait();
   EXPECT_EQ(ending.code, 6) << ending.err;
-  EXPECT_THAT(ending.err, HasSubstr("the last checkpoint stands"));
+  EXPECT_THAT(ending.err, HasSubstr("complete checkpoints stand"));
   expect_all_gone(2);
+}
+
+// As for someone who has the launchers' folder on the path: the launcher must not take itself for Open MPI's.
+TEST_F(Ranks, TheLauncherOnThePathStartsOpenMpi) {
+  const char* const path = std::getenv("PATH");
+  ASSERT_NE(path, nullptr);
+  const Ending ending =
+      run(Words{"env", "PATH=" GANYMEDE_LAUNCH ":" + std::string(path), "timeout", "30", "mpirun", "-n", "2"} +
+              tiny_training("run", {"--steps", "3"}),
+          here());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("2 ranks on 1 host"));
 }
 
 TEST_F(Ranks, ASecondInterruptEndsTheLaunchersRanksAtOnce) {

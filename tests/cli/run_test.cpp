@@ -220,8 +220,22 @@ TEST_F(Run, NumbersThatAreNotFiniteEndIt) {
   const Ending ending = run(diverging_training("run"), here());
   EXPECT_EQ(ending.code, 5);
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
-  EXPECT_THAT(ending.err, AllOf(HasSubstr("is not finite"), HasSubstr("--learning-rate")));
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("is not finite"), HasSubstr("no checkpoint was written before it"),
+                                HasSubstr("--learning-rate")));
   EXPECT_FALSE(fs::exists(here() / "run/generator.safetensors"));
+
+  // Where there is a checkpoint, it is named; also after a resume that wrote none of its own.
+  const Ending later = run(diverging_training("later") + Words{"--checkpoint-every", "1"}, here());
+  EXPECT_EQ(later.code, 5);
+  std::uint64_t newest = 0;
+  for (const auto& entry : fs::directory_iterator(here() / "later/checkpoints"))
+    newest = std::max<std::uint64_t>(newest, std::stoul(entry.path().filename().string().substr(5)));
+  const std::string stands = "the checkpoint of step " + std::to_string(newest) + " in later still stands";
+  EXPECT_GT(newest, 0U);
+  EXPECT_THAT(later.err, HasSubstr(stands));
+  const Ending resumed = run(ganymede({"train", "--out", "later", "--resume", "--checkpoint-every", "0"}), here());
+  EXPECT_EQ(resumed.code, 5);
+  EXPECT_THAT(resumed.err, HasSubstr(stands));
 }
 
 TEST_F(Run, PlainLinesWhereThereIsNoTerminal) {

@@ -44,6 +44,8 @@ class Usage : public ::testing::Test {
     std::string bytes = content(here / "damaged/generator.safetensors");
     bytes[8] = '?';  // where the header's JSON begins
     write(here / "damaged/generator.safetensors", bytes);
+    fs::copy(here / "run", here / "flipped", fs::copy_options::recursive);
+    damage(here / "flipped/generator.safetensors");
     fs::copy(here / "run", here / "cut", fs::copy_options::recursive);
     fs::resize_file(here / "cut/generator.safetensors", 100);
     fs::copy(here / "run", here / "invalid", fs::copy_options::recursive);
@@ -140,10 +142,13 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"sample", "empty"}, 3, "is it a run's folder?"},
            {{"sample", "file"}, 3, "file"},
            {{"sample", "damaged"}, 3, "generator.safetensors"},
+           {{"sample", "flipped"}, 3, "flipped/generator.safetensors: ganymede-digest"},
            {{"sample", "cut"}, 3, "generator.safetensors"},
            {{"sample", "invalid"}, 3, "step-00000004"},
            {{"sample", "run", "--out", "file/x.png"}, 3, "file/x.png"},
            {{"sample", "run", "--out", "nowhere/x.png"}, 3, "nowhere/x.png"},
+           {{"inspect", "flipped"}, 3, "the file is damaged"},
+           {{"export", "flipped/generator.safetensors"}, 3, "the file is damaged"},
            {{"inspect", "cut"}, 3, "generator.safetensors"},
            {{"inspect", "invalid/checkpoints/step-00000004"}, 3, "discriminator.safetensors"},
            {{"export", "cut"}, 3, "generator.safetensors"},

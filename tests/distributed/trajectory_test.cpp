@@ -196,7 +196,7 @@ TEST_P(Trajectory, StopsOnAllRanksAtTheSameStep) {
     for (int step = 0; step < 4; ++step) {
       const bool asked = step == 2 && ranks_->rank() == ranks_->size() - 1;
       run.step.run(asked);
-      EXPECT_EQ(run.step.stop_agreed(), step == 2);
+      EXPECT_EQ(run.step.stop_agreed(), step >= 2);
     }
   }
 }

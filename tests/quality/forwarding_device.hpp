@@ -1,7 +1,10 @@
 // A device that hands every operation on to another one: what a test derives from to change one of them.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "ganymede/device.hpp"
 
@@ -24,6 +27,17 @@ class ForwardingDevice : public Device {
   void copy(void* to, const void* from, std::size_t bytes) override { to_.copy(to, from, bytes); }
   void zero(void* pointer, std::size_t bytes) override { to_.zero(pointer, bytes); }
   void synchronize() override { to_.synchronize(); }
+  [[nodiscard]] bool is_host() const override { return to_.is_host(); }
+  [[nodiscard]] void* allocate_host(std::size_t bytes) override { return to_.allocate_host(bytes); }
+  void release_host(void* pointer) noexcept override { to_.release_host(pointer); }
+
+  [[nodiscard]] int steps_ahead() const override { return to_.steps_ahead(); }
+  void mark(int number) override { to_.mark(number); }
+  void await(int number) override { to_.await(number); }
+  [[nodiscard]] std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override {
+    return to_.make_routine(std::move(enqueue));
+  }
+  void enter(const char* name) override { to_.enter(name); }
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
                       float* y) override {
@@ -37,18 +51,14 @@ class ForwardingDevice : public Device {
                             const float* x, float* delta_in) override {
     to_.affine_backward_data(rows, in, out, delta, w, below, x, delta_in);
   }
-  void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                               bool accumulate, SumTarget dw) override {
-    to_.affine_backward_weights(layout, in, out, x, delta, accumulate, dw);
-  }
-  void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale, bool accumulate,
-                     SumTarget db) override {
-    to_.bias_gradient(layout, out, delta, row_scale, accumulate, db);
+  void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override {
+    to_.affine_gradients(layout, in, out, x, delta, row_scale, accumulate, dw, db);
   }
 
   void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          SumTarget sums) override {
-    to_.discriminator_loss(loss, layout, logits, scale, seed, sums);
+                          float* row_scale, SumTarget sums) override {
+    to_.discriminator_loss(loss, layout, logits, scale, seed, row_scale, sums);
   }
   void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
@@ -61,7 +71,6 @@ class ForwardingDevice : public Device {
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     to_.combine_rows(rows, columns, scale, t, h);
   }
-  void fill(std::size_t count, float value, float* to) override { to_.fill(count, value, to); }
 
   void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
     to_.from_fixed_point(count, from, overflow, to);
@@ -70,26 +79,32 @@ class ForwardingDevice : public Device {
   void sum_of_squares(std::size_t count, const float* x, double* result) override {
     to_.sum_of_squares(count, x, result);
   }
-  void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v) override {
-    to_.adam(count, constants, step, squared_norm, gradient, parameters, m, v);
+  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
+    to_.adam(count, constants, updates, squared_norm, gradient, parameters, m, v, average);
   }
-  void exponential_average(std::size_t count, float decay, const double* squared_norm, const float* value,
-                           float* average) override {
-    to_.exponential_average(count, decay, squared_norm, value, average);
-  }
+  void end_step(const StepEnd& args) override { to_.end_step(args); }
+  void flag_to_sum(const std::uint32_t* flag, SumTarget to) override { to_.flag_to_sum(flag, to); }
 
-  void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step, std::uint64_t per_step,
-                   std::uint64_t offset, int rows, int columns, float* out) override {
-    to_.draw_normal(seed, stream, step, per_step, offset, rows, columns, out);
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                   float* out) override {
+    to_.draw_normal(seed, stream, first, rows, columns, out);
   }
-  void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
-                     const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels, float* out) override {
-    to_.gather_images(seed, step, per_step, offset, images, image_count, rows, pixels, out);
+  void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
+                     int rows, int pixels, float* out) override {
+    to_.gather_images(seed, first, images, image_count, rows, pixels, out);
   }
-  void advance(std::uint64_t* counter) override { to_.advance(counter); }
 
  private:
+  [[nodiscard]] std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks,
+                                                                       std::size_t count) override {
+    return to_.make_reduction<float>(ranks, count);
+  }
+  [[nodiscard]] std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks,
+                                                                              std::size_t count) override {
+    return to_.make_reduction<std::int64_t>(ranks, count);
+  }
+
   Device& to_;
 };
 

@@ -165,10 +165,10 @@ void Judge::learn(const ImageSet& training) {
         delta[training.labels[order[at + row]]] -= 1.0F / batch;
       }
       classifier_.backward(layout, 0, tape);
-      classifier_.gradients(layout, x.data(), tape, nullptr, false, {gradient.data()});
+      classifier_.gradients(layout, 0, x.data(), tape, nullptr, false, {gradient.data()});
       device.sum_of_squares(parameters, gradient.data(), norm.data());
-      adam->update(step.data(), norm.data(), gradient.data(), classifier_.parameters());
-      device.advance(step.data());
+      adam->update({step.data()}, norm.data(), gradient.data(), classifier_.parameters(), {});
+      ++*step.data();
     }
   }
 }

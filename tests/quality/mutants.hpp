@@ -14,9 +14,10 @@ class FrozenDiscriminator final : public ForwardingDevice {
  public:
   FrozenDiscriminator(Device& to, std::size_t discriminator_parameters)
       : ForwardingDevice(to), frozen_(discriminator_parameters) {}
-  void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v) override {
-    if (count != frozen_) ForwardingDevice::adam(count, constants, step, squared_norm, gradient, parameters, m, v);
+  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
+    if (count != frozen_)
+      ForwardingDevice::adam(count, constants, updates, squared_norm, gradient, parameters, m, v, average);
   }
 
  private:
@@ -38,9 +39,9 @@ class WrongSign final : public ForwardingDevice {
 class ReusedNoise final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
-  void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t*, std::uint64_t per_step,
-                   std::uint64_t offset, int rows, int columns, float* out) override {
-    ForwardingDevice::draw_normal(seed, stream, &first_, per_step, offset, rows, columns, out);
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                   float* out) override {
+    ForwardingDevice::draw_normal(seed, stream, {&first_, first.per_step, first.offset}, rows, columns, out);
   }
 
  private:
@@ -52,11 +53,14 @@ class SwappedLabels final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
   void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          SumTarget sums) override {
+                          float* row_scale, SumTarget sums) override {
     std::vector<float> swapped(logits, logits + layout.total_rows());
     std::rotate(swapped.begin(), swapped.begin() + layout.rows, swapped.end());
-    ForwardingDevice::discriminator_loss(loss, layout, swapped.data(), scale, seed, sums);
+    ForwardingDevice::discriminator_loss(loss, layout, swapped.data(), scale, seed, nullptr, sums);
     std::rotate(seed, seed + layout.rows, seed + layout.total_rows());
+    if (row_scale == nullptr) return;
+    std::fill(std::copy(seed, seed + layout.rows, row_scale), row_scale + layout.total_rows(), 1.0F);
+    std::fill(seed, seed + layout.rows, 1.0F);
   }
 };
 

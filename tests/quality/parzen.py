@@ -28,7 +28,7 @@ def generate(weights, z):
     h = z
     for module in modules:
         h = h @ weights[f"{module}.weight"].T + weights[f"{module}.bias"]
-        h = 1 / (1 + np.exp(-h)) if module == modules[-1] else np.maximum(h, 0)
+        h = 0.5 + 0.5 * np.tanh(0.5 * h) if module == modules[-1] else np.maximum(h, 0)  # sigmoid, ReLU
     return h.astype(np.float32)
 
 
@@ -45,22 +45,40 @@ def log_likelihoods(images, samples, sigma):
     return np.concatenate(result) - images.shape[1] * np.log(sigma * np.sqrt(2 * np.pi))
 
 
-def main():
-    folder, *files = sys.argv[1:]
-    train = idx(folder, "train-images-idx3-ubyte").reshape(-1, 784).astype(np.float32) / 255
-    labels = idx(folder, "train-labels-idx1-ubyte")
-    test = idx(folder, "t10k-images-idx3-ubyte").reshape(-1, 784).astype(np.float32) / 255
-    print("| weights | Parzen, nats | sigma | classes of at least 2 % | smallest share |\n|---|---|---|---|---|")
-    for file in files:
+class Judge:
+    """Holds the full MNIST of a folder and scores files of weights against it."""
+
+    def __init__(self, folder):
+        self.train = idx(folder, "train-images-idx3-ubyte").reshape(-1, 784).astype(np.float32) / 255
+        self.labels = idx(folder, "train-labels-idx1-ubyte")
+        self.test = idx(folder, "t10k-images-idx3-ubyte").reshape(-1, 784).astype(np.float32) / 255
+
+    def score(self, file):
         weights = load_file(file)
         z = np.random.default_rng(0).standard_normal((10000, weights["0.weight"].shape[1])).astype(np.float32)
         samples = generate(weights, z)
-        sigma = max(np.logspace(-1, 0, 10), key=lambda s: log_likelihoods(train[50000:51000], samples, s).mean())
-        scores = log_likelihoods(test, samples, sigma)
-        nearest = np.concatenate([squared_distances(samples[i : i + 100], train).argmin(1) for i in range(0, 1000, 100)])
-        share = np.bincount(labels[nearest], minlength=10) / 1000
-        print(f"| {file} | {scores.mean():.1f} ± {scores.std() / np.sqrt(len(scores)):.1f} | {sigma:.3f} "
-              f"| {(share >= 0.02).sum()} | {share.min():.3f} |", flush=True)
+        sigma = max(np.logspace(-1, 0, 10), key=lambda s: log_likelihoods(self.train[50000:51000], samples, s).mean())
+        scores = log_likelihoods(self.test, samples, sigma)
+        nearest = [squared_distances(samples[i : i + 100], self.train).argmin(1) for i in range(0, 1000, 100)]
+        share = np.bincount(self.labels[np.concatenate(nearest)], minlength=10) / 1000
+        return {
+            "parzen": float(scores.mean()),
+            "error": float(scores.std() / np.sqrt(len(scores))),
+            "sigma": float(sigma),
+            "classes": int((share >= 0.02).sum()),
+            "smallest_share": float(share.min()),
+        }
 
 
-main()
+def main():
+    folder, *files = sys.argv[1:]
+    judge = Judge(folder)
+    print("| weights | Parzen, nats | sigma | classes of at least 2 % | smallest share |\n|---|---|---|---|---|")
+    for file in files:
+        s = judge.score(file)
+        print(f"| {file} | {s['parzen']:.1f} ± {s['error']:.1f} | {s['sigma']:.3f} "
+              f"| {s['classes']} | {s['smallest_share']:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

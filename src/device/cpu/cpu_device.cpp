@@ -9,10 +9,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/thread_pool.hpp"
@@ -83,6 +85,15 @@ struct Free {
   void operator()(void* pointer) const { std::free(pointer); }
 };
 
+class DirectRoutine final : public Routine {
+ public:
+  explicit DirectRoutine(std::function<void()> work) : work_(std::move(work)) {}
+  void run() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
 class CpuDevice final : public Device {
  public:
   CpuDevice(int threads, const InstructionSet& set)
@@ -116,6 +127,17 @@ class CpuDevice final : public Device {
     if (bytes > 0) std::memset(pointer, 0, bytes);
   }
   void synchronize() override {}
+  bool is_host() const override { return true; }
+  void* allocate_host(std::size_t bytes) override { return allocate(bytes); }
+  void release_host(void* pointer) noexcept override { release(pointer); }
+
+  int steps_ahead() const override { return 0; }
+  void mark(int /*number*/) override {}
+  void await(int /*number*/) override {}
+  std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override {
+    return std::make_unique<DirectRoutine>(std::move(enqueue));
+  }
+  void enter(const char* /*name*/) override {}
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
                       float* y) override {
@@ -133,26 +155,23 @@ class CpuDevice final : public Device {
         2 * product(rows, in) * static_cast<std::size_t>(out));
   }
 
-  void affine_backward_weights(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                               bool accumulate, SumTarget dw) override {
-    const cpu::RowOrder order = row_order(layout, dw.exact());
-    if (order.count == 0) {
-      clear(product(in, out), accumulate, dw);
-      return;
+  void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override {
+    if (dw.wanted()) weight_gradient(layout, in, out, x, delta, accumulate, dw);
+    if (db.wanted()) {
+      const cpu::RowOrder order = row_order(layout, db.exact());
+      run(kernels_.bias_gradient, {order, out, delta, row_scale, accumulate, sum(db)}, product(order.count, out));
     }
-    float* carry = dw.exact() ? carry_.get(product(in, out)) : nullptr;
-    run(kernels_.affine_backward_weights, {order, in, out, x, delta, accumulate, sum(dw), carry},
-        2 * product(order.count, in) * static_cast<std::size_t>(out));
-  }
-  void bias_gradient(const BatchLayout& layout, int out, const float* delta, const float* row_scale, bool accumulate,
-                     SumTarget db) override {
-    const cpu::RowOrder order = row_order(layout, db.exact());
-    run(kernels_.bias_gradient, {order, out, delta, row_scale, accumulate, sum(db)}, product(order.count, out));
   }
 
   void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          SumTarget sums) override {
+                          float* row_scale, SumTarget sums) override {
+    const auto rows = static_cast<std::size_t>(layout.rows);
     run_loss(loss, layout, true, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
+    if (row_scale == nullptr) return;
+    std::copy(seed, seed + rows, row_scale);
+    std::fill(row_scale + rows, row_scale + 2 * rows, 1.0F);
+    std::fill(seed, seed + rows, 1.0F);
   }
   void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
@@ -173,11 +192,10 @@ class CpuDevice final : public Device {
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     run(kernels_.combine_rows, {rows, columns, scale, t, h}, product(rows, columns));
   }
-  void fill(std::size_t count, float value, float* to) override { std::fill(to, to + count, value); }
 
   void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
     if (*overflow != 0) {
-      fill(count, std::numeric_limits<float>::quiet_NaN(), to);
+      std::fill(to, to + count, std::numeric_limits<float>::quiet_NaN());
     } else {
       run(kernels_.from_fixed_point, {count, from, to}, count);
     }
@@ -193,10 +211,10 @@ class CpuDevice final : public Device {
     for (std::size_t i = 0; i < blocks; ++i) total += partial[i];
     *result = total;
   }
-  void adam(std::size_t count, const AdamConstants& constants, const std::uint64_t* step, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v) override {
+  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
     if (!std::isfinite(*squared_norm)) return;
-    const double t = static_cast<double>(*step) + 1;
+    const double t = static_cast<double>(value(updates)) + 1;
     cpu::AdamArgs args{};
     args.count = count;
     args.beta1 = static_cast<float>(constants.beta1);
@@ -211,24 +229,37 @@ class CpuDevice final : public Device {
     args.m = m;
     args.v = v;
     run(kernels_.adam, args, 8 * count);
+    if (average.values != nullptr)
+      run(kernels_.exponential_average, {count, average.decay, parameters, average.values}, count);
   }
-  void exponential_average(std::size_t count, float decay, const double* squared_norm, const float* value,
-                           float* average) override {
-    if (!std::isfinite(*squared_norm)) return;
-    run(kernels_.exponential_average, {count, decay, value, average}, count);
+  void end_step(const StepEnd& args) override {
+    double* running = args.running;
+    for (int i = 0; i < args.discriminator_count; ++i) *running++ += static_cast<double>(args.discriminator_extras[i]);
+    for (int i = 0; i < args.generator_count; ++i) *running++ += static_cast<double>(args.generator_extras[i]);
+    double square = 0;
+    for (int i = 0; i < args.discriminator_updates && std::isfinite(square); ++i)
+      square = args.discriminator_squared_norms[i];
+    StepReport& report = args.reports[*args.step % static_cast<std::uint64_t>(args.report_count)];
+    const float stop = args.stop != nullptr ? *args.stop : *args.stop_flag != 0 ? 1.0F : 0.0F;
+    report = {++*args.step, square, *args.generator_squared_norm, stop};
+  }
+  void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
+    const float number = *flag != 0 ? 1.0F : 0.0F;
+    if (to.exact()) {
+      *to.fixed = math::to_fixed_point(number);
+    } else {
+      *to.values = number;
+    }
   }
 
-  void draw_normal(std::uint64_t seed, std::uint32_t stream, const std::uint64_t* step, std::uint64_t per_step,
-                   std::uint64_t offset, int rows, int columns, float* out) override {
-    run(kernels_.draw_normal, {seed, stream, *step * per_step + offset, rows, columns, out},
-        32 * product(rows, columns));
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                   float* out) override {
+    run(kernels_.draw_normal, {seed, stream, value(first), rows, columns, out}, 32 * product(rows, columns));
   }
-  void gather_images(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
-                     const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels, float* out) override {
-    run(kernels_.gather_images, {seed, *step * per_step + offset, images, image_count, rows, pixels, out},
-        product(rows, pixels));
+  void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
+                     int rows, int pixels, float* out) override {
+    run(kernels_.gather_images, {seed, value(first), images, image_count, rows, pixels, out}, product(rows, pixels));
   }
-  void advance(std::uint64_t* counter) override { ++*counter; }
 
  private:
   // Below this many operations waking the other threads costs more than they save.
@@ -245,6 +276,26 @@ class CpuDevice final : public Device {
     });
   }
 
+  std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
+    return ranks.make_reduction<float>(count);
+  }
+  std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks, std::size_t count) override {
+    return ranks.make_reduction<std::int64_t>(count);
+  }
+
+  void weight_gradient(const BatchLayout& layout, int in, int out, const float* x, const float* delta, bool accumulate,
+                       SumTarget dw) {
+    const cpu::RowOrder order = row_order(layout, dw.exact());
+    if (order.count == 0) {
+      clear(product(in, out), accumulate, dw);
+      return;
+    }
+    float* carry = dw.exact() ? carry_.get(product(in, out)) : nullptr;
+    run(kernels_.affine_backward_weights, {order, in, out, x, delta, accumulate, sum(dw), carry},
+        2 * product(order.count, in) * static_cast<std::size_t>(out));
+  }
+
+  static std::uint64_t value(StepCount count) { return *count.step * count.per_step + count.offset; }
   static cpu::Sum sum(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
 
   static void clear(std::size_t count, bool accumulate, const SumTarget& target) {

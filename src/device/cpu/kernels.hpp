@@ -14,7 +14,8 @@ namespace ganymede::cpu {
 // Floats of scratch memory, 64-byte aligned, that every part has to itself: packed pieces of matrices.
 inline constexpr std::size_t scratch_right = std::size_t{512} * 32;
 inline constexpr std::size_t scratch_left = std::size_t{64} * 1024;
-inline constexpr std::size_t scratch_floats = scratch_right + scratch_left;
+inline constexpr std::size_t scratch_slack = 16;  // the last vector of the left piece may reach beyond it
+inline constexpr std::size_t scratch_floats = scratch_right + scratch_left + scratch_slack;
 /// Elements that one partial result of sum_of_squares covers.
 inline constexpr std::size_t squares_block = 4096;
 

@@ -108,11 +108,15 @@ GANYMEDE_INLINE LongRange long_piece(std::size_t count, std::size_t grain, int p
 
 // --- matrix products ----------------------------------------------------------------------------------
 
-// c[Rows, tile_columns] (+)= a[Rows, k] · b[k, tile_columns], b packed. The left matrix either lies in
-// rows `lda` apart, or (lda = 0) is packed as [k][Rows].
-template <int Rows, bool PackedLeft>
-__attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const float* b, int k, float* c,
-                                    std::ptrdiff_t ldc, bool add) {
+// Where the right matrix of a tile, b[k, tile_columns], stands: packed; or in rows `ldb` apart, and then the
+// tile leaves a packed copy for the tiles that follow. Copying under the multiply-adds costs next to nothing.
+enum class Right { packed, to_pack };
+
+// c[Rows, tile_columns] (+)= a[Rows, k] · b[k, tile_columns]. The left matrix either lies in rows `lda`
+// apart, or (lda = 0) is packed as [k][Rows].
+template <int Rows, bool PackedLeft, Right right_is>
+__attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,
+                                    float* packed, int k, float* c, std::ptrdiff_t ldc, bool add) {
   Vector sum[Rows][tile_vectors];
   GANYMEDE_UNROLL
   for (int i = 0; i < Rows; ++i) {
@@ -131,7 +135,15 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
   const auto advance = [&](int ahead) __attribute__((always_inline)) {
     Vector right[tile_vectors];
     GANYMEDE_UNROLL
-    for (int j = 0; j < tile_vectors; ++j) right[j] = load(b + ahead * tile_columns + j * lanes);
+    for (int j = 0; j < tile_vectors; ++j) {
+      if (right_is == Right::packed) {
+        right[j] = load(b + ahead * tile_columns + j * lanes);
+      } else {
+        right[j] = load(b + j * lanes);
+        store(packed + ahead * tile_columns + j * lanes, right[j]);
+      }
+    }
+    if (right_is == Right::to_pack) b += ldb;
     GANYMEDE_UNROLL
     for (int i = 0; i < Rows; ++i) {
       const Vector left = broadcast(PackedLeft ? group[0][ahead * Rows + i] : group[i / 3][i % 3 * lda + ahead]);
@@ -139,20 +151,25 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
       for (int j = 0; j < tile_vectors; ++j) accumulate(left, right[j], sum[i][j]);
     }
   };
+  const auto step = [&](int by) __attribute__((always_inline)) {
+    GANYMEDE_UNROLL
+    for (int g = 0; g < groups; ++g) group[g] += by * (PackedLeft ? Rows : 1);
+    if (right_is == Right::packed) {
+      b += by * tile_columns;
+    } else {
+      packed += by * tile_columns;
+    }
+  };
   // Long strides through k make the loop's end predictable.
   constexpr int stride = 4;
   for (; k >= stride; k -= stride) {
     GANYMEDE_UNROLL
     for (int ahead = 0; ahead < stride; ++ahead) advance(ahead);
-    GANYMEDE_UNROLL
-    for (int g = 0; g < groups; ++g) group[g] += stride * (PackedLeft ? Rows : 1);
-    b += stride * tile_columns;
+    step(stride);
   }
   for (; k > 0; --k) {
     advance(0);
-    GANYMEDE_UNROLL
-    for (int g = 0; g < groups; ++g) group[g] += PackedLeft ? Rows : 1;
-    b += tile_columns;
+    step(1);
   }
   GANYMEDE_UNROLL
   for (int i = 0; i < Rows; ++i) {
@@ -161,38 +178,38 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
   }
 }
 
-using Tile = void (*)(const float* a, std::ptrdiff_t lda, const float* b, int k, float* c, std::ptrdiff_t ldc,
-                      bool add);
+using Tile = void (*)(const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb, float* packed, int k,
+                      float* c, std::ptrdiff_t ldc, bool add);
 
-template <bool PackedLeft>
+template <bool PackedLeft, Right right_is>
 GANYMEDE_INLINE Tile tile_of(int rows) {
   switch (rows) {
     case 1:
-      return tile<1, PackedLeft>;
+      return tile<1, PackedLeft, right_is>;
     case 2:
-      return tile<2, PackedLeft>;
+      return tile<2, PackedLeft, right_is>;
     case 3:
-      return tile<3, PackedLeft>;
+      return tile<3, PackedLeft, right_is>;
     case 4:
-      return tile<4, PackedLeft>;
+      return tile<4, PackedLeft, right_is>;
     case 5:
-      return tile<5, PackedLeft>;
+      return tile<5, PackedLeft, right_is>;
 #if defined(__AVX512F__)
     case 6:
-      return tile<6, PackedLeft>;
+      return tile<6, PackedLeft, right_is>;
     case 7:
-      return tile<7, PackedLeft>;
+      return tile<7, PackedLeft, right_is>;
     case 8:
-      return tile<8, PackedLeft>;
+      return tile<8, PackedLeft, right_is>;
     case 9:
-      return tile<9, PackedLeft>;
+      return tile<9, PackedLeft, right_is>;
     case 10:
-      return tile<10, PackedLeft>;
+      return tile<10, PackedLeft, right_is>;
     case 11:
-      return tile<11, PackedLeft>;
+      return tile<11, PackedLeft, right_is>;
 #endif
     default:
-      return tile<tile_rows, PackedLeft>;
+      return tile<tile_rows, PackedLeft, right_is>;
   }
 }
 
@@ -232,17 +249,10 @@ GANYMEDE_INLINE Share share_of(int rows, int panels, int part, int parts) {
   return {piece(rows, part % best_rows, best_rows), piece(panels, part / best_rows, parts / best_rows)};
 }
 
-// Columns first … first+tile_columns-1 of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart; what
-// is beyond the edge becomes zero.
-GANYMEDE_INLINE void pack_rows(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
+// The last columns, fewer than tile_columns, of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart;
+// what is beyond the edge becomes zero.
+GANYMEDE_INLINE void pack_edge(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
   const float* from = b + k.begin * ldb;
-  if (columns >= tile_columns) {
-    for (int i = k.begin; i < k.end; ++i, from += ldb, to += tile_columns) {
-      GANYMEDE_UNROLL
-      for (int j = 0; j < tile_vectors; ++j) store(to + j * lanes, load(from + j * lanes));
-    }
-    return;
-  }
   for (int i = k.begin; i < k.end; ++i, from += ldb, to += tile_columns)
     for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? from[j] : 0.0F;
 }
@@ -252,53 +262,61 @@ GANYMEDE_INLINE Vector low_pairs(Vector a, Vector b) { return _mm512_unpacklo_ps
 GANYMEDE_INLINE Vector high_pairs(Vector a, Vector b) { return _mm512_unpackhi_ps(a, b); }
 GANYMEDE_INLINE Vector low_halves(Vector a, Vector b) { return _mm512_shuffle_ps(a, b, 0x44); }
 GANYMEDE_INLINE Vector high_halves(Vector a, Vector b) { return _mm512_shuffle_ps(a, b, 0xEE); }
-// Four floats from each of the rows row[0], row[4], row[8], row[12].
-GANYMEDE_INLINE Vector quads(const float* const* row, std::ptrdiff_t at) {
-  Vector v = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + at));
-  v = _mm512_insertf32x4(v, _mm_loadu_ps(row[4] + at), 1);
-  v = _mm512_insertf32x4(v, _mm_loadu_ps(row[8] + at), 2);
-  return _mm512_insertf32x4(v, _mm_loadu_ps(row[12] + at), 3);
+// Four floats each from `at` places behind several pointers.
+GANYMEDE_INLINE Vector quads(const float* const (&from)[4], std::ptrdiff_t at) {
+  Vector v = _mm512_castps128_ps512(_mm_loadu_ps(from[0] + at));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(from[1] + at), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(from[2] + at), 2);
+  return _mm512_insertf32x4(v, _mm_loadu_ps(from[3] + at), 3);
 }
 #elif defined(__AVX2__)
 GANYMEDE_INLINE Vector low_pairs(Vector a, Vector b) { return _mm256_unpacklo_ps(a, b); }
 GANYMEDE_INLINE Vector high_pairs(Vector a, Vector b) { return _mm256_unpackhi_ps(a, b); }
 GANYMEDE_INLINE Vector low_halves(Vector a, Vector b) { return _mm256_shuffle_ps(a, b, 0x44); }
 GANYMEDE_INLINE Vector high_halves(Vector a, Vector b) { return _mm256_shuffle_ps(a, b, 0xEE); }
-GANYMEDE_INLINE Vector quads(const float* const* row, std::ptrdiff_t at) {
-  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[0] + at)), _mm_loadu_ps(row[4] + at), 1);
+GANYMEDE_INLINE Vector quads(const float* const (&from)[2], std::ptrdiff_t at) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + at)), _mm_loadu_ps(from[1] + at), 1);
 }
 #else
 GANYMEDE_INLINE Vector low_pairs(Vector a, Vector b) { return _mm_unpacklo_ps(a, b); }
 GANYMEDE_INLINE Vector high_pairs(Vector a, Vector b) { return _mm_unpackhi_ps(a, b); }
 GANYMEDE_INLINE Vector low_halves(Vector a, Vector b) { return _mm_shuffle_ps(a, b, 0x44); }
 GANYMEDE_INLINE Vector high_halves(Vector a, Vector b) { return _mm_shuffle_ps(a, b, 0xEE); }
-GANYMEDE_INLINE Vector quads(const float* const* row, std::ptrdiff_t at) { return _mm_loadu_ps(row[0] + at); }
+GANYMEDE_INLINE Vector quads(const float* const (&from)[1], std::ptrdiff_t at) { return _mm_loadu_ps(from[0] + at); }
 #endif
 
 // The same of bᵀ: b[columns, k]. What is beyond the edge repeats the last column: the caller drops it.
 GANYMEDE_INLINE void pack_transposed(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
-  const float* row[tile_columns];
-  for (int j = 0; j < tile_columns; ++j) row[j] = b + smaller(j, columns - 1) * ldb;
   int i = k.begin;
-  for (; i + 4 <= k.end; i += 4, to += 4 * tile_columns) {
+  if (columns >= tile_columns) {
+    const int whole = (k.end - k.begin) / 4;
     GANYMEDE_UNROLL
     for (int j = 0; j < tile_columns; j += lanes) {
-      const Vector a0 = quads(row + j, i);
-      const Vector a1 = quads(row + j + 1, i);
-      const Vector a2 = quads(row + j + 2, i);
-      const Vector a3 = quads(row + j + 3, i);
-      const Vector low01 = low_pairs(a0, a1);
-      const Vector low23 = low_pairs(a2, a3);
-      const Vector high01 = high_pairs(a0, a1);
-      const Vector high23 = high_pairs(a2, a3);
-      store(to + j, low_halves(low01, low23));
-      store(to + j + tile_columns, high_halves(low01, low23));
-      store(to + j + 2 * tile_columns, low_halves(high01, high23));
-      store(to + j + 3 * tile_columns, high_halves(high01, high23));
+      // Pointers to every fourth row and two strides: all that the loop needs stays in registers.
+      const float* from[lanes / 4];
+      for (int g = 0; g < lanes / 4; ++g) from[g] = b + (j + 4 * g) * ldb + k.begin;
+      float* out = to + j;
+      for (int n = 0; n < whole; ++n, out += 4 * tile_columns) {
+        const Vector a0 = quads(from, 0);
+        const Vector a1 = quads(from, ldb);
+        const Vector a2 = quads(from, 2 * ldb);
+        const Vector a3 = quads(from, 3 * ldb);
+        const Vector low01 = low_pairs(a0, a1);
+        const Vector low23 = low_pairs(a2, a3);
+        const Vector high01 = high_pairs(a0, a1);
+        const Vector high23 = high_pairs(a2, a3);
+        store(out, low_halves(low01, low23));
+        store(out + tile_columns, high_halves(low01, low23));
+        store(out + 2 * tile_columns, low_halves(high01, high23));
+        store(out + 3 * tile_columns, high_halves(high01, high23));
+        for (int g = 0; g < lanes / 4; ++g) from[g] += 4;
+      }
     }
+    i += 4 * whole;
+    to += static_cast<std::ptrdiff_t>(4 * whole) * tile_columns;
   }
   for (; i < k.end; ++i, to += tile_columns)
-    for (int j = 0; j < tile_columns; ++j) to[j] = row[j][i];
+    for (int j = 0; j < tile_columns; ++j) to[j] = b[smaller(j, columns - 1) * ldb + i];
 }
 
 // Asks for the tile at `c`, so that it is there when the sums are ready.
@@ -327,22 +345,30 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
     for (int panel = share.panels.begin; panel < share.panels.end; ++panel) {
       const int column = panel * tile_columns;
       const int width = smaller(columns - column, tile_columns);
+      // A whole panel's rows are packed by the first tile.
+      const bool by_tile = !Transposed && width == tile_columns;
       if (Transposed) {
         pack_transposed(b + static_cast<std::ptrdiff_t>(column) * depth, depth, width, k, scratch);
-      } else {
-        pack_rows(b + column, columns, width, k, scratch);
+      } else if (!by_tile) {
+        pack_edge(b + column, columns, width, k, scratch);
       }
       for (int t = 0; t < tiles.count; ++t) {
         const Range r = tiles[t];
         const int height = r.end - r.begin;
-        const Tile run = tile_of<false>(height);
         const float* left = a + static_cast<std::ptrdiff_t>(r.begin) * depth + k.begin;
         const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(r.begin) * columns + column;
         float* c = result + place;
         if (width == tile_columns) {
           if (k_block == 0) prefetch_tile(c, columns, height);
           if (last && beside != nullptr) prefetch_tile(beside + place, columns, height);
-          run(left, depth, scratch, k.end - k.begin, c, columns, k_block > 0);
+          if (by_tile && t == 0) {
+            const float* right = b + static_cast<std::ptrdiff_t>(k.begin) * columns + column;
+            tile_of<false, Right::to_pack>(height)(left, depth, right, columns, scratch, k.end - k.begin, c, columns,
+                                                   k_block > 0);
+          } else {
+            tile_of<false, Right::packed>(height)(left, depth, scratch, 0, nullptr, k.end - k.begin, c, columns,
+                                                  k_block > 0);
+          }
           if (!last) continue;
           for (int i = 0; i < height; ++i) {
             // A copy, which cannot overlap anything, lets the loops inside `finish` become plain vectors.
@@ -358,7 +384,8 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
         // At the right edge a whole tile would write into the next row: it goes through a buffer.
         for (int i = 0; i < height; ++i)
           for (int j = 0; j < width; ++j) edge[i * tile_columns + j] = k_block > 0 ? c[i * columns + j] : 0.0F;
-        run(left, depth, scratch, k.end - k.begin, edge, tile_columns, true);
+        tile_of<false, Right::packed>(height)(left, depth, scratch, 0, nullptr, k.end - k.begin, edge, tile_columns,
+                                              true);
         for (int i = 0; i < height; ++i) {
           if (last) finish(r.begin + i, column, width, edge + i * tile_columns);
           for (int j = 0; j < width; ++j) c[i * columns + j] = edge[i * tile_columns + j];
@@ -516,6 +543,17 @@ GANYMEDE_INLINE void pack_right(const float* x, std::ptrdiff_t ldx, int columns,
 // Packs delta's columns r.begin … r.end-1 as [k][r.end - r.begin].
 GANYMEDE_INLINE void pack_left(const float* delta, std::ptrdiff_t ld, const int* row, Range k, Range r, float* to) {
   const int height = r.end - r.begin;
+  constexpr int vectors = (tile_rows + lanes - 1) / lanes;
+  static_assert(vectors * lanes <= scratch_slack + 1);
+  if (r.begin + vectors * lanes <= ld) {
+    // Whole vectors: what is too much in one is overwritten by the next.
+    for (int i = k.begin; i < k.end; ++i, to += height) {
+      const float* from = delta + row[i] * ld + r.begin;
+      GANYMEDE_UNROLL
+      for (int j = 0; j < vectors; ++j) store(to + j * lanes, load(from + j * lanes));
+    }
+    return;
+  }
   for (int i = k.begin; i < k.end; ++i, to += height) {
     const float* from = delta + row[i] * ld + r.begin;
     for (int j = 0; j < height; ++j) to[j] = from[j];
@@ -560,21 +598,29 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
       for (int panel = share.panels.begin; panel < share.panels.end; ++panel) {
         const int column = panel * tile_columns;
         const int width = smaller(columns - column, tile_columns);
-        pack_right(args.x + column, columns, width, order.row, k, packed_right);
+        // Sums that are not exact take the rows as they lie: a whole panel of them is packed by the first tile.
+        const bool by_tile = !exact && width == tile_columns;
+        if (!by_tile) pack_right(args.x + column, columns, width, order.row, k, packed_right);
         for (int t = 0; t < tiles.count; ++t) {
           const Range r = tiles[t];
           const int height = r.end - r.begin;
-          const Tile run = tile_of<true>(height);
+          const Tile run = tile_of<true, Right::packed>(height);
           const float* left = packed_left + static_cast<std::ptrdiff_t>(r.begin - top) * (k.end - k.begin);
           const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(r.begin) * columns + column;
           if (!exact) {
             float* c = args.dw.values + place;
             if (width == tile_columns) {
-              run(left, 0, packed_right, k.end - k.begin, c, columns, written);
+              if (t == 0) {
+                const float* right = args.x + static_cast<std::ptrdiff_t>(k.begin) * columns + column;
+                tile_of<true, Right::to_pack>(height)(left, 0, right, columns, packed_right, k.end - k.begin, c,
+                                                      columns, written);
+              } else {
+                run(left, 0, packed_right, 0, nullptr, k.end - k.begin, c, columns, written);
+              }
             } else {
               for (int i = 0; i < height; ++i)
                 for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
-              run(left, 0, packed_right, k.end - k.begin, values, tile_columns, true);
+              run(left, 0, packed_right, 0, nullptr, k.end - k.begin, values, tile_columns, true);
               for (int i = 0; i < height; ++i)
                 for (int j = 0; j < width; ++j) c[i * columns + j] = values[i * tile_columns + j];
             }
@@ -599,8 +645,8 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
                   for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
               }
               run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
-                  packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns, end - begin, values,
-                  tile_columns, !starts);
+                  packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns, 0, nullptr, end - begin,
+                  values, tile_columns, !starts);
               if (!ends) {
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];
@@ -722,13 +768,17 @@ void sum_of_squares(const SquaresArgs& args, float*, int part, int parts) {
   const LongRange range = long_piece(args.count, squares_block, part, parts);
   for (std::size_t block = range.begin; block < range.end; block += squares_block) {
     const std::size_t end = range.end - block < squares_block ? range.end : block + squares_block;
-    double sum[16] = {};
+    alignas(64) double sum[16] = {};
+    Doubles sums[16 / half] = {};
     std::size_t i = block;
-    for (; i + 16 <= end; i += 16)
-      for (std::size_t j = 0; j < 16; ++j) {
-        const auto x = static_cast<double>(args.x[i + j]);
-        sum[j] = x * x + sum[j];
+    for (; i + 16 <= end; i += 16) {
+      GANYMEDE_UNROLL
+      for (std::size_t j = 0; j < 16 / half; ++j) {
+        const Doubles x = widened(args.x + i + j * half);
+        sums[j] += x * x;
       }
+    }
+    __builtin_memcpy(sum, sums, sizeof sum);
     for (std::size_t j = 0; i + j < end; ++j) {
       const auto x = static_cast<double>(args.x[i + j]);
       sum[j] = x * x + sum[j];
@@ -816,19 +866,31 @@ void draw_normal(const NormalArgs& args, float*, int part, int parts) {
 }
 
 void gather_images(const ImagesArgs& args, float*, int part, int parts) {
+  // The images stand anywhere in a set that no cache holds: each is asked for this many before it is read.
+  constexpr int ahead = 8;
   const Range range = piece(args.rows, part, parts);
   std::uint64_t epoch = (args.first_sample + static_cast<std::uint64_t>(range.begin)) / args.image_count;
   math::Permutation permutation(args.seed, epoch, args.image_count);
-  for (int i = range.begin; i < range.end; ++i) {
-    const std::uint64_t sample = args.first_sample + static_cast<std::uint64_t>(i);
-    if (sample / args.image_count != epoch) {
-      epoch = sample / args.image_count;
-      permutation = math::Permutation(args.seed, epoch, args.image_count);
+  const std::uint8_t* image[ahead];
+  for (int next = range.begin; next < range.end + ahead; ++next) {
+    if (const int i = next - ahead; i >= range.begin) {
+      const std::uint8_t* pixels = image[i % ahead];
+      float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.pixels;
+      for (int j = 0; j < args.pixels; ++j) out[j] = math::unit_scaled(pixels[j]);
     }
-    const std::size_t image = permutation(static_cast<std::uint32_t>(sample % args.image_count));
-    const std::uint8_t* pixels = args.images + image * static_cast<std::size_t>(args.pixels);
-    float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.pixels;
-    for (int j = 0; j < args.pixels; ++j) out[j] = static_cast<float>(pixels[j]) / 255.0F;
+    if (next < range.end) {
+      const std::uint64_t sample = args.first_sample + static_cast<std::uint64_t>(next);
+      if (sample / args.image_count != epoch) {
+        epoch = sample / args.image_count;
+        permutation = math::Permutation(args.seed, epoch, args.image_count);
+      }
+      const std::size_t place = permutation(static_cast<std::uint32_t>(sample % args.image_count));
+      const std::uint8_t* pixels = args.images + place * static_cast<std::size_t>(args.pixels);
+      // Into the second-level cache, which takes more requests at a time than the first.
+      for (int j = 0; j < args.pixels; j += 64) __builtin_prefetch(pixels + j, 0, 2);
+      __builtin_prefetch(pixels + args.pixels - 1, 0, 2);
+      image[next % ahead] = pixels;
+    }
   }
 }
 

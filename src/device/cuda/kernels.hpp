@@ -1,7 +1,8 @@
 // Ganymede's own CUDA kernels: one function per launch, which enqueues exactly one kernel on `stream` and
 // returns at once. The operations are those of Device (include/ganymede/device.hpp), which says what each
 // computes; here is what a launch adds to that. All pointers are device memory unless they say host; shapes are
-// row-major. None of the functions allocates, synchronises or fails (cudaGetLastError() tells a bad launch).
+// row-major. None of the functions allocates, synchronises or fails (cudaGetLastError() tells a bad launch). Where
+// there is nothing to write (no rows, no elements) nothing is enqueued; sums over no rows are written, as 0.
 //
 // The kernels live in kernels/*.cu, written for nvcc and, through launch.hpp, for a host compiler with the
 // emulation of tests/cuda_emulation. This header is plain: a .cu file can include it.
@@ -50,8 +51,8 @@ struct Adam {
 
 /// What the host learns of a step; written to host memory that the device can write (cudaHostAllocMapped).
 struct Report {
-  std::uint64_t step;  ///< steps completed with this one; written last
-  double discriminator_squared_norm;
+  std::uint64_t step;                 ///< steps completed with this one; written last
+  double discriminator_squared_norm;  ///< the last of StepEnd's, or the first that is not finite
   double generator_squared_norm;
   float stop;  ///< how many ranks had been asked to stop
 };
@@ -63,10 +64,12 @@ struct StepEnd {
   int discriminator_count;
   const float* generator_extras;
   int generator_count;
-  double* running;  ///< [discriminator_count + generator_count]
-  const double* discriminator_squared_norm;
+  double* running;                            ///< [discriminator_count + generator_count]
+  const double* discriminator_squared_norms;  ///< [discriminator_updates]
+  int discriminator_updates;
   const double* generator_squared_norm;
-  const float* stop;  ///< null: 0
+  const float* stop;               ///< null: 1 where *stop_flag (host memory, mapped) is not 0
+  const std::uint32_t* stop_flag;  ///< read when the kernel runs
   std::uint64_t* step;
   Report* reports;  ///< host memory, mapped
   int report_count;
@@ -99,16 +102,16 @@ void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float par
 /// real rows become 1.
 void gan_loss(cudaStream_t stream, int loss, bool discriminator, const Shards& shards, const float* real,
               const float* fake, float scale, float* seed_real, float* seed_fake, float* row_scale, Sum sums);
+/// At most Scratch::partial_count rows.
 void squared_norm_penalty(cudaStream_t stream, const Shards& shards, int columns, const float* g, float coefficient,
                           float* v, Sum penalty, Scratch scratch);
 void combine_rows(cudaStream_t stream, int rows, int columns, const float* scale, const float* t, float* h);
 
 // --- flat buffers ---------------------------------------------------------------------------------------------------
-void fill(cudaStream_t stream, std::size_t count, float value, float* to);
 void from_fixed_point(cudaStream_t stream, std::size_t count, const std::int64_t* from, const std::int64_t* overflow,
                       float* to);
 void add_to(cudaStream_t stream, std::size_t count, const float* from, double* to);
-/// The same bits on any device: a fixed tree over blocks of a fixed size.
+/// The same bits on any device: a fixed tree over blocks of 2048. At most 2048 · Scratch::partial_count elements.
 void sum_of_squares(cudaStream_t stream, std::size_t count, const float* x, double* result, Scratch scratch);
 /// average = decay · average + (1 - decay) · parameters rides along when `average` is not null.
 void adam(cudaStream_t stream, std::size_t count, const Adam& constants, const double* squared_norm,
@@ -116,19 +119,16 @@ void adam(cudaStream_t stream, std::size_t count, const Adam& constants, const d
 /// *first = the least index of a value that is not finite, or count when there is none.
 void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, unsigned long long* first);
 
-// --- draws
-// --------------------------------------------------------------------------------------------------------------
+// --- draws ----------------------------------------------------------------------------------------------------------
 void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
                    float* out);
 
-// --- counters and flags
-// ----------------------------------------------------------------------------------------------------
+// --- counters and flags ---------------------------------------------------------------------------------------------
 /// *to = *flag ≠ 0 ? 1 : 0, in the target's form; `flag` is host memory, mapped, read when the kernel runs.
 void flag_to_sum(cudaStream_t stream, const std::uint32_t* flag, Sum to);
-void advance(cudaStream_t stream, std::uint64_t* counter);
 void end_step(cudaStream_t stream, const StepEnd& args);
 
 }  // namespace ganymede::cuda

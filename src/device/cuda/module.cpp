@@ -6,8 +6,8 @@
 #include <array>
 
 #include "core/build_info.hpp"
+#include "device/cuda/cuda_device.hpp"
 #include "device/cuda_module.hpp"
-#include "ganymede/error.hpp"
 
 namespace ganymede {
 namespace {
@@ -67,14 +67,6 @@ CudaSight look() {
   return sight;
 }
 
-std::unique_ptr<Device> make_cuda_device(Communicator& ranks, const CudaOptions& options) {
-  static_cast<void>(ranks);
-  static_cast<void>(options);
-  throw Error(
-      ExitCode::launch,
-      "the GPU backend of this build can look for GPUs, but not train on them yet; --device cpu trains without");
-}
-
 }  // namespace
 }  // namespace ganymede
 
@@ -82,5 +74,5 @@ extern "C" {
 // NOLINTNEXTLINE(readability-identifier-naming)
 __attribute__((visibility("default"))) extern const ganymede::CudaModule ganymede_cuda_module;
 const ganymede::CudaModule ganymede_cuda_module = {ganymede::build_interface, ganymede::look,
-                                                   ganymede::make_cuda_device};
+                                                   ganymede::cuda::make_device};
 }

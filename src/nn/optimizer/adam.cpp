@@ -12,9 +12,9 @@ class Adam final : public Optimizer {
         m_(device, count),
         v_(device, count) {}
 
-  void update(const std::uint64_t* updates, const double* squared_norm, const float* gradient,
-              float* parameters) override {
-    device_->adam(m_.size(), constants_, updates, squared_norm, gradient, parameters, m_.data(), v_.data());
+  void update(StepCount updates, const double* squared_norm, const float* gradient, float* parameters,
+              MovingAverage average) override {
+    device_->adam(m_.size(), constants_, updates, squared_norm, gradient, parameters, m_.data(), v_.data(), average);
   }
   [[nodiscard]] std::vector<State> state() override { return {{"m", &m_}, {"v", &v_}}; }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <random>
 
+#include "core/files.hpp"
 #include "ganymede/error.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -308,6 +309,41 @@ TEST(TensorFile, SurvivesRandomDamage) {
   }
   EXPECT_GT(loaded, 100);
   EXPECT_LT(loaded, 15'000);
+}
+
+TEST(TensorFile, AWrittenFileShowsAnyDamage) {
+  const test::TemporaryFolder folder;
+  example().write(folder / "w.safetensors");
+  const std::string bytes = read_file(folder / "w.safetensors");
+  EXPECT_EQ(refusal(bytes), "loaded");
+  const std::size_t values = bytes.size() - 8 * sizeof(float);
+  for (std::size_t bit = values * 8; bit < bytes.size() * 8; ++bit) {
+    std::string damaged = bytes;
+    damaged[bit / 8] ^= static_cast<char>(1U << (bit % 8));
+    EXPECT_THAT(refusal(damaged), AllOf(HasSubstr("ganymede-digest"), HasSubstr("damaged"))) << bit;
+  }
+  // What it says of itself, too.
+  for (const auto& [from, to] : {std::pair{R"("step":"12")", R"("step":"13")"}, {"0.bias", "1.bias"}}) {
+    std::string edited = bytes;
+    ASSERT_NE(edited.find(from), std::string::npos);
+    edited.replace(edited.find(from), std::strlen(from), to);
+    EXPECT_THAT(refusal(edited), HasSubstr("ganymede-digest"));
+  }
+}
+
+TEST(TensorFile, TheDigestHoldsInAnyOrderOfTensors) {
+  const test::TemporaryFolder folder;
+  example().write(folder / "w.safetensors");
+  const std::string bytes = read_file(folder / "w.safetensors");
+  // As another writer that keeps the metadata would: the second tensor first.
+  const std::string_view key = R"("ganymede-digest":")";
+  const std::string digest = bytes.substr(bytes.find(key) + key.size(), 32);
+  TensorFile other = example();
+  std::swap(other.tensors[0], other.tensors[1]);
+  other.metadata["ganymede-digest"] = digest;
+  EXPECT_EQ(refusal(other.serialize()), "loaded");
+  other.tensors[0].values[0] = 7;
+  EXPECT_NE(refusal(other.serialize()), "loaded");
 }
 
 TEST(TensorFile, NamesTheFileItCannotReadOrWrite) {

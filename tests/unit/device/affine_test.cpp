@@ -140,9 +140,9 @@ TEST_P(Affine, WeightGradientMatchesDouble) {
       Values dw(expected.size(), NAN);
       SumTarget target;
       target.values = dw.data();
-      device_->affine_backward_weights(layout, s.in, s.out, x.data(), delta.data(), false, target);
+      device_->affine_gradients(layout, s.in, s.out, x.data(), delta.data(), nullptr, false, target, {});
       expect_close(dw, expected, 2e-6, "overwriting");
-      device_->affine_backward_weights(layout, s.in, s.out, x.data(), delta.data(), true, target);
+      device_->affine_gradients(layout, s.in, s.out, x.data(), delta.data(), nullptr, true, target, {});
       for (double& value : expected) value *= 2;
       expect_close(dw, expected, 2e-6, "accumulating");
     }
@@ -165,9 +165,9 @@ TEST_P(Affine, BiasGradientMatchesDouble) {
       SumTarget target;
       target.values = db.data();
       const float* row_scale = scaled ? scale.data() : nullptr;
-      device_->bias_gradient(layout, s.out, delta.data(), row_scale, false, target);
+      device_->affine_gradients(layout, 1, s.out, nullptr, delta.data(), row_scale, false, {}, target);
       expect_close(db, expected, 2e-6, "overwriting");
-      device_->bias_gradient(layout, s.out, delta.data(), row_scale, true, target);
+      device_->affine_gradients(layout, 1, s.out, nullptr, delta.data(), row_scale, true, {}, target);
       for (double& value : expected) value *= 2;
       expect_close(db, expected, 2e-6, "accumulating");
     }
@@ -237,9 +237,9 @@ TEST_P(AffineBits, WeightGradientsDoNotDependOnThreads) {
       std::int64_t overflow = 0;
       SumTarget target;
       target.values = dw[i].data();
-      device->affine_backward_weights(layout, s.in, s.out, x.data(), delta.data(), false, target);
+      device->affine_gradients(layout, s.in, s.out, x.data(), delta.data(), nullptr, false, target, {});
       target = {nullptr, fixed[i].data(), &overflow};
-      device->affine_backward_weights(layout, s.in, s.out, x.data(), delta.data(), false, target);
+      device->affine_gradients(layout, s.in, s.out, x.data(), delta.data(), nullptr, false, target, {});
       EXPECT_EQ(overflow, 0);
     }
     expect_same_bits(dw[0], dw[1], "values");
@@ -268,8 +268,9 @@ TEST_P(AffineBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
       std::int64_t overflow = 0;
       std::vector<std::int64_t> together(all, 77);
       SumTarget target{nullptr, together.data(), &overflow};
-      device->affine_backward_weights(layout, batch.in, batch.out, x.data(), delta.data(), false, target);
-      device->bias_gradient(layout, batch.out, delta.data(), scale.data(), false, target.at(weights));
+      device->affine_gradients(layout, batch.in, batch.out, x.data(), delta.data(), nullptr, false, target, {});
+      device->affine_gradients(layout, 1, batch.out, nullptr, delta.data(), scale.data(), false, {},
+                               target.at(weights));
 
       // What a shard's rows alone give, added up last shard first.
       std::vector<std::int64_t> apart(all, 0);
@@ -288,8 +289,10 @@ TEST_P(AffineBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
           append(shard_scale, slice(scale, 1, top, top + rows));
         }
         const BatchLayout alone{parts, rows, {0, rows}};
-        device->affine_backward_weights(alone, batch.in, batch.out, shard_x.data(), shard_delta.data(), true, target);
-        device->bias_gradient(alone, batch.out, shard_delta.data(), shard_scale.data(), true, target.at(weights));
+        device->affine_gradients(alone, batch.in, batch.out, shard_x.data(), shard_delta.data(), nullptr, true, target,
+                                 {});
+        device->affine_gradients(alone, 1, batch.out, nullptr, shard_delta.data(), shard_scale.data(), true, {},
+                                 target.at(weights));
       }
       expect_same_bits(together, apart, "rows " + std::to_string(batch.rows));
       EXPECT_EQ(overflow, 0);
@@ -317,7 +320,7 @@ TEST_P(AffineBits, ExactSumsCountWhatDoesNotFit) {
   std::vector<std::int64_t> fixed(area(out, in));
   std::int64_t overflow = 5;
   const SumTarget target{nullptr, fixed.data(), &overflow};
-  device->affine_backward_weights(layout, in, out, x.data(), delta.data(), false, target);
+  device->affine_gradients(layout, in, out, x.data(), delta.data(), nullptr, false, target, {});
   EXPECT_EQ(overflow, 5 + 2 * in);
   for (int i = 0; i < out; ++i)
     for (int j = 0; j < in; ++j) {
@@ -326,7 +329,7 @@ TEST_P(AffineBits, ExactSumsCountWhatDoesNotFit) {
       EXPECT_EQ(fixed[area(i, in) + static_cast<std::size_t>(j)], math::to_fixed_point(expected));
     }
   overflow = 0;
-  device->bias_gradient(layout, out, delta.data(), nullptr, false, target);
+  device->affine_gradients(layout, 1, out, nullptr, delta.data(), nullptr, false, {}, target);
   EXPECT_EQ(overflow, 2);
 }
 
@@ -370,7 +373,7 @@ TEST_P(AffineBits, NothingHidesValuesThatAreNotFinite) {
       SumTarget target;
       target.values = dw.data();
       x[area(2, in) + 7] = bad;
-      device->affine_backward_weights({1, rows, {0, rows}}, in, out, x.data(), delta.data(), false, target);
+      device->affine_gradients({1, rows, {0, rows}}, in, out, x.data(), delta.data(), nullptr, false, target, {});
       for (int i = 0; i < out; ++i)
         for (int j = 0; j < in; ++j) EXPECT_EQ(std::isnan(at(dw, in, i, j)), j == 7);
     }

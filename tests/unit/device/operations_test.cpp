@@ -111,7 +111,7 @@ TEST_P(Operations, LossesMatchDouble) {
       Values seed(area(2, rows));
       Values fake_seed(static_cast<std::size_t>(rows));
       const auto d = [&](const SumTarget& target) {
-        device_->discriminator_loss(loss_named(name), layout, logits.data(), scale, seed.data(), target);
+        device_->discriminator_loss(loss_named(name), layout, logits.data(), scale, seed.data(), nullptr, target);
       };
       const auto g = [&](const SumTarget& target) {
         device_->generator_loss(loss_named(name), fake_only, logits.data() + rows, scale, fake_seed.data(), target);
@@ -130,7 +130,7 @@ TEST_P(Operations, LossesMatchDouble) {
       bad[0] = nan;
       bad[static_cast<std::size_t>(rows)] = nan;
       const auto with_nan = [&](const SumTarget& target) {
-        device_->discriminator_loss(loss_named(name), layout, bad.data(), scale, seed.data(), target);
+        device_->discriminator_loss(loss_named(name), layout, bad.data(), scale, seed.data(), nullptr, target);
       };
       EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss]));
       EXPECT_TRUE(std::isnan(seed[0]));
@@ -199,21 +199,6 @@ TEST_P(Operations, FlatPassesMatchDouble) {
     std::vector<double> running(size, 0.5);
     device_->add_to(size, x.data(), running.data());
     for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(running[i], 0.5 + static_cast<double>(x[i]));
-
-    Values filled(size);
-    device_->fill(size, 3.5F, filled.data());
-    EXPECT_EQ(std::count(filled.begin(), filled.end(), 3.5F), count);
-
-    Values average = draws(size, 2);
-    std::vector<double> expected;
-    for (std::size_t i = 0; i < size; ++i)
-      expected.push_back(0.999 * static_cast<double>(average[i]) + 0.001 * static_cast<double>(x[i]));
-    device_->exponential_average(size, 0.999F, &squares, x.data(), average.data());
-    expect_close(average, expected, 2e-7, "average");
-    const Values before = average;
-    const double bad = std::numeric_limits<double>::quiet_NaN();
-    device_->exponential_average(size, 0.999F, &bad, x.data(), average.data());
-    expect_same_bits(average, before, "guarded average");
   }
 }
 
@@ -236,32 +221,39 @@ TEST_P(Operations, AdamMatchesDouble) {
     Values p = draws(count, 1);
     Values m(count, 0.0F);
     Values v(count, 0.0F);
+    Values average = draws(count, 2);
+    std::vector<double> ea(average.begin(), average.end());
     std::vector<double> ep(p.begin(), p.end());
     std::vector<double> em(count);
     std::vector<double> ev(count);
     double norm = 1;
     for (std::uint64_t step = 0; step < 20; ++step) {
       const Values g = draws(count, static_cast<unsigned>(step) + 10, 0.1F);
-      device_->adam(count, constants, &step, &norm, g.data(), p.data(), m.data(), v.data());
-      const double t = static_cast<double>(step) + 1;
+      // As D's third update of five in a step; with and without an average.
+      device_->adam(count, constants, {&step, 5, 2}, &norm, g.data(), p.data(), m.data(), v.data(),
+                    step % 2 == 0 ? MovingAverage{average.data(), 0.75F} : MovingAverage{});
+      const double t = static_cast<double>(step) * 5 + 3;
       for (std::size_t i = 0; i < count; ++i) {
         const auto gradient = static_cast<double>(g[i]);
         em[i] = 0.5 * em[i] + 0.5 * gradient;
         ev[i] = 0.999 * ev[i] + 0.001 * gradient * gradient;
         ep[i] -= 2e-4 * (em[i] / (1 - std::pow(0.5, t))) / (std::sqrt(ev[i] / (1 - std::pow(0.999, t))) + 1e-8);
+        if (step % 2 == 0) ea[i] = 0.75 * ea[i] + 0.25 * ep[i];
       }
     }
     expect_close(p, ep, 1e-6, "parameters");
     expect_close(m, em, 1e-6, "first moment");
     expect_close(v, ev, 1e-6, "second moment");
-    const Values before[] = {p, m, v};
+    expect_close(average, ea, 1e-6, "average");
+    const Values before[] = {p, m, v, average};
     const std::uint64_t step = 20;
     const Values g(count, nan);
     for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-      device_->adam(count, constants, &step, &bad, g.data(), p.data(), m.data(), v.data());
+      device_->adam(count, constants, {&step}, &bad, g.data(), p.data(), m.data(), v.data(), {average.data(), 0.75F});
       expect_same_bits(p, before[0], "guarded parameters");
       expect_same_bits(m, before[1], "guarded first moment");
       expect_same_bits(v, before[2], "guarded second moment");
+      expect_same_bits(average, before[3], "guarded average");
     }
   }
 }
@@ -271,7 +263,7 @@ TEST_P(Operations, DrawsAreNormal) {
   constexpr int rows = 1000;
   constexpr int columns = 100;
   Values z(area(rows, columns));
-  device_->draw_normal(5, noise, &step, rows, 0, rows, columns, z.data());
+  device_->draw_normal(5, noise, {&step, rows, 0}, rows, columns, z.data());
   const double n = static_cast<double>(z.size());
   double moments[5] = {};
   double neighbours = 0;
@@ -305,7 +297,7 @@ TEST_P(Operations, DrawsAreBoxMullerOnPhilox) {
     const std::uint64_t step = 4;
     constexpr int rows = 23;
     Values z(area(rows, columns), nan);
-    device_->draw_normal(77, noise, &step, 50, 9, rows, columns, z.data());
+    device_->draw_normal(77, noise, {&step, 50, 9}, rows, columns, z.data());
     std::vector<double> expected;
     for (int r = 0; r < rows; ++r)
       for (int j = 0; j < columns; ++j) {
@@ -322,7 +314,7 @@ TEST_P(Operations, DrawsAreBoxMullerOnPhilox) {
     const std::unique_ptr<Device> other = make_cpu_device(1, GetParam().instruction_set);
     for (int r = 0; r < rows; r += 5) {
       Values row(static_cast<std::size_t>(columns));
-      other->draw_normal(77, noise, &step, 50, 9 + static_cast<std::uint64_t>(r), 1, columns, row.data());
+      other->draw_normal(77, noise, {&step, 50, 9 + static_cast<std::uint64_t>(r)}, 1, columns, row.data());
       expect_same_bits(row, slice(z, columns, r, r + 1), "row");
     }
   }
@@ -336,7 +328,7 @@ TEST_P(Operations, GathersTheImagesOfItsSamples) {
   const std::uint64_t step = 2;
   constexpr int rows = 120;  // more than three epochs
   Values out(area(rows, pixels), nan);
-  device_->gather_images(3, &step, 100, 5, images.data(), count, rows, pixels, out.data());
+  device_->gather_images(3, {&step, 100, 5}, images.data(), count, rows, pixels, out.data());
   for (int r = 0; r < rows; ++r) {
     const std::uint32_t image = math::image_of_sample(3, static_cast<std::uint64_t>(205 + r), count);
     for (int j = 0; j < pixels; ++j)
@@ -344,9 +336,55 @@ TEST_P(Operations, GathersTheImagesOfItsSamples) {
           out[area(r, pixels) + static_cast<std::size_t>(j)],
           static_cast<float>(images[area(static_cast<int>(image), pixels) + static_cast<std::size_t>(j)]) / 255.0F);
   }
-  std::uint64_t counter = 6;
-  device_->advance(&counter);
-  EXPECT_EQ(counter, 7U);
+}
+
+TEST_P(Operations, AStepEndsWithAReport) {
+  const Values d_extras = {1, 2, 3};
+  const Values g_extras = {4, 5};
+  std::vector<double> running = {10, 20, 30, 40, 50};
+  double squares[2] = {2, 3};
+  const double g_square = 4;
+  std::uint64_t step = 6;
+  StepReport reports[3];
+  StepEnd end;
+  end.discriminator_extras = d_extras.data();
+  end.discriminator_count = 3;
+  end.generator_extras = g_extras.data();
+  end.generator_count = 2;
+  end.running = running.data();
+  end.discriminator_squared_norms = squares;
+  end.discriminator_updates = 2;
+  end.generator_squared_norm = &g_square;
+  end.stop = g_extras.data() + 1;  // goes before
+  const std::uint32_t flag = 1;
+  end.stop_flag = &flag;
+  end.step = &step;
+  end.reports = reports;
+  end.report_count = 3;
+  device_->end_step(end);
+  EXPECT_EQ(step, 7U);
+  EXPECT_EQ(running, (std::vector<double>{11, 22, 33, 44, 55}));
+  EXPECT_EQ(reports[0].step, 7U);
+  EXPECT_EQ(reports[0].discriminator_squared_norm, 3);
+  EXPECT_EQ(reports[0].generator_squared_norm, 4);
+  EXPECT_EQ(reports[0].stop, 5);
+  // An earlier update that was not finite is not lost behind a later one that was.
+  squares[0] = std::numeric_limits<double>::infinity();
+  device_->end_step(end);
+  EXPECT_EQ(reports[1].step, 8U);
+  EXPECT_TRUE(std::isinf(reports[1].discriminator_squared_norm));
+  end.stop = nullptr;
+  device_->end_step(end);
+  EXPECT_EQ(reports[2].stop, 1);
+
+  for (const std::uint32_t asked : {0U, 1U}) {
+    float value = nan;
+    std::int64_t fixed = -1;
+    device_->flag_to_sum(&asked, SumTarget{&value});
+    device_->flag_to_sum(&asked, SumTarget{nullptr, &fixed, nullptr});
+    EXPECT_EQ(value, static_cast<float>(asked));
+    EXPECT_EQ(math::from_fixed_point(fixed), static_cast<double>(asked));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, Operations, ::testing::ValuesIn(machines()), machine_name);

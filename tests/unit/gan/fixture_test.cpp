@@ -26,7 +26,7 @@ TEST_F(PyTorch, TrainsOnOurDraws) {
     const int columns = c["columns"];
     std::vector<float> z(count_of(rows, columns));
     const std::uint64_t zero = 0;
-    device_->draw_normal(seed, c["stream"], &zero, 0, c["first"], rows, columns, z.data());
+    device_->draw_normal(seed, c["stream"], {&zero, 0, c["first"]}, rows, columns, z.data());
     expect_near(z, doubles(c["values"]), 1e-6, "normal numbers");
   }
   for (const nlohmann::json& c : draws["permutation"]) {
@@ -50,7 +50,7 @@ TEST_F(PyTorch, Losses) {
         const double expected = c[what][i];
         EXPECT_NEAR(static_cast<double>(actual), expected, 1e-6 * std::abs(expected) + 1e-7) << what << " " << i;
       };
-      device_->discriminator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, SumTarget{sums});
+      device_->discriminator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, nullptr, SumTarget{sums});
       near(sums[LossSums::loss], "discriminator");
       near(seeds[0], "d_real");
       near(seeds[1], "d_fake");
@@ -90,12 +90,11 @@ TEST_F(PyTorch, R1ByDoubleBackward) {
       std::vector<float> gradient(parameters.size());
       d.forward(both, x.data(), tape);
       device_->discriminator_loss(loss_index("non-saturating"), both, tape.output(),
-                                  with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(),
+                                  with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(), r1.row_scale(),
                                   SumTarget{sums.data()});
-      r1.prepare(tape);
       d.backward(both, 0, tape);
       r1.apply(one, x.data(), tape, SumTarget{&penalty});
-      d.gradients(both, x.data(), tape, r1.row_scale(), false, SumTarget{gradient.data()});
+      d.gradients(both, 0, x.data(), tape, r1.row_scale(), false, SumTarget{gradient.data()});
       const double value = c["penalty"];
       EXPECT_NEAR(static_cast<double>(penalty), value, 2e-6 * value);
       const double loss = with_loss ? c["loss"].get<double>() : 0.0;

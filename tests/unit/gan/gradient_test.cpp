@@ -37,7 +37,7 @@ TEST_P(EveryLoss, OfTheDiscriminator) {
     const float logits[2] = {real_[i], fake_[i]};
     float seeds[2] = {};
     std::vector<float> sums(LossSums::count);
-    device_->discriminator_loss(loss_index(GetParam()), pair, logits, scale_, seeds, SumTarget{sums.data()});
+    device_->discriminator_loss(loss_index(GetParam()), pair, logits, scale_, seeds, nullptr, SumTarget{sums.data()});
     Doubles at = {static_cast<double>(logits[0]), static_cast<double>(logits[1])};
     const auto value = [&] { return 0.125 * reference::discriminator_loss(GetParam(), at[0], at[1]); };
     const Doubles expected = gradient(at, value, 1e-3);
@@ -74,8 +74,8 @@ TEST_P(EveryLoss, SummedOverTheBatch) {
   std::vector<std::int64_t> fixed(LossSums::count);
   std::int64_t overflow = 0;
   const int index = loss_index(GetParam());
-  device_->discriminator_loss(index, layout, logits.data(), scale_, seeds.data(), SumTarget{sums.data()});
-  device_->discriminator_loss(index, layout, logits.data(), scale_, seeds.data(),
+  device_->discriminator_loss(index, layout, logits.data(), scale_, seeds.data(), nullptr, SumTarget{sums.data()});
+  device_->discriminator_loss(index, layout, logits.data(), scale_, seeds.data(), nullptr,
                               SumTarget{nullptr, fixed.data(), &overflow});
   const Doubles expected = {loss, 5 * 0.125, 4 * 0.125};
   EXPECT_EQ(overflow, 0);
@@ -182,14 +182,14 @@ TEST_P(WholeGradients, OfTheDiscriminator) {
   std::optional<R1Penalty> r1;
   if (gamma > 0) r1.emplace(d, rows, gamma, batch);
   const std::vector<float> losses = summed(LossSums::count, [&](SumTarget sums) {
-    device_->discriminator_loss(loss_index(GetParam().loss), both, tape.output(), 1.0F / batch, tape.delta(), sums);
+    device_->discriminator_loss(loss_index(GetParam().loss), both, tape.output(), 1.0F / batch, tape.delta(),
+                                r1 ? r1->row_scale() : nullptr, sums);
   });
-  if (r1) r1->prepare(tape);
   d.backward(both, 0, tape);
   std::vector<float> penalty(1);
   if (r1) penalty = summed(1, [&](SumTarget value) { r1->apply(one, x.data(), tape, value); });
   const std::vector<float> actual = summed(d.parameter_count(), [&](SumTarget sum) {
-    d.gradients(both, x.data(), tape, r1 ? r1->row_scale() : nullptr, false, sum);
+    d.gradients(both, 0, x.data(), tape, r1 ? r1->row_scale() : nullptr, false, sum);
   });
 
   const Doubles real = widen(real_);
@@ -220,7 +220,7 @@ TEST_P(WholeGradients, OfTheGenerator) {
   d.backward_input(one, 0, d_tape, g.activation(), fake.data(), g_tape.delta());
   g.backward(one, 0, g_tape);
   const std::vector<float> actual =
-      summed(g.parameter_count(), [&](SumTarget sum) { g.gradients(one, z_.data(), g_tape, nullptr, false, sum); });
+      summed(g.parameter_count(), [&](SumTarget sum) { g.gradients(one, 0, z_.data(), g_tape, nullptr, false, sum); });
 
   const Doubles z = widen(z_);
   const auto loss = [&] { return share * reference::generator_objective(*g_, *d_, GetParam().loss, z); };
@@ -240,13 +240,16 @@ TEST_P(PenaltyAlone, HasTheRightGradient) {
   x.insert(x.end(), real_.begin(), real_.end());
   Tape tape = d.make_tape(2 * rows, true);
   d.forward(both, x.data(), tape);
-  std::fill(tape.delta(), tape.delta() + 2 * rows, 0.0F);
   R1Penalty r1(d, rows, gamma, batch);
-  r1.prepare(tape);
+  // No loss: what Device::discriminator_loss() leaves when all its seeds are 0.
+  std::fill(tape.delta(), tape.delta() + rows, 1.0F);
+  std::fill(tape.delta() + rows, tape.delta() + 2 * rows, 0.0F);
+  std::fill(r1.row_scale(), r1.row_scale() + rows, 0.0F);
+  std::fill(r1.row_scale() + rows, r1.row_scale() + 2 * rows, 1.0F);
   d.backward(both, 0, tape);
   summed(1, [&](SumTarget value) { r1.apply(one, x.data(), tape, value); });
   const std::vector<float> actual = summed(
-      d.parameter_count(), [&](SumTarget sum) { d.gradients(both, x.data(), tape, r1.row_scale(), false, sum); });
+      d.parameter_count(), [&](SumTarget sum) { d.gradients(both, 0, x.data(), tape, r1.row_scale(), false, sum); });
   const Doubles real = widen(real_);
   const Doubles expected = gradient(d_->parameters, [&] { return share * reference::r1_penalty(*d_, gamma, real); });
   expect_near(actual, expected, 3e-6, "gradient of R1");

@@ -40,8 +40,7 @@ TEST(PyTorch, LayerPasses) {
     expect_near(delta_in, doubles(c["backward_data"]), 2e-6, name + " backward data");
 
     std::vector<float> gradient(parameters.size());
-    layer->backward_weights(*device, layout, below.data(), delta.data(), false, SumTarget{gradient.data()});
-    layer->backward_biases(*device, layout, delta.data(), nullptr, false, SumTarget{gradient.data()});
+    layer->gradients(*device, layout, below.data(), delta.data(), nullptr, false, SumTarget{gradient.data()});
     Doubles expected = doubles(c["weight_gradient"]);
     const Doubles biases = doubles(c["bias_gradient"]);
     expected.insert(expected.end(), biases.begin(), biases.end());

@@ -147,14 +147,12 @@ TEST(Linear, BackwardWeightsAndBiases) {
       const DeviceArray<float> scale = Setting::to(*device, t.scale);
       DeviceArray<float> sum(*device, t.parameters.size());
       const SumTarget target{sum.data()};
-      t.layer->backward_weights(*device, t.layout, x.data(), delta.data(), false, target);
-      t.layer->backward_biases(*device, t.layout, delta.data(), scaled ? scale.data() : nullptr, false, target);
+      t.layer->gradients(*device, t.layout, x.data(), delta.data(), scaled ? scale.data() : nullptr, false, target);
       Doubles expected = gradient(t.expected.parameters, value);
       expect_near(sum.host(), expected, 2e-6, "gradient");
 
       // Once more on top of it.
-      t.layer->backward_weights(*device, t.layout, x.data(), delta.data(), true, target);
-      t.layer->backward_biases(*device, t.layout, delta.data(), scaled ? scale.data() : nullptr, true, target);
+      t.layer->gradients(*device, t.layout, x.data(), delta.data(), scaled ? scale.data() : nullptr, true, target);
       for (double& g : expected) g *= 2;
       expect_near(sum.host(), expected, 2e-6, "accumulated gradient");
     }

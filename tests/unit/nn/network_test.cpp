@@ -69,7 +69,7 @@ TEST_F(Networks, WholeBackwardPass) {
   DeviceArray<float> to_input(*device_, x.size());
   network.backward_input(layout, 0, tape, Activation{}, nullptr, to_input.data());
   DeviceArray<float> gradients(*device_, network.parameter_count());
-  network.gradients(layout, input.data(), tape, nullptr, false, SumTarget{gradients.data()});
+  network.gradients(layout, 0, input.data(), tape, nullptr, false, SumTarget{gradients.data()});
 
   expect_near(gradients.host(), gradient(expected.parameters, value, 1e-4), 5e-6, "parameters");
   expect_near(to_input.host(), gradient(wide, value, 1e-4), 5e-6, "inputs");

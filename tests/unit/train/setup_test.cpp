@@ -5,10 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
+#include "ganymede/device.hpp"
 #include "math/permutation.hpp"
+#include "support/forwarding_communicator.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -150,6 +153,41 @@ TEST(SetUp, ARunIsOnlyContinuedAsItself) {
   options.steps = 5;
   EXPECT_EQ(plan_training(options, *ranks).first_step, 3U);
   EXPECT_EQ(train(options, *ranks).steps, 5U);
+}
+
+/// As if another host of the run had nothing beyond x86-64-v2.
+class BesideAnOldHost final : public test::ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  void all_min(std::span<std::int64_t> values) override {
+    for (std::int64_t& value : values) value = std::min<std::int64_t>(value, 1);
+  }
+};
+
+TEST(SetUp, RanksComputeWithWhatAllOfThemHave) {
+  const test::TemporaryFolder folder;
+  const auto alone = make_local_communicator();
+  BesideAnOldHost ranks(*alone);
+  EXPECT_EQ(make_agreed_device({}, ranks)->arithmetic(), "x86-64-v2");
+  EXPECT_EQ(make_agreed_device({}, *alone)->arithmetic(), cpu_instruction_sets().back());
+
+  // A checkpoint says with what it was computed, and one that goes on with something else is told.
+  TrainOptions options = small(folder / "run");
+  train(options, ranks);
+  options.resume = true;
+  std::string warned;
+  TrainEvents events;
+  events.warned = [&](const std::string& text) { warned += text; };
+  options.steps = 4;
+  train(options, ranks, events);
+  EXPECT_EQ(warned, "");
+  options.steps = 5;
+  train(options, *alone, events);
+  if (cpu_instruction_sets().size() > 1) {
+    EXPECT_THAT(warned, AllOf(HasSubstr("computed with x86-64-v2"), HasSubstr("--instruction-set x86-64-v2 keeps")));
+  } else {
+    EXPECT_EQ(warned, "");
+  }
 }
 
 TEST(SetUp, ARequestToStopIsMeantForOneTraining) {

@@ -1,0 +1,30 @@
+// The ranks of a run as NCCL knows them: one GPU each, joined by an id that MPI hands round, within a deadline.
+#pragma once
+
+#include <nccl.h>
+
+#include "ganymede/communicator.hpp"
+
+namespace ganymede::comm {
+
+class NcclGroup {
+ public:
+  /// Joins all ranks, each with the GPU that is current. Throws Error(launch) after `seconds` without all of them,
+  /// and AgreedError where NCCL cannot start. Collective.
+  NcclGroup(Communicator& ranks, double seconds);
+  NcclGroup(const NcclGroup&) = delete;
+  NcclGroup& operator=(const NcclGroup&) = delete;
+  ~NcclGroup();
+
+  [[nodiscard]] ncclComm_t get() const { return group_; }
+  /// Completes a call that a group which does not block may leave in progress. Throws Error(launch) when it failed.
+  void complete(ncclResult_t result, const char* what);
+  /// Throws Error(rank_lost) when NCCL has noticed that something went wrong, such as a rank that is gone.
+  void check_alive() const;
+
+ private:
+  void wait(const char* what, double seconds);
+  ncclComm_t group_ = nullptr;
+};
+
+}  // namespace ganymede::comm

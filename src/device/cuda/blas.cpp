@@ -1,0 +1,108 @@
+// See blas.hpp. cuBLASLt is column-major: a row-major c = a · b is cᵀ = bᵀ · aᵀ there, with the operands swapped
+// and each row-major matrix read as its transpose.
+#include "device/cuda/blas.hpp"
+
+#include <array>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "device/cuda/runtime.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede::cuda {
+namespace {
+
+// What NVIDIA recommends for Hopper; other GPUs do with less.
+constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
+
+void check(cublasStatus_t status, const std::string& what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(ExitCode::launch, "cuBLASLt could not " + what + " (" + cublasLtGetStatusName(status) + ", " +
+                                    cublasLtGetStatusString(status) + ")");
+}
+
+}  // namespace
+
+struct Blas::Plan {
+  cublasLtMatmulDesc_t operation = nullptr;
+  cublasLtMatrixLayout_t left = nullptr;
+  cublasLtMatrixLayout_t right = nullptr;
+  cublasLtMatrixLayout_t result = nullptr;
+  cublasLtMatmulAlgo_t algorithm = {};
+
+  Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+  ~Plan() {
+    if (result != nullptr) cublasLtMatrixLayoutDestroy(result);
+    if (right != nullptr) cublasLtMatrixLayoutDestroy(right);
+    if (left != nullptr) cublasLtMatrixLayoutDestroy(left);
+    if (operation != nullptr) cublasLtMatmulDescDestroy(operation);
+  }
+};
+
+struct Blas::Plans {
+  using Key = std::tuple<bool, bool, int, int, int, bool, Epilogue>;
+  std::map<Key, Plan> by_shape;
+  Memory workspace{workspace_bytes};
+};
+
+Blas::Blas(bool tf32) : tf32_(tf32), plans_(std::make_unique<Plans>()) { check(cublasLtCreate(&handle_), "start"); }
+
+Blas::~Blas() {
+  plans_.reset();
+  if (handle_ != nullptr) cublasLtDestroy(handle_);
+}
+
+void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
+                    const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c) {
+  const float one = 1.0F;
+  const float old = accumulate ? 1.0F : 0.0F;
+  Plan& plan = plans_->by_shape[{transpose_a, transpose_b, m, n, k, accumulate, epilogue}];
+  if (plan.operation == nullptr) {
+    const cublasComputeType_t compute = tf32_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    check(cublasLtMatmulDescCreate(&plan.operation, compute, CUDA_R_32F), "describe a product");
+    const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
+      check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value), "describe a product");
+    };
+    // The first factor there is bᵀ, the second aᵀ; a row-major matrix is already its transpose.
+    set(CUBLASLT_MATMUL_DESC_TRANSA, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue == Epilogue::none   ? CUBLASLT_EPILOGUE_DEFAULT
+                                       : epilogue == Epilogue::bias ? CUBLASLT_EPILOGUE_BIAS
+                                                                    : CUBLASLT_EPILOGUE_RELU_BIAS);
+    const auto describe = [](cublasLtMatrixLayout_t& layout, int rows, int columns) {
+      check(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, static_cast<std::uint64_t>(rows),
+                                       static_cast<std::uint64_t>(columns), rows),
+            "describe a matrix");
+    };
+    describe(plan.left, transpose_b ? k : n, transpose_b ? n : k);
+    describe(plan.right, transpose_a ? m : k, transpose_a ? k : m);
+    describe(plan.result, n, m);
+  }
+  if (epilogue != Epilogue::none)
+    check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+          "take a bias");
+  if (plan.algorithm.data[0] == 0 && plan.algorithm.data[1] == 0) {
+    cublasLtMatmulPreference_t preference = nullptr;
+    check(cublasLtMatmulPreferenceCreate(&preference), "state a preference");
+    const std::size_t most = workspace_bytes;
+    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most);
+    cublasLtMatmulHeuristicResult_t found = {};
+    int count = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        handle_, plan.operation, plan.left, plan.right, plan.result, plan.result, preference, 1, &found, &count);
+    cublasLtMatmulPreferenceDestroy(preference);
+    check(status == CUBLAS_STATUS_SUCCESS && count == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : status,
+          "find an algorithm for a product of " + std::to_string(m) + "×" + std::to_string(k) + " by " +
+              std::to_string(k) + "×" + std::to_string(n));
+    plan.algorithm = found.algo;
+  }
+  check(
+      cublasLtMatmul(handle_, plan.operation, &one, b, plan.left, a, plan.right, &old, c, plan.result, c, plan.result,
+                     &plan.algorithm, plans_->workspace.as<void>(), workspace_bytes, stream),
+      "multiply " + std::to_string(m) + "×" + std::to_string(k) + " by " + std::to_string(k) + "×" + std::to_string(n));
+}
+
+}  // namespace ganymede::cuda

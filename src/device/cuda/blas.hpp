@@ -1,0 +1,36 @@
+// Matrix products of float32 by cuBLASLt, for sizes where a library's tuning beats a launch less: see
+// CudaDevice::large(). Heuristics and plans are made at the first call of a shape and kept.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+namespace ganymede::cuda {
+
+class Blas {
+ public:
+  /// `tf32`: products of float32 may be rounded to 10 bits of fraction on tensor cores.
+  explicit Blas(bool tf32);
+  Blas(const Blas&) = delete;
+  Blas& operator=(const Blas&) = delete;
+  ~Blas();
+
+  /// What is done with a result besides: nothing, or + bias[column], or that and ReLU.
+  enum class Epilogue { none, bias, bias_relu };
+
+  /// c[m, n] = op(a) · op(b) (+ c with `accumulate`), all row-major. op(a) is [m, k]: a is [m, k], or [k, m] when
+  /// `transpose_a`; op(b) is [k, n] likewise. `bias` [n] with an epilogue that takes one.
+  void multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
+                const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
+
+ private:
+  struct Plan;
+  struct Plans;
+  cublasLtHandle_t handle_ = nullptr;
+  bool tf32_;
+  std::unique_ptr<Plans> plans_;
+};
+
+}  // namespace ganymede::cuda

@@ -1,0 +1,370 @@
+// The GPU device: each operation enqueues one of our kernels, or cuBLASLt's where products are large, on one stream.
+// Nothing waits for the GPU but download(), synchronize() and await(); with --debug every operation does, and looks at
+// what it wrote.
+#include "device/cuda/cuda_device.hpp"
+
+#include <nvtx3/nvToolsExt.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "comm/nccl/nccl_group.hpp"
+#include "device/cuda/blas.hpp"
+#include "device/cuda/graph_routine.hpp"
+#include "device/cuda/kernels.hpp"
+#include "device/cuda/placement.hpp"
+#include "device/cuda/reductions.hpp"
+#include "device/cuda/runtime.hpp"
+#include "ganymede/error.hpp"
+#include "math/activation/activations.hpp"
+
+namespace ganymede::cuda {
+namespace {
+
+// What kernels and the host write into each other's memory has one layout.
+static_assert(sizeof(Report) == sizeof(StepReport));
+static_assert(offsetof(Report, stop) == offsetof(StepReport, stop));
+static_assert(offsetof(Report, discriminator_squared_norm) == offsetof(StepReport, discriminator_squared_norm));
+static_assert(offsetof(Report, generator_squared_norm) == offsetof(StepReport, generator_squared_norm));
+
+constexpr double join_seconds = 120;
+
+std::size_t product(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+Sum sum_of(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
+
+bool is_activation(const Activation& sigma, const char* name) { return std::strcmp(sigma.name(), name) == 0; }
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(Communicator& ranks, const CudaOptions& options, std::vector<Place> places)
+      : options_(options),
+        places_(std::move(places)),
+        place_(places_[static_cast<std::size_t>(ranks.rank())]),
+        compute_(false),
+        urgent_(true),
+        partial_(Scratch::partial_count * sizeof(double)),
+        ticket_(sizeof(unsigned)),
+        first_bad_(sizeof(unsigned long long)) {
+    check(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, place_.index), "ask what the GPU can do");
+    check(cudaDeviceGetAttribute(&minor_, cudaDevAttrComputeCapabilityMinor, place_.index), "ask what the GPU can do");
+    check(cudaMemsetAsync(ticket_.as<void>(), 0, sizeof(unsigned), compute_.get()), "clear memory");
+    scratch_ = {partial_.as<double>(), ticket_.as<unsigned>()};
+    for (int i = 0; i <= steps_ahead(); ++i) marks_.push_back(std::make_unique<Event>());
+  }
+  ~CudaDevice() override {
+    if (named_) nvtxRangePop();
+  }
+
+  std::string description() const override {
+    return place_.gpu + " (" + place_.pci_id + ")" + (options_.tf32 ? ", TF32" : "") +
+           (options_.debug ? ", checked after every operation" : "");
+  }
+  std::string arithmetic() const override {
+    return "cuda sm_" + std::to_string(major_) + std::to_string(minor_) + (options_.tf32 ? " tf32" : "");
+  }
+
+  void* allocate(std::size_t bytes) override {
+    void* pointer = cuda::allocate(bytes);
+    check(cudaMemsetAsync(pointer, 0, bytes, compute_.get()), "clear memory");
+    return pointer;
+  }
+  void release(void* pointer) noexcept override {
+    // cudaFree waits for the GPU, which may wait for a rank that has failed: the end of the process frees all.
+    if (std::uncaught_exceptions() == 0) cudaFree(pointer);
+  }
+  void upload(void* to_device, const void* from_host, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to_device, from_host, bytes, cudaMemcpyHostToDevice, compute_.get()), "copy to the GPU");
+    // From pageable memory the call may return before the copy is done, but not before it has read it all.
+  }
+  void download(void* to_host, const void* from_device, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to_host, from_device, bytes, cudaMemcpyDeviceToHost, compute_.get()), "copy from the GPU");
+    synchronize();
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, compute_.get()), "copy on the GPU");
+  }
+  void zero(void* pointer, std::size_t bytes) override {
+    check(cudaMemsetAsync(pointer, 0, bytes, compute_.get()), "clear memory");
+  }
+  void synchronize() override {
+    marked_.record(compute_.get());
+    wait_for(marked_);
+  }
+  bool is_host() const override { return false; }
+  void* allocate_host(std::size_t bytes) override {
+    void* pointer = nullptr;
+    check(cudaHostAlloc(&pointer, bytes, cudaHostAllocMapped), "allocate host memory that the GPU sees");
+    std::memset(pointer, 0, bytes);
+    return pointer;
+  }
+  void release_host(void* pointer) noexcept override {
+    if (std::uncaught_exceptions() == 0) cudaFreeHost(pointer);
+  }
+
+  int steps_ahead() const override { return options_.debug ? 0 : 2; }
+  void mark(int number) override { marks_[static_cast<std::size_t>(number)]->record(compute_.get()); }
+  void await(int number) override { wait_for(*marks_[static_cast<std::size_t>(number)]); }
+  std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override {
+    const bool graph = options_.graph && !options_.debug;
+    return make_graph_routine(compute_.get(), std::move(enqueue), [this, graph] { return graph && !staged_; });
+  }
+  void enter(const char* name) override {
+    phase_ = name;
+    if (named_) nvtxRangePop();
+    named_ = *name != '\0';
+    if (named_) nvtxRangePushA(name);
+  }
+
+  void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
+                      float* y) override {
+    if (large(rows, in, out)) {
+      const bool identity = is_activation(sigma, "identity");
+      const bool relu = is_activation(sigma, "relu");
+      const Blas::Epilogue epilogue = identity ? Blas::Epilogue::bias
+                                      : relu   ? Blas::Epilogue::bias_relu
+                                               : Blas::Epilogue::none;
+      blas().multiply(compute_.get(), false, true, rows, out, in, x, w, false, epilogue, b, y);
+      if (!identity && !relu) activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
+    } else {
+      cuda::affine_forward(compute_.get(), rows, in, out, x, w, b, sigma.kind, sigma.parameter, y);
+    }
+    launched("a layer's forward pass", y, product(rows, out));
+  }
+  void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
+                      float* ty) override {
+    if (large(rows, in, out)) {
+      blas().multiply(compute_.get(), false, true, rows, out, in, tx, w, false, Blas::Epilogue::none, nullptr, ty);
+      slope(product(rows, out), sigma, y, ty);
+    } else {
+      cuda::affine_tangent(compute_.get(), rows, in, out, tx, w, sigma.kind, sigma.parameter, y, ty);
+    }
+    launched("a layer's tangent pass", ty, product(rows, out));
+  }
+  void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
+                            const float* x, float* delta_in) override {
+    if (large(rows, in, out)) {
+      blas().multiply(compute_.get(), false, false, rows, in, out, delta, w, false, Blas::Epilogue::none, nullptr,
+                      delta_in);
+      if (x != nullptr) slope(product(rows, in), below, x, delta_in);
+    } else {
+      cuda::affine_backward_data(compute_.get(), rows, in, out, delta, w, below.kind, below.parameter, x, delta_in);
+    }
+    launched("a layer's backward pass", delta_in, product(rows, in));
+  }
+  void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override {
+    SumTarget own = dw;
+    if (dw.wanted() && !dw.exact() && large(layout.total_rows(), in, out)) {
+      blas().multiply(compute_.get(), true, false, out, in, layout.total_rows(), delta, x, accumulate,
+                      Blas::Epilogue::none, nullptr, dw.values);
+      own = {};
+    }
+    if (own.wanted() || db.wanted())
+      cuda::affine_gradients(compute_.get(), shards_of(layout, dw.exact() || db.exact()), in, out, x, delta, row_scale,
+                             accumulate, sum_of(own), sum_of(db));
+    launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out));
+  }
+
+  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                          float* row_scale, SumTarget sums) override {
+    gan_loss(compute_.get(), loss, true, shards_of(layout, sums.exact()), logits, logits + layout.rows, scale, seed,
+             seed + layout.rows, row_scale, sum_of(sums));
+    launched("D's loss", seed, product(2, layout.rows));
+  }
+  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                      SumTarget sums) override {
+    const bool both = layout.parts == 2;
+    gan_loss(compute_.get(), loss, false, shards_of(layout, sums.exact()), both ? logits : nullptr,
+             both ? logits + layout.rows : logits, scale, both ? seed : nullptr, both ? seed + layout.rows : seed,
+             nullptr, sum_of(sums));
+    launched("G's loss", seed, product(layout.parts, layout.rows));
+  }
+  void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
+                            SumTarget penalty) override {
+    if (static_cast<std::size_t>(layout.rows) > Scratch::partial_count)
+      throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
+                                       std::to_string(Scratch::partial_count) + " images a rank, not " +
+                                       std::to_string(layout.rows) + ": use a smaller --batch or more ranks");
+    cuda::squared_norm_penalty(compute_.get(), shards_of(layout, penalty.exact()), columns, g, coefficient, v,
+                               sum_of(penalty), scratch_);
+    launched("a gradient penalty", v, product(layout.rows, columns));
+  }
+  void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
+    cuda::combine_rows(compute_.get(), rows, columns, scale, t, h);
+    launched("a penalty's row sums", h, product(rows, columns));
+  }
+
+  // A gradient that is not finite is what the guard of the update is for: no trap here.
+  void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override {
+    cuda::from_fixed_point(compute_.get(), count, from, overflow, to);
+    launched("the conversion of fixed-point sums", nullptr, 0);
+  }
+  void add_to(std::size_t count, const float* from, double* to) override {
+    cuda::add_to(compute_.get(), count, from, to);
+    launched("running sums", nullptr, 0);
+  }
+  void sum_of_squares(std::size_t count, const float* x, double* result) override {
+    cuda::sum_of_squares(compute_.get(), count, x, result, scratch_);
+    launched("a gradient's norm", nullptr, 0);
+  }
+  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
+            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
+    cuda::adam(compute_.get(), count,
+               {constants.learning_rate, constants.beta1, constants.beta2, constants.epsilon, updates.step,
+                updates.per_step, updates.offset},
+               squared_norm, gradient, parameters, m, v, average.values, average.decay);
+    launched("Adam's update", parameters, count);
+  }
+  void end_step(const ganymede::StepEnd& args) override {
+    cuda::end_step(
+        compute_.get(),
+        {args.discriminator_extras, args.discriminator_count, args.generator_extras, args.generator_count, args.running,
+         args.discriminator_squared_norms, args.discriminator_updates, args.generator_squared_norm, args.stop,
+         args.stop_flag == nullptr ? nullptr : device_view(const_cast<std::uint32_t*>(args.stop_flag)), args.step,
+         device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
+    launched("the end of the step", nullptr, 0);
+  }
+  void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
+    cuda::flag_to_sum(compute_.get(), device_view(const_cast<std::uint32_t*>(flag)), sum_of(to));
+    launched("the request to stop", nullptr, 0);
+  }
+
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                   float* out) override {
+    cuda::draw_normal(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
+    launched("draws", out, product(rows, columns));
+  }
+  void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
+                     int rows, int pixels, float* out) override {
+    cuda::gather_images(compute_.get(), seed, first.step, first.per_step, first.offset, images, image_count, rows,
+                        pixels, out);
+    launched("images", out, product(rows, pixels));
+  }
+
+ private:
+  // Whether a product of so many multiply-adds goes to cuBLASLt. --reproducible never: its products must not depend
+  // on the number of rows.
+  bool large(int rows, int in, int out) const {
+    return !options_.reproducible && rows > 0 &&
+           product(rows, in) * static_cast<std::size_t>(out) >= options_.blas_from;
+  }
+  // Made where it is needed: it costs start-up time and memory.
+  Blas& blas() {
+    if (!blas_) blas_.emplace(options_.tf32);
+    return *blas_;
+  }
+  void slope(std::size_t count, const Activation& sigma, const float* h, float* delta) {
+    if (!is_activation(sigma, "identity")) multiply_slope(compute_.get(), count, sigma.kind, sigma.parameter, h, delta);
+  }
+
+  // By default a rank's rows are one shard, whatever the layout's shards are.
+  static Shards shards_of(const BatchLayout& layout, bool exact) {
+    Shards shards;
+    shards.parts = layout.parts;
+    shards.rows = layout.rows;
+    shards.count = exact ? layout.shards() : 1;
+    if (shards.count > max_shards)
+      throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(max_shards) +
+                                       " of a batch's --shards, not " + std::to_string(shards.count) +
+                                       ": use fewer shards or more ranks");
+    if (exact)
+      std::copy(layout.shard_begin.begin(), layout.shard_begin.end(), shards.begin);
+    else
+      shards.begin[1] = layout.rows;
+    return shards;
+  }
+
+  template <class T>
+  static T* device_view(T* host) {
+    void* view = nullptr;
+    check(cudaHostGetDevicePointer(&view, host, 0), "let the GPU see host memory");
+    return static_cast<T*>(view);
+  }
+
+  // Looks now and then instead of blocking in CUDA: NCCL's errors are to be seen, and a lost rank never lets the GPU
+  // come to the event.
+  void wait_for(const Event& event) const {
+    for (long looked = 0; !event.reached(); ++looked) {
+      if (looked % 1024 == 1023 && nccl_) nccl_->check_alive();
+      if (looked < 1000)
+        std::this_thread::yield();
+      else
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  }
+
+  void launched(const char* what, const float* written, std::size_t count) {
+    const cudaError_t error = cudaPeekAtLastError();
+    if (error != cudaSuccess || options_.debug) examine(what, written, count);
+  }
+  void examine(const char* what, const float* written, std::size_t count) {
+    const std::string where = std::string("run ") + what + (*phase_ != '\0' ? std::string(" in ") + phase_ : "");
+    check(cudaGetLastError(), where.c_str());
+    check(cudaStreamSynchronize(compute_.get()), where.c_str());
+    if (written == nullptr || count == 0) return;
+    find_not_finite(compute_.get(), count, written, first_bad_.as<unsigned long long>());
+    unsigned long long first = 0;
+    download(&first, first_bad_.as<void>(), sizeof first);
+    if (first < count)
+      throw Error(ExitCode::training_failed, std::string(what) + (*phase_ != '\0' ? std::string(" in ") + phase_ : "") +
+                                                 " wrote a value that is not finite, first at element " +
+                                                 std::to_string(first) + " of " + std::to_string(count) +
+                                                 ": train with a smaller --learning-rate, or look at what it read");
+  }
+
+  template <class T>
+  std::unique_ptr<Reduction<T>> reduction(Communicator& ranks, std::size_t count) {
+    if (ranks.size() == 1) return make_alone_reduction<T>(compute_.get(), count);
+    if (options_.through_mpi) {
+      staged_ = true;
+      return make_staged_reduction<T>(ranks, compute_.get(), count);
+    }
+    if (!nccl_) nccl_ = std::make_unique<comm::NcclGroup>(ranks, join_seconds);
+    return make_nccl_reduction<T>(*nccl_, compute_.get(), urgent_.get(), count);
+  }
+  std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
+    return reduction<float>(ranks, count);
+  }
+  std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks, std::size_t count) override {
+    return reduction<std::int64_t>(ranks, count);
+  }
+
+  CudaOptions options_;
+  std::vector<Place> places_;
+  Place place_;
+  int major_ = 0;
+  int minor_ = 0;
+  Stream compute_;
+  Stream urgent_;
+  Memory partial_;
+  Memory ticket_;
+  Memory first_bad_;
+  Scratch scratch_;
+  Event marked_;
+  std::vector<std::unique_ptr<Event>> marks_;
+  std::optional<Blas> blas_;
+  std::unique_ptr<comm::NcclGroup> nccl_;
+  bool staged_ = false;
+  const char* phase_ = "";
+  bool named_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_device(Communicator& ranks, const CudaOptions& options) {
+  std::vector<Place> places = place_ranks(ranks, options.device, options.through_mpi);
+  std::unique_ptr<Device> device;
+  together(ranks, [&] { device = std::make_unique<CudaDevice>(ranks, options, std::move(places)); });
+  return device;
+}
+
+}  // namespace ganymede::cuda

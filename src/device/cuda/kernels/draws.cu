@@ -1,0 +1,73 @@
+// What a step draws: noise, and which images it shows. Functions of (seed, draw, global sample), src/math/philox.hpp.
+#include "device/cuda/kernels/device.hpp"
+#include "math/permutation.hpp"
+#include "math/philox.hpp"
+
+namespace ganymede::cuda {
+namespace {
+
+constexpr unsigned threads = 256;
+
+// Box and Muller: four numbers to a Philox block, a block to a thread.
+__global__ void __launch_bounds__(threads)
+    draw_normal_kernel(std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step, std::uint64_t per_step,
+                       std::uint64_t offset, int rows, int columns, float* out, bool vector) {
+  const int per_row = (columns + 3) / 4;
+  const std::ptrdiff_t index = static_cast<std::ptrdiff_t>(blockIdx.x) * threads + threadIdx.x;
+  const std::ptrdiff_t row = index / per_row;
+  const int block = static_cast<int>(index % per_row);
+  if (row >= rows) return;
+  const std::uint64_t sample = *step * per_step + offset + static_cast<std::uint64_t>(row);
+  const math::Philox4 bits =
+      math::philox_draw(seed, static_cast<math::Stream>(draw), sample, static_cast<std::uint32_t>(block));
+  float normal[4];
+  GANYMEDE_UNROLL
+  for (int pair = 0; pair < 2; ++pair) {
+    const float radius = sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
+    const math::SinCos angle = math::sincos_turn(math::unit_interval(bits.v[2 * pair + 1]));
+    normal[2 * pair] = radius * angle.cos;
+    normal[2 * pair + 1] = radius * angle.sin;
+  }
+  store4(out + row * columns + 4 * block, columns - 4 * block, vector, {normal[0], normal[1], normal[2], normal[3]});
+}
+
+// An image to a block. All threads find out which image it is: that takes no longer than for one to tell the others.
+__global__ void __launch_bounds__(threads)
+    gather_images_kernel(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
+                         const std::uint8_t* images, std::uint32_t image_count, int pixels, float* out, bool vector) {
+  const std::uint64_t sample = *step * per_step + offset + blockIdx.x;
+  const std::uint32_t image = math::image_of_sample(seed, sample, image_count);
+  const std::uint8_t* from = images + static_cast<std::size_t>(image) * static_cast<std::size_t>(pixels);
+  float* to = out + static_cast<std::ptrdiff_t>(blockIdx.x) * pixels;
+  if (vector) {
+    for (int j = 4 * static_cast<int>(threadIdx.x); j < pixels; j += 4 * static_cast<int>(threads)) {
+      const uchar4 p = *reinterpret_cast<const uchar4*>(from + j);
+      *reinterpret_cast<float4*>(to + j) = {static_cast<float>(p.x) / 255.0F, static_cast<float>(p.y) / 255.0F,
+                                            static_cast<float>(p.z) / 255.0F, static_cast<float>(p.w) / 255.0F};
+    }
+  } else {
+    for (int j = static_cast<int>(threadIdx.x); j < pixels; j += static_cast<int>(threads))
+      to[j] = static_cast<float>(from[j]) / 255.0F;
+  }
+}
+
+}  // namespace
+
+void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                 std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
+  const std::size_t draws = static_cast<std::size_t>(rows) * static_cast<std::size_t>(ceiling(columns, 4));
+  if (draws == 0) return;
+  launch<draw_normal_kernel>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step, per_step,
+                             offset, rows, columns, out, aligned_rows(out, columns));
+}
+
+void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
+                   std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
+                   float* out) {
+  if (rows == 0) return;
+  const bool vector = aligned_rows(out, pixels) && reinterpret_cast<std::uintptr_t>(images) % 4 == 0;
+  launch<gather_images_kernel>("gather_images", static_cast<unsigned>(rows), threads, stream, seed, step, per_step,
+                               offset, images, image_count, pixels, out, vector);
+}
+
+}  // namespace ganymede::cuda

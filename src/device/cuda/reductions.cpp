@@ -1,0 +1,129 @@
+// See reductions.hpp.
+#include "device/cuda/reductions.hpp"
+
+#include <thread>
+#include <type_traits>
+
+namespace ganymede::cuda {
+namespace {
+
+void clear(void* pointer, std::size_t bytes, cudaStream_t stream) {
+  check(cudaMemsetAsync(pointer, 0, bytes, stream), "clear memory");
+}
+
+template <class T>
+class AloneReduction final : public Reduction<T> {
+ public:
+  AloneReduction(cudaStream_t stream, std::size_t count) : memory_(count * sizeof(T)) {
+    this->size_ = count;
+    this->data_ = memory_.template as<T>();
+    this->sum_ = this->data_;
+    clear(this->data_, count * sizeof(T), stream);
+  }
+  void start() override {}
+  void finish() override {}
+
+ private:
+  Memory memory_;
+};
+
+template <class T>
+class NcclReduction final : public Reduction<T> {
+ public:
+  NcclReduction(comm::NcclGroup& group, cudaStream_t compute, cudaStream_t urgent, std::size_t count)
+      : group_(group), compute_(compute), urgent_(urgent) {
+    // Memory that NCCL takes itself and knows of needs no copies through its buffers.
+    void* pointer = nullptr;
+    const std::size_t bytes = count * sizeof(T);
+    group_.complete(ncclMemAlloc(&pointer, bytes), "allocate memory");
+    this->size_ = count;
+    this->data_ = static_cast<T*>(pointer);
+    this->sum_ = this->data_;
+    clear(pointer, bytes, compute_);
+    // Registering is an optimisation that some set-ups refuse.
+    if (ncclCommRegister(group_.get(), pointer, bytes, &registration_) != ncclSuccess) registration_ = nullptr;
+  }
+  NcclReduction(const NcclReduction&) = delete;
+  NcclReduction& operator=(const NcclReduction&) = delete;
+  ~NcclReduction() override {
+    if (registration_ != nullptr) ncclCommDeregister(group_.get(), registration_);
+    ncclMemFree(this->data_);
+  }
+
+  void start() override {
+    ready_.record(compute_);
+    ready_.hold_back(urgent_);
+    constexpr ncclDataType_t type = std::is_same_v<T, float> ? ncclFloat32 : ncclInt64;
+    group_.complete(ncclAllReduce(this->data_, this->data_, this->size_, type, ncclSum, group_.get(), urgent_),
+                    "sum over the ranks");
+    done_.record(urgent_);
+  }
+  void finish() override { done_.hold_back(compute_); }
+
+ private:
+  comm::NcclGroup& group_;
+  cudaStream_t compute_;
+  cudaStream_t urgent_;
+  void* registration_ = nullptr;
+  Event ready_;
+  Event done_;
+};
+
+template <class T>
+class StagedReduction final : public Reduction<T> {
+ public:
+  StagedReduction(Communicator& ranks, cudaStream_t compute, std::size_t count)
+      : host_(ranks.make_reduction<T>(count)), memory_(count * sizeof(T)), compute_(compute) {
+    this->size_ = count;
+    this->data_ = memory_.template as<T>();
+    this->sum_ = this->data_;
+    clear(this->data_, count * sizeof(T), compute_);
+  }
+  void start() override {
+    check(cudaMemcpyAsync(host_->data(), this->data_, bytes(), cudaMemcpyDeviceToHost, compute_),
+          "copy a sum to the host");
+    copied_.record(compute_);
+  }
+  void finish() override {
+    while (!copied_.reached()) std::this_thread::yield();
+    host_->start();
+    host_->finish();
+    // From pageable memory: the host's sum may be overwritten once the call returns.
+    check(cudaMemcpyAsync(this->data_, host_->sum(), bytes(), cudaMemcpyHostToDevice, compute_),
+          "copy a sum to the GPU");
+  }
+
+ private:
+  [[nodiscard]] std::size_t bytes() const { return this->size_ * sizeof(T); }
+  std::unique_ptr<Reduction<T>> host_;
+  Memory memory_;
+  cudaStream_t compute_;
+  Event copied_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Reduction<T>> make_alone_reduction(cudaStream_t stream, std::size_t count) {
+  return std::make_unique<AloneReduction<T>>(stream, count);
+}
+template <class T>
+std::unique_ptr<Reduction<T>> make_nccl_reduction(comm::NcclGroup& group, cudaStream_t compute, cudaStream_t urgent,
+                                                  std::size_t count) {
+  return std::make_unique<NcclReduction<T>>(group, compute, urgent, count);
+}
+template <class T>
+std::unique_ptr<Reduction<T>> make_staged_reduction(Communicator& ranks, cudaStream_t compute, std::size_t count) {
+  return std::make_unique<StagedReduction<T>>(ranks, compute, count);
+}
+
+template std::unique_ptr<Reduction<float>> make_alone_reduction(cudaStream_t, std::size_t);
+template std::unique_ptr<Reduction<std::int64_t>> make_alone_reduction(cudaStream_t, std::size_t);
+template std::unique_ptr<Reduction<float>> make_nccl_reduction(comm::NcclGroup&, cudaStream_t, cudaStream_t,
+                                                               std::size_t);
+template std::unique_ptr<Reduction<std::int64_t>> make_nccl_reduction(comm::NcclGroup&, cudaStream_t, cudaStream_t,
+                                                                      std::size_t);
+template std::unique_ptr<Reduction<float>> make_staged_reduction(Communicator&, cudaStream_t, std::size_t);
+template std::unique_ptr<Reduction<std::int64_t>> make_staged_reduction(Communicator&, cudaStream_t, std::size_t);
+
+}  // namespace ganymede::cuda

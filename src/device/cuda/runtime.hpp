@@ -1,0 +1,68 @@
+// CUDA's runtime as the backend uses it: calls that throw, and streams and events that end with their owner.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <string>
+
+namespace ganymede::cuda {
+
+/// Throws Error(launch) that names `what` was being done and what CUDA says of it.
+void check(cudaError_t error, const char* what);
+
+class Stream {
+ public:
+  /// `urgent`: its kernels go before those of other streams.
+  explicit Stream(bool urgent);
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream();
+  [[nodiscard]] cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+/// A point in a stream's work, without a time.
+class Event {
+ public:
+  Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event();
+
+  void record(cudaStream_t stream);
+  /// What `stream` is given from now on waits for the last record.
+  void hold_back(cudaStream_t stream) const;
+  /// True once the work before the last record is done. Throws when it failed.
+  [[nodiscard]] bool reached() const;
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+/// Memory of the current device, for as long as its owner lives.
+class Memory {
+ public:
+  Memory() = default;
+  explicit Memory(std::size_t bytes);
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory();
+  template <class T>
+  [[nodiscard]] T* as() const {
+    return static_cast<T*>(pointer_);
+  }
+
+ private:
+  void* pointer_ = nullptr;
+};
+
+/// cudaMalloc; when there is not enough, Error(launch) with what was asked for and what is free.
+void* allocate(std::size_t bytes);
+
+/// "12.3 MiB".
+std::string bytes_text(std::size_t bytes);
+
+}  // namespace ganymede::cuda

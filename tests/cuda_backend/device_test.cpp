@@ -1,0 +1,122 @@
+// What the GPU device does beside training: how many kernels a step is, what --debug finds, what happens when a call
+// fails or memory runs out.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "cuda_backend/gpu.hpp"
+#include "cuda_sim/cuda_sim.hpp"
+#include "gan/step.hpp"
+#include "ganymede/error.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class SimulatedDevice : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+  }
+  void TearDown() override { cuda_sim::reset(); }
+
+  /// Kernels and copies of a step.
+  int recorded(const TrainOptions& o, int side) {
+    const RandomImages images(20, side, 1);
+    const std::unique_ptr<Device> device = make_gpu(*alone_);
+    Gan gan = make_gan(o, side, *device);
+    GanStep step(*device, *alone_, gan, images.set(), o);
+    step.run(false);
+    step.run(false);
+    step.settle();
+    return step.recorded();
+  }
+  std::unique_ptr<Communicator> alone_ = make_local_communicator();
+};
+
+// A GAN this small is bound by launches. What a step's parts are: docs/RESULTS.md.
+TEST_F(SimulatedDevice, AStepIsFewKernels) {
+  TrainOptions o = small_options();
+  EXPECT_EQ(recorded(o, small_side), 32);
+  o.ema = 0.999;
+  EXPECT_EQ(recorded(o, small_side), 32);
+  o.r1 = 5;
+  EXPECT_LE(recorded(o, small_side), 40);
+}
+
+TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
+  const TrainOptions o = small_options();
+  const RandomImages images(20, small_side, 1);
+  CudaOptions options;
+  options.debug = true;
+  const std::unique_ptr<Device> device = make_gpu(*alone_, options);
+  Gan gan = make_gan(o, small_side, *device);
+  GanStep step(*device, *alone_, gan, images.set(), o);
+  step.run(false);
+  // The first weight of D's first layer: the first unit of every row.
+  const float bad = std::numeric_limits<float>::quiet_NaN();
+  device->upload(gan.discriminator.parameters(), &bad, sizeof bad);
+  try {
+    step.run(false);
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::training_failed);
+    EXPECT_THAT(error.what(), HasSubstr("a layer's forward pass in D forward wrote a value that is not finite, first "
+                                        "at element 0 of 72"));
+  }
+}
+
+TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
+  cuda_sim::reset();
+  cuda_sim::DeviceSpec small;
+  small.memory = std::size_t{4} << 20;
+  cuda_sim::set_devices({small});
+  TrainOptions o = small_options();
+  o.batch = 100000;
+  try {
+    recorded(o, small_side);
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::launch);
+    EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 18.3 MiB"));
+    EXPECT_THAT(error.what(), HasSubstr("of its 4.0 MiB are free"));
+  }
+}
+
+// Every call of CUDA that a training makes fails once: each time an Error says so, and nothing else happens.
+TEST_F(SimulatedDevice, AnyCallMayFail) {
+  const TrainOptions o = small_options();
+  cuda_sim::reset();
+  cuda_sim::set_devices({{}});
+  recorded(o, small_side);
+  const std::map<std::string, std::size_t> calls = cuda_sim::calls();
+  int failures = 0;
+  for (const auto& [function, count] : calls) {
+    // What is only asked, what tells of errors, and what ends things may fail unnoticed.
+    for (const char* quiet : {"Destroy", "Free", "GetError", "LastError", "GetNodes", "PeekAt"})
+      if (function.find(quiet) != std::string::npos) goto next;
+    // Not the last: it may be one that only tidies up.
+    for (const std::size_t nth : {std::size_t{1}, (count + 1) / 2}) {
+      if (nth == count && count > 1) continue;
+      cuda_sim::reset();
+      cuda_sim::set_devices({{}});
+      cuda_sim::fail(function, static_cast<int>(nth));
+      try {
+        recorded(o, small_side);
+        ADD_FAILURE() << function << " failed at call " << nth << " of " << count << " and nobody noticed";
+      } catch (const Error& error) {
+        ++failures;
+        EXPECT_NE(std::string(error.what()), "") << function;
+      }
+    }
+  next:;
+  }
+  EXPECT_GT(failures, 40);
+}
+
+}  // namespace
+}  // namespace ganymede::testing

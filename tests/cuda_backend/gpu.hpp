@@ -1,0 +1,29 @@
+// The GPU that a test runs on. The same tests are built twice: with simulated.cpp, where the GPU is simulated
+// (tests/cuda_sim) and Ganymede's kernels run on the CPU (tests/cuda_emulation), in every run of the suite; and with
+// real.cpp, where the module is opened and the GPU is there, by launch/gpu-check.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/cuda_module.hpp"
+#include "ganymede/communicator.hpp"
+
+namespace ganymede::testing {
+
+/// Before a test: `gpus` GPUs on this host, where that can be chosen, and a seed for what is free to happen in any
+/// order.
+void prepare_gpus(int gpus, std::uint64_t seed);
+
+/// This rank's GPU. Collective.
+std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options = {});
+
+/// What was not released, where that can be known.
+std::vector<std::string> gpu_leaks();
+
+/// Whether the ranks have a GPU each, so that NCCL can join them.
+bool gpu_for_each(Communicator& ranks);
+
+}  // namespace ganymede::testing

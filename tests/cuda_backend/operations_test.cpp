@@ -1,0 +1,258 @@
+// Every operation of the GPU device against the CPU device's, from the same inputs, at sizes that are no multiples of
+// anything; through our kernels and through cuBLASLt. (That the CPU's are right is for tests/unit/device to say.)
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cuda_backend/gpu.hpp"
+#include "gan/losses.hpp"
+#include "math/philox.hpp"
+#include "support/reference_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+using Floats = std::vector<float>;
+using Fixed = std::vector<std::int64_t>;
+
+struct Shape {
+  int rows, in, out;
+};
+const std::vector<Shape> shapes = {{1, 1, 1}, {5, 33, 1}, {37, 100, 129}, {100, 130, 65}, {200, 31, 17}};
+
+/// An array on a device, from host values.
+template <class T>
+DeviceArray<T> on(Device& device, const std::vector<T>& values) {
+  DeviceArray<T> array(device, values.size());
+  array.assign(values.data());
+  return array;
+}
+
+// Relative to the largest value: sums are made in other orders.
+void expect_near(const Floats& actual, const Floats& expected, double tolerance, const std::string& what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  double largest = 1e-30;
+  for (const float value : expected) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR(static_cast<double>(actual[i]), static_cast<double>(expected[i]), tolerance * largest)
+        << what << ", element " << i;
+}
+
+class GpuOperations : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    prepare_gpus(1, 5);
+    CudaOptions options;
+    if (GetParam()) options.blas_from = 1;
+    gpu_ = make_gpu(*alone_, options);
+    devices_ = {cpu_.get(), gpu_.get()};
+  }
+  void TearDown() override {
+    gpu_.reset();
+    EXPECT_EQ(gpu_leaks(), std::vector<std::string>{});
+  }
+
+  /// What `action` returns on the CPU and on the GPU is the same to rounding.
+  template <class Action>
+  void compare(const std::string& what, Action&& action, double tolerance = 4e-6) {
+    std::vector<Floats> results;
+    for (Device* device : devices_) results.push_back(action(*device));
+    expect_near(results[1], results[0], tolerance, what);
+  }
+
+  std::unique_ptr<Communicator> alone_ = make_local_communicator();
+  std::unique_ptr<Device> cpu_ = make_cpu_device(1);
+  std::unique_ptr<Device> gpu_;
+  std::vector<Device*> devices_;
+};
+
+TEST_P(GpuOperations, LayersAreTheCpus) {
+  for (const Shape& s : shapes)
+    for (const char* name : {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}) {
+      SCOPED_TRACE(std::to_string(s.rows) + "×" + std::to_string(s.in) + " to " + std::to_string(s.out) + " " + name);
+      const Activation sigma = Activation::named(name, 0.2F);
+      const Floats x = uniform_floats(count_of(s.rows, s.in), 1);
+      const Floats w = uniform_floats(count_of(s.out, s.in), 2);
+      const Floats b = uniform_floats(count_of(s.out, 1), 3);
+      const Floats delta = uniform_floats(count_of(s.rows, s.out), 4);
+      // Outputs of the activation, so that slopes are taken where they belong.
+      Floats h = uniform_floats(count_of(s.rows, s.out), 5, 0.9F);
+      Floats below = uniform_floats(count_of(s.rows, s.in), 6, 0.9F);
+      compare("forward", [&](Device& d) {
+        auto dx = on(d, x), dw = on(d, w), db = on(d, b);
+        DeviceArray<float> y(d, h.size());
+        d.affine_forward(s.rows, s.in, s.out, dx.data(), dw.data(), db.data(), sigma, y.data());
+        return y.host();
+      });
+      compare("tangent", [&](Device& d) {
+        auto dx = on(d, x), dw = on(d, w), dh = on(d, h);
+        DeviceArray<float> y(d, h.size());
+        d.affine_tangent(s.rows, s.in, s.out, dx.data(), dw.data(), sigma, dh.data(), y.data());
+        return y.host();
+      });
+      compare("backward", [&](Device& d) {
+        auto dd = on(d, delta), dw = on(d, w), dx = on(d, below);
+        DeviceArray<float> y(d, x.size());
+        d.affine_backward_data(s.rows, s.in, s.out, dd.data(), dw.data(), sigma, dx.data(), y.data());
+        return y.host();
+      });
+    }
+}
+
+TEST_P(GpuOperations, GradientsAreTheCpus) {
+  for (const Shape& s : shapes)
+    for (const bool scaled : {false, true})
+      for (const bool accumulate : {false, true}) {
+        SCOPED_TRACE(std::to_string(s.rows) + " rows, " + std::to_string(s.in) + " to " + std::to_string(s.out));
+        BatchLayout layout{2, s.rows, {0, s.rows / 3, s.rows / 3, s.rows}};  // one shard is empty
+        const int total = layout.total_rows();
+        const Floats x = uniform_floats(count_of(total, s.in), 1);
+        const Floats delta = uniform_floats(count_of(total, s.out), 2, 0.1F);
+        const Floats scale = uniform_floats(count_of(total, 1), 3);
+        const std::size_t weights = count_of(s.out, s.in);
+        const std::size_t all = weights + static_cast<std::size_t>(s.out);
+        compare("floats", [&](Device& d) {
+          auto dx = on(d, x), dd = on(d, delta), ds = on(d, scale), sums = on(d, uniform_floats(all, 4));
+          SumTarget target{sums.data()};
+          d.affine_gradients(layout, s.in, s.out, dx.data(), dd.data(), scaled ? ds.data() : nullptr, accumulate,
+                             target, target.at(weights));
+          return sums.host();
+        });
+        compare("fixed point", [&](Device& d) {
+          auto dx = on(d, x), dd = on(d, delta), ds = on(d, scale);
+          DeviceArray<std::int64_t> sums(d, all + 1);
+          SumTarget target{nullptr, sums.data(), sums.data() + all};
+          d.affine_gradients(layout, s.in, s.out, dx.data(), dd.data(), scaled ? ds.data() : nullptr, accumulate,
+                             target, target.at(weights));
+          DeviceArray<float> floats(d, all);
+          d.from_fixed_point(all, sums.data(), sums.data() + all, floats.data());
+          return floats.host();
+        });
+      }
+}
+
+TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
+  constexpr int rows = 77;
+  const BatchLayout both{2, rows, {0, 20, 50, rows}};
+  const Floats logits = uniform_floats(2 * rows, 1, 6);
+  for (const std::string& name : loss_names())
+    for (const bool exact : {false, true}) {
+      const int loss = loss_index(name);
+      const auto sums_of = [&](Device& d, const std::function<void(SumTarget)>& action, std::size_t count) {
+        DeviceArray<float> floats(d, count);
+        DeviceArray<std::int64_t> fixed(d, count + 1);
+        if (!exact) {
+          action({floats.data()});
+        } else {
+          action({nullptr, fixed.data(), fixed.data() + count});
+          d.from_fixed_point(count, fixed.data(), fixed.data() + count, floats.data());
+        }
+        return floats.host();
+      };
+      compare(name + ", D", [&](Device& d) {
+        auto in = on(d, logits);
+        DeviceArray<float> seed(d, 2 * rows), scale(d, 2 * rows);
+        Floats result = sums_of(
+            d,
+            [&](SumTarget sums) {
+              d.discriminator_loss(loss, both, in.data(), 0.01F, seed.data(), scale.data(), sums);
+            },
+            LossSums::count);
+        for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
+        return result;
+      });
+      for (const int parts : {1, 2})
+        compare(name + ", G", [&](Device& d) {
+          auto in = on(d, logits);
+          DeviceArray<float> seed(d, 2 * rows);
+          BatchLayout layout = both;
+          layout.parts = parts;
+          Floats result = sums_of(
+              d, [&](SumTarget sums) { d.generator_loss(loss, layout, in.data(), 0.01F, seed.data(), sums); },
+              LossSums::count);
+          const Floats seeds = seed.host();
+          result.insert(result.end(), seeds.begin(), seeds.end());
+          return result;
+        });
+      compare("penalty", [&](Device& d) {
+        constexpr int columns = 145;
+        BatchLayout one = both;
+        one.parts = 1;
+        auto g = on(d, uniform_floats(count_of(rows, columns), 2));
+        Floats result = sums_of(
+            d, [&](SumTarget value) { d.squared_norm_penalty(one, columns, g.data(), 0.05F, g.data(), value); }, 1);
+        const Floats v = g.host();
+        result.insert(result.end(), v.begin(), v.end());
+        return result;
+      });
+    }
+  compare("rows", [&](Device& d) {
+    auto scale = on(d, uniform_floats(41, 1)), t = on(d, uniform_floats(41 * 67, 2)),
+         h = on(d, uniform_floats(41 * 67, 3));
+    d.combine_rows(41, 67, scale.data(), t.data(), h.data());
+    return h.host();
+  });
+}
+
+TEST_P(GpuOperations, UpdatesAreTheCpus) {
+  for (const std::size_t count : {std::size_t{1}, std::size_t{1023}, std::size_t{20001}}) {
+    compare("adam", [&](Device& d) {
+      auto p = on(d, uniform_floats(count, 1)), m = on(d, uniform_floats(count, 2, 0.1F));
+      auto v = on(d, Floats(count, 0.01F)), g = on(d, uniform_floats(count, 3, 0.1F)),
+           a = on(d, uniform_floats(count, 4));
+      auto step = on(d, std::vector<std::uint64_t>{7});
+      DeviceArray<double> norm(d, 1);
+      d.sum_of_squares(count, g.data(), norm.data());
+      d.adam(count, {}, {step.data(), 3, 1}, norm.data(), g.data(), p.data(), m.data(), v.data(), {a.data(), 0.9F});
+      Floats result = {static_cast<float>(std::sqrt(norm.host()[0] / static_cast<double>(count)))};
+      for (const DeviceArray<float>* more : {&p, &m, &v, &a}) {
+        const Floats values = more->host();
+        result.insert(result.end(), values.begin(), values.end());
+      }
+      return result;
+    });
+    // A norm that is not finite keeps everything as it was.
+    compare(
+        "guarded adam",
+        [&](Device& d) {
+          auto p = on(d, uniform_floats(count, 1)), m = on(d, Floats(count, 0.1F)), v = on(d, Floats(count, 0.1F));
+          auto g = on(d, Floats(count, std::numeric_limits<float>::quiet_NaN())), a = on(d, uniform_floats(count, 4));
+          auto step = on(d, std::vector<std::uint64_t>{7});
+          DeviceArray<double> norm(d, 1);
+          d.sum_of_squares(count, g.data(), norm.data());
+          d.adam(count, {}, {step.data()}, norm.data(), g.data(), p.data(), m.data(), v.data(), {a.data(), 0.9F});
+          return p.host();
+        },
+        0);
+  }
+}
+
+TEST_P(GpuOperations, DrawsAreTheCpus) {
+  auto noise = [](Device& d) {
+    auto step = on(d, std::vector<std::uint64_t>{5'000'000'000});
+    DeviceArray<float> z(d, 21 * 101);
+    d.draw_normal(99, static_cast<std::uint32_t>(math::Stream::noise_for_generator), {step.data(), 100, 7}, 21, 101,
+                  z.data());
+    return z.host();
+  };
+  compare("noise", noise, 1e-6);
+  std::vector<std::uint8_t> images(30 * 49);
+  for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+  compare(
+      "images",
+      [&](Device& d) {
+        auto all = on(d, images);
+        auto step = on(d, std::vector<std::uint64_t>{2});
+        DeviceArray<float> out(d, 70 * 49);  // more than two epochs
+        d.gather_images(3, {step.data(), 100, 5}, all.data(), 30, 70, 49, out.data());
+        return out.host();
+      },
+      0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuda, GpuOperations, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "cublas" : "kernels"; });
+
+}  // namespace
+}  // namespace ganymede::testing

@@ -1,0 +1,85 @@
+// Which rank gets which GPU.
+#include "device/cuda/placement.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cuda_backend/gpu.hpp"
+#include "cuda_sim/cuda_sim.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string message_of(const std::function<void()>& action, ExitCode code) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code);
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Placement, TakesGpusInTurnOrTheOnlyOne) {
+  EXPECT_EQ(cuda::choose_gpu(-1, 2, 4), 2);
+  EXPECT_EQ(cuda::choose_gpu(-1, 5, 4), 1);
+  EXPECT_EQ(cuda::choose_gpu(-1, 3, 1), 0);  // as Slurm shows each task its own
+  EXPECT_EQ(cuda::choose_gpu(1, 3, 4), 1);
+  EXPECT_THAT(message_of([] { cuda::choose_gpu(4, 0, 4); }, ExitCode::launch), HasSubstr("no GPU 4 here"));
+}
+
+TEST(Placement, NamesRanksThatShareAGpu) {
+  const std::vector<cuda::Place> apart = {
+      {"a", "0000:01:00.0", "H", 0}, {"a", "0000:02:00.0", "H", 1}, {"b", "0000:01:00.0", "H", 0}};
+  EXPECT_EQ(cuda::conflict(apart), "");
+  std::vector<cuda::Place> shared = apart;
+  shared.push_back({"b", "0000:01:00.0", "H", 0});
+  EXPECT_THAT(cuda::conflict(shared), HasSubstr("ranks 2 and 3 on b share one GPU (H, 0000:01:00.0)"));
+  EXPECT_THAT(cuda::conflict(shared), HasSubstr("--reduction mpi"));
+}
+
+class SimulatedPlacement : public ::testing::Test {
+ protected:
+  void SetUp() override { cuda_sim::reset(); }
+  void TearDown() override { cuda_sim::reset(); }
+  std::string message(const CudaOptions& options = {}) {
+    return message_of([&] { make_gpu(*alone_, options); }, ExitCode::launch);
+  }
+  std::unique_ptr<Communicator> alone_ = make_local_communicator();
+};
+
+TEST_F(SimulatedPlacement, SaysWhatTheGpuIs) {
+  cuda_sim::set_devices({{}, {}});
+  CudaOptions options;
+  options.device = 1;
+  const std::unique_ptr<Device> device = make_gpu(*alone_, options);
+  EXPECT_THAT(device->description(), HasSubstr("simulated H100 (no GPU)"));
+  EXPECT_THAT(device->arithmetic(), HasSubstr("cuda sm_90"));
+}
+
+TEST_F(SimulatedPlacement, RefusesWhatIsNotThereOrBusyOrTooOld) {
+  CudaOptions options;
+  options.device = 3;
+  cuda_sim::set_devices({{}});
+  EXPECT_THAT(message(options), HasSubstr("there is no GPU 3 here: this process sees 1"));
+  cuda_sim::DeviceSpec busy;
+  busy.busy = true;
+  cuda_sim::reset();
+  cuda_sim::set_devices({busy});
+  EXPECT_THAT(message(), HasSubstr("another process has the GPU to itself"));
+  cuda_sim::DeviceSpec old;
+  old.model = "P100";
+  old.major = 6;
+  cuda_sim::reset();
+  cuda_sim::set_devices({old});
+  EXPECT_THAT(message(), HasSubstr("compute capability 6.0; 7.5 (Turing, 2018) is the least"));
+  cuda_sim::reset();
+  cuda_sim::remove_driver();
+  EXPECT_THAT(message(), HasSubstr("count the GPUs"));
+}
+
+}  // namespace
+}  // namespace ganymede::testing

@@ -1,0 +1,202 @@
+// Trainings on GPUs, one for each rank of this mpirun, against the CPU's and against one GPU's alone. (With fewer real
+// GPUs than ranks, ranks share them and add up through MPI alone.)
+//
+// Where GPUs are simulated, the simulation runs what is enqueued in any order that streams, events and graph edges
+// allow, and ends the process where two operations race, where memory is used that is not there any more, and where the
+// host looks at what the GPU may still write: every training here is also a search for those.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "comm/mpi.hpp"
+#include "cuda_backend/gpu.hpp"
+#include "distributed/distributed.hpp"
+#include "gan/step.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+constexpr int side = 6;
+constexpr int steps = 6;
+
+struct Setting {
+  const char* name;
+  void (*change)(TrainOptions&);
+};
+
+const std::vector<Setting> settings = {
+    {"literal", [](TrainOptions& o) { o.r1 = o.ema = 0; }},
+    {"default", [](TrainOptions&) {}},
+    {"simultaneous", [](TrainOptions& o) { o.scheme = "simultaneous"; }},
+    {"three_steps_of_d",
+     [](TrainOptions& o) {
+       o.d_steps = 3;
+       o.discriminator_activation = "leaky-relu";
+       o.generator_activation = "tanh";
+     }},
+    {"minimax_batch_of_seven",
+     [](TrainOptions& o) {
+       o.loss = "minimax";
+       o.batch = 7;
+       o.shards = 5;
+     }},
+};
+
+TrainOptions options_of(const Setting& setting, bool reproducible) {
+  TrainOptions o;
+  o.latent = 9;
+  o.generator_hidden = o.discriminator_hidden = {20, 17};
+  o.batch = 18;
+  o.seed = 7;
+  o.reproducible = reproducible;
+  setting.change(o);
+  return o;
+}
+
+/// A training in memory, on a device of its own.
+struct Training {
+  Training(std::unique_ptr<Device> on, const TrainOptions& options, Communicator& ranks, const ImageSet& images)
+      : device(std::move(on)), gan(make_gan(options, side, *device)), step(*device, ranks, gan, images, options) {}
+  void go() {
+    for (int i = 0; i < steps; ++i) step.run(false);
+    step.settle();
+    ASSERT_TRUE(step.finite());
+  }
+  [[nodiscard]] std::map<std::string, std::string> state() {
+    std::map<std::string, std::string> bytes;
+    for (const auto& [name, file] : gan.save()) bytes[name] = file.serialize();
+    return bytes;
+  }
+  std::unique_ptr<Device> device;
+  Gan gan;
+  GanStep step;
+};
+
+double distance(const DeviceArray<float>& a, const DeviceArray<float>& b) {
+  const std::vector<float> x = a.host();
+  const std::vector<float> y = b.host();
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
+    difference += d * d;
+    size += static_cast<double>(y[i]) * static_cast<double>(y[i]);
+  }
+  return std::sqrt(difference / size);
+}
+
+/// `means`: b's since its start.
+void expect_near(Training& a, const Training& b, const StepMeans& means, double tolerance) {
+  EXPECT_LT(distance(a.gan.generator.parameter_array(), b.gan.generator.parameter_array()), tolerance);
+  EXPECT_LT(distance(a.gan.discriminator.parameter_array(), b.gan.discriminator.parameter_array()), tolerance);
+  if (a.gan.average.size() > 0) {
+    EXPECT_LT(distance(a.gan.average, b.gan.average), tolerance);
+  }
+  const StepMeans x = a.step.take_means();
+  const StepMeans& y = means;
+  EXPECT_NEAR(x.discriminator_loss, y.discriminator_loss, tolerance);
+  EXPECT_NEAR(x.generator_loss, y.generator_loss, tolerance);
+  EXPECT_NEAR(x.penalty, y.penalty, tolerance);
+  EXPECT_NEAR(x.real_accuracy, y.real_accuracy, 1e-6);
+  EXPECT_NEAR(x.fake_accuracy, y.fake_accuracy, 1e-6);
+}
+
+void expect_same_bits(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, bytes] : a) EXPECT_TRUE(bytes == b.at(name)) << name << " differs";
+}
+
+class GpuTraining : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  void SetUp() override {
+    prepare_gpus(ranks_->node_size(), GetParam() + 10 * static_cast<std::size_t>(ranks_->rank()));
+    nccl_ = gpu_for_each(*ranks_);
+  }
+  void TearDown() override { EXPECT_EQ(gpu_leaks(), std::vector<std::string>{}); }
+  /// Options for all ranks' GPUs.
+  [[nodiscard]] CudaOptions options() const {
+    CudaOptions o;
+    o.through_mpi = !nccl_;
+    return o;
+  }
+  bool nccl_ = true;
+  Communicator* ranks_ = &world();
+  std::unique_ptr<Communicator> alone_ = make_local_communicator();
+  RandomImages images_{40, side, 3};
+};
+
+TEST_P(GpuTraining, IsTheCpus) {
+  for (const bool reproducible : {false, true}) {
+    const TrainOptions o = options_of(settings[GetParam()], reproducible);
+    Training cpu(make_cpu_device(1), o, *alone_, images_.set());
+    cpu.go();
+    const StepMeans means = cpu.step.take_means();
+    for (const bool graph : {true, false}) {
+      SCOPED_TRACE(std::string(reproducible ? "reproducible" : "default") + (graph ? ", graph" : ", no graph"));
+      CudaOptions cuda = options();
+      cuda.graph = graph;
+      cuda.reproducible = reproducible;
+      Training gpu(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
+      gpu.go();
+      EXPECT_EQ(gpu.step.recorded() > 0, graph && (nccl_ || ranks_->size() == 1));
+      expect_near(gpu, cpu, means, 1e-4);
+    }
+  }
+}
+
+// Bits: those of a training on one GPU, whatever the number of GPUs, by whatever way they add up.
+TEST_P(GpuTraining, HasTheSameBitsOnAnyNumberOfGpus) {
+  const TrainOptions o = options_of(settings[GetParam()], true);
+  if (ranks_->size() > o.shards) return;
+  CudaOptions cuda;
+  cuda.reproducible = true;
+  std::map<std::string, std::string> expected;
+  {
+    Training one(make_gpu(*alone_, cuda), o, *alone_, images_.set());
+    one.go();
+    expected = one.state();
+  }
+  for (const bool through_mpi : {false, true}) {
+    if (!through_mpi && !nccl_) continue;
+    cuda.through_mpi = through_mpi;
+    Training all(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
+    all.go();
+    SCOPED_TRACE(through_mpi ? "through MPI" : "through NCCL");
+    expect_same_bits(all.state(), expected);
+  }
+}
+
+TEST_P(GpuTraining, GoesTheSameWayThroughCublas) {
+  const TrainOptions o = options_of(settings[GetParam()], false);
+  Training cpu(make_cpu_device(1), o, *alone_, images_.set());
+  cpu.go();
+  CudaOptions cuda = options();
+  cuda.blas_from = 1;
+  Training gpu(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
+  gpu.go();
+  expect_near(gpu, cpu, cpu.step.take_means(), 1e-4);
+}
+
+TEST_P(GpuTraining, StopsOnAllRanksAtTheSameStep) {
+  const TrainOptions o = options_of(settings[GetParam()], false);
+  Training run(make_gpu(*ranks_, options()), o, *ranks_, images_.set());
+  std::int64_t known_at = -1;
+  for (int step = 0; step < steps && !run.step.stop_agreed(); ++step) {
+    run.step.run(step >= 3 && ranks_->rank() == ranks_->size() - 1);
+    known_at = step;
+  }
+  run.step.settle();
+  EXPECT_TRUE(run.step.stop_agreed());
+  EXPECT_LE(known_at, 3 + run.device->steps_ahead());
+  std::int64_t most = known_at;
+  ranks_->all_max(std::span(&most, 1));
+  EXPECT_EQ(known_at, most);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuda, GpuTraining, ::testing::Range(std::size_t{0}, settings.size()),
+                         [](const auto& info) { return settings[info.param].name; });
+
+}  // namespace
+}  // namespace ganymede::testing

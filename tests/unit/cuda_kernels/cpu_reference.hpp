@@ -1,0 +1,71 @@
+// The CPU device as the kernels' reference: each function as the CUDA one is called, on host memory. The one place
+// that knows Device's signatures.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "ganymede/device.hpp"
+#include "unit/cuda_kernels/memory.hpp"
+
+namespace ganymede::testing {
+
+class CpuReference {
+ public:
+  struct Sums {
+    Values values;
+    std::vector<std::int64_t> fixed;
+    std::int64_t overflow = 0;
+  };
+
+  void draw_normal(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
+                   std::uint64_t offset, int rows, int columns, float* out) {
+    device_->draw_normal(seed, draw, {&step, per_step, offset}, rows, columns, out);
+  }
+  void gather_images(std::uint64_t seed, std::uint64_t step, std::uint64_t per_step, std::uint64_t offset,
+                     const std::uint8_t* images, std::uint32_t count, int rows, int pixels, float* out) {
+    device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, out);
+  }
+  /// D's loss on [2, rows] logits; seeds likewise.
+  Sums discriminator_loss(int loss, const std::vector<int>& shards, const float* logits, float scale, bool exact,
+                          float* seed) {
+    return sums(exact, LossSums::count, [&](const SumTarget& target) {
+      device_->discriminator_loss(loss, {2, shards.back(), shards}, logits, scale, seed, nullptr, target);
+    });
+  }
+  /// G's loss on `parts` · rows logits.
+  Sums generator_loss(int loss, int parts, const std::vector<int>& shards, const float* logits, float scale, bool exact,
+                      float* seed) {
+    return sums(exact, LossSums::count, [&](const SumTarget& target) {
+      device_->generator_loss(loss, {parts, shards.back(), shards}, logits, scale, seed, target);
+    });
+  }
+  Sums penalty(const std::vector<int>& shards, int columns, const float* g, float coefficient, bool exact, float* v) {
+    return sums(exact, 1, [&](const SumTarget& target) {
+      device_->squared_norm_penalty({1, shards.back(), shards}, columns, g, coefficient, v, target);
+    });
+  }
+
+ private:
+  template <class Call>
+  static Sums sums(bool exact, std::size_t count, Call&& call) {
+    Sums result;
+    SumTarget target;
+    if (exact) {
+      result.fixed.resize(count);
+      target.fixed = result.fixed.data();
+      target.overflow = &result.overflow;
+    } else {
+      result.values.resize(count);
+      target.values = result.values.data();
+    }
+    call(target);
+    return result;
+  }
+
+  // Without fused multiply-add, as the host compiler builds the kernels: the same operations then give the same bits.
+  std::unique_ptr<Device> device_ = make_cpu_device(1, "x86-64-v2");
+};
+
+}  // namespace ganymede::testing

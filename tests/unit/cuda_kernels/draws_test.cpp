@@ -1,0 +1,51 @@
+// Noise and images: the CPU device's bits. (On a GPU, which fuses multiply-adds, noise is within 1e-6 of them.)
+#include <cstdint>
+
+#include "math/philox.hpp"
+#include "unit/cuda_kernels/cpu_reference.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+class CudaDraws : public Kernels {
+ protected:
+  CpuReference cpu_;
+};
+
+TEST_F(CudaDraws, NoiseIsTheCpus) {
+  for (const int rows : {0, 1, 31, 32, 33, 100})
+    for (const int columns : {1, 2, 3, 4, 5, 8, 61, 100}) {
+      Memory<std::uint64_t> step(1, 4);
+      const auto draw = static_cast<std::uint32_t>(math::Stream::noise_for_generator);
+      for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
+        // A sample beyond 2^32 uses both halves of its number.
+        const std::uint64_t offset = shift == 0 ? 9 : std::uint64_t{1} << 33U;
+        Memory<float> out(area(rows, columns), nan, shift);
+        cuda::draw_normal(nullptr, 77, draw, step.data(), 50, offset, rows, columns, out.data());
+        Values expected(area(rows, columns));
+        cpu_.draw_normal(77, draw, 4, 50, offset, rows, columns, expected.data());
+        expect_same_bits(out.host(), expected, std::to_string(rows) + "x" + std::to_string(columns));
+      }
+    }
+}
+
+TEST_F(CudaDraws, ImagesAreTheCpus) {
+  for (const int pixels : {1, 3, 63, 300, 784, 1500})
+    for (const int rows : {0, 1, 120}) {
+      constexpr std::uint32_t count = 37;  // 120 rows are more than three epochs
+      std::vector<std::uint8_t> images(area(count, pixels));
+      for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+      for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
+        Memory<std::uint8_t> device_images(images, shift);
+        Memory<std::uint64_t> step(1, 2);
+        Memory<float> out(area(rows, pixels), nan);
+        cuda::gather_images(nullptr, 3, step.data(), 100, 5, device_images.data(), count, rows, pixels, out.data());
+        Values expected(area(rows, pixels));
+        cpu_.gather_images(3, 2, 100, 5, images.data(), count, rows, pixels, expected.data());
+        expect_same_bits(out.host(), expected, std::to_string(pixels) + " pixels");
+      }
+    }
+}
+
+}  // namespace
+}  // namespace ganymede::testing
