@@ -81,17 +81,18 @@ endif()
 #   one compiles. 10.3 runs the code of 10.0, and 12.1 that of 12.0.
 # - `auto`, for one's own: this machine's GPUs. Where there is none, code for 7.5 and its PTX, which the driver of any
 #   GPU that is supported compiles at its first start: one pass of the compiler, and a binary that runs everywhere.
+# A toolkit that is older than a generation leaves it to the PTX of the one before.
+execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known)
+set(ganymede_cuda_release "")
+foreach(architecture IN ITEMS 75 80 86 89 90 100 120)
+  if(known MATCHES "sm_${architecture}[^0-9]")
+    list(APPEND ganymede_cuda_release ${architecture}-real)
+    set(last ${architecture}-virtual)
+  endif()
+endforeach()
+list(APPEND ganymede_cuda_release ${last})
 if(GANYMEDE_CUDA_ARCHITECTURES STREQUAL "all")
-  # A toolkit that is older than a generation leaves it to the PTX of the one before.
-  execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known)
-  set(ganymede_cuda_architectures "")
-  foreach(architecture IN ITEMS 75 80 86 89 90 100 120)
-    if(known MATCHES "sm_${architecture}[^0-9]")
-      list(APPEND ganymede_cuda_architectures ${architecture}-real)
-      set(last ${architecture}-virtual)
-    endif()
-  endforeach()
-  list(APPEND ganymede_cuda_architectures ${last})
+  set(ganymede_cuda_architectures ${ganymede_cuda_release})
 elseif(GANYMEDE_CUDA_ARCHITECTURES STREQUAL "auto")
   set(ganymede_cuda_architectures 75)
   find_program(NVIDIA_SMI_PROGRAM nvidia-smi)
