@@ -21,9 +21,9 @@ namespace ganymede {
 /// sum() holds the sum, the same bits on every rank and in every run of as many ranks on as many hosts. What
 /// a rank does between start() and finish(), short of touching data(), need not wait for the others: on GPUs, where
 /// NCCL adds, it runs beside the sum; CPU ranks add in finish(), by when the slower ones have got there too (Open MPI
-/// makes no progress by itself). The values in data() do not survive. Several reductions may be under way at once, started and finished in
-/// the same order on all ranks. start() and finish() take no memory and no lock. A reduction must not outlive
-/// its communicator.
+/// makes no progress by itself). The values in data() do not survive. Several reductions may be under way at once,
+/// started and finished in the same order on all ranks. start() and finish() take no memory and no lock. A reduction
+/// must not outlive its communicator.
 template <class T>
 class Reduction {
  public:
