@@ -62,7 +62,7 @@ class Training {
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));
       metrics_.emplace(folder_.metrics(), setup_.step->steps());
-      if (!metrics_->warning().empty()) setup_.warnings.push_back(metrics_->warning());
+      if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
       sampler_.emplace(setup_.gan->generator);
     });
     together(ranks_, [&] { open_log(); });

@@ -38,7 +38,7 @@ struct Matrix {
   std::vector<float> values;
   Matrix(int r, int c, int pad, bool columns_first, unsigned seed)
       : rows(r), columns(c), leading((columns_first ? r : c) + pad), by_columns(columns_first) {
-    values = random_values(static_cast<std::size_t>(leading * (columns_first ? c : r)), seed);
+    values = random_values(static_cast<std::size_t>(leading) * static_cast<std::size_t>(columns_first ? c : r), seed);
   }
   [[nodiscard]] double at(int row, int column) const {
     return values[static_cast<std::size_t>(by_columns ? row + column * leading : row * leading + column)];
@@ -296,7 +296,7 @@ TEST_F(Lt, HeuristicsWorkspaceAndAlgorithms) {
   // An algorithm for another problem.
   EXPECT_EQ(multiply(d, layout(CUDA_R_32F, 128, 8, 130), workspace, most, stream_), CUBLAS_STATUS_NOT_SUPPORTED);
   // One workspace for two streams at once.
-  const cudaStream_t other = make_stream();
+  cudaStream_t other = make_stream();
   Violations violations;
   EXPECT_EQ(multiply(d2, lb, workspace, most, other), CUBLAS_STATUS_SUCCESS);
   CUDA_OK(cudaDeviceSynchronize());

@@ -139,7 +139,7 @@ TEST_F(Errors, FromTheEnvironment) {
 }
 
 TEST_F(Errors, OfALaunchWaitInTheLastError) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   bool ran = false;
   fail("cudaLaunchKernel", 1, cudaErrorLaunchOutOfResources);
   launch(stream, "too big", {}, {}, [&] { ran = true; });
@@ -150,7 +150,7 @@ TEST_F(Errors, OfALaunchWaitInTheLastError) {
 }
 
 TEST_F(Errors, OfAnOperationStay) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   fail("operation", 2);
   int ran = 0;
   for (int i = 0; i < 3; ++i) launch(stream, "count", {}, {}, [&] { ++ran; });

@@ -25,8 +25,8 @@ class Graphs : public Simulation {
   void TearDown() override {
     EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     for (float* array : {x_, y_, z_}) EXPECT_EQ(cudaFree(array), cudaSuccess);
-    for (const cudaEvent_t event : {fork_, join_}) EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
-    for (const cudaStream_t stream : {main_, side_}) EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+    for (cudaEvent_t event : {fork_, join_}) EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+    for (cudaStream_t stream : {main_, side_}) EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
     Simulation::TearDown();
   }
 
@@ -113,13 +113,13 @@ TEST_F(Graphs, ACaptureRunsNothingAndRecordsForksAndJoins) {
 }
 
 TEST_F(Graphs, LaunchesFollowEachOtherAndTheStream) {
-  const cudaGraphExec_t diamond_graph = diamond();
+  cudaGraphExec_t diamond_graph = diamond();
   begin();
   launch_double(main_, x_, y_, 8);
   launch_double(main_, y_, x_, 8);
   cudaGraph_t graph = nullptr;
   ASSERT_EQ(end(&graph), cudaSuccess);
-  const cudaGraphExec_t fourfold = instantiate(graph);
+  cudaGraphExec_t fourfold = instantiate(graph);
   for (int seed = 1; seed <= seeds; ++seed) {
     set_seed(static_cast<std::uint64_t>(seed));
     CUDA_OK(cudaGraphLaunch(diamond_graph, main_));
@@ -148,7 +148,7 @@ TEST_F(Graphs, BranchesRunInManyOrders) {
   launch(main_, "c", {}, {}, [&] { order += 'c'; });
   cudaGraph_t graph = nullptr;
   ASSERT_EQ(end(&graph), cudaSuccess);
-  const cudaGraphExec_t executable = instantiate(graph);
+  cudaGraphExec_t executable = instantiate(graph);
   std::set<std::string> orders;
   for (int i = 0; i < 100; ++i) {
     order.clear();
@@ -175,7 +175,7 @@ TEST_F(Graphs, MutantARaceBetweenBranchesIsFoundInEveryOrder) {
   CUDA_OK(cudaStreamWaitEvent(main_, join_, 0));
   cudaGraph_t graph = nullptr;
   ASSERT_EQ(end(&graph), cudaSuccess);
-  const cudaGraphExec_t executable = instantiate(graph);
+  cudaGraphExec_t executable = instantiate(graph);
   for (int seed = 1; seed <= seeds; ++seed) {
     set_seed(static_cast<std::uint64_t>(seed));
     Violations violations;
@@ -188,7 +188,7 @@ TEST_F(Graphs, MutantARaceBetweenBranchesIsFoundInEveryOrder) {
 }
 
 TEST_F(Graphs, MutantAGraphBesideAStreamThatUsesItsMemoryIsARace) {
-  const cudaGraphExec_t executable = diamond();
+  cudaGraphExec_t executable = diamond();
   for (int seed = 1; seed <= seeds; ++seed) {
     set_seed(static_cast<std::uint64_t>(seed));
     Violations violations;
@@ -229,7 +229,7 @@ TEST_F(Graphs, MutantWorkAfterTheJoinIsUnjoined) {
 }
 
 TEST_F(Graphs, MutantIllegalCallsFailAndInvalidateTheCapture) {
-  const cudaEvent_t recorded = make_event();
+  cudaEvent_t recorded = make_event();
   CUDA_OK(cudaEventRecord(recorded, side_));
   void* pointer = nullptr;
   float host = 0;
@@ -322,7 +322,7 @@ TEST_F(Graphs, MutantMemoryFreedBetweenLaunchesIsNamed) {
   CUDA_OK(cudaMemcpyAsync(x_, freed, 32, cudaMemcpyDeviceToDevice, main_));
   cudaGraph_t graph = nullptr;
   ASSERT_EQ(end(&graph), cudaSuccess);
-  const cudaGraphExec_t executable = instantiate(graph);
+  cudaGraphExec_t executable = instantiate(graph);
   CUDA_OK(cudaGraphLaunch(executable, main_));
   CUDA_OK(cudaStreamSynchronize(main_));
   CUDA_OK(cudaFree(freed));
@@ -354,7 +354,7 @@ TEST_F(Graphs, TwoHundredStepsOfSixtyOperationsTakeLittleTime) {
   cudaGraph_t graph = nullptr;
   ASSERT_EQ(end(&graph), cudaSuccess);
   EXPECT_EQ(nodes(graph).size(), 60U);
-  const cudaGraphExec_t executable = instantiate(graph);
+  cudaGraphExec_t executable = instantiate(graph);
   const auto start = std::chrono::steady_clock::now();
   for (int step = 0; step < 200; ++step) {
     CUDA_OK(cudaGraphLaunch(executable, main_));

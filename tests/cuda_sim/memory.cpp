@@ -22,7 +22,8 @@ namespace cuda_sim {
 namespace {
 
 constexpr std::size_t alignment = 256;
-constexpr std::size_t slack = 256;                       ///< checked bytes in front of an allocation
+constexpr std::size_t margin = std::size_t{16} << 20;  ///< what lies far in front of the first allocation is still ours
+constexpr std::size_t slack = 256;                     ///< checked bytes in front of an allocation
 constexpr std::size_t poisoned = std::size_t{64} << 20;  ///< more would take the real memory of a pretended one
 constexpr int poison = 0xFF;                             ///< NaN in every floating-point type
 constexpr std::byte canary{0xC5};
@@ -156,7 +157,8 @@ void prepare() {
     if (arena != MAP_FAILED) break;
   }
   check(arena != MAP_FAILED, "no range of addresses for simulated device memory (ulimit -v?)");
-  state.arena = state.next = static_cast<std::byte*>(arena);
+  state.arena = static_cast<std::byte*>(arena);
+  state.next = state.arena + margin;
   struct sigaction action {};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;

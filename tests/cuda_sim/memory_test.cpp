@@ -43,7 +43,7 @@ TEST_F(Memory, CopiesAndFills) {
 }
 
 TEST_F(Memory, PageableMemoryIsReadAtOnceAndWrittenWhenTheCallReturns) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   float* const x = make_array(4);
   std::vector<float> host{1, 2, 3, 4};
   CUDA_OK(cudaMemcpyAsync(x, host.data(), 16, cudaMemcpyHostToDevice, stream));
@@ -55,7 +55,7 @@ TEST_F(Memory, PageableMemoryIsReadAtOnceAndWrittenWhenTheCallReturns) {
 }
 
 TEST_F(Memory, PinnedMemoryIsReadWhenTheCopyRuns) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   float* const x = make_array(4);
   const Pinned pinned(4);
   std::fill_n(pinned.host, 4, 5.0F);
@@ -70,7 +70,7 @@ TEST_F(Memory, PinnedMemoryIsReadWhenTheCopyRuns) {
 
 TEST_F(Memory, MutantCudaMemcpyOrdersNothingInNonBlockingStreams) {
   // From pageable memory it may return before the data is there; streams that do not block do not wait for it.
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   float* const x = make_array(4);
   float* const y = make_array(4);
   const std::vector<float> host(4, 1);
@@ -97,8 +97,8 @@ TEST_F(MemoryDeathTest, TheHostCannotTouchDeviceMemory) {
 }
 
 TEST_F(MemoryDeathTest, MutantTheHostReadsWithoutSynchronising) {
-  const cudaStream_t stream = make_stream();
-  const cudaEvent_t event = make_event();
+  cudaStream_t stream = make_stream();
+  cudaEvent_t event = make_event();
   for (int seed = 1; seed <= seeds; ++seed) {
     set_seed(static_cast<std::uint64_t>(seed));
     const Pinned pinned(4);
@@ -133,7 +133,7 @@ TEST_F(MemoryDeathTest, MutantTheHostReadsWithoutSynchronising) {
 }
 
 TEST_F(MemoryDeathTest, TheHostMayWriteFlagsButNotInputs) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   const Pinned flag(1);
   const Pinned input(4);
   const Pinned polled(1);
@@ -145,9 +145,9 @@ TEST_F(MemoryDeathTest, TheHostMayWriteFlagsButNotInputs) {
   launch_double(stream, flag.device, x, 1);
   launch_double(stream, input.device, x + 1, 4);
   launch_set(stream, polled.device, 1, 9);
-  const cudaEvent_t event = make_event();
+  cudaEvent_t event = make_event();
   CUDA_OK(cudaEventRecord(event, stream));
-  const cudaStream_t other = make_stream();
+  cudaStream_t other = make_stream();
   while (pending() > 0) (void)cudaStreamQuery(other);  // runs all, orders nothing
   *flag.host = 1;
   EXPECT_EQ(*polled.host, 9);
@@ -164,7 +164,7 @@ TEST_F(MemoryDeathTest, TheHostMayWriteFlagsButNotInputs) {
 }
 
 TEST_F(MemoryDeathTest, MutantTheHostOverwritesWhatACopyHasYetToRead) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   const Pinned pinned(4);
   float* const x = make_array(4);
   std::fill_n(pinned.host, 4, 1.0F);
@@ -181,8 +181,8 @@ TEST_F(Memory, MutantABufferFreedEarlyIsFoundWhetherItsUserHasRunOrNot) {
   for (int seed = 1; seed <= seeds; ++seed) {
     set_seed(static_cast<std::uint64_t>(seed));
     for (const bool run_first : {false, true}) {
-      const cudaStream_t stream = make_stream();
-      const cudaStream_t other = make_stream();
+      cudaStream_t stream = make_stream();
+      cudaStream_t other = make_stream();
       float* const x = make_array(4);
       float* const y = make_array(4);
       Violations violations;
@@ -202,7 +202,7 @@ TEST_F(Memory, MutantABufferFreedEarlyIsFoundWhetherItsUserHasRunOrNot) {
 }
 
 TEST_F(MemoryDeathTest, AKernelThatTouchesFreedOrForeignMemoryIsNamed) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   float* const x = make_array(4);
   const auto touch = [&](std::ptrdiff_t at) {
     submit(stream, "careless", [=] { x[at] = 1; });
@@ -217,7 +217,7 @@ TEST_F(MemoryDeathTest, AKernelThatTouchesFreedOrForeignMemoryIsNamed) {
 }
 
 TEST_F(Memory, WritingJustBesideAnAllocationIsFound) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   float* const x = make_array(5);
   for (const std::ptrdiff_t at : {-1, 5}) {
     Violations violations;
@@ -275,7 +275,7 @@ TEST_F(Memory, OneDeviceCannotReachAnothersMemory) {
   set_devices({DeviceSpec{}, DeviceSpec{}});
   float* const x = make_array(5);
   CUDA_OK(cudaSetDevice(1));
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   Violations violations;
   launch_set(stream, x, 5, 1);
   CUDA_OK(cudaStreamSynchronize(stream));

@@ -501,7 +501,7 @@ ncclResult_t ncclMemFree(void* pointer) {
   return cudaFree(pointer) == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
 }
 
-ncclResult_t ncclCommRegister(const ncclComm_t comm, void* buffer, size_t bytes, void** handle) {
+ncclResult_t ncclCommRegister(ncclComm_t comm, void* buffer, size_t bytes, void** handle) {
   const Call call(__func__, Call::nccl);
   if (call.failed()) return call.error<ncclResult_t>();
   const CommunicatorPtr communicator = find(comm);
@@ -512,7 +512,7 @@ ncclResult_t ncclCommRegister(const ncclComm_t comm, void* buffer, size_t bytes,
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommDeregister(const ncclComm_t comm, void* handle) {
+ncclResult_t ncclCommDeregister(ncclComm_t comm, void* handle) {
   const Call call(__func__, Call::nccl);
   if (call.failed()) return call.error<ncclResult_t>();
   const CommunicatorPtr communicator = find(comm);

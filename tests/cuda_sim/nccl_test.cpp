@@ -39,7 +39,7 @@ class Nccl : public Simulation {
   void SetUp() override {
     reset();
     set_devices(std::vector<DeviceSpec>(static_cast<std::size_t>(world().size())));
-    set_seed(static_cast<std::uint64_t>(1 + world().rank()));  // other orders on every rank
+    set_seed(1 + static_cast<std::uint64_t>(world().rank()));  // other orders on every rank
     ASSERT_EQ(cudaSetDevice(world().rank()), cudaSuccess);
     stream_ = make_stream();
     communicator_ = make_communicator();
@@ -118,11 +118,11 @@ TEST_F(Nccl, SumsFloatsAndIntegersInPlaceAndNot) {
 }
 
 TEST_F(Nccl, ManyOnTwoStreamsMatchByTheirOrder) {
-  const cudaStream_t other = make_stream();
+  cudaStream_t other = make_stream();
   float* const x = make_array(64);
   const auto rank = static_cast<float>(world().rank());
   for (int i = 0; i < 64; ++i) {
-    const cudaStream_t stream = i % 3 == 0 ? other : stream_;
+    cudaStream_t stream = i % 3 == 0 ? other : stream_;
     launch_set(stream, x + i, 1, rank + static_cast<float>(i));
     all_reduce(x + i, x + i, 1, stream);
   }
@@ -131,17 +131,18 @@ TEST_F(Nccl, ManyOnTwoStreamsMatchByTheirOrder) {
   CUDA_OK(cudaDeviceSynchronize());
   const std::vector<float> result = fetch(x, 64);
   const int ranks = world().size();
+  const float rank_sum = static_cast<float>(ranks * (ranks - 1)) / 2;
   for (int i = 0; i < 64; ++i) {
-    EXPECT_EQ(result[static_cast<std::size_t>(i)], static_cast<float>(ranks * i + ranks * (ranks - 1) / 2));
+    EXPECT_EQ(result[static_cast<std::size_t>(i)], static_cast<float>(ranks * i) + rank_sum);
   }
   CUDA_OK(cudaFree(x));
   CUDA_OK(cudaStreamDestroy(other));
 }
 
 TEST_F(Nccl, GraphsWithTwoReductionsBesideOtherWork) {
-  const cudaStream_t side = make_stream();
-  const cudaEvent_t fork = make_event();
-  const cudaEvent_t join = make_event();
+  cudaStream_t side = make_stream();
+  cudaEvent_t fork = make_event();
+  cudaEvent_t join = make_event();
   float* const d = upload(std::vector<float>(32, 1));
   float* const g = upload(std::vector<float>(32, 1));
   float* const z = make_array(32);
@@ -173,7 +174,7 @@ TEST_F(Nccl, GraphsWithTwoReductionsBesideOtherWork) {
   CUDA_OK(cudaGraphExecDestroy(executable));
   CUDA_OK(cudaGraphDestroy(graph));
   for (float* const x : {d, g, z}) CUDA_OK(cudaFree(x));
-  for (const cudaEvent_t event : {fork, join}) CUDA_OK(cudaEventDestroy(event));
+  for (cudaEvent_t event : {fork, join}) CUDA_OK(cudaEventDestroy(event));
   CUDA_OK(cudaStreamDestroy(side));
 }
 
@@ -231,7 +232,7 @@ TEST_F(Nccl, MutantAnOperationBeforeTheLastHasSucceededIsRefused) {
 }
 
 TEST_F(Nccl, MutantAReadBesideTheReductionIsARace) {
-  const cudaStream_t other = make_stream();
+  cudaStream_t other = make_stream();
   float* const x = upload(std::vector<float>(4, 1));
   float* const y = make_array(4);
   Violations violations;

@@ -11,7 +11,7 @@ namespace {
 using Streams = Simulation;
 
 TEST_F(Streams, NothingRunsWhenItIsEnqueued) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   int runs = 0;
   launch(stream, "count", {}, {}, [&] { ++runs; });
   EXPECT_EQ(runs, 0);
@@ -22,7 +22,7 @@ TEST_F(Streams, NothingRunsWhenItIsEnqueued) {
 }
 
 TEST_F(Streams, AStreamRunsInOrder) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   std::vector<int> order;
   for (int i = 0; i < 50; ++i) launch(stream, "append", {}, {}, [&, i] { order.push_back(i); });
   CUDA_OK(cudaStreamSynchronize(stream));
@@ -35,8 +35,8 @@ TEST_F(Streams, UnorderedStreamsRunInManyOrdersAndASeedRepeatsOne) {
   const auto order_of = [](int seed) {
     set_seed(static_cast<std::uint64_t>(seed));
     std::string order;
-    const cudaStream_t a = make_stream();
-    const cudaStream_t b = make_stream();
+    cudaStream_t a = make_stream();
+    cudaStream_t b = make_stream();
     for (int i = 0; i < 3; ++i) {
       launch(a, "a", {}, {}, [&] { order += 'a'; });
       launch(b, "b", {}, {}, [&] { order += 'b'; });
@@ -63,8 +63,8 @@ TEST_F(Streams, ASynchronisationRunsLittleElse) {
   int alone = 0;
   for (int seed = 1; seed <= 40; ++seed) {
     set_seed(static_cast<std::uint64_t>(seed));
-    const cudaStream_t a = make_stream();
-    const cudaStream_t b = make_stream();
+    cudaStream_t a = make_stream();
+    cudaStream_t b = make_stream();
     bool other = false;
     launch(b, "other", {}, {}, [&] { other = true; });
     launch(a, "needed", {}, {}, [] {});
@@ -81,9 +81,9 @@ TEST_F(Streams, ASynchronisationRunsLittleElse) {
 
 /// One stream writes, another reads behind an event, unless the wait is left out.
 void write_and_read(bool wait, bool host_waits = false) {
-  const cudaStream_t writer = make_stream();
-  const cudaStream_t reader = make_stream();
-  const cudaEvent_t written = make_event();
+  cudaStream_t writer = make_stream();
+  cudaStream_t reader = make_stream();
+  cudaEvent_t written = make_event();
   float* const x = make_array(100);
   float* const y = make_array(100);
   launch_set(writer, x, 100, 3);
@@ -136,9 +136,9 @@ TEST_F(Streams, MutantAnEventWaitRemovedIsARaceInEveryOrder) {
 TEST_F(Streams, ReadersDoNotRaceButALaterWriterDoes) {
   for (const bool join : {true, false}) {
     Violations violations;
-    const cudaStream_t a = make_stream();
-    const cudaStream_t b = make_stream();
-    const cudaEvent_t read = make_event();
+    cudaStream_t a = make_stream();
+    cudaStream_t b = make_stream();
+    cudaEvent_t read = make_event();
     float* const x = upload(std::vector<float>(64, 1));
     float* const y = make_array(64);
     launch_double(a, x, y, 32);
@@ -160,9 +160,9 @@ TEST_F(Streams, ReadersDoNotRaceButALaterWriterDoes) {
 
 TEST_F(Streams, AnEventIsAsItWasWhenItWasWaitedFor) {
   // Recorded again later: the wait is for the first record.
-  const cudaStream_t a = make_stream();
-  const cudaStream_t b = make_stream();
-  const cudaEvent_t event = make_event();
+  cudaStream_t a = make_stream();
+  cudaStream_t b = make_stream();
+  cudaEvent_t event = make_event();
   float* const x = make_array(8);
   Violations violations;
   CUDA_OK(cudaEventRecord(event, a));
@@ -179,8 +179,8 @@ TEST_F(Streams, AnEventIsAsItWasWhenItWasWaitedFor) {
 }
 
 TEST_F(Streams, QueriesGetThereInTheEnd) {
-  const cudaStream_t stream = make_stream();
-  const cudaEvent_t event = make_event();
+  cudaStream_t stream = make_stream();
+  cudaEvent_t event = make_event();
   for (int i = 0; i < 500; ++i) launch(stream, "nothing", {}, {}, [] {});
   CUDA_OK(cudaEventRecord(event, stream));
   EXPECT_EQ(cudaEventQuery(event), cudaErrorNotReady);
@@ -213,7 +213,7 @@ TEST_F(Streams, TheLegacyStreamSynchronisesWithBlockingOnesOnly) {
 }
 
 TEST_F(Streams, HostFunctionsRunInOrderAndMayNotCallCuda) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   int value = 0;
   launch(stream, "one", {}, {}, [&] { value = 1; });
   CUDA_OK(cudaLaunchHostFunc(
@@ -230,7 +230,7 @@ TEST_F(Streams, HostFunctionsRunInOrderAndMayNotCallCuda) {
 }
 
 TEST_F(Streams, HandlesThatAreNoneAreErrors) {
-  const cudaStream_t stream = make_stream();
+  cudaStream_t stream = make_stream();
   CUDA_OK(cudaStreamDestroy(stream));
   EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorInvalidResourceHandle);
   EXPECT_EQ(cudaStreamDestroy(stream), cudaErrorInvalidResourceHandle);
@@ -246,8 +246,8 @@ TEST_F(Streams, TimeBetweenEvents) {
   cudaEvent_t end = nullptr;
   CUDA_OK(cudaEventCreateWithFlags(&begin, cudaEventDefault));
   CUDA_OK(cudaEventCreateWithFlags(&end, cudaEventDefault));
-  const cudaEvent_t untimed = make_event();
-  const cudaStream_t stream = make_stream();
+  cudaEvent_t untimed = make_event();
+  cudaStream_t stream = make_stream();
   CUDA_OK(cudaEventRecord(begin, stream));
   CUDA_OK(cudaEventRecord(end, stream));
   CUDA_OK(cudaEventRecord(untimed, stream));
@@ -257,7 +257,7 @@ TEST_F(Streams, TimeBetweenEvents) {
   CUDA_OK(cudaEventElapsedTime(&milliseconds, begin, end));
   EXPECT_GE(milliseconds, 0);
   EXPECT_EQ(cudaEventElapsedTime(&milliseconds, begin, untimed), cudaErrorInvalidResourceHandle);
-  for (const cudaEvent_t event : {begin, end, untimed}) CUDA_OK(cudaEventDestroy(event));
+  for (cudaEvent_t event : {begin, end, untimed}) CUDA_OK(cudaEventDestroy(event));
   CUDA_OK(cudaStreamDestroy(stream));
 }
 

@@ -32,7 +32,7 @@ Range range(const T* begin, std::size_t count) {
 
 /// Launches a "kernel" that says what it touches.
 inline void launch(cudaStream_t stream, const char* name, const std::vector<Range>& reads,
-                   const std::vector<Range>& writes, std::function<void()> body) {
+                   const std::vector<Range>& writes, const std::function<void()>& body) {
   submit(stream, name, [=] {
     for (const Range& read : reads) note_access(read.begin, read.bytes, false);
     for (const Range& write : writes) note_access(write.begin, write.bytes, true);

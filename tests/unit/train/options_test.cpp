@@ -60,7 +60,11 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"steps", {"0", "1000000000000"}},
     {"epochs", {"1e-09", "1e+09", "0.5"}},
     {"seed", {"0", "18446744073709551615"}},
-    {"device", {"auto", "cpu"}},
+    {"device", {"auto", "cpu", "cuda", "cuda:0", "cuda:12"}},
+    {"reduction", {"auto", "nccl", "mpi"}},
+    {"debug", {"true", "false"}},
+    {"no-graph", {"true", "false"}},
+    {"tf32", {"true", "false"}},
     {"threads", {"0", "4096"}},
     {"reproducible", {"true", "false"}},
     {"shards", {"1", "4096"}},
@@ -78,7 +82,7 @@ const std::set<std::string> whole = {
     "keep",   "sample-every", "sample-count", "log-every", "drift-every", "checkpoint-every"};
 const std::set<std::string> real = {"leak", "r1", "ema", "learning-rate", "beta1", "beta2", "epsilon", "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden"};
-const std::set<std::string> switches = {"resume", "reproducible"};
+const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32"};
 const std::set<std::string> texts = {"data", "out"};
 
 TEST(Options, ThisTestKnowsThemAll) {
