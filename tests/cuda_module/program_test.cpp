@@ -19,8 +19,7 @@ const std::string broken = GANYMEDE_BROKEN_MODULES;
 /// A training with these variables in its environment.
 Ending train(const Words& variables, const std::string& device) {
   const TemporaryFolder folder;
-  return run(Words{"env"} + variables + ganymede(tiny_training("run", {"--steps", "2", "--device", device})),
-             folder.path());
+  return run(Words{"env"} + variables + tiny_training("run", {"--steps", "2", "--device", device}), folder.path());
 }
 
 Words driver(const std::string& name) { return {"LD_LIBRARY_PATH=" + broken + "/driver_" + name}; }
