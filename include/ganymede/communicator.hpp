@@ -1,5 +1,6 @@
 // The ranks of a run and what they do together. One process alone is a communicator of size 1 that never
-// touches MPI; under mpirun or srun it is MPI. (NCCL will reduce gradients behind the same interface.)
+// touches MPI; under mpirun or srun it is MPI. (Gradients are summed through Device::make_reduction(): on a GPU by
+// NCCL.)
 #pragma once
 
 #include <cstddef>
@@ -18,8 +19,9 @@ namespace ganymede {
 /// An array of the same length on every rank, and its sum over all ranks; for sums that are made again and
 /// again, such as gradients. Each rank writes its own part to data(), then all call start() and finish(), and
 /// sum() holds the sum, the same bits on every rank and in every run of as many ranks on as many hosts. What
-/// a rank does between start() and finish() runs while the sum is under way (except for touching data()).
-/// The values in data() do not survive. Several reductions may be under way at once, started and finished in
+/// a rank does between start() and finish(), short of touching data(), need not wait for the others: on GPUs, where
+/// NCCL adds, it runs beside the sum; CPU ranks add in finish(), by when the slower ones have got there too (Open MPI
+/// makes no progress by itself). The values in data() do not survive. Several reductions may be under way at once, started and finished in
 /// the same order on all ranks. start() and finish() take no memory and no lock. A reduction must not outlive
 /// its communicator.
 template <class T>

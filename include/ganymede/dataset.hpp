@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ganymede/communicator.hpp"
+#include "ganymede/share_folder.hpp"
 
 namespace ganymede {
 

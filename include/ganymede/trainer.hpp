@@ -16,6 +16,7 @@
 #include "ganymede/communicator.hpp"
 #include "ganymede/metrics.hpp"
 #include "ganymede/options.hpp"
+#include "ganymede/share_folder.hpp"
 
 namespace ganymede {
 
@@ -25,6 +26,7 @@ struct TrainPlan {
   std::uint64_t steps = 0;  ///< in all, of which `first_step` are already done
   std::uint64_t first_step = 0;
   double epochs = 0;
+  std::vector<std::string> warnings;  ///< what a user should know before: checkpoints that were passed over, say
 };
 
 /// What a caller may want to show while training runs. All are called on rank 0 alone; each may be empty.
@@ -39,7 +41,9 @@ struct TrainOutcome {
   std::uint64_t steps = 0;        ///< completed in all
   bool interrupted = false;       ///< stopped by request, with a complete checkpoint
   std::filesystem::path picture;  ///< the last sample grid
-  std::string generator_digest;   ///< XXH3-128 over the parameters' bytes
+  /// XXH3-128 over the bytes of the weights that generator.safetensors (G's average with `ema`) and
+  /// discriminator.safetensors hold, as `ganymede inspect` prints it.
+  std::string generator_digest;
   std::string discriminator_digest;
   MetricsRecord last;
 };
@@ -58,8 +62,8 @@ TrainPlan plan_training(const TrainOptions& options, Communicator& ranks);
 /// Safe to call from a signal handler.
 void request_stop() noexcept;
 
-/// Lets SIGINT, SIGTERM and SIGUSR1 call request_stop(); a second SIGINT within two seconds ends the process
-/// at once.
+/// Lets SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored, SIGHUP call request_stop(); a second SIGINT within two
+/// seconds ends the process at once.
 void stop_on_signals();
 
 }  // namespace ganymede

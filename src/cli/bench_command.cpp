@@ -63,6 +63,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const double peak = cpu ? measure_fma_peak_gflops() : 0;
   const double achieved = step.flops() / best / 1e9;
   if (!ranks.is_root()) return 0;
+  for (const std::string& warning : setup.plan.warnings)
+    std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
 
   if (parsed.on("json")) {
     nlohmann::ordered_json json;

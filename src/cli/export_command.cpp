@@ -1,5 +1,8 @@
 // `ganymede export`
 #include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
@@ -18,11 +21,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const std::string weights = parsed.get("weights", "average");
     if (weights != "average" && weights != "raw")
       throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
-    const SavedRun saved = read_saved_run(parsed.positional[0]);
+    SavedRun saved = read_saved_run(parsed.positional[0]);
     warn_of_refused(saved);
-    const TrainOptions options = saved_options(saved);
-    const bool averaged_alone = saved.kind != "checkpoint" && options.ema > 0;
-    if (network == "generator" && weights == "raw" && averaged_alone)
+    const auto averaged_alone = [&] { return saved.kind != "checkpoint" && saved_options(saved).ema > 0; };
+    if (network == "generator" && weights == "raw" && averaged_alone()) {
+      // A finished run's last checkpoint has the same step and G as it was trained.
+      std::optional<SavedRun> last = newest_saved_checkpoint(saved.source);
+      if (last && last->step == saved.step) saved = std::move(*last);
+    }
+    if (network == "generator" && weights == "raw" && averaged_alone())
       throw Error(ExitCode::data,
                   saved.source.string() +
                       " holds G's average alone: name one of the run's checkpoints to export the raw weights");
@@ -40,8 +47,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
     file.metadata["steps"] = std::to_string(saved.step);
     const std::string out = parsed.get("out", network + ".safetensors");
     file.write(out);
-    std::printf("%s of %s (step %llu) in %s\n", network.c_str(), saved.source.c_str(),
-                static_cast<unsigned long long>(saved.step), out.c_str());
+    // Not into the file itself, should that be the standard output.
+    std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%s of %s (step %llu) in %s\n",
+                 network.c_str(), saved.source.c_str(), static_cast<unsigned long long>(saved.step), out.c_str());
   });
   return 0;
 }

@@ -1,7 +1,13 @@
 // The program: finds the command, runs it on every rank, and turns what goes wrong into one sentence on one
 // rank and the same exit code on all.
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <string>
@@ -49,10 +55,27 @@ void check_same_words(const std::vector<std::string>& words, Communicator& ranks
                                              " with '" + all[r] + "': start all ranks with the same command line");
 }
 
+// What was printed has arrived; a reader that has read enough (`| head`) is none to complain about.
+void check_output(Communicator& ranks) {
+  on_root(ranks, [] {
+    const bool lost_before = std::ferror(stdout) != 0;
+    errno = 0;
+    if (std::fflush(stdout) == 0 && !lost_before) return;
+    const int reason = errno;
+    // Why an earlier write failed is forgotten; of a pipe without a reader the system still knows.
+    pollfd output{STDOUT_FILENO, 0, 0};
+    if (poll(&output, 1, 0) != 1 || (output.revents & POLLERR) == 0)
+      throw Error(ExitCode::data, std::string("the output could not be written") +
+                                      (reason == 0 ? "" : std::string(": ") + std::strerror(reason)) +
+                                      "; make room where it goes, or send it elsewhere");
+  });
+}
+
 int run(const std::vector<std::string>& words, Communicator& ranks) {
   check_same_words(words, ranks);
   const auto print = [&](const std::string& text) {
     if (ranks.is_root()) std::fputs(text.c_str(), stdout);
+    check_output(ranks);
     return 0;
   };
   if (words.empty()) {
@@ -69,7 +92,10 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
     parsed = parse_command_line(command->syntax, {words.begin() + 1, words.end()});
   });
   if (parsed.help) return print(help_text(command->syntax));
-  return command->run(parsed, ranks);
+  const int code = command->run(parsed, ranks);
+  // What a training is for is in its folder; lines of its progress may be lost.
+  if (command->syntax.name != "train" || parsed.on("dry-run")) check_output(ranks);
+  return code;
 }
 
 // One line, whatever was quoted in it.
@@ -94,6 +120,8 @@ bool first_task() {
 
 int main(int argc, char** argv) {
   using namespace ganymede;
+  // A pipe that nobody reads any more is an error of the write, not the end of a training.
+  std::signal(SIGPIPE, SIG_IGN);
   std::unique_ptr<Communicator> ranks;
   try {
     ranks = make_communicator();

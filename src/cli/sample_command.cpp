@@ -1,8 +1,9 @@
 // `ganymede sample`
 #include <algorithm>
-#include <charconv>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
@@ -32,6 +33,17 @@ void interpolate(const float* a, const float* b, std::size_t size, double t, flo
   for (std::size_t i = 0; i < size; ++i) to[i] = static_cast<float>(wa * a[i] + wb * b[i]);
 }
 
+// A PNG under the name of another kind of picture would be found out by the next program alone.
+void refuse_other_pictures(const std::filesystem::path& out) {
+  std::string ending = out.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const char* other : {".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".svg", ".pdf", ".ppm", ".pgm"})
+    if (ending == other)
+      throw Error(ExitCode::usage, "--out " + out.string() +
+                                       " names another kind of picture than the PNG that is written: "
+                                       "let it end in .png");
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     constexpr int most_images = 100'000;
@@ -41,8 +53,12 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage, std::to_string(count) + " rows of --interpolate " + std::to_string(steps) +
                                        " are more than the " + std::to_string(most_images) +
                                        " images that one picture may hold: lower --count");
-    const auto seed = static_cast<std::uint64_t>(parse_count(parsed, "seed", 1, 0, 9'000'000'000'000'000'000));
+    // A seed is what it is for a training.
+    TrainOptions seeded;
+    if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
+    const std::uint64_t seed = seeded.seed;
     const std::string out = parsed.get("out", "samples.png");
+    refuse_other_pictures(out);
     const SavedRun saved = read_saved_run(parsed.positional[0]);
     warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);
@@ -76,8 +92,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
     }
     write_png_grid(out, images, drawn, side, side, columns,
                    {{"step", std::to_string(saved.step)}, {"seed", std::to_string(seed)}});
-    std::printf("%d images from %s (step %llu) in %s\n", drawn, saved.source.c_str(),
-                static_cast<unsigned long long>(saved.step), out.c_str());
+    // Not into the file itself, should that be the standard output.
+    std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%d %s from %s (step %llu) in %s\n", drawn,
+                 drawn == 1 ? "image" : "images", saved.source.c_str(), static_cast<unsigned long long>(saved.step),
+                 out.c_str());
   });
   return 0;
 }

@@ -92,6 +92,14 @@ SavedRun read_saved_run(const fs::path& place) {
   return run;
 }
 
+std::optional<SavedRun> newest_saved_checkpoint(const fs::path& run) {
+  std::error_code error;
+  if (!fs::is_directory(run, error)) return std::nullopt;
+  std::optional<FoundCheckpoint> found = newest_checkpoint(run);
+  if (!found) return std::nullopt;
+  return from_checkpoint(found->folder, std::move(found->checkpoint));
+}
+
 void warn_of_refused(const SavedRun& run) {
   for (const std::string& why : run.refused) std::fprintf(stderr, "ganymede: warning: %s\n", why.c_str());
 }

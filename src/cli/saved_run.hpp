@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct SavedRun {
 /// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has not ended. Throws
 /// Error(data).
 SavedRun read_saved_run(const std::filesystem::path& place);
+
+/// The newest valid checkpoint of a run's folder, if there is one.
+std::optional<SavedRun> newest_saved_checkpoint(const std::filesystem::path& run);
 
 /// Says on stderr which newer checkpoints were passed over.
 void warn_of_refused(const SavedRun& run);

@@ -57,6 +57,16 @@ void apply(TrainOptions& options, const std::vector<Setting>& settings, const st
   }
 }
 
+// The recipe that the first line of a run's config.ini names (see config_text); empty where there is none.
+std::string recipe_of(const std::string& config) {
+  const std::string begin = "(recipe: ";
+  const std::string line = config.substr(0, config.find('\n'));
+  const std::size_t at = line.find(begin);
+  const std::size_t end = line.rfind("). To repeat it");
+  if (at == std::string::npos || end == std::string::npos || end < at) return {};
+  return line.substr(at + begin.size(), end - at - begin.size());
+}
+
 }  // namespace
 
 std::vector<Argument> train_arguments() {
@@ -91,7 +101,7 @@ Recipe read_recipe(const std::string& name) {
   }
   const std::string near = nearest_name(name, names);
   throw Error(ExitCode::usage, "there is no recipe '" + name + "'" +
-                                   (near.empty() ? "" : "; did you mean '" + near + "'?") + " There are: " + list +
+                                   (near.empty() ? "." : "; did you mean '" + near + "'?") + " There are: " + list +
                                    "; a file is given with its path or as NAME.ini");
 }
 
@@ -99,10 +109,14 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
   ResolvedOptions resolved;
   std::string config = parsed.get("config", {});
   // A resumed run goes on with its own options unless told otherwise: beneath them a recipe would do nothing.
+  std::string first_recipe;
   if (config.empty() && !parsed.has("recipe") && parsed.on("resume") && parsed.has("out")) {
     const fs::path own = fs::path(parsed.values.at("out")) / "config.ini";
     std::error_code error;
-    if (fs::exists(own, error)) config = own.string();
+    if (fs::exists(own, error)) {
+      config = own.string();
+      first_recipe = recipe_of(read_ini_file(own));
+    }
   }
   std::vector<Setting> settings;
   if (!config.empty()) settings = parse_ini(read_ini_file(config), config);
@@ -113,7 +127,7 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
     if (recipe.empty()) recipe = own_recipe->value;
     settings.erase(own_recipe);
   }
-  resolved.recipe = !recipe.empty() ? recipe : !config.empty() ? config : "gan";
+  resolved.recipe = !recipe.empty() ? recipe : !first_recipe.empty() ? first_recipe : !config.empty() ? config : "gan";
   if (!recipe.empty()) {
     const Recipe found = read_recipe(recipe);
     apply(resolved.options, found.settings, found.file.string());

@@ -14,7 +14,6 @@ void print_plan(const TrainPlan& plan, const std::string& recipe, const std::str
   std::printf("%-14s%s\n", "recipe", recipe.c_str());
   for (const auto& [name, value] : plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("%-14s%s\n\n", "run", out.c_str());
-  std::fflush(stdout);
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
@@ -29,6 +28,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (ranks.is_root()) {
       print_plan(plan, resolved.recipe, out);
       say_notes();
+      for (const std::string& warning : plan.warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
       std::printf("dry run: all checks passed, nothing was written\n");
     }
     return 0;
@@ -38,6 +38,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   TrainEvents events;
   events.planned = [&](const TrainPlan& plan) {
     print_plan(plan, resolved.recipe, out);
+    std::fflush(stdout);
     say_notes();
     progress.emplace(stdout, plan.steps, plan.epochs);
   };
@@ -62,8 +63,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
       std::printf("stopped at step %llu with a complete checkpoint; to go on: ganymede train --out %s --resume\n",
                   static_cast<unsigned long long>(outcome.steps), out.c_str());
     } else {
-      std::printf("done: %llu steps; pictures in %s/samples, the last is %s\n",
-                  static_cast<unsigned long long>(outcome.steps), out.c_str(), outcome.picture.c_str());
+      std::printf("done: %llu %s; pictures in %s/samples, the last is %s\n",
+                  static_cast<unsigned long long>(outcome.steps), outcome.steps == 1 ? "step" : "steps", out.c_str(),
+                  outcome.picture.c_str());
     }
     std::fflush(stdout);
   }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "ganymede/error.hpp"
+#include "ganymede/share_folder.hpp"
 
 namespace ganymede {
 namespace {
@@ -89,6 +90,37 @@ fs::path name_beside(const fs::path& file) {
   return folder_of(file) / name;
 }
 
+void write_all(int descriptor, std::string_view bytes, const fs::path& file) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t count = ::write(descriptor, bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno != EINTR) fail(file, "cannot be written", errno);
+    if (count > 0) done += static_cast<std::size_t>(count);
+  }
+}
+
+// The file that a name stands for, which need not exist: symbolic links are followed to their end.
+fs::path followed(const fs::path& name) {
+  constexpr int most_links = 40;  // as the kernel's own limit
+  fs::path file = name;
+  for (int i = 0; i < most_links; ++i) {
+    std::error_code error;
+    const fs::path target = fs::read_symlink(file, error);
+    if (error) return file;
+    file = folder_of(file) / target;
+  }
+  fail(name, "cannot be followed", ELOOP);
+}
+
+// Whether only writing to `name` itself reaches what it stands for: a device, a pipe, or an open file that has no
+// other name, as /dev/stdout may be. `file` is where its links lead.
+bool is_written_through(const fs::path& name, const fs::path& file) {
+  struct stat opened {};
+  if (::stat(name.c_str(), &opened) != 0 || S_ISDIR(opened.st_mode)) return false;
+  struct stat named {};
+  return !S_ISREG(opened.st_mode) || ::stat(file.c_str(), &named) != 0 || named.st_dev != opened.st_dev ||
+         named.st_ino != opened.st_ino;
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& file, std::size_t limit) {
@@ -118,7 +150,15 @@ std::string read_file(const fs::path& file, std::size_t limit) {
   }
 }
 
-void write_file_atomically(const fs::path& file, std::string_view bytes) {
+void write_file_atomically(const fs::path& name, std::string_view bytes) {
+  const fs::path file = followed(name);
+  if (is_written_through(name, file)) {
+    Descriptor output(name, O_WRONLY | O_TRUNC);
+    if (!output.is_open()) fail(name, "cannot be opened", errno);
+    write_all(output.get(), bytes, name);
+    if (!output.close()) fail(name, "cannot be written", errno);
+    return;
+  }
   const fs::path aside = name_beside(file);
   // Created with the mode that umask and the folder's ACL give, which is then put by until the end.
   Descriptor output(aside, O_WRONLY | O_CREAT | O_EXCL, 0666);
@@ -127,11 +167,7 @@ void write_file_atomically(const fs::path& file, std::string_view bytes) {
   struct stat status {};
   if (::fstat(output.get(), &status) != 0) fail(file, "cannot be examined", errno);
   if (::fchmod(output.get(), S_IRUSR | S_IWUSR) != 0) fail(file, "cannot be protected", errno);
-  for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t count = ::write(output.get(), bytes.data() + done, bytes.size() - done);
-    if (count < 0 && errno != EINTR) fail(file, "cannot be written", errno);
-    if (count > 0) done += static_cast<std::size_t>(count);
-  }
+  write_all(output.get(), bytes, file);
   if (::fchmod(output.get(), status.st_mode & 07777) != 0) fail(file, "cannot be given its permissions", errno);
   sync(output.get(), file);
   if (!output.close()) fail(file, "cannot be written", errno);
@@ -156,6 +192,13 @@ void make_folders(const fs::path& folder) {
   }
 }
 
+namespace {
+// Constant before any constructor runs: a header sets it while those of a program's own files do.
+constinit const char* installed_share_folder = nullptr;
+}  // namespace
+
+void set_installed_share_folder(const char* folder) noexcept { installed_share_folder = folder; }
+
 fs::path share_folder() {
   std::error_code error;
   if (const char* chosen = std::getenv("GANYMEDE_SHARE"); chosen != nullptr && *chosen != '\0') {
@@ -167,9 +210,7 @@ fs::path share_folder() {
   std::vector<fs::path> places;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   if (!error) places.push_back(program.parent_path().parent_path() / "share" / "ganymede");
-#ifdef GANYMEDE_BUILD_SHARE
-  places.emplace_back(GANYMEDE_BUILD_SHARE);
-#endif
+  if (installed_share_folder != nullptr) places.emplace_back(installed_share_folder);
   std::string looked_at;
   for (const fs::path& place : places) {
     if (fs::is_directory(place, error)) return place;

@@ -14,9 +14,10 @@ namespace ganymede {
 /// (0: no limit), which it does not read to the end.
 std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 
-/// Writes a file beside `file` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
-/// onto `file` and fsyncs the folder. Throws Error(data) with the system's reason and leaves no trace.
-void write_file_atomically(const std::filesystem::path& file, std::string_view bytes);
+/// Writes a file beside `name` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
+/// onto `name` and fsyncs the folder. A symbolic link stays, and what it leads to is replaced; a device or a pipe is
+/// written to as it is. Throws Error(data) with the system's reason and leaves no trace.
+void write_file_atomically(const std::filesystem::path& name, std::string_view bytes);
 
 /// fsync of a folder, so that a rename in it survives a power cut.
 void sync_folder(const std::filesystem::path& folder);
@@ -25,8 +26,7 @@ void sync_folder(const std::filesystem::path& folder);
 void make_folders(const std::filesystem::path& folder);
 
 /// The folder with the program's own files (recipes, mnist-mini): $GANYMEDE_SHARE, else
-/// ../share/ganymede beside the executable's folder, else the folder given when the library was built
-/// (the definition GANYMEDE_BUILD_SHARE, where there is one).
+/// ../share/ganymede beside the executable's folder, else the one of set_installed_share_folder().
 /// Throws Error(data) that names the places looked at.
 std::filesystem::path share_folder();
 

@@ -184,9 +184,9 @@ void check_nodes_agree(Communicator& ranks, const std::string& digests, const st
   const std::vector<std::string> seen = ranks.all_gather(digests + host_name() + ":" + folder);
   for (std::size_t rank = 1; rank < seen.size(); ++rank) {
     if (seen[rank].compare(0, digests.size(), seen[0], 0, digests.size()) != 0) {
-      throw Error(ExitCode::data, "the ranks read different data: rank 0 in " + seen[0].substr(digests.size()) +
-                                      ", rank " + std::to_string(rank) + " in " + seen[rank].substr(digests.size()) +
-                                      "; put the same files on all hosts");
+      throw AgreedError(ExitCode::data, "the ranks read different data: rank 0 in " + seen[0].substr(digests.size()) +
+                                            ", rank " + std::to_string(rank) + " in " +
+                                            seen[rank].substr(digests.size()) + "; put the same files on all hosts");
     }
   }
 }

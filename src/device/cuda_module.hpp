@@ -25,6 +25,13 @@ struct CudaOptions {
   std::size_t blas_from = std::size_t{1} << 27;
 };
 
+/// What the GPU backend can take, checked before anything is written.
+struct CudaLimits {
+  static constexpr int shards = 256;                               ///< that one rank holds
+  static constexpr int penalty_rows = 65536;                       ///< images a rank, with a gradient penalty
+  static constexpr std::size_t parameters = std::size_t{1} << 27;  ///< of one network, and what travels with them
+};
+
 using MakeCudaDevice = std::unique_ptr<Device> (*)(Communicator& ranks, const CudaOptions& options);
 
 /// A GPU as CUDA describes it.

@@ -1,5 +1,5 @@
 // The step, top to bottom: see enqueue(). What does not depend on a reduction runs between its start and its finish:
-// the next fake images need nothing from D's gradient.
+// the next fake images need nothing from D's gradient. (On GPUs it runs beside the sum; on CPU ranks it evens out waiting.)
 #include "gan/step.hpp"
 
 #include <cmath>

@@ -85,6 +85,16 @@ GANYMEDE_MATH float softplus(float x) {
   return (x > 0.0F ? x : 0.0F) + log1p;
 }
 
+/// base^exponent by repeated squaring: glibc's pow may differ in a bit between CPUs, which replicas must not.
+GANYMEDE_MATH double power(double base, std::uint64_t exponent) {
+  double result = 1.0;
+  for (; exponent != 0; exponent >>= 1U) {
+    if ((exponent & 1U) != 0) result *= base;
+    base *= base;
+  }
+  return result;
+}
+
 struct SinCos {
   float sin;
   float cos;

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -89,9 +90,19 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_ste
   if (std::filesystem::exists(file, error)) {
     const std::string text = read_file(file);
     std::string kept;
-    for_each_record(text, file, [&](const MetricsRecord& record, std::string_view line) {
-      if (record.step <= from_step) (kept += line) += '\n';
-    });
+    try {
+      for_each_record(text, file, [&](const MetricsRecord& record, std::string_view line) {
+        if (record.step > from_step) return;
+        (kept += line) += '\n';
+        if (std::isfinite(record.seconds)) seconds_before_ = record.seconds;
+      });
+    } catch (const Error& failure) {
+      // Weights do not depend on it: no reason to refuse a run that can go on.
+      const std::filesystem::path aside = file.string() + ".damaged";
+      write_file_atomically(aside, text);
+      warning_ = std::string(failure.what()) + "; the records before it are kept, and the file as it was is now " +
+                 aside.string();
+    }
     if (kept != text) write_file_atomically(file, kept);
   }
   file_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);

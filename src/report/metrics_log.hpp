@@ -14,7 +14,8 @@ std::string to_json_line(const MetricsRecord& record);
 MetricsRecord parse_json_line(const std::string& line);
 
 /// Appends records to a file; a resumed run first drops what lies beyond its checkpoint's step, so the
-/// file never shows a step twice.
+/// file never shows a step twice. Where a line is no record, the file is kept aside as metrics.jsonl.damaged and goes
+/// on with the lines before that one.
 class MetricsLog {
  public:
   /// Opens RUN/metrics.jsonl, keeping records up to and including `from_step`.
@@ -24,8 +25,15 @@ class MetricsLog {
   MetricsLog& operator=(const MetricsLog&) = delete;
   void append(const MetricsRecord& record);
 
+  /// What was wrong with the file that was found and what became of it; empty when nothing was.
+  [[nodiscard]] const std::string& warning() const { return warning_; }
+  /// `seconds` of the last record that was kept; 0 where there is none.
+  [[nodiscard]] double seconds_before() const { return seconds_before_; }
+
  private:
   int file_ = -1;
+  std::string warning_;
+  double seconds_before_ = 0;
   std::filesystem::path path_;
 };
 

@@ -106,6 +106,7 @@ void set_choice(TrainOptions& o, const OptionSpec& spec, const std::string& text
 
 void set_device(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   const std::string takes = "auto, cpu, cuda or cuda:N (the GPU number N of those this process sees)";
+  if (text == "gpu") refuse(spec, text, takes + " (did you mean 'cuda'?)");
   const std::string cuda = "cuda:";
   if (text.starts_with(cuda)) {
     int index = 0;
@@ -169,9 +170,10 @@ const std::array specs = std::to_array<OptionSpec>({
      set_sizes<&O::generator_hidden>, get_sizes<&O::generator_hidden>},
     {"discriminator-hidden", "Networks", "N,N,…", "widths of D's hidden layers", true, true,
      set_sizes<&O::discriminator_hidden>, get_sizes<&O::discriminator_hidden>},
-    {"generator-activation", "Networks", "NAME", "activation of G's hidden layers", true, true,
-     set_choice<&O::generator_activation, activation_names>, get_text<&O::generator_activation>},
-    {"discriminator-activation", "Networks", "NAME", "activation of D's hidden layers", true, true,
+    {"generator-activation", "Networks", "NAME", "of G's hidden layers: identity, relu, leaky-relu, sigmoid or tanh",
+     true, true, set_choice<&O::generator_activation, activation_names>, get_text<&O::generator_activation>},
+    {"discriminator-activation", "Networks", "NAME",
+     "of D's hidden layers: identity, relu, leaky-relu, sigmoid or tanh", true, true,
      set_choice<&O::discriminator_activation, activation_names>, get_text<&O::discriminator_activation>},
     {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
      get_number<&O::leak>},

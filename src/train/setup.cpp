@@ -1,11 +1,16 @@
 // From options to a training that is ready to run.
 #include "train/setup.hpp"
 
+#include <linux/magic.h>
 #include <sched.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <set>
 
 #include "core/files.hpp"
@@ -47,6 +52,11 @@ std::string grouped(std::uint64_t value) {
   return text;
 }
 
+// "1 step", "2 steps".
+std::string counted(std::uint64_t count, const std::string& what) {
+  return grouped(count) + " " + what + (count == 1 ? "" : "s");
+}
+
 std::string network_row(const Network& network) {
   std::string text;
   for (int l = 0; l < network.layers(); ++l) {
@@ -58,16 +68,39 @@ std::string network_row(const Network& network) {
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
 }
 
+// Whether a run's folder can be made or written to, as far as that can be told without trying.
+void check_writable(const fs::path& run) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ExitCode::data, "--out " + run.string() + " " + why + ": choose another folder");
+  };
+  std::error_code error;
+  fs::path place = run;
+  while (!place.empty() && fs::status(place, error).type() == fs::file_type::not_found) {
+    if (fs::is_symlink(place, error))
+      refuse("leads nowhere: " + place.string() + " is a symbolic link to " + fs::read_symlink(place, error).string() +
+             ", which does not exist");
+    place = place.parent_path();
+  }
+  if (place.empty()) place = ".";
+  const fs::file_status status = fs::status(place, error);
+  if (!fs::status_known(status)) refuse("cannot be examined: " + error.message());
+  if (!fs::is_directory(status))
+    refuse(place == run ? "is not a folder" : "cannot be made: " + place.string() + " is not a folder");
+  const std::string what = place == run ? "cannot be written to" : "cannot be made in " + place.string();
+  // Root is told of a file system that is read-only, but not of one that takes no files.
+  struct statfs system {};
+  if (::access(place.c_str(), W_OK | X_OK) != 0) refuse(what + ": " + std::strerror(errno));
+  if (::statfs(place.c_str(), &system) == 0 && (system.f_type == PROC_SUPER_MAGIC || system.f_type == SYSFS_MAGIC))
+    refuse(what + ": it is the kernel's");
+}
+
 // A folder that already holds a run is only written to with --resume.
 void check_run_folder(const TrainOptions& options) {
   if (options.out.empty())
     throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
   const fs::path run = options.out;
+  check_writable(run);
   std::error_code error;
-  const fs::file_status status = fs::status(run, error);
-  if (status.type() == fs::file_type::not_found) return;
-  if (!fs::is_directory(status))
-    throw Error(ExitCode::data, "--out " + options.out + " is not a folder: choose another one");
   if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
     throw Error(ExitCode::usage, "--out " + options.out +
                                      " already holds a run: add --resume to go on with it, or choose another folder");
@@ -113,6 +146,21 @@ void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& opt
     throw Error(ExitCode::data, "cannot resume " + folder + ": it was trained on other images than those of " +
                                     dataset.folder() + " (digest " + checkpoint.data_digest + ", here " +
                                     dataset.digest() + "); give the run's own --data");
+}
+
+// CPU ranks choose one instruction set for all; GPUs are what they are.
+void check_same_arithmetic(const TrainOptions& options, const Device& device, Communicator& ranks,
+                           std::vector<std::string>& warnings) {
+  const std::vector<std::string> all = ranks.all_gather(device.arithmetic());
+  const auto other = std::find_if(all.begin(), all.end(), [&](const std::string& a) { return a != all[0]; });
+  if (other == all.end()) return;
+  const std::string what = "the ranks' GPUs differ: rank 0 computes with " + all[0] + ", rank " +
+                           std::to_string(other - all.begin()) + " with " + *other;
+  if (options.reproducible)
+    throw AgreedError(ExitCode::launch, what +
+                                            ", so bits could depend on who computes what: start on GPUs of one kind, "
+                                            "or without --reproducible");
+  warnings.push_back(what + ": a run on other GPUs will agree with it to rounding");
 }
 
 // Rank 0 reads; the others get its bytes, so that only its host needs to see the run's folder.
@@ -177,17 +225,19 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   objective += o.r1 > 0 ? ", R1 γ " + pretty(o.r1) : ", no penalty";
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
   plan.rows = {
-      {"data", s.dataset.name() + ": " + grouped(images.count) + " images of " + std::to_string(images.height) + "×" +
+      {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
                    std::to_string(images.width) + " from " + s.dataset.folder()},
       {"generator", network_row(s.gan->generator)},
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
       {"optimiser", o.optimizer + ", learning rate " + pretty(o.learning_rate) + ", β₁ " + pretty(o.beta1) + ", β₂ " +
                         pretty(o.beta2) + ", ε " + pretty(o.epsilon)},
-      {"training", grouped(plan.steps) + " steps of " + std::to_string(o.batch) + " images (" + pretty(plan.epochs) +
-                       " epochs), seed " + std::to_string(o.seed)},
+      {"training", counted(plan.steps, "step") + " of " + counted(o.batch, "image") + " (" + pretty(plan.epochs) +
+                       (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " + std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
-      {"device", s.device->is_host() ? s.device->description() + " per rank" : "one GPU per rank"},
+      {"device", s.device->is_host()    ? s.device->description() + " per rank"
+                 : o.reduction == "mpi" ? "GPUs, which ranks may share"
+                                        : "one GPU per rank"},
       {"same again", o.reproducible
                          ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
                                " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
@@ -256,6 +306,19 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   cuda.tf32 = options.tf32;
   cuda.reproducible = options.reproducible;
   cuda.through_mpi = options.reduction == "mpi";
+  together(ranks, [&] {
+    const BatchShare share =
+        share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);
+    const auto shards = static_cast<int>(share.shard_begin.size()) - 1;
+    if (shards > CudaLimits::shards)
+      throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(CudaLimits::shards) +
+                                       " virtual shards, not " + std::to_string(shards) +
+                                       ": use a smaller --shards (which changes the trajectory) or more ranks");
+    if (options.r1 > 0 && share.rows() > CudaLimits::penalty_rows)
+      throw Error(ExitCode::usage, "--r1 on a GPU takes at most " + std::to_string(CudaLimits::penalty_rows) +
+                                       " images a rank, not " + std::to_string(share.rows()) +
+                                       ": use a smaller --batch or more ranks");
+  });
   MakeCudaDevice make = nullptr;
   together(ranks, [&] { make = cuda_device_factory(); });
   return make(ranks, cuda);
@@ -278,7 +341,13 @@ std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communic
     widest = wanted - here.begin() + 1;
   }
   ranks.all_min(std::span(&widest, 1));
-  const int threads = options.threads > 0 ? options.threads : std::max(1, usable_cores() / ranks.node_size());
+  const int cores = usable_cores();
+  const int threads = options.threads > 0 ? options.threads : std::max(1, cores / ranks.node_size());
+  // One thread each on more ranks than cores is how ranks are tried out.
+  if (options.threads > 1 && threads * ranks.node_size() > cores)
+    warnings.push_back("--threads " + std::to_string(threads) + " on " + counted(ranks.node_size(), "rank") +
+                       " of a host with " + counted(cores, "core") +
+                       " makes threads wait for each other: training is faster without --threads");
   std::unique_ptr<Device> device;
   together(ranks, [&] { device = make_cpu_device(threads, here[static_cast<std::size_t>(widest - 1)]); });
   return device;
@@ -294,7 +363,15 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   TrainSetup s;
   s.dataset = Dataset::open(options.data, {}, ranks);
   s.device = make_agreed_device(options, ranks, s.warnings);
-  together(ranks, [&] { s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device)); });
+  together(ranks, [&] {
+    s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device));
+    const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
+    if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
+      throw Error(ExitCode::usage,
+                  "a network of " + grouped(most) + " parameters is more than the GPU backend takes (" +
+                      grouped(CudaLimits::parameters - CudaLimits::parameters / 16) + "): use narrower layers");
+  });
+  check_same_arithmetic(options, *s.device, ranks, s.warnings);
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
 
   std::string origin = "from initial weights";
@@ -315,6 +392,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     }
   }
   s.plan = make_plan(options, ranks, s, origin);
+  s.plan.warnings = std::move(s.warnings);
   if (s.plan.first_step > s.plan.steps)
     throw AgreedError(ExitCode::usage, "the run already has " + std::to_string(s.plan.first_step) +
                                            " steps, more than the " + std::to_string(s.plan.steps) +

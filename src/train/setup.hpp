@@ -21,7 +21,7 @@ struct TrainSetup {
   std::unique_ptr<Gan> gan;
   std::unique_ptr<GanStep> step;
   TrainPlan plan;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  // while it is made; then the plan has them
 };
 
 /// Refuses a run's folder that is missing from the options or already holds a run that is not to be resumed.

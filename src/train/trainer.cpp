@@ -33,6 +33,14 @@ std::string parameter_digest(const DeviceArray<float>& parameters) {
   return digest({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
+// --data as every working folder understands it: a set's name as it is, a folder's from the root, except for one that
+// no INI file can hold.
+std::string data_from_anywhere(const Dataset& set) {
+  if (set.folder() != set.name()) return set.name();
+  const std::string folder = std::filesystem::absolute(set.folder()).lexically_normal().string();
+  return folder.find_first_of("#\n\r") == std::string::npos ? folder : set.name();
+}
+
 TrainSetup checked_set_up(const TrainOptions& options, Communicator& ranks) {
   check_run_folder(options, ranks);
   return set_up(options, ranks);
@@ -50,14 +58,17 @@ class Training {
     on_root(ranks_, [&] {
       folder_.make();
       sweep_checkpoints(options_.out);
-      write_file_atomically(folder_.config(), config_text(options_, recipe));
+      TrainOptions stored = options_;
+      stored.data = data_from_anywhere(setup_.dataset);
+      write_file_atomically(folder_.config(), config_text(stored, recipe));
       metrics_.emplace(folder_.metrics(), setup_.step->steps());
+      if (!metrics_->warning().empty()) setup_.warnings.push_back(metrics_->warning());
       sampler_.emplace(setup_.gan->generator);
     });
     together(ranks_, [&] { open_log(); });
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
     if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
-    for (const std::string& warning : setup_.warnings) warn(warning);
+    for (const std::string& warning : setup_.plan.warnings) warn(warning);
   }
 
   TrainOutcome run() {
@@ -86,7 +97,7 @@ class Training {
     outcome.interrupted = step.steps() < total;
     outcome.last = record_;
     outcome.picture = picture_;
-    outcome.generator_digest = parameter_digest(setup_.gan->generator.parameter_array());
+    outcome.generator_digest = parameter_digest(setup_.gan->picture_parameters());
     outcome.discriminator_digest = parameter_digest(setup_.gan->discriminator.parameter_array());
     if (!outcome.interrupted) write_weights();
     if (outcome.interrupted)
@@ -95,7 +106,6 @@ class Training {
       log_->info("done: {} steps, generator {}, discriminator {}", outcome.steps, outcome.generator_digest,
                  outcome.discriminator_digest);
     log_->flush();
-    forget_stop_request();
     return outcome;
   }
 
@@ -185,14 +195,15 @@ class Training {
     record_.fake_accuracy = means.fake_accuracy;
     record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
     record_.generator_gradient_norm = means.generator_gradient_norm;
-    record_.seconds = std::chrono::duration<double>(now - began_).count();
+    const double seconds_now = std::chrono::duration<double>(now - began_).count();
+    record_.seconds = (metrics_ ? metrics_->seconds_before() : 0) + seconds_now;
     record_.images_per_second = static_cast<double>(images_seen(interval_steps_)) / seconds;
     interval_began_ = now;
     interval_steps_ = 0;
     on_root(ranks_, [&] {
       metrics_->append(record_);
       const double done = static_cast<double>(step - setup_.plan.first_step);
-      const double left = record_.seconds / done * static_cast<double>(setup_.plan.steps - step);
+      const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
     });
   }
@@ -265,6 +276,13 @@ class Training {
 
 TrainOutcome train(const TrainOptions& options, Communicator& ranks, const TrainEvents& events,
                    const std::string& recipe) {
+  // However it ends, a request to stop it has been answered then.
+  const struct Answered {
+    Answered() = default;
+    Answered(const Answered&) = delete;
+    Answered& operator=(const Answered&) = delete;
+    ~Answered() { forget_stop_request(); }
+  } answered;
   return Training(options, ranks, events, recipe).run();
 }
 

@@ -119,6 +119,66 @@ TEST_F(Ranks, TheLauncherOnThePathStartsOpenMpi) {
   EXPECT_THAT(ending.out, HasSubstr("2 ranks on 1 host"));
 }
 
+// One line that says how to mend it, and 2 for wrong usage, 4 where the ranks cannot be started.
+TEST_F(Ranks, TheLauncherSaysWhyNothingStarts) {
+  struct Refused {
+    Words words;
+    int code;
+    std::string says;
+  };
+  const Words recipes = ganymede({"recipes"});
+  for (const Refused& wrong : std::vector<Refused>{
+           {{"-n", "2"}, 2, "no program is named"},
+           {Words{"-n", "-3"} + recipes, 2, "-n takes the number of ranks"},
+           {Words{"--hostfile", "nowhere", "-n", "2"} + recipes, 4, "unable to open the hostfile: nowhere"},
+           {Words{"--host", "localhost", "-n", "4"} + recipes, 4, "--oversubscribe"},
+           {{"-n", "1", "no-such-program"}, 4, "there is no program 'no-such-program'"},
+       }) {
+    const Ending ending = run(Words{GANYMEDE_LAUNCH "/mpirun"} + wrong.words, here());
+    EXPECT_EQ(ending.code, wrong.code) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("launch/mpirun: "), HasSubstr(wrong.says)));
+    EXPECT_EQ(ending.out, "");
+  }
+  // What a program ends with is its own affair.
+  const Ending own = run({GANYMEDE_LAUNCH "/mpirun", "-n", "1", "sh", "-c", "exit 1"}, here());
+  EXPECT_EQ(own.code, 1);
+  EXPECT_EQ(own.err, "");
+  const Ending unknown = run({GANYMEDE_LAUNCH "/mpirun", "--no-such-option", "-n", "1", "true"}, here());
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("unknown option"));
+  // The host's name is one that is reserved for never being there.
+  const Ending unreachable =
+      run(Words{GANYMEDE_LAUNCH "/mpirun", "--host", "nowhere.invalid", "-n", "1"} + recipes, here());
+  EXPECT_EQ(unreachable.code, 4);
+  EXPECT_THAT(unreachable.err, HasSubstr("launch/mpirun: a host could not be reached"));
+}
+
+TEST_F(Ranks, TheLauncherGoesOnWhenNobodyReadsItsOutput) {
+  const auto piped = [&](const std::string& name, const std::string& reader) {
+    return run(Words{"bash", "-c", "\"$@\" | " + reader + "; exit ${PIPESTATUS[0]}", "bash", GANYMEDE_LAUNCH "/mpirun",
+                     "-n", "2"} +
+                   tiny_training(name, {"--steps", "2000", "--log-every", "1"}),
+               here());
+  };
+  const Ending cut = piped("cut", "head -1");
+  EXPECT_EQ(cut.code, 0) << cut.err;
+  EXPECT_EQ(cut.err, "");
+  EXPECT_TRUE(fs::exists(here() / "cut/generator.safetensors"));
+  const Ending whole = piped("whole", "cat");
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("done: 2000 steps"));
+}
+
+TEST_F(Ranks, AnInterruptBeforeTheTrainingSaysThatNothingWasSaved) {
+  Process launcher({GANYMEDE_LAUNCH "/mpirun", "-n", "1", "sh", "-c", "echo > started; sleep 60"}, here());
+  ASSERT_TRUE(eventually([&] { return fs::exists(here() / "started"); }));
+  launcher.send(SIGINT);
+  const Ending ending = launcher.wait();
+  EXPECT_EQ(ending.code, 6);
+  EXPECT_THAT(ending.err, HasSubstr("before the training began: nothing was saved"));
+}
+
 TEST_F(Ranks, ASecondInterruptEndsTheLaunchersRanksAtOnce) {
   // Steps of seconds, so that the second comes before the first has been answered.
   Process training(Words{GANYMEDE_LAUNCH "/mpirun", "-n", "2"} +
@@ -141,10 +201,12 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
     Words launcher;
     int signal;
   };
+  // Whatever started the tests may have it ignored, and a program keeps that.
+  std::signal(SIGHUP, SIG_DFL);
   const Words ours = {GANYMEDE_LAUNCH "/mpirun", "-n", "2"};
   int number = 0;
-  for (const Stop& stop :
-       std::vector<Stop>{{mpirun({"-n", "2"}, {}), SIGUSR1}, {ours, SIGUSR1}, {ours, SIGINT}, {ours, SIGTERM}}) {
+  for (const Stop& stop : std::vector<Stop>{
+           {mpirun({"-n", "2"}, {}), SIGUSR1}, {ours, SIGUSR1}, {ours, SIGINT}, {ours, SIGTERM}, {ours, SIGHUP}}) {
     SCOPED_TRACE(stop.launcher[0] + " " + std::to_string(stop.signal));
     const std::string name = "run" + std::to_string(number++);
     Process training(

@@ -3,7 +3,7 @@
 # Runs the README's examples: the lines of its ```console blocks that begin with "$ ", one after another in one
 # scratch folder, each of which must end with 0. So that this takes seconds, trainings are cut to 20 steps
 # (--steps 20 in place of --steps or --epochs) and bench to 2 rounds of 5 steps. Not run, and listed: what
-# installs, builds or tests, what needs Slurm, and what needs the full MNIST where that is not at hand.
+# installs, builds or tests, what needs Slurm or a GPU, and what needs the full MNIST where that is not at hand.
 set -euo pipefail
 program=$(realpath "$1")
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -26,7 +26,7 @@ mnist=no
 ran=0
 for example in "${examples[@]}"; do
   case $example in
-    launch/install* | launch/quickstart* | launch/test* | srun\ * | sbatch\ *)
+    launch/install* | launch/quickstart* | launch/test* | launch/gpu-check* | srun\ * | sbatch\ *)
       echo "not run   $example"
       continue
       ;;

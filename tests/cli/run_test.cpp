@@ -176,7 +176,9 @@ TEST_F(Run, ADamagedCheckpointIsPassedOver) {
 
 TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
   const Words options = {"--reproducible", "--log-every", "1", "--checkpoint-every", "0"};
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+  // Whatever started the tests may have it ignored, and a program keeps that.
+  std::signal(SIGHUP, SIG_DFL);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {
     SCOPED_TRACE(signal);
     const std::string name = "run" + std::to_string(signal);
     Process training(tiny_training(name, options + Words{"--steps", "1000000000"}), here());
@@ -200,6 +202,87 @@ TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
     expect_same_weights(name, "whole" + name);
     EXPECT_EQ(logged_steps(name).size(), at + 5);
   }
+}
+
+TEST_F(Run, AHangupThatIsIgnoredEndsNothing) {
+  Process training(Words{"sh", "-c", "trap '' HUP; exec \"$@\"", "sh"} +
+                       tiny_training("run", {"--steps", "1000000000", "--log-every", "1"}),
+                   here());
+  const auto logged = [&] { return content(here() / "run/metrics.jsonl").size(); };
+  ASSERT_TRUE(eventually([&] { return logged() > 0; }));
+  training.send(SIGHUP);
+  const std::size_t before = logged();
+  EXPECT_TRUE(eventually([&] { return logged() > before + 20'000; }));
+  training.send(SIGTERM);
+  EXPECT_EQ(training.wait().code, 75);
+}
+
+TEST_F(Run, ADamagedRecordDoesNotStopAResume) {
+  expect_trained("run", {"--steps", "8", "--log-every", "2"});
+  const fs::path metrics = here() / "run/metrics.jsonl";
+  std::string text = content(metrics);
+  text.replace(text.find("\n{\"step\":6") + 1, 1, "?");
+  write(metrics, text);
+  const Ending ending = train("run", {"--steps", "10", "--log-every", "2", "--resume"});
+  EXPECT_EQ(ending.code, 0);
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: warning: run/metrics.jsonl, line 3"),
+                                HasSubstr("the file as it was is now run/metrics.jsonl.damaged")));
+  EXPECT_THAT(logged_steps("run"), ElementsAre(2, 4, 10));
+  EXPECT_EQ(content(here() / "run/metrics.jsonl.damaged"), text);
+}
+
+TEST_F(Run, SecondsGoOnWhenItIsResumed) {
+  expect_trained("run", {"--steps", "400", "--log-every", "400"});
+  expect_trained("run", {"--steps", "401", "--log-every", "401", "--resume"});
+  const std::vector<std::string> records = lines(content(here() / "run/metrics.jsonl"));
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_GT(Json::parse(records[1])["seconds"].get<double>(), Json::parse(records[0])["seconds"].get<double>());
+}
+
+TEST_F(Run, ItsConfigurationIsUnderstoodInAnyFolder) {
+  fs::create_directories(here() / "elsewhere");
+  fs::create_directory_symlink(
+      fs::path(GANYMEDE_PROGRAM).parent_path().parent_path() / "share/ganymede/data/mnist-mini", here() / "set");
+  expect_trained("run", {"--steps", "2", "--data", "./set"});
+  EXPECT_THAT(content(here() / "run/config.ini"), HasSubstr("\ndata = " + (here() / "set").string() + "\n"));
+  const Ending ending =
+      run(ganymede({"train", "--config", "../run/config.ini", "--out", "again"}), here() / "elsewhere");
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  expect_same_weights("run", "elsewhere/again");
+  // A set's name stays one.
+  expect_trained("named", {"--steps", "2"});
+  EXPECT_THAT(content(here() / "named/config.ini"), HasSubstr("\ndata = mnist-mini\n"));
+}
+
+TEST_F(Run, AResumedRunKeepsItsRecipesName) {
+  EXPECT_EQ(train("run", {"--steps", "2", "--recipe", "gan-literal"}).code, 0);
+  for (const char* steps : {"3", "4"}) {
+    EXPECT_EQ(run(ganymede({"train", "--out", "run", "--resume", "--steps", steps}), here()).code, 0);
+    EXPECT_THAT(lines(content(here() / "run/config.ini")).front(), HasSubstr("(recipe: gan-literal)"));
+  }
+}
+
+TEST_F(Run, ItsLogNamesTheDigestsOfItsFiles) {
+  expect_trained("run", {"--steps", "4"});
+  const Json files = inspected("run")["files"];
+  EXPECT_THAT(content(here() / "run/logs/rank-0000.log"),
+              HasSubstr("generator " + files["generator"]["digest"].get<std::string>() + ", discriminator " +
+                        files["discriminator"]["digest"].get<std::string>()));
+}
+
+TEST_F(Run, OneIsNoPlural) {
+  const Ending ending = run(ganymede({"train", "--out", "run", "--steps", "1", "--batch", "1"}), here());
+  EXPECT_THAT(ending.out, AllOf(HasSubstr("1 step of 1 image ("), HasSubstr("done: 1 step;")));
+  EXPECT_THAT(run(ganymede({"sample", "run", "--count", "1"}), here()).out, StartsWith("1 image from "));
+}
+
+TEST_F(Run, MoreThreadsThanCoresAreWarnedOf) {
+  const std::string threads = std::to_string(std::thread::hardware_concurrency() + 1);
+  const Ending ending = run(ganymede({"train", "--out", "run", "--steps", "1", "--threads", threads}), here());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.err,
+              AllOf(StartsWith("ganymede: warning: --threads " + threads + " "), HasSubstr("without --threads")));
 }
 
 TEST_F(Run, ASecondInterruptEndsItAtOnce) {
@@ -264,6 +347,12 @@ TEST_F(Run, SamplesAreAFunctionOfTheSeed) {
   EXPECT_EQ(walk.substr(16, 4), sample("x.png", {"--count", "12"}).substr(16, 4));
   EXPECT_THAT(run(ganymede({"sample", "run", "--interpolate", "4", "--count", "3"}), here()).out,
               StartsWith("12 images from run (step 3) in samples.png"));
+  // All seeds of a training, and a picture that goes on through a pipe without the message in it.
+  sample("l.png", {"--seed", "18446744073709551615"});
+  const Ending piped = run(
+      {"bash", "-c", "\"$0\" sample run --count 5 --out /proc/self/fd/1 | cat > piped.png", GANYMEDE_PROGRAM}, here());
+  EXPECT_THAT(piped.err, HasSubstr("5 images from run"));
+  EXPECT_TRUE(content(here() / "piped.png") == first);
   // From a checkpoint and from the weights file alone, the same.
   for (const char* place : {"run/checkpoints/step-00000003", "run/generator.safetensors"}) {
     EXPECT_EQ(run(ganymede({"sample", place, "--count", "5", "--out", "p.png"}), here()).code, 0);
@@ -311,7 +400,9 @@ TEST_F(Run, ExportWritesTheRunsOwnFiles) {
   EXPECT_TRUE(exported({"run"}) == generator);
   EXPECT_TRUE(exported({"run/checkpoints/step-00000006"}) == generator);
   EXPECT_TRUE(exported({"run", "--network", "discriminator"}) == content(here() / "run/discriminator.safetensors"));
-  EXPECT_FALSE(exported({"run/checkpoints/step-00000006", "--weights", "raw"}) == generator);
+  const std::string raw = exported({"run/checkpoints/step-00000006", "--weights", "raw"});
+  EXPECT_FALSE(raw == generator);
+  EXPECT_TRUE(exported({"run", "--weights", "raw"}) == raw);
   // Without --out the network gives the name.
   EXPECT_EQ(run(ganymede({"export", "run", "--network", "discriminator"}), here()).code, 0);
   EXPECT_TRUE(fs::exists(here() / "discriminator.safetensors"));

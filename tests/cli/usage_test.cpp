@@ -100,6 +100,8 @@ TEST_F(Usage, WrongCommandLines) {
            {{"train", "--out", "new", "--reproducible", "--batch", "5"}, 2, "--shards 5"},
            {{"train", "--out", "new", "--discriminator-activation", "tanh"}, 2, "--r1 0"},
            {{"train", "--out", "new", "--recipe", "gan-litteral"}, 2, "did you mean 'gan-literal'?"},
+           {{"train", "--out", "new", "--recipe", "unheard"}, 2, "there is no recipe 'unheard'. There are: gan, "},
+           {{"train", "--out", "new", "--device", "gpu"}, 2, "did you mean 'cuda'?"},
            {{"train", "--out", "new", "--recipe", "none.ini"}, 2, "none.ini"},
            {{"train", "--out", "new", "--config", "none.ini"}, 2, "none.ini"},
            {{"train", "--out", "new", "--config", "empty"}, 2, "empty"},
@@ -119,6 +121,8 @@ TEST_F(Usage, WrongCommandLines) {
            {{"sample", "run", "--count", "0"}, 2, "--count takes a whole number from 1 to 100000"},
            {{"sample", "run", "--count", "1000", "--interpolate", "101"}, 2, "lower --count"},
            {{"sample", "run", "--seed", "1.5"}, 2, "--seed takes"},
+           {{"sample", "run", "--seed", "18446744073709551616"}, 2, "from 0 to 18446744073709551615"},
+           {{"sample", "run", "--out", "x.JPG"}, 2, "let it end in .png"},
            {{"inspect", "run", "--jsn"}, 2, "did you mean --json?"},
            {{"export", "run", "--format", "onnx"}, 2, "--format takes safetensors"},
            {{"export", "run", "--network", "both"}, 2, "--network takes"},
@@ -133,6 +137,10 @@ TEST_F(Usage, DamagedOrMissingFiles) {
   for (const Refused& wrong : std::vector<Refused>{
            {{"train", "--out", "file"}, 3, "file is not a folder"},
            {{"train", "--out", "file/below"}, 3, "file"},
+           {{"train", "--out", std::string(300, 'x')}, 3, "File name too long"},
+           // What training cannot write a dry run does not pass, nor does root: neither is told by permissions alone.
+           {{"train", "--out", "/proc/run", "--dry-run"}, 3, "cannot be made in /proc"},
+           {{"train", "--out", "/sys", "--dry-run"}, 3, "--out /sys cannot be written to"},
            {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"},
            {{"train", "--out", "new", "--data", "empty"}, 3, "empty"},
            {{"train", "--out", "new", "--data", "empty-data"}, 3, "train-images-idx3-ubyte"},
@@ -152,7 +160,7 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"inspect", "cut"}, 3, "generator.safetensors"},
            {{"inspect", "invalid/checkpoints/step-00000004"}, 3, "discriminator.safetensors"},
            {{"export", "cut"}, 3, "generator.safetensors"},
-           {{"export", "run", "--weights", "raw"}, 3, "average alone"},
+           {{"export", "run/generator.safetensors", "--weights", "raw"}, 3, "average alone"},
            {{"export", "run", "--out", "file/x"}, 3, "file/x"},
        })
     expect_refused({}, wrong);
@@ -173,6 +181,40 @@ TEST_F(Usage, OneMessageFromSeveralRanks) {
            {{"train", "--out", "new", "--reproducible", "--shards", "2"}, 2, "3 ranks cannot share 2 virtual shards"},
            {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"}})
     expect_refused(mpirun({"-n", "3"}, {}), wrong);
+}
+
+TEST_F(Usage, OutputThatIsLostIsAnError) {
+  const auto into = [](const std::string& where, const Words& words) {
+    return run(Words{"bash", "-c", "\"$@\" " + where, "bash"} + words, folder_->path());
+  };
+  for (const Words& words :
+       {Words{"--help"}, Words{"--version"}, Words{"train", "--help"}, Words{"recipes"}, Words{"inspect", "run"},
+        Words{"inspect", "run", "--json"}, Words{"sample", "run"}, Words{"train", "--out", "new", "--dry-run"}}) {
+    const Ending ending = into("> /dev/full", ganymede(words));
+    EXPECT_EQ(ending.code, 3) << words[0];
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, StartsWith("ganymede: the output could not be written"));
+    // A reader that has seen enough.
+    const Ending cut = into("| true; exit ${PIPESTATUS[0]}", ganymede(words));
+    EXPECT_EQ(cut.code, 0) << words[0] << cut.err;
+    EXPECT_EQ(cut.err, "") << words[0];
+  }
+  // A training's result is in its folder.
+  const Words training = {"--steps", "200", "--log-every", "1"};
+  EXPECT_EQ(into("> /dev/full", tiny_training("full", training)).code, 0);
+  EXPECT_EQ(into("| head -1; exit ${PIPESTATUS[0]}", tiny_training("headed", training)).code, 0);
+  EXPECT_TRUE(content(folder_->path() / "full/generator.safetensors") ==
+              content(folder_->path() / "headed/generator.safetensors"));
+}
+
+TEST(DanglingLinks, AreNoPlaceForARun) {
+  const TemporaryFolder folder;
+  fs::create_symlink("gone", folder / "dangling");
+  for (const char* out : {"dangling", "dangling/run"}) {
+    const Ending ending = run(ganymede({"train", "--dry-run", "--out", out}), folder.path());
+    EXPECT_EQ(ending.code, 3);
+    EXPECT_THAT(ending.err, HasSubstr("dangling is a symbolic link to gone, which does not exist"));
+  }
 }
 
 TEST_F(Usage, NoCommandShowsTheHelp) {

@@ -60,7 +60,8 @@ class Scores:
         run = self.out / "runs" / f"{name}-seed-{seed}"
         began = time.monotonic()
         command = [self.program, "train", *options.split(), *QUIET.split(), "--seed", str(seed), "--resume"]
-        ended = subprocess.run([*command, "--out", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        command += ["--out", str(run)]
+        ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         seconds = time.monotonic() - began
         score = {"options": options, "seed": seed, "seconds": seconds}
         if ended.returncode == 0:
@@ -95,8 +96,8 @@ class Scores:
             if judged:
                 summary.append(f"| `{options}` | {len(scores)} | {sum(map(collapsed, scores))} | {min(judged):.1f} "
                                f"| {sum(judged) / len(judged):.1f} | {max(judged):.1f} |")
-        text = "\n".join(["| training | seeds | collapsed | least Parzen | mean | greatest |", "|---|---|---|---|---|---|"]
-                         + summary + [""] + lines) + "\n"
+        heading = ["| training | seeds | collapsed | least Parzen | mean | greatest |", "|---|---|---|---|---|---|"]
+        text = "\n".join([*heading, *summary, "", *lines]) + "\n"
         if missing:
             text += "\nNot trained yet: " + ", ".join(missing) + ".\n"
         (self.out / "table.md").write_text(text)

@@ -22,6 +22,7 @@
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
+#include "math/functions.hpp"
 
 namespace ganymede {
 namespace {
@@ -214,7 +215,7 @@ class CpuDevice final : public Device {
   void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
             const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
     if (!std::isfinite(*squared_norm)) return;
-    const double t = static_cast<double>(value(updates)) + 1;
+    const std::uint64_t t = value(updates) + 1;
     cpu::AdamArgs args{};
     args.count = count;
     args.beta1 = static_cast<float>(constants.beta1);
@@ -222,8 +223,8 @@ class CpuDevice final : public Device {
     args.rest1 = static_cast<float>(1 - constants.beta1);
     args.rest2 = static_cast<float>(1 - constants.beta2);
     args.epsilon = static_cast<float>(constants.epsilon);
-    args.step_size = static_cast<float>(constants.learning_rate / (1 - std::pow(constants.beta1, t)));
-    args.root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(constants.beta2, t)));
+    args.step_size = static_cast<float>(constants.learning_rate / (1 - math::power(constants.beta1, t)));
+    args.root_scale = static_cast<float>(1 / std::sqrt(1 - math::power(constants.beta2, t)));
     args.gradient = gradient;
     args.parameters = parameters;
     args.m = m;

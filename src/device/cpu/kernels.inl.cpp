@@ -58,12 +58,15 @@ using Vector = float __attribute__((vector_size(lanes * sizeof(float))));
 #if defined(__AVX512F__)
 GANYMEDE_INLINE Vector load(const float* from) { return _mm512_loadu_ps(from); }
 GANYMEDE_INLINE void store(float* to, Vector value) { _mm512_storeu_ps(to, value); }
+GANYMEDE_INLINE bool any_nonzero(Vector v) { return _mm512_cmp_ps_mask(v, Vector{}, _CMP_NEQ_UQ) != 0; }
 #elif defined(__AVX2__)
 GANYMEDE_INLINE Vector load(const float* from) { return _mm256_loadu_ps(from); }
 GANYMEDE_INLINE void store(float* to, Vector value) { _mm256_storeu_ps(to, value); }
+GANYMEDE_INLINE bool any_nonzero(Vector v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, Vector{}, _CMP_NEQ_UQ)) != 0; }
 #else
 GANYMEDE_INLINE Vector load(const float* from) { return _mm_loadu_ps(from); }
 GANYMEDE_INLINE void store(float* to, Vector value) { _mm_storeu_ps(to, value); }
+GANYMEDE_INLINE bool any_nonzero(Vector v) { return _mm_movemask_ps(_mm_cmpneq_ps(v, Vector{})) != 0; }
 #endif
 
 // sum += a · b. By its instruction where there is one: the matrix products fill all registers, and a
@@ -108,15 +111,31 @@ GANYMEDE_INLINE LongRange long_piece(std::size_t count, std::size_t grain, int p
 
 // --- matrix products ----------------------------------------------------------------------------------
 
-// Where the right matrix of a tile, b[k, tile_columns], stands: packed; or in rows `ldb` apart, and then the
-// tile leaves a packed copy for the tiles that follow. Copying under the multiply-adds costs next to nothing.
-enum class Right { packed, to_pack };
+// How a tile goes through k.
+enum class Walk {
+  packed,   // step by step, the right matrix packed
+  packing,  // the right matrix in rows `ldb` apart, leaving a packed copy for the tiles that follow: copying
+            // under the multiply-adds costs next to nothing
+  listed    // packed, through the listed steps alone: at all others one factor is zero and the other finite, so
+            // that a multiply-add leaves the sum as it is
+};
+struct Steps {
+  int count;
+  const float* b;  // [k, tile_columns]
+  std::ptrdiff_t ldb;
+  float* packed;
+  const int* list;
+};
 
 // c[Rows, tile_columns] (+)= a[Rows, k] · b[k, tile_columns]. The left matrix either lies in rows `lda`
 // apart, or (lda = 0) is packed as [k][Rows].
-template <int Rows, bool PackedLeft, Right right_is>
-__attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,
-                                    float* packed, int k, float* c, std::ptrdiff_t ldc, bool add) {
+template <int Rows, bool PackedLeft, Walk walk>
+__attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const Steps& steps, float* c,
+                                    std::ptrdiff_t ldc, bool add) {
+  int k = steps.count;
+  const float* b = steps.b;
+  float* packed = steps.packed;
+  const int* list = steps.list;
   Vector sum[Rows][tile_vectors];
   GANYMEDE_UNROLL
   for (int i = 0; i < Rows; ++i) {
@@ -133,28 +152,33 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
     asm("" : "+r"(group[g]));
   }
   const auto advance = [&](int ahead) __attribute__((always_inline)) {
+    const std::ptrdiff_t at = walk == Walk::listed ? list[ahead] : ahead;
     Vector right[tile_vectors];
     GANYMEDE_UNROLL
     for (int j = 0; j < tile_vectors; ++j) {
-      if (right_is == Right::packed) {
-        right[j] = load(b + ahead * tile_columns + j * lanes);
-      } else {
+      if (walk == Walk::packing) {
         right[j] = load(b + j * lanes);
-        store(packed + ahead * tile_columns + j * lanes, right[j]);
+        store(packed + at * tile_columns + j * lanes, right[j]);
+      } else {
+        right[j] = load(b + at * tile_columns + j * lanes);
       }
     }
-    if (right_is == Right::to_pack) b += ldb;
+    if (walk == Walk::packing) b += steps.ldb;
     GANYMEDE_UNROLL
     for (int i = 0; i < Rows; ++i) {
-      const Vector left = broadcast(PackedLeft ? group[0][ahead * Rows + i] : group[i / 3][i % 3 * lda + ahead]);
+      const Vector left = broadcast(PackedLeft ? group[0][at * Rows + i] : group[i / 3][i % 3 * lda + at]);
       GANYMEDE_UNROLL
       for (int j = 0; j < tile_vectors; ++j) accumulate(left, right[j], sum[i][j]);
     }
   };
-  const auto step = [&](int by) __attribute__((always_inline)) {
+  const auto move = [&](int by) __attribute__((always_inline)) {
+    if (walk == Walk::listed) {
+      list += by;
+      return;
+    }
     GANYMEDE_UNROLL
     for (int g = 0; g < groups; ++g) group[g] += by * (PackedLeft ? Rows : 1);
-    if (right_is == Right::packed) {
+    if (walk == Walk::packed) {
       b += by * tile_columns;
     } else {
       packed += by * tile_columns;
@@ -165,11 +189,11 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
   for (; k >= stride; k -= stride) {
     GANYMEDE_UNROLL
     for (int ahead = 0; ahead < stride; ++ahead) advance(ahead);
-    step(stride);
+    move(stride);
   }
   for (; k > 0; --k) {
     advance(0);
-    step(1);
+    move(1);
   }
   GANYMEDE_UNROLL
   for (int i = 0; i < Rows; ++i) {
@@ -178,39 +202,111 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const fl
   }
 }
 
-using Tile = void (*)(const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb, float* packed, int k,
-                      float* c, std::ptrdiff_t ldc, bool add);
+using Tile = void (*)(const float* a, std::ptrdiff_t lda, const Steps& steps, float* c, std::ptrdiff_t ldc, bool add);
 
-template <bool PackedLeft, Right right_is>
+template <bool PackedLeft, Walk walk>
 GANYMEDE_INLINE Tile tile_of(int rows) {
   switch (rows) {
     case 1:
-      return tile<1, PackedLeft, right_is>;
+      return tile<1, PackedLeft, walk>;
     case 2:
-      return tile<2, PackedLeft, right_is>;
+      return tile<2, PackedLeft, walk>;
     case 3:
-      return tile<3, PackedLeft, right_is>;
+      return tile<3, PackedLeft, walk>;
     case 4:
-      return tile<4, PackedLeft, right_is>;
+      return tile<4, PackedLeft, walk>;
     case 5:
-      return tile<5, PackedLeft, right_is>;
+      return tile<5, PackedLeft, walk>;
 #if defined(__AVX512F__)
     case 6:
-      return tile<6, PackedLeft, right_is>;
+      return tile<6, PackedLeft, walk>;
     case 7:
-      return tile<7, PackedLeft, right_is>;
+      return tile<7, PackedLeft, walk>;
     case 8:
-      return tile<8, PackedLeft, right_is>;
+      return tile<8, PackedLeft, walk>;
     case 9:
-      return tile<9, PackedLeft, right_is>;
+      return tile<9, PackedLeft, walk>;
     case 10:
-      return tile<10, PackedLeft, right_is>;
+      return tile<10, PackedLeft, walk>;
     case 11:
-      return tile<11, PackedLeft, right_is>;
+      return tile<11, PackedLeft, walk>;
 #endif
     default:
-      return tile<tile_rows, PackedLeft, right_is>;
+      return tile<tile_rows, PackedLeft, walk>;
   }
+}
+
+template <bool PackedLeft>
+GANYMEDE_INLINE Tile tile_of(int rows, Walk walk) {
+  return walk == Walk::packed    ? tile_of<PackedLeft, Walk::packed>(rows)
+         : walk == Walk::packing ? tile_of<PackedLeft, Walk::packing>(rows)
+                                 : tile_of<PackedLeft, Walk::listed>(rows);
+}
+
+// Are all of some packed values finite? Looked at when first asked. (A step with a zero may be left out only
+// then: zero times infinity or NaN is NaN, and a sum has to show it.)
+class Finite {
+ public:
+  GANYMEDE_INLINE Finite(const float* values, int count) : values_(values), count_(count) {}
+  GANYMEDE_INLINE bool operator()() {
+    if (!known_) {
+      Vector zeros{};
+      float rest = 0.0F;
+      int i = 0;
+      for (; i + lanes <= count_; i += lanes) zeros += load(values_ + i) * 0.0F;
+      for (; i < count_; ++i) rest += values_[i] * 0.0F;
+      finite_ = !any_nonzero(zeros) && rest == 0.0F;
+      known_ = true;
+    }
+    return finite_;
+  }
+
+ private:
+  const float* values_;
+  int count_;
+  bool known_ = false;
+  bool finite_ = false;
+};
+
+// Zeros are worth a list where they leave out a quarter of the steps.
+GANYMEDE_INLINE bool worth_listing(int listed, int steps) { return 4 * listed <= 3 * steps; }
+
+constexpr int depth_block = 400;  // steps of a product that are packed at a time
+
+// Lists the k < steps at which one of the rows of a, `lda` apart, is not zero; returns their number, or -1
+// where a list is not worth it, which the first row or two of dense data tell.
+GANYMEDE_INLINE int list_columns(const float* a, std::ptrdiff_t lda, int rows, int steps, int* list) {
+  alignas(64) std::uint32_t used[depth_block] = {};
+  for (int i = 0; i < rows; ++i) {
+    std::uint32_t count = 0;
+    for (int k = 0; k < steps; ++k) {
+      used[k] |= a[i * lda + k] == 0.0F ? 0U : 1U;
+      count += used[k];
+    }
+    if (!worth_listing(static_cast<int>(count), steps)) return -1;
+  }
+  int count = 0;
+  for (int k = 0; k < steps; ++k) {
+    list[count] = k;
+    count += static_cast<int>(used[k]);
+  }
+  return count;
+}
+
+// The same of k < steps at which the first tile_columns of a row of b are not all zero. Where hardly any of
+// the first rows is, the others are not looked at.
+GANYMEDE_INLINE int list_rows(const float* b, std::ptrdiff_t ldb, int steps, int* list) {
+  constexpr int sample = 16;
+  int count = 0;
+  for (int k = 0; k < steps; ++k) {
+    if (k == sample && !worth_listing(count, sample)) return -1;
+    list[count] = k;
+    bool used = false;
+    GANYMEDE_UNROLL
+    for (int j = 0; j < tile_vectors; ++j) used |= any_nonzero(load(b + k * ldb + j * lanes));
+    count += used ? 1 : 0;
+  }
+  return worth_listing(count, steps) ? count : -1;
 }
 
 // Rows cut into tiles of nearly equal height.
@@ -333,11 +429,13 @@ GANYMEDE_INLINE void prefetch_tile(const float* c, std::ptrdiff_t ldc, int rows)
 template <bool Transposed, class Finish>
 GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, const float* b, float* result,
                              const float* beside, float* scratch, int part, int parts, Finish finish) {
-  constexpr int block = 400;
   const int panels = (columns + tile_columns - 1) / tile_columns;
   const Share share = share_of(rows, panels, part, parts);
   const Tiles tiles(share.rows);
-  const int blocks = depth < 1 ? 1 : (depth + block - 1) / block;
+  const int blocks = depth < 1 ? 1 : (depth + depth_block - 1) / depth_block;
+  // Behind the packed panel: for each of the first tiles the number of its listed steps, and the list.
+  constexpr int most_lists = static_cast<int>(scratch_left) / (depth_block + 1);
+  int* lists = reinterpret_cast<int*>(scratch + scratch_right);
   alignas(64) float edge[tile_rows * tile_columns];
   for (int k_block = 0; k_block < blocks; ++k_block) {
     const Range k = piece(depth, k_block, blocks);
@@ -352,23 +450,33 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
       } else if (!by_tile) {
         pack_edge(b + column, columns, width, k, scratch);
       }
+      Finite finite(scratch, (k.end - k.begin) * tile_columns);
       for (int t = 0; t < tiles.count; ++t) {
         const Range r = tiles[t];
         const int height = r.end - r.begin;
         const float* left = a + static_cast<std::ptrdiff_t>(r.begin) * depth + k.begin;
         const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(r.begin) * columns + column;
         float* c = result + place;
+        Walk walk = Walk::packed;
+        Steps steps{k.end - k.begin, scratch, 0, nullptr, nullptr};
+        if (by_tile && t == 0) {
+          walk = Walk::packing;
+          steps = {k.end - k.begin, b + static_cast<std::ptrdiff_t>(k.begin) * columns + column, columns, scratch,
+                   nullptr};
+        } else if (Transposed && t < most_lists) {
+          int* list = lists + static_cast<std::ptrdiff_t>(t) * (depth_block + 1);
+          if (panel == share.panels.begin) list[0] = list_columns(left, depth, height, steps.count, list + 1);
+          if (list[0] >= 0 && finite()) {
+            walk = Walk::listed;
+            steps.count = list[0];
+            steps.list = list + 1;
+          }
+        }
+        const Tile run = tile_of<false>(height, walk);
         if (width == tile_columns) {
           if (k_block == 0) prefetch_tile(c, columns, height);
           if (last && beside != nullptr) prefetch_tile(beside + place, columns, height);
-          if (by_tile && t == 0) {
-            const float* right = b + static_cast<std::ptrdiff_t>(k.begin) * columns + column;
-            tile_of<false, Right::to_pack>(height)(left, depth, right, columns, scratch, k.end - k.begin, c, columns,
-                                                   k_block > 0);
-          } else {
-            tile_of<false, Right::packed>(height)(left, depth, scratch, 0, nullptr, k.end - k.begin, c, columns,
-                                                  k_block > 0);
-          }
+          run(left, depth, steps, c, columns, k_block > 0);
           if (!last) continue;
           for (int i = 0; i < height; ++i) {
             // A copy, which cannot overlap anything, lets the loops inside `finish` become plain vectors.
@@ -384,8 +492,7 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
         // At the right edge a whole tile would write into the next row: it goes through a buffer.
         for (int i = 0; i < height; ++i)
           for (int j = 0; j < width; ++j) edge[i * tile_columns + j] = k_block > 0 ? c[i * columns + j] : 0.0F;
-        tile_of<false, Right::packed>(height)(left, depth, scratch, 0, nullptr, k.end - k.begin, edge, tile_columns,
-                                              true);
+        run(left, depth, steps, edge, tile_columns, true);
         for (int i = 0; i < height; ++i) {
           if (last) finish(r.begin + i, column, width, edge + i * tile_columns);
           for (int j = 0; j < width; ++j) c[i * columns + j] = edge[i * tile_columns + j];
@@ -574,6 +681,7 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
   const Share share = share_of(args.out, panels, part, parts);
   const RowOrder& order = args.order;
   std::int64_t overflow = 0;
+  int list[block];
   alignas(64) float values[tile_rows * tile_columns];
   alignas(64) std::int64_t sums[tile_rows * tile_columns];
 
@@ -595,32 +703,37 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
       for (int t = 0; t < tiles.count; ++t)
         pack_left(args.delta, args.out, order.row, k, tiles[t],
                   packed_left + static_cast<std::ptrdiff_t>(tiles[t].begin - top) * (k.end - k.begin));
+      Finite finite(packed_left, (smaller(top + left_rows, share.rows.end) - top) * (k.end - k.begin));
       for (int panel = share.panels.begin; panel < share.panels.end; ++panel) {
         const int column = panel * tile_columns;
         const int width = smaller(columns - column, tile_columns);
-        // Sums that are not exact take the rows as they lie: a whole panel of them is packed by the first tile.
-        const bool by_tile = !exact && width == tile_columns;
-        if (!by_tile) pack_right(args.x + column, columns, width, order.row, k, packed_right);
+        // Sums that are not exact take the rows as they lie: a whole panel of them is packed by the first tile,
+        // or walked through by a list.
+        const bool whole = !exact && width == tile_columns;
+        const float* right = args.x + static_cast<std::ptrdiff_t>(k.begin) * columns + column;
+        int listed = whole ? list_rows(right, columns, k.end - k.begin, list) : -1;
+        if (listed >= 0 && !finite()) listed = -1;
+        if (!whole || listed >= 0) pack_right(args.x + column, columns, width, order.row, k, packed_right);
         for (int t = 0; t < tiles.count; ++t) {
           const Range r = tiles[t];
           const int height = r.end - r.begin;
-          const Tile run = tile_of<true, Right::packed>(height);
           const float* left = packed_left + static_cast<std::ptrdiff_t>(r.begin - top) * (k.end - k.begin);
           const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(r.begin) * columns + column;
+          const Tile run = tile_of<true, Walk::packed>(height);
           if (!exact) {
             float* c = args.dw.values + place;
-            if (width == tile_columns) {
-              if (t == 0) {
-                const float* right = args.x + static_cast<std::ptrdiff_t>(k.begin) * columns + column;
-                tile_of<true, Right::to_pack>(height)(left, 0, right, columns, packed_right, k.end - k.begin, c,
-                                                      columns, written);
-              } else {
-                run(left, 0, packed_right, 0, nullptr, k.end - k.begin, c, columns, written);
-              }
+            if (listed >= 0) {
+              const Steps steps{listed, packed_right, 0, nullptr, list};
+              tile_of<true, Walk::listed>(height)(left, 0, steps, c, columns, written);
+            } else if (whole && t == 0) {
+              const Steps steps{k.end - k.begin, right, columns, packed_right, nullptr};
+              tile_of<true, Walk::packing>(height)(left, 0, steps, c, columns, written);
+            } else if (whole) {
+              run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, c, columns, written);
             } else {
               for (int i = 0; i < height; ++i)
                 for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
-              run(left, 0, packed_right, 0, nullptr, k.end - k.begin, values, tile_columns, true);
+              run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, values, tile_columns, true);
               for (int i = 0; i < height; ++i)
                 for (int j = 0; j < width; ++j) c[i * columns + j] = values[i * tile_columns + j];
             }
@@ -644,9 +757,9 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
               }
+              const float* from = packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns;
               run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
-                  packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns, 0, nullptr, end - begin,
-                  values, tile_columns, !starts);
+                  {end - begin, from, 0, nullptr, nullptr}, values, tile_columns, !starts);
               if (!ends) {
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];

@@ -34,6 +34,10 @@ static_assert(sizeof(Report) == sizeof(StepReport));
 static_assert(offsetof(Report, stop) == offsetof(StepReport, stop));
 static_assert(offsetof(Report, discriminator_squared_norm) == offsetof(StepReport, discriminator_squared_norm));
 static_assert(offsetof(Report, generator_squared_norm) == offsetof(StepReport, generator_squared_norm));
+// What is promised is what the kernels can take: kernels.hpp.
+static_assert(CudaLimits::shards <= max_shards);
+static_assert(CudaLimits::penalty_rows <= Scratch::partial_count);
+static_assert(CudaLimits::parameters <= 2048 * Scratch::partial_count);
 
 constexpr double join_seconds = 120;
 
@@ -190,10 +194,6 @@ class CudaDevice final : public Device {
   }
   void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
                             SumTarget penalty) override {
-    if (static_cast<std::size_t>(layout.rows) > Scratch::partial_count)
-      throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
-                                       std::to_string(Scratch::partial_count) + " images a rank, not " +
-                                       std::to_string(layout.rows) + ": use a smaller --batch or more ranks");
     cuda::squared_norm_penalty(compute_.get(), shards_of(layout, penalty.exact()), columns, g, coefficient, v,
                                sum_of(penalty), scratch_);
     launched("a gradient penalty", v, product(layout.rows, columns));
@@ -272,10 +272,6 @@ class CudaDevice final : public Device {
     shards.parts = layout.parts;
     shards.rows = layout.rows;
     shards.count = exact ? layout.shards() : 1;
-    if (shards.count > max_shards)
-      throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(max_shards) +
-                                       " of a batch's --shards, not " + std::to_string(shards.count) +
-                                       ": use fewer shards or more ranks");
     if (exact)
       std::copy(layout.shard_begin.begin(), layout.shard_begin.end(), shards.begin);
     else

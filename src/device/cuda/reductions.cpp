@@ -1,6 +1,7 @@
 // See reductions.hpp.
 #include "device/cuda/reductions.hpp"
 
+#include <exception>
 #include <thread>
 #include <type_traits>
 
@@ -46,6 +47,7 @@ class NcclReduction final : public Reduction<T> {
   NcclReduction(const NcclReduction&) = delete;
   NcclReduction& operator=(const NcclReduction&) = delete;
   ~NcclReduction() override {
+    if (std::uncaught_exceptions() > 0) return;  // see CudaDevice::release()
     if (registration_ != nullptr) ncclCommDeregister(group_.get(), registration_);
     ncclMemFree(this->data_);
   }

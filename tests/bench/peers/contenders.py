@@ -1,9 +1,11 @@
-"""The same training step in PyTorch and in JAX: contenders.py KIND, one process, driven by compare.py.
+"""The same training step in PyTorch and in JAX: contenders.py KIND …, one process, driven by compare.py.
 
 The step is ganymede's: batch 100, G 100-128-128-784, D 784-128-128-1, D's update on real above fake as one batch,
 G's with a fresh z through the new D without D's weight gradients, Adam; images gathered from bytes by a shuffle per
 epoch, random numbers drawn, losses and D's accuracies summed. Each library does it the fast way that its manual
-gives. Every line on standard input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS".
+gives; on a GPU the images lie in its memory, and float32 is float32 (TF32 is off). When it has compiled and warmed up
+it says "ready VERSION"; or "absent REASON" where the library is not there, or sees no GPU. Then every line on standard
+input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS", when the device is done with them.
 """
 
 import gzip
@@ -23,9 +25,14 @@ def images(folder):
         return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, PIXELS).copy()
 
 
-def serve(run):
+def absent(reason):
+    print("absent", reason, flush=True)
+    sys.exit(0)
+
+
+def serve(run, version):
     """run(steps) -> (mean loss of D, of G), complete when it returns."""
-    print("ready", flush=True)
+    print("ready", version, flush=True)
     for line in sys.stdin:
         begin = time.perf_counter()
         losses = run(int(line))
@@ -38,25 +45,73 @@ def serve(run):
 class Batches:
     """A shuffle per epoch, without a gap between epochs; [rows] of it for this rank."""
 
-    def __init__(self, data, rank=0, ranks=1):
+    def __init__(self, data, device, rank=0, ranks=1):
         import torch
 
-        self.data, self.generator = torch.from_numpy(data), torch.Generator().manual_seed(1)
-        self.order, self.at = torch.empty(0, dtype=torch.int64), 0
+        self.data, self.generator = torch.from_numpy(data).to(device), torch.Generator(device).manual_seed(1)
+        self.order, self.at = torch.empty(0, dtype=torch.int64, device=device), 0
         self.rank, self.rows = rank, BATCH // ranks
 
     def next(self):
         import torch
 
         if self.at + BATCH > len(self.order):
-            fresh = torch.randperm(len(self.data), generator=self.generator)
+            fresh = torch.randperm(len(self.data), generator=self.generator, device=self.data.device)
             self.order, self.at = torch.cat([self.order[self.at :], fresh]), 0
         mine = self.order[self.at + self.rank * self.rows :][: self.rows]
         self.at += BATCH
         return self.data[mine].float() / 255
 
 
-def torch_networks():
+class GraphBatches:
+    """The same for a step that a CUDA graph replays: which rows come next is told by a counter on the device. The last
+    images of an epoch that fill no batch are left out."""
+
+    def __init__(self, data, device):
+        import torch
+
+        self.data, self.epoch = torch.from_numpy(data).to(device), len(data) // BATCH
+        self.order = torch.randperm(len(data), device=device)
+        self.rows, self.done = torch.arange(BATCH, device=device), 0
+
+    def next(self):
+        real = self.data[self.order[self.rows]].float() / 255
+        self.rows += BATCH
+        return real
+
+    def before_step(self):
+        import torch
+
+        if self.done == self.epoch:
+            self.order.copy_(torch.randperm(len(self.data), device=self.data.device))
+            self.rows -= self.epoch * BATCH
+            self.done = 0
+        self.done += 1
+
+
+def captured(step, batches):
+    """step() as a CUDA graph, recorded after a warm-up on a side stream, as PyTorch's manual has it."""
+    import torch
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(11):
+            batches.before_step()
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def replay():
+        batches.before_step()
+        graph.replay()
+
+    return replay
+
+
+def torch_networks(device):
     import torch
     from torch import nn
 
@@ -69,22 +124,22 @@ def torch_networks():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
-    return g, d
+    return g.to(device), d.to(device)
 
 
-def torch_eager(folder, gamma, ema, threads, rank=0, ranks=1):
-    """Autograd and the fused Adam; over several ranks DistributedDataParallel on gloo."""
+def torch_eager(folder, gamma, ema, threads, device, rank=0, ranks=1, graph=False):
+    """Autograd and the fused Adam; over several ranks DistributedDataParallel on gloo; the step as a CUDA graph."""
     import torch
     import torch.nn.functional as F
     from torch import nn
 
     torch.set_num_threads(threads)
-    g, d = torch_networks()
-    batches = Batches(images(folder), rank, ranks)
+    g, d = torch_networks(device)
+    batches = GraphBatches(images(folder), device) if graph else Batches(images(folder), device, rank, ranks)
     torch.manual_seed(100 + rank)
-    rows = batches.rows
-    target = torch.cat([torch.ones(rows, 1), torch.zeros(rows, 1)])
-    ones = torch.ones(rows, 1)
+    rows = BATCH // ranks
+    target = torch.cat([torch.ones(rows, 1), torch.zeros(rows, 1)]).to(device)
+    ones = torch.ones(rows, 1, device=device)
 
     class DLoss(nn.Module):
         def __init__(self):
@@ -118,48 +173,55 @@ def torch_eager(folder, gamma, ema, threads, rank=0, ranks=1):
         d_loss = nn.parallel.DistributedDataParallel(d_loss, gradient_as_bucket_view=True)
         object.__setattr__(g_loss, "d", d)
         g_loss = nn.parallel.DistributedDataParallel(g_loss, gradient_as_bucket_view=True)
-    adam = dict(lr=RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+    adam = dict(lr=RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True, capturable=graph)
     d_adam, g_adam = torch.optim.Adam(d.parameters(), **adam), torch.optim.Adam(g.parameters(), **adam)
     average = [p.detach().clone() for p in g.parameters()]
     d_parameters = list(d.parameters())
 
-    def run(steps):
-        sums = torch.zeros(4)
-        for _ in range(steps):
-            real = batches.next()
-            with torch.no_grad():
-                x = torch.cat([real, g(torch.randn(rows, LATENT))])
-            total, loss, logits = d_loss(x)
-            d_adam.zero_grad(set_to_none=ranks == 1)
-            total.backward()
-            d_adam.step()
+    sums = torch.zeros(4, device=device)
 
-            for p in d_parameters:
-                p.requires_grad_(False)
-            generator = g_loss(torch.randn(rows, LATENT))
-            g_adam.zero_grad(set_to_none=ranks == 1)
-            generator.backward()
-            g_adam.step()
-            for p in d_parameters:
-                p.requires_grad_(True)
-            if ema > 0:
-                with torch.no_grad():
-                    torch._foreach_lerp_(average, list(g.parameters()), 1 - ema)
-            sums += torch.stack([loss, generator.detach(), (logits[:rows] > 0).float().mean(),
-                                 (logits[rows:] < 0).float().mean()])
+    def step():
+        real = batches.next()
+        with torch.no_grad():
+            x = torch.cat([real, g(torch.randn(rows, LATENT, device=device))])
+        total, loss, logits = d_loss(x)
+        d_adam.zero_grad(set_to_none=ranks == 1)
+        total.backward()
+        d_adam.step()
+
+        for p in d_parameters:
+            p.requires_grad_(False)
+        generator = g_loss(torch.randn(rows, LATENT, device=device))
+        g_adam.zero_grad(set_to_none=ranks == 1)
+        generator.backward()
+        g_adam.step()
+        for p in d_parameters:
+            p.requires_grad_(True)
+        if ema > 0:
+            with torch.no_grad():
+                torch._foreach_lerp_(average, list(g.parameters()), 1 - ema)
+        sums.add_(torch.stack([loss, generator.detach(), (logits[:rows] > 0).float().mean(),
+                               (logits[rows:] < 0).float().mean()]))
+
+    one = captured(step, batches) if graph else step
+
+    def run(steps):
+        sums.zero_()
+        for _ in range(steps):
+            one()
         return (sums[:2] / steps).tolist()
 
     return run
 
 
-def torch_compiled(folder, gamma, ema, threads):
-    """The whole step as one function of tensors (torch.func), compiled by inductor."""
+def torch_compiled(folder, gamma, ema, threads, device, graph=False):
+    """The whole step as one function of tensors (torch.func), compiled by inductor; and that as a CUDA graph."""
     import torch
     import torch.nn.functional as F
 
     torch.set_num_threads(threads)
-    g, d = torch_networks()
-    batches = Batches(images(folder))
+    g, d = torch_networks(device)
+    batches = (GraphBatches if graph else Batches)(images(folder), device)
     relu, linear = F.relu, F.linear
 
     def forward(p, x):
@@ -185,8 +247,7 @@ def torch_compiled(folder, gamma, ema, threads):
         p = [a - rate * b / (torch.sqrt(c) / root + EPSILON) for a, b, c in zip(p, m, v)]
         return p, m, v
 
-    @torch.compile
-    def step(gp, dp, gm, gv, dm, dv, average, t, real, z_d, z_g):
+    def advanced(gp, dp, gm, gv, dm, dv, average, t, real, z_d, z_g):
         fake = torch.sigmoid(forward(gp, z_d))
         gradient, (loss, right) = torch.func.grad(d_objective, has_aux=True)(dp, real, fake)
         dp, dm, dv = adam(dp, gradient, dm, dv, t)
@@ -194,19 +255,31 @@ def torch_compiled(folder, gamma, ema, threads):
         gp, gm, gv = adam(gp, gradient, gm, gv, t)
         if ema > 0:
             average = [ema * a + (1 - ema) * b for a, b in zip(average, gp)]
-        return gp, dp, gm, gv, dm, dv, average, t + 1, torch.cat([torch.stack([loss, g_loss]), right])
+        return [*gp, *dp, *gm, *gv, *dm, *dv, *average, t + 1], torch.cat([torch.stack([loss, g_loss]), right])
 
     gp, dp = ([p.detach() for p in network.parameters()] for network in (g, d))
     zeros = lambda like: [torch.zeros_like(p) for p in like]
-    state = [gp, dp, zeros(gp), zeros(gp), zeros(dp), zeros(dp), [p.clone() for p in gp], torch.ones(())]
+    state = [gp, dp, zeros(gp), zeros(gp), zeros(dp), zeros(dp), [p.clone() for p in gp]]
+    t, sums = torch.ones((), device=device), torch.zeros(4, device=device)
+
+    # The state changes in place, which the compiler fuses with what is computed.
+    @torch.compile
+    def compiled(real, z_d, z_g):
+        after, means = advanced(*state, t, real, z_d, z_g)
+        for old, new in zip([p for part in state for p in part] + [t], after):
+            old.copy_(new)
+        sums.add_(means)
+
+    def step():
+        compiled(batches.next(), torch.randn(BATCH, LATENT, device=device), torch.randn(BATCH, LATENT, device=device))
+
+    one = torch.no_grad()(captured)(step, batches) if graph else step
 
     @torch.no_grad()
     def run(steps):
-        nonlocal state
-        sums = torch.zeros(4)
+        sums.zero_()
         for _ in range(steps):
-            *state, means = step(*state, batches.next(), torch.randn(BATCH, LATENT), torch.randn(BATCH, LATENT))
-            sums += means
+            one()
         return (sums[:2] / steps).tolist()
 
     return run
@@ -215,12 +288,14 @@ def torch_compiled(folder, gamma, ema, threads):
 # --- JAX ----------------------------------------------------------------------------------------------------------
 
 
-def jax_jit(folder, gamma, ema):
+def jax_jit(folder, gamma, ema, device):
     """The whole step, draws included, in one jit with donated buffers. Its threads are the cores it may run on."""
     import jax
     import jax.numpy as jnp
     from jax.nn import relu, sigmoid, softplus
 
+    if device == "cuda":
+        jax.config.update("jax_default_matmul_precision", "highest")  # else TF32
     data = jnp.asarray(images(folder))
     count = len(data)
 
@@ -285,20 +360,47 @@ def jax_jit(folder, gamma, ema):
     return run
 
 
+def torch_version(device):
+    """The version, or the end where there is none for the device."""
+    try:
+        import torch
+    except ImportError as error:
+        absent(f"PyTorch is not there: {error}")
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            absent(f"PyTorch {torch.__version__} sees no GPU")
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return f"PyTorch {torch.__version__}" + (f" with CUDA {torch.version.cuda}" if device == "cuda" else "")
+
+
+def jax_version(device):
+    try:
+        import jax
+    except ImportError as error:
+        absent(f"JAX is not there: {error}")
+    try:
+        jax.devices(device)
+    except (RuntimeError, AssertionError) as error:  # the latter where it has no plugin for the platform
+        absent(f"JAX {jax.__version__} sees no GPU: {' '.join(str(error).split()) or 'it lacks its CUDA plugin'}")
+    return f"JAX {jax.__version__}"
+
+
 def main():
-    kind, folder, gamma, ema, threads = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
-    if kind == "eager":
-        run = torch_eager(folder, gamma, ema, threads)
-    elif kind == "compile":
-        run = torch_compiled(folder, gamma, ema, threads)
+    kind, folder, device = sys.argv[1], sys.argv[2], sys.argv[6]
+    gamma, ema, threads = float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
+    version = jax_version(device) if kind == "jax" else torch_version(device)
+    if kind in ("eager", "eager-graph"):
+        run = torch_eager(folder, gamma, ema, threads, device, graph=kind == "eager-graph")
+    elif kind in ("compile", "compile-graph"):
+        run = torch_compiled(folder, gamma, ema, threads, device, graph=kind == "compile-graph")
     elif kind == "jax":
-        run = jax_jit(folder, gamma, ema)
+        run = jax_jit(folder, gamma, ema, device)
     elif kind == "ddp":
         import torch
         import torch.distributed
 
         rank = int(os.environ["RANK"])
-        run = torch_eager(folder, gamma, ema, threads, rank, 2)
+        run = torch_eager(folder, gamma, ema, threads, device, rank, 2)
         if rank == 1:
             # Follows rank 0, which says how many steps; none ends it.
             steps = torch.zeros(1, dtype=torch.int64)
@@ -315,7 +417,7 @@ def main():
     else:
         sys.exit(f"no contender {kind}")
     run(30)  # compiles, and warms up
-    serve(run)
+    serve(run, version)
     if kind == "ddp":
         torch.distributed.broadcast(torch.zeros(1, dtype=torch.int64), 0)
 

@@ -1,10 +1,12 @@
 // Whole-file reading, atomic writing, the share folder, digests.
 #include "core/files.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -112,6 +114,59 @@ TEST(WriteFileAtomically, TakesANameWithoutAFolder) {
   write_file_atomically("file", "bytes");
   fs::current_path(before);
   EXPECT_EQ(read_file(folder / "file"), "bytes");
+}
+
+TEST(WriteFileAtomically, FollowsSymbolicLinks) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "far");
+  fs::create_symlink("far/link", folder / "link");
+  fs::create_symlink("file", folder / "far/link");  // relative to its own folder
+  for (const char* const bytes : {"first", "second"}) {
+    write_file_atomically(folder / "link", bytes);
+    EXPECT_TRUE(fs::is_symlink(folder / "link") && fs::is_symlink(folder / "far/link"));
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(folder / "far/file")));
+    EXPECT_EQ(read_file(folder / "far/file"), bytes);
+  }
+  EXPECT_THAT(names_in(folder / "far"), testing::UnorderedElementsAre("link", "file"));
+  fs::create_symlink("circle", folder / "circle");
+  EXPECT_THAT(error_of([&] { write_file_atomically(folder / "circle", "x"); }), HasSubstr("cannot be followed"));
+}
+
+TEST(WriteFileAtomically, WritesIntoAPipe) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  fs::create_symlink("pipe", folder / "link");
+  const std::string bytes(200'000, 'x');
+  for (const char* const name : {"pipe", "link"}) {
+    std::string got;
+    std::jthread reader([&] { got = read_file(folder / "pipe"); });
+    write_file_atomically(folder / name, bytes);
+    reader.join();
+    EXPECT_EQ(got, bytes);
+    EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
+  }
+}
+
+TEST(WriteFileAtomically, WritesIntoADevice) {
+  const TemporaryFolder folder;
+  // As /dev/null, without touching the machine's.
+  if (mknod((folder / "null").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0) GTEST_SKIP() << "only root makes devices";
+  write_file_atomically(folder / "null", "bytes");
+  EXPECT_TRUE(fs::is_character_file(folder / "null"));
+  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("null"));
+}
+
+// As /dev/stdout is where the shell has opened a file that was then removed.
+TEST(WriteFileAtomically, WritesIntoAnOpenFileWithoutAName) {
+  const TemporaryFolder folder;
+  const int file = ::open((folder / "file").c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_GE(file, 0);
+  fs::remove(folder / "file");
+  const std::string name = "/proc/self/fd/" + std::to_string(file);
+  write_file_atomically(name, "bytes");
+  EXPECT_EQ(read_file(name), "bytes");
+  ::close(file);
+  EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 TEST(WriteFileAtomically, LeavesNoTraceWhenItFails) {

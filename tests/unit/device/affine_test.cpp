@@ -223,6 +223,66 @@ TEST_P(AffineBits, RowsDependNeitherOnTheBatchNorOnThreads) {
   }
 }
 
+// Products leave out steps whose factors are zero; each element is still the chain of all its multiply-adds.
+TEST_P(AffineBits, ZerosLeaveTheChainAsItIs) {
+  const auto chain = [&](int depth, auto&& a, auto&& b) {
+    float sum = 0;
+    for (int k = 0; k < depth; ++k) {
+      if (GetParam() == "x86-64-v2") {
+        const float product = a(k) * b(k);
+        sum += product;
+      } else {
+        sum = std::fma(a(k), b(k), sum);
+      }
+    }
+    return sum;
+  };
+  constexpr int rows = 61;
+  constexpr int in = 450;
+  constexpr int out = 70;
+  const std::unique_ptr<Device> one = make_cpu_device(1, GetParam());
+  const std::unique_ptr<Device> three = make_cpu_device(3, GetParam());
+  const Values w = draws(area(out, in), 1);
+  const Values none(out, 0.0F);
+  const Values delta = draws(area(rows, out), 2);
+  const auto index = [](int row, int columns, int column) {
+    return area(row, columns) + static_cast<std::size_t>(column);
+  };
+  // Columns that are zero in all rows but some, in nearly all places, everywhere; rows without anything.
+  for (const int kind : {0, 1, 2, 3}) {
+    Values x = draws(area(rows, in), 3);
+    for (int i = 0; i < rows; ++i)
+      for (int k = 0; k < in; ++k) {
+        const bool zero = kind == 0   ? k % 3 != 0 && (i + k) % 17 != 0
+                          : kind == 1 ? (i * 31 + k * 7) % 97 != 0
+                          : kind == 2 ? true
+                                      : i < 40 && (k < 200 || i % 2 == 0);
+        if (zero) x[index(i, in, k)] = k % 2 == 0 ? 0.0F : -0.0F;
+      }
+    Values forward(area(rows, out));
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < out; ++j)
+        forward[index(i, out, j)] = chain(
+            in, [&](int k) { return x[index(i, in, k)]; }, [&](int k) { return w[index(j, in, k)]; });
+    Values weights(area(out, in));
+    for (int j = 0; j < out; ++j)
+      for (int k = 0; k < in; ++k)
+        weights[index(j, in, k)] = chain(
+            rows, [&](int i) { return delta[index(i, out, j)]; }, [&](int i) { return x[index(i, in, k)]; });
+    for (Device* device : {one.get(), three.get()}) {
+      const std::string what = "kind " + std::to_string(kind);
+      Values y(forward.size(), NAN);
+      device->affine_forward(rows, in, out, x.data(), w.data(), none.data(), {}, y.data());
+      expect_same_bits(y, forward, "forward, " + what);
+      Values dw(weights.size(), NAN);
+      SumTarget target;
+      target.values = dw.data();
+      device->affine_backward_weights({1, rows, {0, rows}}, in, out, x.data(), delta.data(), false, target);
+      expect_same_bits(dw, weights, "weights, " + what);
+    }
+  }
+}
+
 TEST_P(AffineBits, WeightGradientsDoNotDependOnThreads) {
   for (const Shape& s : shapes) {
     const BatchLayout layout{2, s.rows, {0, s.rows / 2, s.rows}};

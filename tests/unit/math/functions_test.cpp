@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 namespace ganymede::math {
@@ -62,6 +63,11 @@ TEST(Logarithm, IsWithinTwoUlpOrNearOneWithin1e7) {
   }
   EXPECT_LT(worst.error, 2.0) << "at " << worst.at;
   EXPECT_EQ(logarithm(1.0F), 0.0F);
+}
+
+TEST(UnitScaled, IsTheQuotientForEveryPixel) {
+  for (int pixel = 0; pixel < 256; ++pixel)
+    EXPECT_EQ(unit_scaled(static_cast<std::uint8_t>(pixel)), static_cast<float>(pixel) / 255.0F);
 }
 
 TEST(Sigmoid, IsWithinFourUlp) {

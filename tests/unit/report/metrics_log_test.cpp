@@ -181,10 +181,28 @@ TEST(MetricsLog, NamesTheLineItRefuses) {
   overwrite(file, damaged);
   const auto expected = AllOf(HasSubstr(file.string() + ", line 3"), HasSubstr("not valid JSON"));
   EXPECT_THAT(refusal([&] { read_metrics(file); }), expected);
-  EXPECT_THAT(refusal([&] { MetricsLog(file, 10); }), expected);
   EXPECT_EQ(read_file(file), damaged);
   overwrite(file, line(10) + "\n" + line(20));
   EXPECT_THAT(refusal([&] { read_metrics(file); }), HasSubstr("line 2"));
+}
+
+TEST(MetricsLog, GoesOnBeforeALineThatIsNoRecord) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  const std::string damaged = line(10) + line(20) + "{\"step\":}\n" + line(40);
+  for (const std::uint64_t from : {10U, 40U}) {
+    overwrite(file, damaged);
+    {
+      MetricsLog log(file, from);
+      EXPECT_THAT(log.warning(), AllOf(HasSubstr(file.string() + ", line 3"), HasSubstr(file.string() + ".damaged")));
+      EXPECT_EQ(log.seconds_before(), example(from == 10 ? 10 : 20).seconds);
+      log.append(example(50));
+    }
+    EXPECT_EQ(read_file(file), line(10) + (from == 10 ? "" : line(20)) + line(50));
+    EXPECT_EQ(read_file(file.string() + ".damaged"), damaged);
+  }
+  const MetricsLog whole(file, 50);
+  EXPECT_EQ(whole.warning(), "");
 }
 
 TEST(MetricsLog, SaysWhyItCannotOpen) {

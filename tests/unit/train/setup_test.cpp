@@ -168,8 +168,9 @@ TEST(SetUp, RanksComputeWithWhatAllOfThemHave) {
   const test::TemporaryFolder folder;
   const auto alone = make_local_communicator();
   BesideAnOldHost ranks(*alone);
-  EXPECT_EQ(make_agreed_device({}, ranks)->arithmetic(), "x86-64-v2");
-  EXPECT_EQ(make_agreed_device({}, *alone)->arithmetic(), cpu_instruction_sets().back());
+  std::vector<std::string> warnings;
+  EXPECT_EQ(make_agreed_device({}, ranks, warnings)->arithmetic(), "x86-64-v2");
+  EXPECT_EQ(make_agreed_device({}, *alone, warnings)->arithmetic(), cpu_instruction_sets().back());
 
   // A checkpoint says with what it was computed, and one that goes on with something else is told.
   TrainOptions options = small(folder / "run");

@@ -10,6 +10,7 @@
 #include "device/cuda/launch.hpp"
 #include "math/activation/activations.hpp"
 #include "math/fixed_point.hpp"
+#include "math/functions.hpp"
 
 namespace ganymede::cuda {
 

@@ -47,16 +47,6 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x == 0) *result = total;
 }
 
-// base^exponent by squaring: the bits of `exponent` bound the steps, and double the error.
-__device__ __forceinline__ double power(double base, std::uint64_t exponent) {
-  double result = 1.0;
-  for (; exponent != 0; exponent >>= 1U) {
-    if ((exponent & 1U) != 0) result *= base;
-    base *= base;
-  }
-  return result;
-}
-
 struct AdamArgs {
   std::size_t count;
   Adam constants;
@@ -92,7 +82,7 @@ __global__ void __launch_bounds__(threads) adam_kernel(const __grid_constant__ A
   if (args.average != nullptr) a = load4(args.average + first, count, args.vector);
   if (threadIdx.x < 2) {
     const std::uint64_t t = *args.constants.step * args.constants.per_step + args.constants.offset + 1;
-    const double rest = 1 - power(threadIdx.x == 0 ? args.constants.beta1 : args.constants.beta2, t);
+    const double rest = 1 - math::power(threadIdx.x == 0 ? args.constants.beta1 : args.constants.beta2, t);
     scales[threadIdx.x] = static_cast<float>(threadIdx.x == 0 ? args.constants.learning_rate / rest : 1 / sqrt(rest));
   }
   __syncthreads();

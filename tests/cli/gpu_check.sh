@@ -1,0 +1,73 @@
+#!/bin/bash
+# What launch/gpu-check does where nothing works: it refuses without a driver or a GPU before it builds anything, and a
+# stage that fails is a failure in its report and in its exit code. nvidia-smi is a script here; no GPU is used.
+set -uo pipefail
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+tree=$scratch/tree
+failures=0
+
+# A path with what scripts need, and no nvidia-smi of this machine's.
+mkdir "$scratch/tools" "$scratch/driver"
+for tool in bash sh awk basename cat cmp cp date dirname env find git grep head ls mkdir nproc paste realpath rm sed \
+  sort tail tee timeout tr uname; do
+  ln -s "$(command -v $tool)" "$scratch/tools/$tool"
+done
+driver() {  # driver LINE…: nvidia-smi is this script
+  printf '%s\n' '#!/bin/bash' "$@" > "$scratch/driver/nvidia-smi"
+  chmod +x "$scratch/driver/nvidia-smi"
+}
+
+expect() {  # expect CODE TEXT OPTIONS…: launch/gpu-check ends so and says that
+  local code=0 said
+  said=$(PATH=$scratch/driver:$scratch/tools "$source/launch/gpu-check" --build "$tree" "${@:3}" 2>&1) || code=$?
+  if [ $code -ne "$1" ] || ! grep -qF -- "$2" <<< "$said"; then
+    printf 'gpu-check %s: ended with %s, not %s, or did not say "%s" but:\n%s\n' "${*:3}" $code "$1" "$2" "$said" >&2
+    failures=$((failures + 1))
+  fi
+}
+unset CUDA_VISIBLE_DEVICES
+
+expect 4 "there is no NVIDIA driver here"
+driver 'echo "NVIDIA-SMI has failed because it could not talk to the driver"; exit 9'
+expect 4 "could not talk to the driver"
+driver 'echo "No devices were found"'
+expect 4 "no GPU to use"
+driver 'echo "GPU 0: Some GPU (UUID: GPU-0)"'
+CUDA_VISIBLE_DEVICES='' expect 4 "no GPU to use"
+expect 2 "unknown option --fast" --fast
+expect 2 "there is no stage 'speed'" --only speed
+if [ -e "$tree" ]; then
+  echo "gpu-check wrote to the build's folder before it knew of a GPU" >&2
+  failures=$((failures + 1))
+fi
+
+# Nothing is built: no stage that needs the program can pass, and each is run and named.
+while read -r stage _; do
+  case $stage in
+    toolchain | build) ;;
+    *) unbuilt+=(--only "$stage") ;;
+  esac
+done < <(PATH=$scratch/tools "$source/launch/gpu-check" --list)
+expect 1 "failed: tests bits sanitizer train bench peers" "${unbuilt[@]}"
+if [ "$(grep -c '| FAILED |' "$tree/gpu-check-report.md")" != 6 ] || grep -q 'passed' "$tree/gpu-check-report.md"; then
+  echo "gpu-check's report does not say that six stages failed:" >&2
+  cat "$tree/gpu-check-report.md" >&2
+  failures=$((failures + 1))
+fi
+
+# A program that always fails, and one that ends well without doing anything: neither passes.
+mkdir -p "$tree/bin"
+printf '#!/bin/bash\necho no GPU for me >&2\nexit 4\n' > "$tree/bin/ganymede"
+chmod +x "$tree/bin/ganymede"
+expect 1 "failed: bits train bench" --only bits --only train --only bench
+for text in 'failed with exit code 4' 'no GPU for me'; do
+  grep -qF "$text" "$tree/gpu-check-report.md" && continue
+  echo "gpu-check's report does not say '$text'" >&2
+  failures=$((failures + 1))
+done
+printf '#!/bin/bash\n' > "$tree/bin/ganymede"
+expect 1 "failed: bits train bench" --only bits --only train --only bench
+
+[ $failures -eq 0 ]
