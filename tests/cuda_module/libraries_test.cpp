@@ -18,7 +18,6 @@ namespace {
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::world;
 
 enum class Machine { no_driver, no_gpu, gpu };
