@@ -4,7 +4,8 @@
 // Matrix products: every element of a result is one chain of fused multiply-adds over k = 0, 1, 2, …,
 // starting from zero, whatever the number of rows, the row's place, the tile sizes and the threads.
 // Forward, tangent and backward-data passes therefore give a row the same bits in any batch. (An
-// instruction set without fused multiply-add rounds each product; its chain is as fixed.)
+// instruction set without fused multiply-add rounds each product; its chain is as fixed.) Steps whose factor
+// is zero may be left out: a multiply-add by zero changes nothing but the sign of a sum that underflowed to -0.
 //
 // Everything here but the table has internal linkage, and of other headers only always-inlined functions
 // and intrinsics are used: see kernels.hpp for why.
