@@ -30,8 +30,15 @@ struct TrainOptions {
   // objective
   std::string loss = "non-saturating";
   std::string scheme = "alternating";
+  double label_smoothing = 0;
   int d_steps = 1;
+  int d_burst = 0;  ///< 0: none
+  std::uint64_t d_burst_first = 25;
+  std::uint64_t d_burst_every = 500;
   double r1 = 5.0;
+  double r2 = 0;
+  double gradient_penalty = 0;
+  std::uint64_t penalty_every = 1;
   double ema = 0.999;
 
   // optimiser

@@ -1,6 +1,7 @@
 // Builds a GAN from options; saves and loads all of it.
 #include "gan/gan.hpp"
 
+#include "gan/gradient_penalty.hpp"
 #include "gan/models/models.hpp"
 #include "ganymede/error.hpp"
 #include "math/philox.hpp"
@@ -70,10 +71,11 @@ Gan make_gan(const TrainOptions& o, int side, Device& device) {
     gan.average = DeviceArray<float>(device, gan.generator.parameter_count());
     device.copy(gan.average.data(), gan.generator.parameters(), gan.average.bytes());
   }
-  if (o.r1 > 0) {
+  for (const PenaltySpec& spec : penalties_of(o)) {
     const std::string obstacle = gan.discriminator.penalty_obstacle();
     if (!obstacle.empty())
-      throw Error(ExitCode::usage, "--r1 has no exact gradient on this discriminator: " + obstacle + "; use --r1 0");
+      throw Error(ExitCode::usage, std::string(spec.option) + " has no exact gradient on this discriminator: " +
+                                       obstacle + "; use " + spec.option + " 0");
   }
   return gan;
 }

@@ -85,6 +85,22 @@ GANYMEDE_MATH float softplus(float x) {
   return (x > 0.0F ? x : 0.0F) + log1p;
 }
 
+/// √x, correctly rounded.
+GANYMEDE_MATH float square_root(float x) {
+#if defined(__CUDACC__)
+  return ::sqrtf(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+GANYMEDE_MATH double square_root(double x) {
+#if defined(__CUDACC__)
+  return ::sqrt(x);
+#else
+  return __builtin_sqrt(x);
+#endif
+}
+
 /// base^exponent by repeated squaring: glibc's pow may differ in a bit between CPUs, which replicas must not.
 GANYMEDE_MATH double power(double base, std::uint64_t exponent) {
   double result = 1.0;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
@@ -178,15 +179,32 @@ const std::array specs = std::to_array<OptionSpec>({
     {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
      get_number<&O::leak>},
 
-    {"loss", "Objective", "NAME", "GAN loss: non-saturating or minimax", true, true, set_choice<&O::loss, loss_names>,
-     get_text<&O::loss>},
+    {"loss", "Objective", "NAME",
+     "GAN loss: non-saturating, minimax, least-squares, hinge, wasserstein or relativistic", true, true,
+     set_choice<&O::loss, loss_names>, get_text<&O::loss>},
     {"scheme", "Objective", "NAME",
      "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", true, true,
      set_choice<&O::scheme, scheme_names>, get_text<&O::scheme>},
+    {"label-smoothing", "Objective", "X",
+     "one-sided: what the target of real images is lowered by, for losses that have one", true, true,
+     set_number<&O::label_smoothing, 0, 1>, get_number<&O::label_smoothing>},
     {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
      get_number<&O::d_steps>},
+    {"d-burst", "Objective", "N", "updates of D in the steps that the next two options name; 0: as in all others", true,
+     true, set_number<&O::d_burst, 0, 1000>, get_number<&O::d_burst>},
+    {"d-burst-first", "Objective", "N", "with --d-burst: the first N steps", true, true,
+     set_number<&O::d_burst_first, 0, most_steps>, get_number<&O::d_burst_first>},
+    {"d-burst-every", "Objective", "N", "with --d-burst: every N-th step; 0: none of these", true, true,
+     set_number<&O::d_burst_every, 0, most_steps>, get_number<&O::d_burst_every>},
     {"r1", "Objective", "GAMMA", "weight γ of the R1 penalty γ/2·E‖∇D(x)‖² on real images; 0: none", true, true,
      set_number<&O::r1, 0, 1'000'000>, get_number<&O::r1>},
+    {"r2", "Objective", "GAMMA", "weight γ of the same penalty on generated images; 0: none", true, true,
+     set_number<&O::r2, 0, 1'000'000>, get_number<&O::r2>},
+    {"gradient-penalty", "Objective", "LAMBDA",
+     "weight λ of WGAN-GP's penalty λ·E(‖∇D(x)‖ - 1)² between real and generated images; 0: none", true, true,
+     set_number<&O::gradient_penalty, 0, 1'000'000>, get_number<&O::gradient_penalty>},
+    {"penalty-every", "Objective", "N", "apply penalties in every N-th step alone, N times as strong", true, true,
+     set_number<&O::penalty_every, 1, most_steps>, get_number<&O::penalty_every>},
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
      true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
@@ -293,9 +311,13 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
 }
 
 void check_train_options(const TrainOptions& o) {
-  if (o.scheme == "simultaneous" && o.d_steps != 1)
-    throw Error(ExitCode::usage, "--scheme simultaneous updates D and G from the same forward pass, so --d-steps " +
-                                     std::to_string(o.d_steps) + " makes no sense with it: use --scheme alternating");
+  const auto together = [&](const char* option, int updates) {
+    throw Error(ExitCode::usage, std::string("--scheme simultaneous updates D and G from the same forward pass, so ") +
+                                     option + " " + std::to_string(updates) +
+                                     " makes no sense with it: use --scheme alternating");
+  };
+  if (o.scheme == "simultaneous" && o.d_steps != 1) together("--d-steps", o.d_steps);
+  if (o.scheme == "simultaneous" && o.d_burst > 0) together("--d-burst", o.d_burst);
   if (o.reproducible && o.shards > o.batch)
     throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
                                      std::to_string(o.batch) + " into empty pieces: use at most --shards " +
@@ -304,9 +326,16 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage,
                 "--tf32 and --reproducible exclude each other: the products of --reproducible are "
                 "float32's, in an order of their own");
-  if (o.r1 > 0 && !Activation::named(o.discriminator_activation).piecewise_linear())
-    throw Error(ExitCode::usage, "--r1 needs a discriminator made of straight lines, but --discriminator-activation " +
-                                     o.discriminator_activation + " is curved: use relu or leaky-relu, or --r1 0");
+  for (const PenaltySpec& spec : penalties_of(o))
+    if (!Activation::named(o.discriminator_activation).piecewise_linear())
+      throw Error(ExitCode::usage,
+                  std::string(spec.option) +
+                      " needs a discriminator made of straight lines, but --discriminator-activation " +
+                      o.discriminator_activation + " is curved: use relu or leaky-relu, or " + spec.option + " 0");
+  if (o.label_smoothing > 0 && !loss_has_target(loss_index(o.loss)))
+    throw Error(ExitCode::usage, "--label-smoothing lowers the target of real images, and --loss " + o.loss +
+                                     " has none: use --label-smoothing 0, or a loss with targets such as "
+                                     "non-saturating or least-squares");
 }
 
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options) {

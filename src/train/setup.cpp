@@ -15,6 +15,8 @@
 
 #include "core/files.hpp"
 #include "device/cuda_module.hpp"
+#include "gan/gradient_penalty.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -218,11 +220,18 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   const ImageSet& images = s.dataset.train();
   plan.steps = total_steps(o, images.count);
   plan.first_step = s.step->steps();
-  const double per_epoch = static_cast<double>(images.count) / (static_cast<double>(o.batch) * o.d_steps);
-  plan.epochs = static_cast<double>(plan.steps) / per_epoch;
+  plan.epochs = static_cast<double>(discriminator_updates(o, plan.steps)) * static_cast<double>(o.batch) / images.count;
   std::string objective = o.loss + ", " + o.scheme;
   if (o.d_steps != 1) objective += ", " + std::to_string(o.d_steps) + " steps of D per step of G";
-  objective += o.r1 > 0 ? ", R1 γ " + pretty(o.r1) : ", no penalty";
+  if (o.d_burst > 0) objective += " (" + std::to_string(o.d_burst) + " now and then)";
+  if (o.label_smoothing > 0) objective += ", labels smoothed by " + pretty(o.label_smoothing);
+  if (o.r1 > 0) objective += ", R1 γ " + pretty(o.r1);
+  if (o.r2 > 0) objective += ", R2 γ " + pretty(o.r2);
+  if (o.gradient_penalty > 0) objective += ", gradient penalty λ " + pretty(o.gradient_penalty);
+  if (!has_penalties(o))
+    objective += ", no penalty";
+  else if (o.penalty_every > 1)
+    objective += " every " + std::to_string(o.penalty_every) + " steps";
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
@@ -263,8 +272,7 @@ void check_run_folder(const TrainOptions& options, Communicator& ranks) {
 
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
   if (options.steps > 0) return options.steps;
-  const double per_step = static_cast<double>(options.batch) * options.d_steps;
-  return static_cast<std::uint64_t>(std::max(1.0, std::ceil(options.epochs * images / per_step - 1e-9)));
+  return steps_to_see(options, options.epochs * images);
 }
 
 namespace {
@@ -314,10 +322,10 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
       throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(CudaLimits::shards) +
                                        " virtual shards, not " + std::to_string(shards) +
                                        ": use a smaller --shards (which changes the trajectory) or more ranks");
-    if (options.r1 > 0 && share.rows() > CudaLimits::penalty_rows)
-      throw Error(ExitCode::usage, "--r1 on a GPU takes at most " + std::to_string(CudaLimits::penalty_rows) +
-                                       " images a rank, not " + std::to_string(share.rows()) +
-                                       ": use a smaller --batch or more ranks");
+    if (has_penalties(options) && share.rows() > CudaLimits::penalty_rows)
+      throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
+                                       std::to_string(CudaLimits::penalty_rows) + " images a rank, not " +
+                                       std::to_string(share.rows()) + ": use a smaller --batch or more ranks");
   });
   MakeCudaDevice make = nullptr;
   together(ranks, [&] { make = cuda_device_factory(); });

@@ -160,13 +160,13 @@ int main(int argc, char** argv) {
   SumTarget target;
   target.values = v.data();
   element("penalty", std::size_t{100} * 784,
-          [&] { device->squared_norm_penalty(real, 784, x.data(), 0.05F, y.data(), target); });
+          [&] { device->gradient_penalty(0, real, 784, x.data(), 0.05F, y.data(), target); });
   element("combine rows", std::size_t{100} * 784,
           [&] { device->combine_rows(100, 784, b.data(), x.data(), y.data()); });
   element("bias gradient", std::size_t{100} * 784,
           [&] { device->affine_gradients(real, 1, 784, nullptr, x.data(), nullptr, false, {}, target); });
   element("loss (per pair)", 100, [&] {
-    device->discriminator_loss(0, {2, 100, {0, 100}}, x.data(), 0.01F, y.data(), nullptr, target);
+    device->discriminator_loss({0}, {2, 100, {0, 100}}, {}, x.data(), 0.01F, y.data(), nullptr, target);
   });
   for (const char* name : {"identity", "relu", "sigmoid", "tanh"}) {
     const Activation sigma = Activation::named(name);

@@ -134,59 +134,75 @@ TEST_P(GpuOperations, GradientsAreTheCpus) {
 
 TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
   constexpr int rows = 77;
-  const BatchLayout both{2, rows, {0, 20, 50, rows}};
-  const Floats logits = uniform_floats(2 * rows, 1, 6);
-  for (const std::string& name : loss_names())
-    for (const bool exact : {false, true}) {
+  const std::vector<int> shards = {0, 20, 50, rows};
+  const Floats logits = uniform_floats(3 * rows, 1, 6);
+  for (const bool exact : {false, true}) {
+    const auto sums_of = [&](Device& d, const std::function<void(SumTarget)>& action, std::size_t count) {
+      DeviceArray<float> floats(d, count);
+      DeviceArray<std::int64_t> fixed(d, count + 1);
+      if (!exact) {
+        action({floats.data()});
+      } else {
+        action({nullptr, fixed.data(), fixed.data() + count});
+        d.from_fixed_point(count, fixed.data(), fixed.data() + count, floats.data());
+      }
+      return floats.host();
+    };
+    for (const std::string& name : loss_names()) {
       const int loss = loss_index(name);
-      const auto sums_of = [&](Device& d, const std::function<void(SumTarget)>& action, std::size_t count) {
-        DeviceArray<float> floats(d, count);
-        DeviceArray<std::int64_t> fixed(d, count + 1);
-        if (!exact) {
-          action({floats.data()});
-        } else {
-          action({nullptr, fixed.data(), fixed.data() + count});
-          d.from_fixed_point(count, fixed.data(), fixed.data() + count, floats.data());
-        }
-        return floats.host();
-      };
-      compare(name + ", D", [&](Device& d) {
-        auto in = on(d, logits);
-        DeviceArray<float> seed(d, 2 * rows), scale(d, 2 * rows);
-        Floats result = sums_of(
-            d,
-            [&](SumTarget sums) {
-              d.discriminator_loss(loss, both, in.data(), 0.01F, seed.data(), scale.data(), sums);
-            },
-            LossSums::count);
-        for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
-        return result;
-      });
+      for (const PenaltyParts parts :
+           {PenaltyParts{}, PenaltyParts{false, true, false}, PenaltyParts{true, true, true}})
+        compare(name + ", D", [&](Device& d) {
+          auto in = on(d, logits);
+          DeviceArray<float> seed(d, 3 * rows), scale(d, 3 * rows);
+          const BatchLayout layout{parts.between ? 3 : 2, rows, shards};
+          Floats result = sums_of(
+              d,
+              [&](SumTarget sums) {
+                d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
+                                     parts.any() ? scale.data() : nullptr, sums);
+              },
+              LossSums::count);
+          for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
+          return result;
+        });
       for (const int parts : {1, 2})
         compare(name + ", G", [&](Device& d) {
           auto in = on(d, logits);
           DeviceArray<float> seed(d, 2 * rows);
-          BatchLayout layout = both;
-          layout.parts = parts;
           Floats result = sums_of(
-              d, [&](SumTarget sums) { d.generator_loss(loss, layout, in.data(), 0.01F, seed.data(), sums); },
+              d,
+              [&](SumTarget sums) {
+                d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), sums);
+              },
               LossSums::count);
           const Floats seeds = seed.host();
           result.insert(result.end(), seeds.begin(), seeds.end());
           return result;
         });
+    }
+    for (const int penalty : {0, 1})
       compare("penalty", [&](Device& d) {
         constexpr int columns = 145;
-        BatchLayout one = both;
-        one.parts = 1;
         auto g = on(d, uniform_floats(count_of(rows, columns), 2));
         Floats result = sums_of(
-            d, [&](SumTarget value) { d.squared_norm_penalty(one, columns, g.data(), 0.05F, g.data(), value); }, 1);
+            d,
+            [&](SumTarget value) {
+              d.gradient_penalty(penalty, {1, rows, shards}, columns, g.data(), 0.05F, g.data(), value);
+            },
+            1);
         const Floats v = g.host();
         result.insert(result.end(), v.begin(), v.end());
         return result;
       });
-    }
+  }
+  compare("points between images", [&](Device& d) {
+    auto a = on(d, uniform_floats(41 * 67, 1)), b = on(d, uniform_floats(41 * 67, 2));
+    DeviceArray<std::uint64_t> step(d, 1);
+    DeviceArray<float> out(d, 41 * 67);
+    d.interpolate(5, 8, {step.data(), 100, 7}, 41, 67, a.data(), b.data(), out.data());
+    return out.host();
+  });
   compare("rows", [&](Device& d) {
     auto scale = on(d, uniform_floats(41, 1)), t = on(d, uniform_floats(41 * 67, 2)),
          h = on(d, uniform_floats(41 * 67, 3));

@@ -48,6 +48,22 @@ const std::vector<Setting> settings = {
        o.d_steps = 2;
        o.discriminator_activation = "leaky-relu";
      }},
+    {"wgan_gp_with_bursts",
+     [](TrainOptions& o) {
+       o.loss = "wasserstein";
+       o.r1 = 0;
+       o.gradient_penalty = 10;
+       o.penalty_every = 2;
+       o.d_burst = 3;
+       o.d_burst_first = 2;
+       o.d_burst_every = 7;
+     }},
+    {"relativistic_r1_r2",
+     [](TrainOptions& o) {
+       o.loss = "relativistic";
+       o.r1 = o.r2 = 1;
+       o.discriminator_activation = "leaky-relu";
+     }},
     {"minimax_batch_of_seven",
      [](TrainOptions& o) {
        o.loss = "minimax";

@@ -28,7 +28,7 @@ class FrozenDiscriminator final : public ForwardingDevice {
 class WrongSign final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
-  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+  void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
     ForwardingDevice::generator_loss(loss, layout, logits, scale, seed, sums);
     std::for_each(seed, seed + layout.total_rows(), [](float& s) { s = -s; });
@@ -52,13 +52,13 @@ class ReusedNoise final : public ForwardingDevice {
 class SwappedLabels final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
-  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          float* row_scale, SumTarget sums) override {
+  void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                          float scale, float* seed, float* row_scale, SumTarget sums) override {
     std::vector<float> swapped(logits, logits + layout.total_rows());
     std::rotate(swapped.begin(), swapped.begin() + layout.rows, swapped.end());
-    ForwardingDevice::discriminator_loss(loss, layout, swapped.data(), scale, seed, nullptr, sums);
+    ForwardingDevice::discriminator_loss(loss, layout, {}, swapped.data(), scale, seed, nullptr, sums);
     std::rotate(seed, seed + layout.rows, seed + layout.total_rows());
-    if (row_scale == nullptr) return;
+    if (!penalised.real) return;
     std::fill(std::copy(seed, seed + layout.rows, row_scale), row_scale + layout.total_rows(), 1.0F);
     std::fill(seed, seed + layout.rows, 1.0F);
   }

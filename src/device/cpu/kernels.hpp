@@ -68,6 +68,7 @@ struct BiasArgs {
 /// One GAN loss; `real` or `seed_real` may be null where the loss does not see real logits.
 struct LossArgs {
   int loss, rows;
+  float smoothing;
   bool discriminator;
   const float* real;
   const float* fake;
@@ -78,7 +79,7 @@ struct LossArgs {
 };
 
 struct PenaltyArgs {
-  int rows, columns;
+  int penalty, rows, columns;
   const float* g;
   float coefficient;
   float* v;
@@ -138,6 +139,16 @@ struct NormalArgs {
   float* out;
 };
 
+struct InterpolateArgs {
+  std::uint64_t seed;
+  std::uint32_t stream;
+  std::uint64_t first_sample;
+  int rows, columns;
+  const float* a;
+  const float* b;
+  float* out;
+};
+
 struct ImagesArgs {
   std::uint64_t seed;
   std::uint64_t first_sample;
@@ -157,7 +168,7 @@ struct Kernels {
   Kernel<WeightsArgs> affine_backward_weights;
   Kernel<BiasArgs> bias_gradient;
   Kernel<LossArgs> loss;
-  Kernel<PenaltyArgs> squared_norm_penalty;
+  Kernel<PenaltyArgs> gradient_penalty;
   Kernel<CombineRowsArgs> combine_rows;
   Kernel<FromFixedArgs> from_fixed_point;
   Kernel<AddArgs> add_to;
@@ -165,6 +176,7 @@ struct Kernels {
   Kernel<AdamArgs> adam;
   Kernel<AverageArgs> exponential_average;
   Kernel<NormalArgs> draw_normal;
+  Kernel<InterpolateArgs> interpolate;
   Kernel<ImagesArgs> gather_images;
   /// Runs `rounds` rounds of independent multiply-adds on registers and returns how many floating-point
   /// operations that were.

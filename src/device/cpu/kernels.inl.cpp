@@ -26,6 +26,7 @@
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/penalty/penalties.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
 
@@ -837,7 +838,8 @@ void loss(const LossArgs& args, float*, int part, int parts) {
         for (int i = range.begin; i < range.end; ++i) {
           const float r = args.real == nullptr ? 0.0F : args.real[i];
           const float f = args.fake[i];
-          const math::LossTerm term = args.discriminator ? loss.discriminator(r, f) : loss.generator(r, f);
+          const math::LossTerm term =
+              args.discriminator ? loss.discriminator(r, f, args.smoothing) : loss.generator(r, f);
           args.value[i] = term.value;
           if (args.seed_real != nullptr) args.seed_real[i] = args.scale * term.d_real;
           args.seed_fake[i] = args.scale * term.d_fake;
@@ -845,14 +847,18 @@ void loss(const LossArgs& args, float*, int part, int parts) {
       });
 }
 
-void squared_norm_penalty(const PenaltyArgs& args, float*, int part, int parts) {
+void gradient_penalty(const PenaltyArgs& args, float*, int part, int parts) {
   const Range range = piece(args.rows, part, parts);
-  for (int i = range.begin; i < range.end; ++i) {
-    const float* g = args.g + static_cast<std::ptrdiff_t>(i) * args.columns;
-    float* v = args.v + static_cast<std::ptrdiff_t>(i) * args.columns;
-    args.squares[i] = dot(g, g, args.columns);
-    for (int j = 0; j < args.columns; ++j) v[j] = args.coefficient * g[j];
-  }
+  math::Penalties::visit(
+      args.penalty, [&](auto penalty) __attribute__((always_inline)) {
+        for (int i = range.begin; i < range.end; ++i) {
+          const float* g = args.g + static_cast<std::ptrdiff_t>(i) * args.columns;
+          float* v = args.v + static_cast<std::ptrdiff_t>(i) * args.columns;
+          args.squares[i] = dot(g, g, args.columns);
+          const float factor = args.coefficient * penalty.factor(args.squares[i]);
+          for (int j = 0; j < args.columns; ++j) v[j] = factor * g[j];
+        }
+      });
 }
 
 void combine_rows(const CombineRowsArgs& args, float*, int part, int parts) {
@@ -979,6 +985,19 @@ void draw_normal(const NormalArgs& args, float*, int part, int parts) {
   }
 }
 
+void interpolate(const InterpolateArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  for (int i = range.begin; i < range.end; ++i) {
+    const math::Philox4 bits = math::philox_draw(args.seed, static_cast<math::Stream>(args.stream),
+                                                 args.first_sample + static_cast<std::uint64_t>(i), 0);
+    const float alpha = math::unit_interval(bits.v[0]);
+    const float* a = args.a + static_cast<std::ptrdiff_t>(i) * args.columns;
+    const float* b = args.b + static_cast<std::ptrdiff_t>(i) * args.columns;
+    float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.columns;
+    for (int j = 0; j < args.columns; ++j) out[j] = alpha * a[j] + (1.0F - alpha) * b[j];
+  }
+}
+
 void gather_images(const ImagesArgs& args, float*, int part, int parts) {
   // The images stand anywhere in a set that no cache holds: each is asked for this many before it is read.
   constexpr int ahead = 8;
@@ -1032,9 +1051,10 @@ double multiply_adds(std::int64_t rounds, float* sink) {
 
 extern const Kernels GANYMEDE_KERNELS = {
     affine_forward,      affine_tangent, affine_backward_data, affine_backward_weights,
-    bias_gradient,       loss,           squared_norm_penalty, combine_rows,
+    bias_gradient,       loss,           gradient_penalty,     combine_rows,
     from_fixed_point,    add_to,         sum_of_squares,       adam,
-    exponential_average, draw_normal,    gather_images,        multiply_adds,
+    exponential_average, draw_normal,    interpolate,          gather_images,
+    multiply_adds,
 };
 
 }  // namespace ganymede::cpu

@@ -58,7 +58,7 @@ struct Report {
 };
 
 /// The end of a step, in one launch of one block: running[i] += extras[i] for D's extras and then G's, a report in
-/// reports[*step % report_count], then ++*step.
+/// reports[*step % report_count], then ++*step and *discriminator_total += discriminator_updates.
 struct StepEnd {
   const float* discriminator_extras;
   int discriminator_count;
@@ -71,6 +71,7 @@ struct StepEnd {
   const float* stop;               ///< null: 1 where *stop_flag (host memory, mapped) is not 0
   const std::uint32_t* stop_flag;  ///< read when the kernel runs
   std::uint64_t* step;
+  std::uint64_t* discriminator_total;
   Report* reports;  ///< host memory, mapped
   int report_count;
 };
@@ -97,14 +98,23 @@ void activate(cudaStream_t stream, int rows, int columns, const float* b, int si
 void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
 
 // --- losses and penalties ----------------------------------------------------------------------------------------
-/// One GAN loss over pairs of logits; `real` and seed_real may be null. sums: LossSums::count elements, overwritten.
-/// `row_scale` [2·rows], if not null, gets the seeds of the real rows and 1 for the fake ones, and the seeds of the
-/// real rows become 1.
-void gan_loss(cudaStream_t stream, int loss, bool discriminator, const Shards& shards, const float* real,
-              const float* fake, float scale, float* seed_real, float* seed_fake, float* row_scale, Sum sums);
+/// See Device::discriminator_loss(), Device::generator_loss(). `logits`, `seed` and `row_scale` stand at the first
+/// part: points between images, real images, generated ones, where the first two may be missing.
+struct GanLossArgs {
+  int loss;
+  float smoothing;
+  bool discriminator;
+  bool between, real;
+  bool penalise_real, penalise_fake;
+  const float* logits;
+  float scale;
+  float* seed;
+  float* row_scale;  ///< null without a penalty
+};
+void gan_loss(cudaStream_t stream, const Shards& shards, const GanLossArgs& args, Sum sums);
 /// At most Scratch::partial_count rows.
-void squared_norm_penalty(cudaStream_t stream, const Shards& shards, int columns, const float* g, float coefficient,
-                          float* v, Sum penalty, Scratch scratch);
+void gradient_penalty(cudaStream_t stream, int penalty, const Shards& shards, int columns, const float* g,
+                      float coefficient, float* v, Sum value, Scratch scratch);
 void combine_rows(cudaStream_t stream, int rows, int columns, const float* scale, const float* t, float* h);
 
 // --- flat buffers ---------------------------------------------------------------------------------------------------
@@ -122,6 +132,9 @@ void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, uns
 // --- draws ----------------------------------------------------------------------------------------------------------
 void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
+void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                 std::uint64_t per_step, std::uint64_t offset, int rows, int columns, const float* a, const float* b,
+                 float* out);
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
                    float* out);

@@ -46,10 +46,17 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"generator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
     {"discriminator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
     {"leak", {"0", "1", "0.1", "0.30000000000000004"}},
-    {"loss", {"non-saturating", "minimax"}},
+    {"loss", {"non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"}},
+    {"label-smoothing", {"0", "1", "0.1"}},
     {"scheme", {"alternating", "simultaneous"}},
     {"d-steps", {"1", "1000"}},
+    {"d-burst", {"0", "1000"}},
+    {"d-burst-first", {"0", "1000000000000"}},
+    {"d-burst-every", {"0", "1000000000000"}},
     {"r1", {"0", "1e+06", "0.125"}},
+    {"r2", {"0", "1e+06", "0.125"}},
+    {"gradient-penalty", {"0", "1e+06", "10"}},
+    {"penalty-every", {"1", "1000000000000"}},
     {"ema", {"0", "0.9999999", "0.999"}},
     {"optimizer", {"adam"}},
     {"learning-rate", {"0", "1000", "2e-04", "5e-324"}},
@@ -78,9 +85,12 @@ const std::map<std::string, std::vector<std::string>> taken = {
 };
 
 const std::set<std::string> whole = {
-    "latent", "d-steps",      "batch",        "steps",     "seed",        "threads",         "shards",
-    "keep",   "sample-every", "sample-count", "log-every", "drift-every", "checkpoint-every"};
-const std::set<std::string> real = {"leak", "r1", "ema", "learning-rate", "beta1", "beta2", "epsilon", "epochs"};
+    "latent",           "d-steps", "batch",         "steps",         "seed",         "threads",
+    "shards",           "keep",    "sample-every",  "sample-count",  "log-every",    "drift-every",
+    "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every"};
+const std::set<std::string> real = {"leak",  "label-smoothing", "r1",    "r2",    "gradient-penalty",
+                                    "ema",   "learning-rate",   "beta1", "beta2", "epsilon",
+                                    "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden"};
 const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32"};
 const std::set<std::string> texts = {"data", "out"};
@@ -231,6 +241,15 @@ TEST(Options, ThoseThatDoNotGoTogether) {
   EXPECT_THAT(answer({{"reproducible", "true"}, {"batch", "7"}}), HasSubstr("at most --shards 7"));
   EXPECT_EQ(answer({{"batch", "7"}}), "fine");
   EXPECT_EQ(answer({{"reproducible", "true"}, {"batch", "8"}}), "fine");
+  EXPECT_THAT(answer({{"scheme", "simultaneous"}, {"d-burst", "3"}}), HasSubstr("--d-burst 3"));
+  for (const char* loss : {"hinge", "wasserstein", "relativistic"})
+    EXPECT_THAT(answer({{"loss", loss}, {"label-smoothing", "0.1"}}),
+                HasSubstr("--loss " + std::string(loss) + " has none"));
+  for (const char* loss : {"non-saturating", "minimax", "least-squares"})
+    EXPECT_EQ(answer({{"loss", loss}, {"label-smoothing", "0.1"}}), "fine");
+  for (const char* penalty : {"r2", "gradient-penalty"})
+    EXPECT_THAT(answer({{"discriminator-activation", "tanh"}, {"r1", "0"}, {penalty, "1"}}),
+                HasSubstr("--" + std::string(penalty) + " needs"));
   for (const char* curved : {"sigmoid", "tanh"}) {
     EXPECT_THAT(answer({{"discriminator-activation", curved}}), AllOf(HasSubstr(curved), HasSubstr("--r1 0")));
     EXPECT_EQ(answer({{"discriminator-activation", curved}, {"r1", "0"}}), "fine");
