@@ -27,6 +27,7 @@ class CpuReference {
                      const std::uint8_t* images, std::uint32_t count, int rows, int pixels, float* out) {
     device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, out);
   }
+  void optimizer_update(const OptimizerUpdate& args) { device_->optimizer_update(args); }
   /// D's loss on [2, rows] logits; seeds likewise.
   Sums discriminator_loss(int loss, const std::vector<int>& shards, const float* logits, float scale, bool exact,
                           float* seed) {
