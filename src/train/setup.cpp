@@ -74,8 +74,8 @@ std::string optimizer_row(const TrainOptions& o, const Gan& gan) {
   std::string text = o.optimizer + ", learning rate " + pretty(g.learning_rate);
   if (d.learning_rate != g.learning_rate) text += " for G and " + pretty(d.learning_rate) + " for D";
   if (o.schedule != "constant")
-    text += " falling (" + o.schedule + ") to its " + pretty(o.schedule_end) + "-fold" +
-            (o.schedule_start > 0 ? " after " + pretty(o.schedule_start) + " of the training" : "");
+    text += ", " + o.schedule + " to " + pretty(o.schedule_end) + " times that" +
+            (o.schedule_start > 0 ? " from " + pretty(o.schedule_start) + " of the training on" : "");
   for (const auto& [name, value] : gan.generator_optimizer->own_constants()) text += ", " + name + " " + pretty(value);
   if (o.weight_decay > 0) text += ", weight decay " + pretty(o.weight_decay);
   if (o.clip_gradient > 0) text += ", gradients clipped to norm " + pretty(o.clip_gradient);

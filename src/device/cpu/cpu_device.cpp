@@ -218,9 +218,9 @@ class CpuDevice final : public Device {
     std::copy(args.state.begin(), args.state.end(), update.state);
     math::Optimizers::visit(args.optimizer, [&](auto rule) {
       for (int i = 0; i < math::factor_count<decltype(rule)>; ++i)
-        update.factors[i] = math::update_factor<decltype(rule)>(i, args.constants, value(args.updates),
-                                                                args.constants.schedule.steps * args.updates.per_step,
-                                                                *args.squared_norm);
+        update.factors[i] = math::update_factor<decltype(rule), false>(
+            i, args.constants, value(args.updates), args.constants.schedule.steps * args.updates.per_step,
+            *args.squared_norm);
     });
     run(kernels_.optimizer_update, update, 8 * args.count);
     const MovingAverage& average = args.average;

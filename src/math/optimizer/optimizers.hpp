@@ -34,22 +34,25 @@ inline constexpr int most_factors = 5;
 template <class Rule>
 inline constexpr int factor_count = Rule::factors + 2;
 
-/// Whether an update is the rule and nothing else: it then needs the rule's own factors alone.
+/// Whether an update is the rule and nothing else: it then needs the rule's own factors alone, and as few registers.
 GANYMEDE_MATH bool plain_update(const OptimizerConstants& c) {
-  return c.weight_decay == 0.0 && c.clip_gradient == 0.0 && c.clip_weights == 0.0;
+  return c.weight_decay == 0.0 && c.clip_gradient == 0.0 && c.clip_weights == 0.0 && c.schedule.kind == 0;
 }
 
 /// Factor `place`, after `update` updates of `updates`.
-template <class Rule>
+template <class Rule, bool Plain>
 GANYMEDE_MATH float update_factor(int place, const OptimizerConstants& c, std::uint64_t update, std::uint64_t updates,
                                   double squared_norm) {
   static_assert(factor_count<Rule> <= most_factors);
-  if (place == Rule::factors) {
-    const double norm = square_root(squared_norm);
-    return c.clip_gradient > 0.0 && norm > c.clip_gradient ? static_cast<float>(c.clip_gradient / norm) : 1.0F;
+  double rate = c.learning_rate;
+  if constexpr (!Plain) {
+    if (place == Rule::factors) {
+      const double norm = square_root(squared_norm);
+      return c.clip_gradient > 0.0 && norm > c.clip_gradient ? static_cast<float>(c.clip_gradient / norm) : 1.0F;
+    }
+    if (place > Rule::factors) return c.clip_weights > 0.0 ? static_cast<float>(c.clip_weights) : as_float(0x7F800000U);
+    rate *= schedule_factor(c.schedule, update, updates);
   }
-  if (place > Rule::factors) return c.clip_weights > 0.0 ? static_cast<float>(c.clip_weights) : as_float(0x7F800000U);
-  const double rate = c.learning_rate * schedule_factor(c.schedule, update, updates);
   return static_cast<float>(Rule::factor(place, c, rate, update + 1));
 }
 

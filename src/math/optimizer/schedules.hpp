@@ -43,8 +43,8 @@ GANYMEDE_MATH double fallen(TypeList<Known...>, int kind, double x) {
 /// The learning rate's factor after `update` updates of `updates`.
 GANYMEDE_MATH double schedule_factor(const Schedule& schedule, std::uint64_t update, std::uint64_t updates) {
   if (schedule.kind == 0) return 1.0;
-  const double progress = static_cast<double>(update) / static_cast<double>(updates);
-  double x = (progress - schedule.start) / (1.0 - schedule.start);
+  const double begin = schedule.start * static_cast<double>(updates);
+  double x = (static_cast<double>(update) - begin) / (static_cast<double>(updates) - begin);
   x = x < 0.0 ? 0.0 : x > 1.0 ? 1.0 : x;
   return 1.0 - (1.0 - schedule.end) * fallen(Schedules{}, schedule.kind, x);
 }

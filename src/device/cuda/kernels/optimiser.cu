@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x < (Plain ? Rule::factors : math::factor_count<Rule>)) {
     const std::uint64_t update = *args.step * args.per_step + args.offset;
     shared_factors[threadIdx.x] =
-        math::update_factor<Rule>(static_cast<int>(threadIdx.x), args.constants, update,
-                                  args.constants.schedule.steps * args.per_step, *args.squared_norm);
+        math::update_factor<Rule, Plain>(static_cast<int>(threadIdx.x), args.constants, update,
+                                         args.constants.schedule.steps * args.per_step, *args.squared_norm);
   }
   __syncthreads();
   if (!finite(*args.squared_norm)) return;
