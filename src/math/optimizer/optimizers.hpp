@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "ganymede/optimizer_constants.hpp"
 #include "math/functions.hpp"
@@ -26,7 +27,7 @@ namespace ganymede::math {
 using Optimizers = TypeList<Sgd, RmsProp, Adam, AdamW>;
 
 template <class Rule>
-inline constexpr int state_count = static_cast<int>(sizeof Rule::states / sizeof *Rule::states);
+inline constexpr int state_count = static_cast<int>(std::extent_v<decltype(Rule::states)>);
 
 /// The most factors that an update has: the rule's, what the gradient is multiplied by, and the most that a weight's
 /// magnitude may be.
