@@ -4,6 +4,7 @@
 // comment says host.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "ganymede/communicator.hpp"
+#include "ganymede/optimizer_constants.hpp"
 
 namespace ganymede {
 
@@ -59,14 +61,6 @@ struct SumTarget {
   }
 };
 
-/// Adam (Kingma and Ba 2015, algorithm 1, with bias correction). In double, so that 1 - β is what was asked for.
-struct AdamConstants {
-  double learning_rate = 2e-4;
-  double beta1 = 0.5;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-};
-
 /// A number that follows a counter in the device's memory: *step · per_step + offset.
 struct StepCount {
   const std::uint64_t* step = nullptr;
@@ -78,6 +72,20 @@ struct StepCount {
 struct MovingAverage {
   float* values = nullptr;  ///< null: none
   float decay = 0;
+};
+
+/// One update of a flat buffer of parameters by the optimiser of this index in the list of optimisers, and of their
+/// average.
+struct OptimizerUpdate {
+  int optimizer = 0;
+  OptimizerConstants constants;
+  StepCount updates;  ///< those before this one
+  std::size_t count = 0;
+  const double* squared_norm = nullptr;  ///< ‖gradient‖²
+  const float* gradient = nullptr;
+  float* parameters = nullptr;
+  std::array<float*, 4> state = {};  ///< as many buffers as the optimiser has
+  MovingAverage average;
 };
 
 /// What the host learns of a step; in host memory.
@@ -239,10 +247,8 @@ class Device {
   virtual void add_to(std::size_t count, const float* from, double* to) = 0;
   /// *result = Σ x², in double, by a fixed tree: the same bits for any number of threads.
   virtual void sum_of_squares(std::size_t count, const float* x, double* result) = 0;
-  /// One Adam step over a flat buffer, after `updates` others, and its average. Does nothing where
-  /// *squared_norm = ‖gradient‖² is not finite: the guard that keeps a bad step out of weights and moments.
-  virtual void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-                    const float* gradient, float* parameters, float* m, float* v, MovingAverage average) = 0;
+  /// Does nothing where *squared_norm is not finite: the guard that keeps a bad step out of weights and states.
+  virtual void optimizer_update(const OptimizerUpdate& args) = 0;
   virtual void end_step(const StepEnd& args) = 0;
   /// *to = 1 where *flag (host memory from allocate_host()) is not 0, else 0.
   virtual void flag_to_sum(const std::uint32_t* flag, SumTarget to) = 0;

@@ -44,9 +44,19 @@ struct TrainOptions {
   // optimiser
   std::string optimizer = "adam";
   double learning_rate = 2e-4;
+  double generator_learning_rate = 0;  ///< 0: learning_rate
+  double discriminator_learning_rate = 0;
+  std::string schedule = "constant";
+  double schedule_start = 0;
+  double schedule_end = 0;
   double beta1 = 0.5;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  double momentum = 0;
+  double rmsprop_decay = 0.99;
+  double weight_decay = 0;
+  double clip_gradient = 0;
+  double clip_weights = 0;
 
   // training
   int batch = 100;

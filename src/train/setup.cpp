@@ -70,6 +70,21 @@ std::string network_row(const Network& network) {
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
 }
 
+std::string optimizer_row(const TrainOptions& o, const Gan& gan) {
+  const OptimizerConstants& g = gan.generator_optimizer->constants();
+  const OptimizerConstants& d = gan.discriminator_optimizer->constants();
+  std::string text = o.optimizer + ", learning rate " + pretty(g.learning_rate);
+  if (d.learning_rate != g.learning_rate) text += " for G and " + pretty(d.learning_rate) + " for D";
+  if (o.schedule != "constant")
+    text += ", " + o.schedule + " to " + pretty(o.schedule_end) + " times that" +
+            (o.schedule_start > 0 ? " from " + pretty(o.schedule_start) + " of the training on" : "");
+  for (const auto& [name, value] : gan.generator_optimizer->own_constants()) text += ", " + name + " " + pretty(value);
+  if (o.weight_decay > 0) text += ", weight decay " + pretty(o.weight_decay);
+  if (o.clip_gradient > 0) text += ", gradients clipped to norm " + pretty(o.clip_gradient);
+  if (o.clip_weights > 0) text += ", D's weights clipped to ±" + pretty(o.clip_weights);
+  return text;
+}
+
 // Whether a run's folder can be made or written to, as far as that can be told without trying.
 void check_writable(const fs::path& run) {
   const auto refuse = [&](const std::string& why) {
@@ -239,8 +254,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"generator", network_row(s.gan->generator)},
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
-      {"optimiser", o.optimizer + ", learning rate " + pretty(o.learning_rate) + ", β₁ " + pretty(o.beta1) + ", β₂ " +
-                        pretty(o.beta2) + ", ε " + pretty(o.epsilon)},
+      {"optimiser", optimizer_row(o, *s.gan)},
       {"training", counted(plan.steps, "step") + " of " + counted(o.batch, "image") + " (" + pretty(plan.epochs) +
                        (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " + std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
@@ -372,7 +386,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.dataset = Dataset::open(options.data, {}, ranks);
   s.device = make_agreed_device(options, ranks, s.warnings);
   together(ranks, [&] {
-    s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device));
+    TrainOptions resolved = options;
+    resolved.steps = total_steps(options, s.dataset.train().count);
+    s.gan = std::make_unique<Gan>(make_gan(resolved, s.dataset.train().height, *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
       throw Error(ExitCode::usage,

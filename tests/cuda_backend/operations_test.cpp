@@ -8,6 +8,7 @@
 #include "cuda_backend/gpu.hpp"
 #include "gan/losses.hpp"
 #include "math/philox.hpp"
+#include "nn/optimizer.hpp"
 #include "support/reference_gan.hpp"
 
 namespace ganymede::testing {
@@ -212,36 +213,55 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
 }
 
 TEST_P(GpuOperations, UpdatesAreTheCpus) {
-  for (const std::size_t count : {std::size_t{1}, std::size_t{1023}, std::size_t{20001}}) {
-    compare("adam", [&](Device& d) {
-      auto p = on(d, uniform_floats(count, 1)), m = on(d, uniform_floats(count, 2, 0.1F));
-      auto v = on(d, Floats(count, 0.01F)), g = on(d, uniform_floats(count, 3, 0.1F)),
-           a = on(d, uniform_floats(count, 4));
-      auto step = on(d, std::vector<std::uint64_t>{7});
-      DeviceArray<double> norm(d, 1);
-      d.sum_of_squares(count, g.data(), norm.data());
-      d.adam(count, {}, {step.data(), 3, 1}, norm.data(), g.data(), p.data(), m.data(), v.data(), {a.data(), 0.9F});
-      Floats result = {static_cast<float>(std::sqrt(norm.host()[0] / static_cast<double>(count)))};
-      for (const DeviceArray<float>* more : {&p, &m, &v, &a}) {
-        const Floats values = more->host();
-        result.insert(result.end(), values.begin(), values.end());
-      }
-      return result;
-    });
-    // A norm that is not finite keeps everything as it was.
-    compare(
-        "guarded adam",
-        [&](Device& d) {
-          auto p = on(d, uniform_floats(count, 1)), m = on(d, Floats(count, 0.1F)), v = on(d, Floats(count, 0.1F));
-          auto g = on(d, Floats(count, std::numeric_limits<float>::quiet_NaN())), a = on(d, uniform_floats(count, 4));
-          auto step = on(d, std::vector<std::uint64_t>{7});
-          DeviceArray<double> norm(d, 1);
-          d.sum_of_squares(count, g.data(), norm.data());
-          d.adam(count, {}, {step.data()}, norm.data(), g.data(), p.data(), m.data(), v.data(), {a.data(), 0.9F});
-          return p.host();
-        },
-        0);
-  }
+  const auto updated = [](Device& d, OptimizerUpdate update, float gradient) {
+    const std::size_t count = update.count;
+    auto p = on(d, uniform_floats(count, 1)), g = on(d, uniform_floats(count, 3, gradient)),
+         a = on(d, uniform_floats(count, 4));
+    auto m = on(d, Floats(count, 0.1F)), v = on(d, Floats(count, 0.01F));
+    auto step = on(d, std::vector<std::uint64_t>{7});
+    DeviceArray<double> norm(d, 1);
+    d.sum_of_squares(count, g.data(), norm.data());
+    update.updates = {step.data(), 3, 1};
+    update.squared_norm = norm.data();
+    update.gradient = g.data();
+    update.parameters = p.data();
+    update.state = {m.data(), v.data()};
+    update.average = {a.data(), 0.9F};
+    d.optimizer_update(update);
+    Floats result = {static_cast<float>(std::sqrt(norm.host()[0] / static_cast<double>(count)))};
+    for (const DeviceArray<float>* more : {&p, &m, &v, &a}) {
+      const Floats values = more->host();
+      result.insert(result.end(), values.begin(), values.end());
+    }
+    return result;
+  };
+  const std::vector<std::string> names = optimizer_names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    for (const std::size_t count : {std::size_t{1}, std::size_t{1023}, std::size_t{20001}})
+      for (const std::string& schedule : schedule_names())
+        for (const bool clipped : {false, true}) {
+          OptimizerUpdate update;
+          update.optimizer = static_cast<int>(i);
+          update.count = count;
+          update.constants.learning_rate = 0.01;
+          update.constants.schedule = {schedule_index(schedule), 0.25, 0.125, 20};
+          update.constants.momentum = 0.9;
+          if (clipped) {
+            update.constants.weight_decay = 0.5;
+            update.constants.clip_gradient = 0.01;
+            update.constants.clip_weights = 0.75;
+          }
+          compare(names[i] + " " + schedule, [&](Device& d) { return updated(d, update, 0.1F); });
+          // A norm that is not finite keeps everything as it was.
+          compare(
+              "guarded " + names[i],
+              [&](Device& d) {
+                Floats result = updated(d, update, std::numeric_limits<float>::infinity());
+                result[0] = 0;
+                return result;
+              },
+              0);
+        }
 }
 
 TEST_P(GpuOperations, DrawsAreTheCpus) {

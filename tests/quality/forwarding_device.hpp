@@ -79,10 +79,7 @@ class ForwardingDevice : public Device {
   void sum_of_squares(std::size_t count, const float* x, double* result) override {
     to_.sum_of_squares(count, x, result);
   }
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    to_.adam(count, constants, updates, squared_norm, gradient, parameters, m, v, average);
-  }
+  void optimizer_update(const OptimizerUpdate& args) override { to_.optimizer_update(args); }
   void end_step(const StepEnd& args) override { to_.end_step(args); }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override { to_.flag_to_sum(flag, to); }
 

@@ -9,15 +9,13 @@
 
 namespace ganymede::quality {
 
-/// D is never updated: Adam does nothing to a buffer of D's size.
+/// D is never updated: the optimiser does nothing to a buffer of D's size.
 class FrozenDiscriminator final : public ForwardingDevice {
  public:
   FrozenDiscriminator(Device& to, std::size_t discriminator_parameters)
       : ForwardingDevice(to), frozen_(discriminator_parameters) {}
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    if (count != frozen_)
-      ForwardingDevice::adam(count, constants, updates, squared_norm, gradient, parameters, m, v, average);
+  void optimizer_update(const OptimizerUpdate& args) override {
+    if (args.count != frozen_) ForwardingDevice::optimizer_update(args);
   }
 
  private:

@@ -24,6 +24,7 @@
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/optimizer/optimizers.hpp"
 #include "math/penalty/penalties.hpp"
 
 namespace ganymede {
@@ -229,26 +230,19 @@ class CpuDevice final : public Device {
     for (std::size_t i = 0; i < blocks; ++i) total += partial[i];
     *result = total;
   }
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    if (!std::isfinite(*squared_norm)) return;
-    const std::uint64_t t = value(updates) + 1;
-    cpu::AdamArgs args{};
-    args.count = count;
-    args.beta1 = static_cast<float>(constants.beta1);
-    args.beta2 = static_cast<float>(constants.beta2);
-    args.rest1 = static_cast<float>(1 - constants.beta1);
-    args.rest2 = static_cast<float>(1 - constants.beta2);
-    args.epsilon = static_cast<float>(constants.epsilon);
-    args.step_size = static_cast<float>(constants.learning_rate / (1 - math::power(constants.beta1, t)));
-    args.root_scale = static_cast<float>(1 / std::sqrt(1 - math::power(constants.beta2, t)));
-    args.gradient = gradient;
-    args.parameters = parameters;
-    args.m = m;
-    args.v = v;
-    run(kernels_.adam, args, 8 * count);
+  void optimizer_update(const OptimizerUpdate& args) override {
+    if (!std::isfinite(*args.squared_norm)) return;
+    cpu::OptimizerArgs update{args.optimizer, args.count, args.constants, {}, args.gradient, args.parameters, {}};
+    std::copy(args.state.begin(), args.state.end(), update.state);
+    math::Optimizers::visit(args.optimizer, [&](auto rule) {
+      for (int i = 0; i < math::factor_count<decltype(rule)>; ++i)
+        update.factors[i] = math::update_factor<decltype(rule), false>(
+            i, args.constants, value(args.updates), args.constants.schedule.updates, *args.squared_norm);
+    });
+    run(kernels_.optimizer_update, update, 8 * args.count);
+    const MovingAverage& average = args.average;
     if (average.values != nullptr)
-      run(kernels_.exponential_average, {count, average.decay, parameters, average.values}, count);
+      run(kernels_.exponential_average, {args.count, average.decay, args.parameters, average.values}, args.count);
   }
   void end_step(const StepEnd& args) override {
     double* running = args.running;

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ganymede/optimizer_constants.hpp"
+
 namespace ganymede::cpu {
 
 // Floats of scratch memory, 64-byte aligned, that every part has to itself: packed pieces of matrices.
@@ -111,17 +113,14 @@ struct SquaresArgs {
   double* partial;  ///< one per squares_block elements
 };
 
-struct AdamArgs {
+struct OptimizerArgs {
+  int optimizer;
   std::size_t count;
-  float beta1, beta2;
-  float rest1, rest2;  ///< 1 - β₁, 1 - β₂
-  float epsilon;
-  float step_size;   ///< learning rate / (1 - β₁ᵗ)
-  float root_scale;  ///< 1 / √(1 - β₂ᵗ)
+  OptimizerConstants constants;
+  float factors[5];  ///< math::update_factor
   const float* gradient;
   float* parameters;
-  float* m;
-  float* v;
+  float* state[4];
 };
 
 struct AverageArgs {
@@ -173,7 +172,7 @@ struct Kernels {
   Kernel<FromFixedArgs> from_fixed_point;
   Kernel<AddArgs> add_to;
   Kernel<SquaresArgs> sum_of_squares;
-  Kernel<AdamArgs> adam;
+  Kernel<OptimizerArgs> optimizer_update;
   Kernel<AverageArgs> exponential_average;
   Kernel<NormalArgs> draw_normal;
   Kernel<InterpolateArgs> interpolate;

@@ -26,6 +26,7 @@
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/optimizer/optimizers.hpp"
 #include "math/penalty/penalties.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
@@ -909,26 +910,38 @@ void sum_of_squares(const SquaresArgs& args, float*, int part, int parts) {
   }
 }
 
-// PyTorch's order of operations (torch.optim.Adam), but for the division by √(1-β₂ᵗ), a multiplication here.
-void adam(const AdamArgs& args, float*, int part, int parts) {
-  const LongRange range = long_piece(args.count, 64, part, parts);
-  const float beta1 = args.beta1;
-  const float beta2 = args.beta2;
-  const float rest1 = args.rest1;
-  const float rest2 = args.rest2;
+template <class Rule, bool Plain>
+GANYMEDE_INLINE void update_range(const OptimizerArgs& args, const LongRange& range) {
+  constexpr int states = math::state_count<Rule>;
+  const OptimizerConstants constants = args.constants;
+  float factors[math::most_factors];
+  __builtin_memcpy(factors, args.factors, sizeof factors);
   const float* __restrict gradient = args.gradient;
   float* __restrict parameters = args.parameters;
-  float* __restrict moment1 = args.m;
-  float* __restrict moment2 = args.v;
+  float* __restrict state[states];
+  for (int s = 0; s < states; ++s) state[s] = args.state[s];
   for (std::size_t i = range.begin; i < range.end; ++i) {
-    const float g = gradient[i];
-    const float m = beta1 * moment1[i] + rest1 * g;
-    const float v = beta2 * moment2[i] + rest2 * g * g;
-    const float denominator = __builtin_sqrtf(v) * args.root_scale + args.epsilon;
-    moment1[i] = m;
-    moment2[i] = v;
-    parameters[i] -= args.step_size * (m / denominator);
+    float values[states];
+    GANYMEDE_UNROLL
+    for (int s = 0; s < states; ++s) values[s] = state[s][i];
+    float parameter = parameters[i];
+    math::update_element<Rule, Plain>(constants, factors, gradient[i], parameter, values);
+    GANYMEDE_UNROLL
+    for (int s = 0; s < states; ++s) state[s][i] = values[s];
+    parameters[i] = parameter;
   }
+}
+
+void optimizer_update(const OptimizerArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, 64, part, parts);
+  math::Optimizers::visit(
+      args.optimizer, [&](auto rule) __attribute__((always_inline)) {
+        if (math::plain_update(args.constants)) {
+          update_range<decltype(rule), true>(args, range);
+        } else {
+          update_range<decltype(rule), false>(args, range);
+        }
+      });
 }
 
 void exponential_average(const AverageArgs& args, float*, int part, int parts) {
@@ -1052,7 +1065,7 @@ double multiply_adds(std::int64_t rounds, float* sink) {
 extern const Kernels GANYMEDE_KERNELS = {
     affine_forward,      affine_tangent, affine_backward_data, affine_backward_weights,
     bias_gradient,       loss,           gradient_penalty,     combine_rows,
-    from_fixed_point,    add_to,         sum_of_squares,       adam,
+    from_fixed_point,    add_to,         sum_of_squares,       optimizer_update,
     exponential_average, draw_normal,    interpolate,          gather_images,
     multiply_adds,
 };

@@ -217,13 +217,14 @@ class CudaDevice final : public Device {
     cuda::sum_of_squares(compute_.get(), count, x, result, scratch_);
     launched("a gradient's norm", nullptr, 0);
   }
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    cuda::adam(compute_.get(), count,
-               {constants.learning_rate, constants.beta1, constants.beta2, constants.epsilon, updates.step,
-                updates.per_step, updates.offset},
-               squared_norm, gradient, parameters, m, v, average.values, average.decay);
-    launched("Adam's update", parameters, count);
+  void optimizer_update(const OptimizerUpdate& args) override {
+    cuda::Update update{
+        args.optimizer,      args.constants,    args.updates.step, args.updates.per_step, args.updates.offset,
+        args.count,          args.squared_norm, args.gradient,     args.parameters,       {},
+        args.average.values, args.average.decay};
+    std::copy(args.state.begin(), args.state.end(), update.state);
+    cuda::optimizer_update(compute_.get(), update);
+    launched("the optimiser's update", args.parameters, args.count);
   }
   void end_step(const ganymede::StepEnd& args) override {
     cuda::end_step(

@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ganymede/optimizer_constants.hpp"
+
 namespace ganymede::cuda {
 
 /// The most virtual shards that one rank can hold: BatchLayout::shard_begin travels in a kernel's parameters.
@@ -42,11 +44,19 @@ struct Scratch {
   unsigned* ticket = nullptr;
 };
 
-/// Adam's constants, and where t comes from: t = *step · per_step + offset + 1.
-struct Adam {
-  double learning_rate, beta1, beta2, epsilon;
+/// OptimizerUpdate as a kernel takes it. There have been *step · per_step + offset updates before this one.
+struct Update {
+  int optimizer;
+  OptimizerConstants constants;
   const std::uint64_t* step;
   std::uint64_t per_step, offset;
+  std::size_t count;
+  const double* squared_norm;
+  const float* gradient;
+  float* parameters;
+  float* state[4];
+  float* average;  ///< null: none
+  float decay;
 };
 
 /// What the host learns of a step; written to host memory that the device can write (cudaHostAllocMapped).
@@ -124,8 +134,7 @@ void add_to(cudaStream_t stream, std::size_t count, const float* from, double* t
 /// The same bits on any device: a fixed tree over blocks of 2048. At most 2048 · Scratch::partial_count elements.
 void sum_of_squares(cudaStream_t stream, std::size_t count, const float* x, double* result, Scratch scratch);
 /// average = decay · average + (1 - decay) · parameters rides along when `average` is not null.
-void adam(cudaStream_t stream, std::size_t count, const Adam& constants, const double* squared_norm,
-          const float* gradient, float* parameters, float* m, float* v, float* average, float decay);
+void optimizer_update(cudaStream_t stream, const Update& args);
 /// *first = the least index of a value that is not finite, or count when there is none.
 void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, unsigned long long* first);
 

@@ -27,6 +27,7 @@ class CpuReference {
                      const std::uint8_t* images, std::uint32_t count, int rows, int pixels, float* out) {
     device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, out);
   }
+  void optimizer_update(const OptimizerUpdate& args) { device_->optimizer_update(args); }
   /// D's loss on [2 or 3, rows] logits; seeds and row_scale likewise.
   Sums discriminator_loss(GanLoss loss, PenaltyParts penalised, const std::vector<int>& shards, const float* logits,
                           float scale, bool exact, float* seed, float* row_scale) {

@@ -6,6 +6,7 @@
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
 #include "math/loss/losses.hpp"
+#include "math/optimizer/optimizers.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
 #include "support/reference_gan.hpp"
@@ -257,47 +258,52 @@ TEST_P(Operations, RowsCombineInPlace) {
   expect_close(h, expected, 2e-7, "combined");
 }
 
-TEST_P(Operations, AdamMatchesDouble) {
-  for (std::size_t count : {std::size_t{1}, std::size_t{63}, std::size_t{130}, std::size_t{10001}}) {
-    const AdamConstants constants;
-    Values p = draws(count, 1);
-    Values m(count, 0.0F);
-    Values v(count, 0.0F);
-    Values average = draws(count, 2);
-    std::vector<double> ea(average.begin(), average.end());
-    std::vector<double> ep(p.begin(), p.end());
-    std::vector<double> em(count);
-    std::vector<double> ev(count);
-    double norm = 1;
-    for (std::uint64_t step = 0; step < 20; ++step) {
-      const Values g = draws(count, static_cast<unsigned>(step) + 10, 0.1F);
-      // As D's third update of five in a step; with and without an average.
-      device_->adam(count, constants, {&step, 5, 2}, &norm, g.data(), p.data(), m.data(), v.data(),
-                    step % 2 == 0 ? MovingAverage{average.data(), 0.75F} : MovingAverage{});
-      const double t = static_cast<double>(step) * 5 + 3;
-      for (std::size_t i = 0; i < count; ++i) {
-        const auto gradient = static_cast<double>(g[i]);
-        em[i] = 0.5 * em[i] + 0.5 * gradient;
-        ev[i] = 0.999 * ev[i] + 0.001 * gradient * gradient;
-        ep[i] -= 2e-4 * (em[i] / (1 - std::pow(0.5, t))) / (std::sqrt(ev[i] / (1 - std::pow(0.999, t))) + 1e-8);
-        if (step % 2 == 0) ea[i] = 0.75 * ea[i] + 0.25 * ep[i];
+// (Every optimiser's values: tests/unit/gan/fixture_test.cpp.)
+TEST_P(Operations, OptimizersAverageAndAreGuarded) {
+  for (int optimizer = 0; optimizer < math::Optimizers::size; ++optimizer)
+    for (const bool plain : {true, false})
+      for (std::size_t count : {std::size_t{1}, std::size_t{63}, std::size_t{130}, std::size_t{10001}}) {
+        SCOPED_TRACE(std::to_string(optimizer) + ", " + std::to_string(count) + " parameters");
+        Values p = draws(count, 1);
+        Values m(count, 0.0F);
+        Values v(count, 0.0F);
+        Values average = draws(count, 2);
+        std::vector<double> expected(average.begin(), average.end());
+        std::uint64_t step = 0;
+        double norm = 1;
+        OptimizerUpdate update;
+        update.optimizer = optimizer;
+        if (!plain) update.constants.clip_weights = 0.5;
+        update.updates = {&step, 5, 2};
+        update.count = count;
+        update.squared_norm = &norm;
+        update.parameters = p.data();
+        update.state = {m.data(), v.data()};
+        for (; step < 20; ++step) {
+          const Values g = draws(count, static_cast<unsigned>(step) + 10, 0.1F);
+          update.gradient = g.data();
+          update.average = step % 2 == 0 ? MovingAverage{average.data(), 0.75F} : MovingAverage{};
+          device_->optimizer_update(update);
+          for (std::size_t i = 0; i < count && step % 2 == 0; ++i)
+            expected[i] = 0.75 * expected[i] + 0.25 * static_cast<double>(p[i]);
+        }
+        expect_close(average, expected, 1e-6, "average");
+        if (!plain) {
+          EXPECT_LE(*std::max_element(p.begin(), p.end()), 0.5F);
+        }
+        const Values before[] = {p, m, v, average};
+        const Values g(count, nan);
+        update.gradient = g.data();
+        update.average = {average.data(), 0.75F};
+        for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+          norm = bad;
+          device_->optimizer_update(update);
+          expect_same_bits(p, before[0], "guarded parameters");
+          expect_same_bits(m, before[1], "guarded first state");
+          expect_same_bits(v, before[2], "guarded second state");
+          expect_same_bits(average, before[3], "guarded average");
+        }
       }
-    }
-    expect_close(p, ep, 1e-6, "parameters");
-    expect_close(m, em, 1e-6, "first moment");
-    expect_close(v, ev, 1e-6, "second moment");
-    expect_close(average, ea, 1e-6, "average");
-    const Values before[] = {p, m, v, average};
-    const std::uint64_t step = 20;
-    const Values g(count, nan);
-    for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-      device_->adam(count, constants, {&step}, &bad, g.data(), p.data(), m.data(), v.data(), {average.data(), 0.75F});
-      expect_same_bits(p, before[0], "guarded parameters");
-      expect_same_bits(m, before[1], "guarded first moment");
-      expect_same_bits(v, before[2], "guarded second moment");
-      expect_same_bits(average, before[3], "guarded average");
-    }
-  }
 }
 
 TEST_P(Operations, DrawsAreNormal) {

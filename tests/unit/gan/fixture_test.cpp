@@ -153,6 +153,39 @@ double training_error(const std::vector<float>& actual, const Doubles& start, co
   return error / moved;
 }
 
+// Each optimiser over twenty updates, as the options make it for G and for D: with its own constants, weight decay,
+// schedules, clipped gradients and weights. PyTorch adds 1e-6 to the norm that it divides by, of 3 and more here.
+TEST_F(PyTorch, Optimizers) {
+  const nlohmann::json cases = fixture("optimizers");
+  EXPECT_EQ(cases.size(), 6 * optimizer_names().size() + 1);
+  int number = 0;
+  for (const nlohmann::json& c : cases)
+    for (const std::string& instruction_set : cpu_instruction_sets()) {
+      SCOPED_TRACE(std::to_string(number++) + ", " + c["options"].dump() + ", " + instruction_set);
+      const std::unique_ptr<Device> device = make_cpu_device(1, instruction_set);
+      const bool d = c["role"] == "discriminator";
+      TrainOptions o = options_of(c["options"]);
+      o.latent = 1;
+      o.generator_hidden = o.discriminator_hidden = {2};
+      o.r1 = 0;
+      o.d_steps = 2;
+      o.steps = c["gradients"].size() / (d ? 2 : 1);
+      check_train_options(o);
+      Gan gan = make_gan(o, 1, *device);
+      Optimizer& optimizer = d ? *gan.discriminator_optimizer : *gan.generator_optimizer;
+      std::vector<float> p = floats(c["start"]);
+      ASSERT_EQ(p.size(), (d ? gan.discriminator : gan.generator).parameter_count());
+      for (std::uint64_t i = 0; i < c["gradients"].size(); ++i) {
+        const std::vector<float> g = floats(c["gradients"][i]);
+        double norm = 0;
+        device->sum_of_squares(g.size(), g.data(), &norm);
+        const std::uint64_t step = d ? i / 2 : i;
+        optimizer.update({&step, d ? 2U : 1U, d ? i % 2 : 0}, &norm, g.data(), p.data(), {});
+        if (i % 5 == 4) expect_near(p, doubles(c["parameters"][i / 5]), 2e-6, "parameters");
+      }
+    }
+}
+
 // Fifty steps of a tiny GAN in both schemes, with every loss and penalty, averages, more steps of D: on every
 // instruction set, with float sums and with exact ones.
 TEST_F(PyTorch, WholeTrainings) {

@@ -21,7 +21,7 @@ class Step : public ::testing::Test {
   static bool same_bytes(const TensorFile& a, const TensorFile& b) { return a.serialize() == b.serialize(); }
   static std::vector<float> gradient_seen(Optimizer& optimizer) {
     // With β₁ = 0 Adam's first moment is the gradient itself.
-    return optimizer.state().front().values->host();
+    return optimizer.state().front().values.host();
   }
   std::unique_ptr<Device> device_ = make_cpu_device(1);
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
