@@ -4,19 +4,14 @@
 #include "math/penalty/penalties.hpp"
 
 namespace ganymede {
-namespace {
-
-template <class P>
-constexpr int index_of = math::Penalties::find([](const char* name) { return name == P::name; });
-
-}  // namespace
 
 std::vector<PenaltySpec> penalties_of(const TrainOptions& o) {
   std::vector<PenaltySpec> specs;
   if (o.gradient_penalty > 0)
-    specs.push_back({index_of<math::UnitNorm>, PenaltyPart::between, o.gradient_penalty, "--gradient-penalty"});
-  if (o.r1 > 0) specs.push_back({index_of<math::SquaredNorm>, PenaltyPart::real, o.r1, "--r1"});
-  if (o.r2 > 0) specs.push_back({index_of<math::SquaredNorm>, PenaltyPart::fake, o.r2, "--r2"});
+    specs.push_back(
+        {math::Penalties::index_of<math::UnitNorm>(), PenaltyPart::between, o.gradient_penalty, "--gradient-penalty"});
+  if (o.r1 > 0) specs.push_back({math::Penalties::index_of<math::SquaredNorm>(), PenaltyPart::real, o.r1, "--r1"});
+  if (o.r2 > 0) specs.push_back({math::Penalties::index_of<math::SquaredNorm>(), PenaltyPart::fake, o.r2, "--r2"});
   return specs;
 }
 
