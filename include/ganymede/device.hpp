@@ -4,6 +4,7 @@
 // comment says host.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "ganymede/communicator.hpp"
+#include "ganymede/optimizer_constants.hpp"
 
 namespace ganymede {
 
@@ -59,14 +61,6 @@ struct SumTarget {
   }
 };
 
-/// Adam (Kingma and Ba 2015, algorithm 1, with bias correction). In double, so that 1 - β is what was asked for.
-struct AdamConstants {
-  double learning_rate = 2e-4;
-  double beta1 = 0.5;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-};
-
 /// A number that follows a counter in the device's memory: *step · per_step + offset.
 struct StepCount {
   const std::uint64_t* step = nullptr;
@@ -80,6 +74,20 @@ struct MovingAverage {
   float decay = 0;
 };
 
+/// One update of a flat buffer of parameters by the optimiser of this index in the list of optimisers, and of their
+/// average.
+struct OptimizerUpdate {
+  int optimizer = 0;
+  OptimizerConstants constants;
+  StepCount updates;  ///< those before this one
+  std::size_t count = 0;
+  const double* squared_norm = nullptr;  ///< ‖gradient‖²
+  const float* gradient = nullptr;
+  float* parameters = nullptr;
+  std::array<float*, 4> state = {};  ///< as many buffers as the optimiser has
+  MovingAverage average;
+};
+
 /// What the host learns of a step; in host memory.
 struct StepReport {
   std::uint64_t step = 0;                 ///< steps completed with this one
@@ -89,7 +97,7 @@ struct StepReport {
 };
 
 /// The book-keeping at the end of a step. Sums that people see run on until the host takes them:
-/// running[i] += D's extras, then G's. A report goes to reports[*step % report_count], and *step counts on.
+/// running[i] += D's extras, then G's. A report goes to reports[*step % report_count], and the counters count on.
 struct StepEnd {
   const float* discriminator_extras = nullptr;
   int discriminator_count = 0;
@@ -102,7 +110,8 @@ struct StepEnd {
   const float* stop = nullptr;               ///< how many ranks were asked to stop, or, where that needs no sum,
   const std::uint32_t* stop_flag = nullptr;  ///< whether this one was (host memory from allocate_host())
   std::uint64_t* step = nullptr;
-  StepReport* reports = nullptr;  ///< host memory from allocate_host()
+  std::uint64_t* discriminator_total = nullptr;  ///< D's updates in all steps: discriminator_updates are added
+  StepReport* reports = nullptr;                 ///< host memory from allocate_host()
   int report_count = 0;
 };
 
@@ -118,9 +127,26 @@ class Routine {
   [[nodiscard]] virtual int recorded() const { return 0; }
 };
 
-/// Number of sums that a GAN loss produces, in this order.
+/// A loss of src/math/loss/ by its index.
+struct GanLoss {
+  int kind = 0;
+  float smoothing = 0;  ///< one-sided label smoothing: what real images' target is lowered by
+};
+
+/// Which parts of D's batch gradient penalties work on. Points between real and generated images come before both, and
+/// count for penalties alone.
+struct PenaltyParts {
+  bool between = false;
+  bool real = false;
+  bool fake = false;
+
+  [[nodiscard]] bool any() const { return between || real || fake; }
+};
+
+/// The sums that a GAN loss produces, in this order: the loss, the shares of real and of generated images that D is
+/// right about, the means of D's output on both, and a 0 for penalties to add to.
 struct LossSums {
-  enum : int { loss, real_right, fake_right, count };
+  enum : int { loss, real_right, fake_right, real_score, fake_score, penalty, count };
 };
 
 class Device {
@@ -194,20 +220,21 @@ class Device {
                                 const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) = 0;
 
   // --- losses and penalties ---------------------------------------------------------------------------
-  /// D's loss on layout.parts = 2 stacked logits (real, then fake): seed[i] = scale · ∂loss_i/∂logit_i;
-  /// sums (LossSums::count elements, overwritten) gets scale · Σ loss, and the counts of logits > 0 on
-  /// real and < 0 on fake, times scale. With row_scale [total_rows], the seeds of real rows go there, 1 for
-  /// fake rows, and the seeds of real rows become 1: what a penalty on real images works with (r1_penalty.hpp).
-  virtual void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                                  float* row_scale, SumTarget sums) = 0;
-  /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real).
-  /// sums: scale · Σ loss, and the counts of real logits > 0 and fake logits < 0, times scale.
-  virtual void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+  /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;
+  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements, overwritten) gets
+  /// scale · Σ over pairs. For what a penalty works with (gradient_penalty.hpp), the rows of penalised parts get the
+  /// seed 1, and row_scale [total_rows] theirs, 0 where there is no loss; it is 1 for other rows, null without a
+  /// penalty.
+  virtual void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                                  float scale, float* seed, float* row_scale, SumTarget sums) = 0;
+  /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real). sums: as above;
+  /// those of real images are 0 without them.
+  virtual void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                               SumTarget sums) = 0;
-  /// R1 and R2 on the input gradient g[layout.rows, columns]: v = coefficient · g (v may be g), and
-  /// *penalty = Σ_rows coefficient/2 · ‖g_row‖².
-  virtual void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
-                                    SumTarget penalty) = 0;
+  /// The penalty number `penalty` of src/math/penalty/, P, on the input gradient g[layout.rows, columns]:
+  /// v = coefficient · ∂P/∂g (v may be g), and *value += coefficient · Σ_rows P.
+  virtual void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
+                                float* v, SumTarget value) = 0;
   /// h_row = scale_row · h_row + t_row.
   virtual void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) = 0;
 
@@ -220,10 +247,8 @@ class Device {
   virtual void add_to(std::size_t count, const float* from, double* to) = 0;
   /// *result = Σ x², in double, by a fixed tree: the same bits for any number of threads.
   virtual void sum_of_squares(std::size_t count, const float* x, double* result) = 0;
-  /// One Adam step over a flat buffer, after `updates` others, and its average. Does nothing where
-  /// *squared_norm = ‖gradient‖² is not finite: the guard that keeps a bad step out of weights and moments.
-  virtual void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-                    const float* gradient, float* parameters, float* m, float* v, MovingAverage average) = 0;
+  /// Does nothing where *squared_norm is not finite: the guard that keeps a bad step out of weights and states.
+  virtual void optimizer_update(const OptimizerUpdate& args) = 0;
   virtual void end_step(const StepEnd& args) = 0;
   /// *to = 1 where *flag (host memory from allocate_host()) is not 0, else 0.
   virtual void flag_to_sum(const std::uint32_t* flag, SumTarget to) = 0;
@@ -232,6 +257,9 @@ class Device {
   /// out[rows, columns] ~ N(0, 1); row r is global sample `first` + r.
   virtual void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            float* out) = 0;
+  /// out[rows, columns] = α·a + (1-α)·b, with one α in (0, 1) for each row.
+  virtual void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                           const float* a, const float* b, float* out) = 0;
   /// out[rows, pixels] = the images that these global samples show, scaled to 0 … 1: pixel / 255.
   virtual void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                              int rows, int pixels, float* out) = 0;

@@ -12,13 +12,17 @@ struct MetricsRecord {
   double epoch = 0;               ///< images_seen / images in the set
   double discriminator_loss = 0;  ///< without penalties
   double generator_loss = 0;
-  double penalty = 0;                      ///< the sum of gradient penalties in D's objective
-  double real_accuracy = 0;                ///< share of real images with D(x) > 0, logits
-  double fake_accuracy = 0;                ///< share of generated images with D(x) < 0
+  double penalty = 0;  ///< the sum of gradient penalties in D's objective
+  /// Share of real images that D is right about: D(x) > 0, logits; with least squares > ½, with a loss of differences
+  /// (wasserstein, relativistic) above D of the generated image it is paired with.
+  double real_accuracy = 0;
+  double fake_accuracy = 0;                ///< of generated images, likewise
   double discriminator_gradient_norm = 0;  ///< of the last step, after the reduction
   double generator_gradient_norm = 0;
   double seconds = 0;            ///< since this process began to train
   double images_per_second = 0;  ///< over the interval
+  double real_score = 0;         ///< D's mean output on real images, logits
+  double fake_score = 0;         ///< on generated images
 };
 
 }  // namespace ganymede

@@ -30,16 +30,33 @@ struct TrainOptions {
   // objective
   std::string loss = "non-saturating";
   std::string scheme = "alternating";
+  double label_smoothing = 0;
   int d_steps = 1;
+  int d_burst = 0;  ///< 0: none
+  std::uint64_t d_burst_first = 25;
+  std::uint64_t d_burst_every = 500;
   double r1 = 5.0;
+  double r2 = 0;
+  double gradient_penalty = 0;
+  std::uint64_t penalty_every = 1;
   double ema = 0.999;
 
   // optimiser
   std::string optimizer = "adam";
   double learning_rate = 2e-4;
+  double generator_learning_rate = 0;  ///< 0: learning_rate
+  double discriminator_learning_rate = 0;
+  std::string schedule = "constant";
+  double schedule_start = 0;
+  double schedule_end = 0;
   double beta1 = 0.5;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  double momentum = 0;
+  double rmsprop_decay = 0.99;
+  double weight_decay = 0;
+  double clip_gradient = 0;
+  double clip_weights = 0;
 
   // training
   int batch = 100;

@@ -115,10 +115,19 @@ fs::path followed(const fs::path& name) {
 // other name, as /dev/stdout may be. `file` is where its links lead.
 bool is_written_through(const fs::path& name, const fs::path& file) {
   struct stat opened {};
-  if (::stat(name.c_str(), &opened) != 0 || S_ISDIR(opened.st_mode)) return false;
   struct stat named {};
-  return !S_ISREG(opened.st_mode) || ::stat(file.c_str(), &named) != 0 || named.st_dev != opened.st_dev ||
-         named.st_ino != opened.st_ino;
+  struct stat again {};
+  const auto same = [](const struct stat& a, const struct stat& b) {
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+  };
+  for (;;) {
+    if (::stat(name.c_str(), &opened) != 0 || S_ISDIR(opened.st_mode)) return false;
+    if (!S_ISREG(opened.st_mode)) return true;
+    if (name == file) return false;
+    if (::stat(file.c_str(), &named) == 0 && same(named, opened)) return false;
+    // Another writer may have put a new file in place between the two looks.
+    if (::stat(name.c_str(), &again) == 0 && same(again, opened)) return true;
+  }
 }
 
 }  // namespace

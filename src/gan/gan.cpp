@@ -1,7 +1,9 @@
 // Builds a GAN from options; saves and loads all of it.
 #include "gan/gan.hpp"
 
+#include "gan/gradient_penalty.hpp"
 #include "gan/models/models.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "math/philox.hpp"
 
@@ -18,17 +20,36 @@ Layers discriminator_layers(const TrainOptions& o, int side) {
   throw Error(ExitCode::usage, "there is no model '" + o.model + "'");
 }
 
+enum class Role { generator, discriminator };
+
+OptimizerConstants optimizer_constants(const TrainOptions& o, Role role) {
+  const bool d = role == Role::discriminator;
+  const double own_rate = d ? o.discriminator_learning_rate : o.generator_learning_rate;
+  OptimizerConstants c;
+  c.learning_rate = own_rate > 0 ? own_rate : o.learning_rate;
+  c.momentum = o.momentum;
+  c.beta1 = o.beta1;
+  c.beta2 = o.beta2;
+  c.rmsprop_decay = o.rmsprop_decay;
+  c.epsilon = o.epsilon;
+  c.weight_decay = o.weight_decay;
+  c.clip_gradient = o.clip_gradient;
+  c.clip_weights = d ? o.clip_weights : 0;
+  c.schedule = {schedule_index(o.schedule), o.schedule_start, o.schedule_end,
+                d ? discriminator_updates(o, o.steps) : o.steps};
+  return c;
+}
+
 TensorFile moments(const Network& network, Optimizer& optimizer) {
   TensorFile file;
   for (const Optimizer::State& state : optimizer.state())
-    for (Tensor& t : network.tensors(*state.values, std::string(state.name) + "."))
-      file.tensors.push_back(std::move(t));
+    for (Tensor& t : network.tensors(state.values, std::string(state.name) + ".")) file.tensors.push_back(std::move(t));
   return file;
 }
 
 void load_moments(const Network& network, Optimizer& optimizer, const TensorFile& file, const std::string& source) {
-  for (const Optimizer::State& state : optimizer.state())
-    network.load(file, *state.values, source, std::string(state.name) + ".");
+  for (Optimizer::State& state : optimizer.state())
+    network.load(file, state.values, source, std::string(state.name) + ".");
 }
 
 }  // namespace
@@ -61,19 +82,21 @@ void Gan::load(const std::map<std::string, TensorFile>& files, const std::string
 Gan make_gan(const TrainOptions& o, int side, Device& device) {
   Gan gan{
       Network(device, generator_layers(o, side)), Network(device, discriminator_layers(o, side)), nullptr, nullptr, {}};
-  const OptimizerConstants constants{o.learning_rate, o.beta1, o.beta2, o.epsilon};
-  gan.generator_optimizer = make_optimizer(o.optimizer, constants, device, gan.generator.parameter_count());
-  gan.discriminator_optimizer = make_optimizer(o.optimizer, constants, device, gan.discriminator.parameter_count());
+  gan.generator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::generator), device,
+                                                        gan.generator.parameter_count());
+  gan.discriminator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::discriminator),
+                                                            device, gan.discriminator.parameter_count());
   gan.generator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_generator));
   gan.discriminator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_discriminator));
   if (o.ema > 0) {
     gan.average = DeviceArray<float>(device, gan.generator.parameter_count());
     device.copy(gan.average.data(), gan.generator.parameters(), gan.average.bytes());
   }
-  if (o.r1 > 0) {
+  for (const PenaltySpec& spec : penalties_of(o)) {
     const std::string obstacle = gan.discriminator.penalty_obstacle();
     if (!obstacle.empty())
-      throw Error(ExitCode::usage, "--r1 has no exact gradient on this discriminator: " + obstacle + "; use --r1 0");
+      throw Error(ExitCode::usage, std::string(spec.option) + " has no exact gradient on this discriminator: " +
+                                       obstacle + "; use " + spec.option + " 0");
   }
   return gan;
 }

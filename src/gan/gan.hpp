@@ -31,7 +31,8 @@ struct Gan {
   void load(const std::map<std::string, TensorFile>& files, const std::string& source);
 };
 
-/// The networks that the options name, for square images of side `side`, with initial weights.
+/// The networks that the options name, for square images of side `side`, with initial weights. A schedule other than
+/// the constant one runs over options.steps, which then say how long the training is.
 Gan make_gan(const TrainOptions& options, int side, Device& device);
 
 /// Only G, uninitialised: what sampling needs.

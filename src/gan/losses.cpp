@@ -21,4 +21,16 @@ int loss_index(const std::string& name) {
   throw Error(ExitCode::usage, "there is no loss '" + name + "'; there are " + list);
 }
 
+bool generator_sees_real(int loss) {
+  bool result = false;
+  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::generator_sees_real; });
+  return result;
+}
+
+bool loss_has_target(int loss) {
+  bool result = false;
+  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::has_target; });
+  return result;
+}
+
 }  // namespace ganymede

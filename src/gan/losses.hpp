@@ -1,4 +1,4 @@
-// The losses of src/math/loss/ by name.
+// The losses of src/math/loss/ by name, and what the step must know of them.
 #pragma once
 
 #include <string>
@@ -10,5 +10,9 @@ std::vector<std::string> loss_names();
 
 /// Index in math::Losses; throws Error(usage) naming the known ones.
 int loss_index(const std::string& name);
+
+/// See math::LossTraits.
+bool generator_sees_real(int loss);
+bool loss_has_target(int loss);
 
 }  // namespace ganymede

@@ -3,6 +3,7 @@
 // waiting.)
 #include "gan/step.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
 #include <string>
@@ -14,17 +15,9 @@ namespace ganymede {
 namespace {
 
 // What travels behind each gradient, and where the running sums of both stand.
-enum Extra : std::size_t {
-  d_loss = LossSums::loss,
-  d_real_right = LossSums::real_right,
-  d_fake_right = LossSums::fake_right,
-  d_penalty = LossSums::count,
-  d_extras,
-
-  g_loss = LossSums::loss,
-  g_stop = LossSums::count,
-  g_extras,
-};
+constexpr std::size_t d_extras = LossSums::count;
+constexpr std::size_t g_stop = LossSums::count;
+constexpr std::size_t g_extras = g_stop + 1;
 
 }  // namespace
 
@@ -82,33 +75,43 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     : device_(&device),
       gan_(&gan),
       images_(&images),
-      batch_(options.batch),
-      d_steps_(options.d_steps),
+      options_(options),
       simultaneous_(options.scheme == "simultaneous"),
-      loss_(loss_index(options.loss)),
+      loss_{loss_index(options.loss), static_cast<float>(options.label_smoothing)},
+      generator_sees_real_(generator_sees_real(loss_.kind)),
       ema_(static_cast<float>(options.ema)),
-      seed_(options.seed),
       share_(share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards)),
       one_{1, share_.rows(), share_.shard_begin},
       both_{2, share_.rows(), share_.shard_begin},
+      three_{3, share_.rows(), share_.shard_begin},
       alone_(ranks.size() == 1),
-      one_generator_pass_(!simultaneous_ && alone_),
-      x_(device, (one_generator_pass_ ? 3 : 2) * static_cast<std::size_t>(share_.rows()) *
-                     static_cast<std::size_t>(images.pixels())),
+      one_generator_pass_(!simultaneous_ && alone_ && !generator_sees_real_),
       z_(device, (one_generator_pass_ ? 2 : 1) * static_cast<std::size_t>(share_.rows()) *
                      static_cast<std::size_t>(options.latent)),
       generator_tape_(gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * share_.rows(), false)),
-      discriminator_tape_(gan.discriminator.make_tape(2 * share_.rows(), options.r1 > 0)),
-      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras, d_steps_, options.reproducible),
+      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras,
+                         std::max(options.d_steps, options.d_burst), options.reproducible),
       generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
-      step_(device, 1),
+      counters_(device, 2),
       running_(device, d_extras + g_extras),
       ahead_(device.steps_ahead()),
       reports_(
           static_cast<StepReport*>(device.allocate_host(static_cast<std::size_t>(ahead_ + 1) * sizeof(StepReport)))),
-      stop_flag_(static_cast<std::uint32_t*>(device.allocate_host(sizeof(std::uint32_t)))),
-      routine_(device.make_routine([this] { enqueue(); })) {
-  if (options.r1 > 0) r1_.emplace(gan.discriminator, share_.rows(), options.r1, options.batch);
+      stop_flag_(static_cast<std::uint32_t*>(device.allocate_host(sizeof(std::uint32_t)))) {
+  int parts = 2;
+  if (has_penalties(options)) {
+    penalties_.emplace(gan.discriminator, share_.rows(), options);
+    parts = penalties_->part_count();
+  }
+  discriminator_tape_ = gan.discriminator.make_tape(parts * share_.rows(), penalties_.has_value());
+  x_ = DeviceArray<float>(device, static_cast<std::size_t>(parts + (one_generator_pass_ ? 1 : 0)) *
+                                      static_cast<std::size_t>(share_.rows()) *
+                                      static_cast<std::size_t>(images.pixels()));
+  for (const bool burst : {false, true})
+    for (const bool penalised : {false, true}) {
+      const StepKind kind{burst, penalised};
+      routines_[kind.index()] = device.make_routine([this, kind] { enqueue(kind); });
+    }
   if (!device.is_host()) {
     image_copy_ = DeviceArray<std::uint8_t>(device, images.images.size());
     image_copy_.assign(images.images.data());
@@ -128,16 +131,21 @@ GanStep::~GanStep() {
 
 void GanStep::run(bool stop) {
   *stop_flag_ = stop ? 1 : 0;
+  const StepKind kind = step_kind(options_, completed_);
   if (clock_ != nullptr) {
-    enqueue();
+    enqueue(kind);
     enter(Phase::count);
   } else {
-    routine_->run();
+    routines_[kind.index()]->run();
   }
   device_->mark(slot(completed_));
   ++completed_;
   ++since_;
   if (completed_ - known_ > static_cast<std::uint64_t>(ahead_)) learn(known_ + 1);
+}
+
+int GanStep::recorded() const {
+  return completed_ == 0 ? 0 : routines_[step_kind(options_, completed_ - 1).index()]->recorded();
 }
 
 void GanStep::settle() {
@@ -154,34 +162,35 @@ void GanStep::learn(std::uint64_t step) {
   if (!finite && not_finite_at_ == 0) not_finite_at_ = step;
 }
 
-void GanStep::enqueue() {
-  for (int repetition = 0; repetition < d_steps_; ++repetition) {
-    const bool last = repetition + 1 == d_steps_;
-    discriminator_gradient(repetition, last && one_generator_pass_);
+void GanStep::enqueue(StepKind kind) {
+  const int updates = discriminator_updates(options_, kind);
+  for (int repetition = 0; repetition < updates; ++repetition) {
+    const bool last = repetition + 1 == updates;
+    discriminator_gradient(repetition, last, kind.penalised);
     discriminator_sum_.start();
     if (last) break;
     update_discriminator(repetition);
     device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
   }
-  generator_sum_.begin();
-  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
   if (simultaneous_) {
-    // Through the same D, before its update, and the fakes that D has just seen.
-    generator_gradient(share_.rows(), 0);
-    generator_sum_.start();
-    update_discriminator(d_steps_ - 1);
+    update_discriminator(updates - 1);
   } else {
+    begin_generator_sum();
     if (!one_generator_pass_) {
-      draw_noise(math::Stream::noise_for_generator, 0, 0);
+      draw_noise(math::Stream::noise_for_generator, generator_sample(), 0);
       enter(Phase::generator_forward);
       gan_->generator.forward(one_, z_.data(), generator_tape_, fake());
+      if (generator_sees_real_) gather(updates - 1);  // a penalty may have used up D's
     }
-    const int row = one_generator_pass_ ? share_.rows() : 0;
-    update_discriminator(d_steps_ - 1);
+    update_discriminator(updates - 1);
     enter(Phase::discriminator_forward);
-    gan_->discriminator.forward(one_, fake() + static_cast<std::ptrdiff_t>(row) * images_->pixels(),
-                                discriminator_tape_);
-    generator_gradient(0, row);
+    if (generator_sees_real_) {
+      gan_->discriminator.forward(both_, real(), discriminator_tape_);
+      generator_gradient(share_.rows(), 0);
+    } else {
+      gan_->discriminator.forward(one_, one_generator_pass_ ? part(2) : fake(), discriminator_tape_);
+      generator_gradient(0, one_generator_pass_ ? share_.rows() : 0);
+    }
     generator_sum_.start();
   }
   update_generator();
@@ -192,80 +201,116 @@ void GanStep::enqueue() {
   end.generator_count = g_extras;
   end.running = running_.data();
   end.discriminator_squared_norms = discriminator_sum_.squared_norm(0);
-  end.discriminator_updates = d_steps_;
+  end.discriminator_updates = updates;
   end.generator_squared_norm = generator_sum_.squared_norm(0);
   if (alone_)
     end.stop_flag = stop_flag_;
   else
     end.stop = generator_sum_.extras() + g_stop;
-  end.step = step_.data();
+  end.step = counters_.data();
+  end.discriminator_total = counters_.data() + 1;
   end.reports = reports_;
   end.report_count = ahead_ + 1;
   device_->end_step(end);
 }
 
 // z for this rank's rows of the batch, from row `row` of G's input on.
-void GanStep::draw_noise(math::Stream stream, int repetition, int row) {
+void GanStep::draw_noise(math::Stream stream, StepCount first, int row) {
   enter(Phase::noise);
-  device_->draw_normal(seed_, static_cast<std::uint32_t>(stream), first_sample(repetition), share_.rows(),
+  device_->draw_normal(options_.seed, static_cast<std::uint32_t>(stream), first, share_.rows(),
                        gan_->generator.inputs(),
                        z_.data() + static_cast<std::ptrdiff_t>(row) * gan_->generator.inputs());
 }
 
-// The global sample number of this rank's first row.
-StepCount GanStep::first_sample(int repetition) const {
-  const auto batch = static_cast<std::uint64_t>(batch_);
-  return {step_.data(), batch * static_cast<std::uint64_t>(d_steps_),
+// The global sample number of this rank's first row in one of D's updates, which count through all steps.
+StepCount GanStep::discriminator_sample(int repetition) const {
+  const auto batch = static_cast<std::uint64_t>(options_.batch);
+  return {counters_.data() + 1, batch,
           batch * static_cast<std::uint64_t>(repetition) + static_cast<std::uint64_t>(share_.first_row)};
 }
 
-void GanStep::discriminator_gradient(int repetition, bool with_generator) {
+// The same in G's update.
+StepCount GanStep::generator_sample() const {
+  return {counters_.data(), static_cast<std::uint64_t>(options_.batch), static_cast<std::uint64_t>(share_.first_row)};
+}
+
+void GanStep::gather(int repetition) {
   enter(Phase::data);
-  device_->gather_images(seed_, first_sample(repetition),
+  device_->gather_images(options_.seed, discriminator_sample(repetition),
                          image_copy_.size() > 0 ? image_copy_.data() : images_->images.data(), images_->count,
-                         share_.rows(), images_->pixels(), x_.data());
-  draw_noise(math::Stream::noise_for_discriminator, repetition, 0);
-  if (with_generator) draw_noise(math::Stream::noise_for_generator, 0, share_.rows());
+                         share_.rows(), images_->pixels(), real());
+}
+
+// D's gradient in one of a step's updates; in the last one of the simultaneous scheme also G's, through the same D and
+// the fakes that D sees.
+void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) {
+  const int rows = share_.rows();
+  const bool with_generator = last && one_generator_pass_;
+  gather(repetition);
+  draw_noise(math::Stream::noise_for_discriminator, discriminator_sample(repetition), 0);
+  if (with_generator) draw_noise(math::Stream::noise_for_generator, generator_sample(), rows);
   enter(Phase::generator_forward);
   gan_->generator.forward(with_generator ? both_ : one_, z_.data(), generator_tape_, fake());
 
+  const PenaltyParts parts = penalised ? penalties_->parts() : PenaltyParts{};
+  const BatchLayout& pass = parts.between ? three_ : both_;
+  float* x = parts.between ? part(-1) : real();
+  if (parts.between) {
+    enter(Phase::penalty);
+    device_->interpolate(options_.seed, static_cast<std::uint32_t>(math::Stream::interpolation),
+                         discriminator_sample(repetition), rows, images_->pixels(), real(), fake(), x);
+  }
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
   enter(Phase::discriminator_forward);
-  discriminator_sum_.begin();
-  d.forward(both_, x_.data(), tape);
+  d.forward(pass, x, tape);
+  if (last && simultaneous_) {
+    // Before the penalties turn this pass into what they need.
+    begin_generator_sum();
+    generator_gradient((pass.parts - 1) * rows, 0);
+    generator_sum_.start();
+  }
+  float* row_scale = parts.any() ? penalties_->row_scale() : nullptr;
   enter(Phase::loss);
-  device_->discriminator_loss(loss_, both_, tape.output(), 1.0F / static_cast<float>(batch_), tape.delta(),
-                              r1_ ? r1_->row_scale() : nullptr, discriminator_sum_.extra(d_loss));
+  discriminator_sum_.begin();
+  device_->discriminator_loss(loss_, pass, parts, tape.output(), 1.0F / static_cast<float>(options_.batch),
+                              tape.delta(), row_scale, discriminator_sum_.extra(0));
   enter(Phase::discriminator_backward);
-  d.backward(both_, 0, tape);
-  if (r1_) {
+  d.backward(pass, 0, tape);
+  if (parts.any()) {
     enter(Phase::penalty);
-    r1_->apply(one_, x_.data(), tape, discriminator_sum_.extra(d_penalty));
+    penalties_->apply(one_, x, tape, discriminator_sum_.extra(LossSums::penalty));
     enter(Phase::discriminator_backward);
   }
-  d.gradients(both_, 0, x_.data(), tape, r1_ ? r1_->row_scale() : nullptr, false, discriminator_sum_.gradient());
+  d.gradients(pass, 0, x, tape, row_scale, false, discriminator_sum_.gradient());
 }
 
 void GanStep::update_discriminator(int repetition) {
   enter(Phase::reduction);
   discriminator_sum_.finish(repetition);
   enter(Phase::update);
-  gan_->discriminator_optimizer->update(
-      {step_.data(), static_cast<std::uint64_t>(d_steps_), static_cast<std::uint64_t>(repetition)},
-      discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(), gan_->discriminator.parameters(), {});
+  gan_->discriminator_optimizer->update({counters_.data() + 1, 1, static_cast<std::uint64_t>(repetition)},
+                                        discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(),
+                                        gan_->discriminator.parameters(), {});
 }
 
-// From D's logits in rows discriminator_row … of its tape to G's gradient in rows generator_row … of G's.
+void GanStep::begin_generator_sum() {
+  generator_sum_.begin();
+  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
+}
+
+// From D's logits on generated images in rows discriminator_row … of its tape (those on real ones before them, where
+// the loss needs them) to G's gradient in rows generator_row … of G's.
 void GanStep::generator_gradient(int discriminator_row, int generator_row) {
   Network& g = gan_->generator;
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
   const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(generator_row) * images_->pixels();
-  const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(discriminator_row) * d.outputs();
+  const std::ptrdiff_t skip =
+      static_cast<std::ptrdiff_t>(discriminator_row - (generator_sees_real_ ? share_.rows() : 0)) * d.outputs();
   enter(Phase::loss);
-  device_->generator_loss(loss_, one_, tape.output() + skip, 1.0F / static_cast<float>(batch_), tape.delta() + skip,
-                          generator_sum_.extra(g_loss));
+  device_->generator_loss(loss_, generator_sees_real_ ? both_ : one_, tape.output() + skip,
+                          1.0F / static_cast<float>(options_.batch), tape.delta() + skip, generator_sum_.extra(0));
   enter(Phase::discriminator_backward);
   d.backward(one_, discriminator_row, tape);
   d.backward_input(one_, discriminator_row, tape, g.activation(), fake() + pixels, generator_tape_.delta() + pixels);
@@ -281,7 +326,7 @@ void GanStep::update_generator() {
   enter(Phase::update);
   MovingAverage average;
   if (gan_->average.size() > 0) average = {gan_->average.data(), ema_};
-  gan_->generator_optimizer->update({step_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
+  gan_->generator_optimizer->update({counters_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
                                     gan_->generator.parameters(), average);
 }
 
@@ -295,7 +340,9 @@ void GanStep::enter(Phase phase) {
 
 void GanStep::set_steps(std::uint64_t steps) {
   completed_ = known_ = steps;
-  device_->upload(step_.data(), &steps, sizeof steps);
+  since_ = 0;
+  const std::array<std::uint64_t, 2> counters = {steps, discriminator_updates(options_, steps)};
+  counters_.assign(counters.data());
 }
 
 StepMeans GanStep::take_means() {
@@ -303,15 +350,26 @@ StepMeans GanStep::take_means() {
   std::array<double, d_extras + g_extras> sums{};
   device_->download(sums.data(), running_.data(), running_.bytes());
   device_->zero(running_.data(), running_.bytes());
+  const StepKind kind = step_kind(options_, completed_ == 0 ? 0 : completed_ - 1);
   double squares[2] = {};
-  device_->download(&squares[0], discriminator_sum_.squared_norm(d_steps_ - 1), sizeof(double));
+  device_->download(&squares[0], discriminator_sum_.squared_norm(discriminator_updates(options_, kind) - 1),
+                    sizeof(double));
   device_->download(&squares[1], generator_sum_.squared_norm(0), sizeof(double));
   const auto g_updates = static_cast<double>(since_);
-  const double d_updates = g_updates * d_steps_;
+  const auto d_updates = static_cast<double>(discriminator_updates(options_, completed_) -
+                                             discriminator_updates(options_, completed_ - since_));
   since_ = 0;
-  return {sums[d_loss] / d_updates,       sums[d_extras + g_loss] / g_updates, sums[d_penalty] / d_updates,
-          sums[d_real_right] / d_updates, sums[d_fake_right] / d_updates,      std::sqrt(squares[0]),
-          std::sqrt(squares[1])};
+  StepMeans means;
+  means.discriminator_loss = sums[LossSums::loss] / d_updates;
+  means.generator_loss = sums[d_extras + LossSums::loss] / g_updates;
+  means.penalty = sums[LossSums::penalty] / d_updates;
+  means.real_accuracy = sums[LossSums::real_right] / d_updates;
+  means.fake_accuracy = sums[LossSums::fake_right] / d_updates;
+  means.real_score = sums[LossSums::real_score] / d_updates;
+  means.fake_score = sums[LossSums::fake_score] / d_updates;
+  means.discriminator_gradient_norm = std::sqrt(squares[0]);
+  means.generator_gradient_norm = std::sqrt(squares[1]);
+  return means;
 }
 
 double GanStep::flops() const {
@@ -320,16 +378,21 @@ double GanStep::flops() const {
   const double d = gan_->discriminator.flops() * rows;
   const double g_first = gan_->generator.layer(0).flops() * rows;
   const double d_first = gan_->discriminator.layer(0).flops() * rows;
-  // D's update: G forward; D forward and weight gradients on real and fake, data gradients above the first
-  // layer; the penalty adds the first layer's data gradient and the tangent (of all but the last layer) on
-  // real rows.
+  // D's update: G forward; D forward and weight gradients on real and fake, data gradients above the first layer.
+  const double plain = g + 4 * d + 2 * (d - d_first);
+  // A penalty adds the first layer's data gradient and the tangent (of all but the last layer) on its rows; points
+  // between images are more rows.
   double penalty = 0;
-  if (r1_) penalty = d_first + d - gan_->discriminator.layer(gan_->discriminator.layers() - 1).flops() * rows;
-  const double d_update = g + 4 * d + 2 * (d - d_first) + penalty;
+  for (const PenaltySpec& spec : penalties_of(options_)) {
+    penalty += d_first + d - gan_->discriminator.layer(gan_->discriminator.layers() - 1).flops() * rows;
+    if (spec.part == PenaltyPart::between) penalty += 3 * d - d_first;
+  }
+  const double d_update = plain + penalty / static_cast<double>(options_.penalty_every);
   // G's update: G and D forward (both are there already in the simultaneous scheme), data gradients through
   // all of D, weight gradients of G and data gradients above its first layer.
-  const double g_update = (simultaneous_ ? 0 : g + d) + d + g + (g - g_first);
-  return d_steps_ * d_update + g_update;
+  const double g_update = (simultaneous_ ? 0 : g + (generator_sees_real_ ? 2 : 1) * d) + d + g + (g - g_first);
+  constexpr std::uint64_t many = 1'000'000;
+  return static_cast<double>(discriminator_updates(options_, many)) / many * d_update + g_update;
 }
 
 }  // namespace ganymede

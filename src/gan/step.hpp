@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "gan/gan.hpp"
+#include "gan/gradient_penalty.hpp"
 #include "gan/gradient_sum.hpp"
-#include "gan/r1_penalty.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/dataset.hpp"
 #include "ganymede/options.hpp"
@@ -72,6 +73,8 @@ struct StepMeans {
   double penalty = 0;
   double real_accuracy = 0;
   double fake_accuracy = 0;
+  double real_score = 0;  ///< D's output, logits
+  double fake_score = 0;
   double discriminator_gradient_norm = 0;  ///< of the last step
   double generator_gradient_norm = 0;
 };
@@ -108,17 +111,20 @@ class GanStep {
   void measure(PhaseClock* clock) { clock_ = clock; }
 
   /// Kernels and copies of one step, once a GPU has recorded it; else 0.
-  [[nodiscard]] int recorded() const { return routine_->recorded(); }
+  [[nodiscard]] int recorded() const;
 
-  /// Floating-point operations of this rank's matrix products in one step.
+  /// Floating-point operations of this rank's matrix products in one step: the mean over the steps of a training.
   [[nodiscard]] double flops() const;
 
  private:
-  void enqueue();
-  void draw_noise(math::Stream stream, int repetition, int row);
-  [[nodiscard]] StepCount first_sample(int repetition) const;
-  void discriminator_gradient(int repetition, bool with_generator);
+  void enqueue(StepKind kind);
+  void draw_noise(math::Stream stream, StepCount first, int row);
+  [[nodiscard]] StepCount discriminator_sample(int repetition) const;
+  [[nodiscard]] StepCount generator_sample() const;
+  void gather(int repetition);
+  void discriminator_gradient(int repetition, bool last, bool penalised);
   void update_discriminator(int repetition);
+  void begin_generator_sum();
   void generator_gradient(int discriminator_row, int generator_row);
   void update_generator();
   void enter(Phase phase);
@@ -126,28 +132,36 @@ class GanStep {
   [[nodiscard]] int slot(std::uint64_t step) const {
     return static_cast<int>(step % static_cast<std::uint64_t>(ahead_ + 1));
   }
-  [[nodiscard]] float* fake() { return x_.data() + static_cast<std::ptrdiff_t>(share_.rows()) * images_->pixels(); }
+  /// D's input from the part of that number on, counted from that of real images.
+  [[nodiscard]] float* part(int number) {
+    const int before = penalties_ && penalties_->parts().between ? 1 : 0;
+    return x_.data() + static_cast<std::ptrdiff_t>((before + number) * share_.rows()) * images_->pixels();
+  }
+  [[nodiscard]] float* real() { return part(0); }
+  [[nodiscard]] float* fake() { return part(1); }
 
   Device* device_;
   Gan* gan_;
   const ImageSet* images_;
-  int batch_;
-  int d_steps_;
+  TrainOptions options_;
   bool simultaneous_;
-  int loss_;
+  GanLoss loss_;
+  bool generator_sees_real_;
   float ema_;
-  std::uint64_t seed_;
   BatchShare share_;
-  BatchLayout one_;   // fake alone, or real alone
-  BatchLayout both_;  // real above fake
-  bool alone_;        // one rank: nobody to agree with
+  BatchLayout one_;    // fake alone, or real alone
+  BatchLayout both_;   // real above fake
+  BatchLayout three_;  // points between images above both
+  bool alone_;         // one rank: nobody to agree with
   // Alternating, G's weights are the same for D's fakes and for its own: where no sum over ranks is there to hide the
-  // second forward pass behind, one pass makes both.
+  // second forward pass behind, one pass makes both. (Not where D is to see G's fakes right behind real images.)
   bool one_generator_pass_;
-  std::optional<R1Penalty> r1_;
+  std::optional<GradientPenalties> penalties_;
 
   DeviceArray<std::uint8_t> image_copy_;  // where the device cannot read the host's
-  DeviceArray<float> x_;  // D's input: real above fake, [2·rows, pixels]; below, with one G pass, G's own fakes
+  // D's input, parts of [rows, pixels]: with such a penalty points between images, then real images, generated ones,
+  // and with one G pass G's own.
+  DeviceArray<float> x_;
   DeviceArray<float> z_;  // G's input [rows or 2·rows, latent]
   Tape generator_tape_;
   Tape discriminator_tape_;
@@ -155,14 +169,15 @@ class GanStep {
   GradientSum generator_sum_;
 
   std::uint64_t completed_ = 0;
-  std::uint64_t known_ = 0;          // steps whose reports have been read
-  DeviceArray<std::uint64_t> step_;  // completed_, where draws and updates read it
-  DeviceArray<double> running_;      // sums of the extras since take_means()
-  std::uint64_t since_ = 0;
+  std::uint64_t known_ = 0;  // steps whose reports have been read
+  // completed_, and D's updates in as many steps: where draws and updates read them
+  DeviceArray<std::uint64_t> counters_;
+  DeviceArray<double> running_;  // sums of the extras since take_means()
+  std::uint64_t since_ = 0;      // steps since then
   int ahead_;
-  StepReport* reports_;       // [ahead_ + 1], host memory that the device writes
-  std::uint32_t* stop_flag_;  // host memory that the device reads
-  std::unique_ptr<Routine> routine_;
+  StepReport* reports_;                                             // [ahead_ + 1], host memory that the device writes
+  std::uint32_t* stop_flag_;                                        // host memory that the device reads
+  std::array<std::unique_ptr<Routine>, StepKind::count> routines_;  // by kind
   bool stop_agreed_ = false;
   std::uint64_t not_finite_at_ = 0;
   PhaseClock* clock_ = nullptr;

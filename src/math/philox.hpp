@@ -19,6 +19,7 @@ enum class Stream : std::uint32_t {
   noise_for_generator = 5,      ///< z of the generator's step
   noise_for_grid = 6,           ///< the fixed z of the sample grids
   noise_for_samples = 7,        ///< `ganymede sample`
+  interpolation = 8,            ///< where between a real and a generated image a penalty looks
 };
 
 struct Philox4 {

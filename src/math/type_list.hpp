@@ -2,6 +2,8 @@
 // kernel by being named once.
 #pragma once
 
+#include <type_traits>
+
 #include "math/portable.hpp"
 
 namespace ganymede::math {
@@ -15,6 +17,15 @@ struct TypeList {
   GANYMEDE_MATH static void visit(int index, Fn&& fn) {
     int i = 0;
     ((i++ == index ? static_cast<void>(fn(Ts{})) : static_cast<void>(0)), ...);
+  }
+
+  /// The index of a type of the list.
+  template <class T>
+  static constexpr int index_of() {
+    int i = 0;
+    int found = -1;
+    ((std::is_same_v<T, Ts> ? (found = i, ++i) : ++i), ...);
+    return found;
   }
 
   /// The index of the type called `name`, or -1. `Equal` compares two C strings.

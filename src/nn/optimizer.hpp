@@ -1,47 +1,47 @@
-// Optimisers over a network's flat parameter buffer. To add one: a file in src/nn/optimizer/ with a class
-// and a make_… function, and its name in optimizer.cpp.
+// An optimiser over a network's flat parameter buffer: one of those in src/math/optimizer/ and its state.
 #pragma once
 
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ganymede/device.hpp"
 
 namespace ganymede {
 
-struct OptimizerConstants {
-  double learning_rate = 0;
-  double beta1 = 0;
-  double beta2 = 0;
-  double epsilon = 0;
-};
+std::vector<std::string> optimizer_names();
+std::vector<std::string> schedule_names();
+
+/// Index in math::Schedules; throws Error(usage) naming the known ones.
+int schedule_index(const std::string& name);
 
 class Optimizer {
  public:
-  Optimizer() = default;
-  Optimizer(const Optimizer&) = delete;
-  Optimizer& operator=(const Optimizer&) = delete;
-  virtual ~Optimizer() = default;
+  /// For `count` parameters. Throws Error(usage) for an unknown name, naming the known ones.
+  Optimizer(const std::string& name, const OptimizerConstants& constants, Device& device, std::size_t count);
 
   /// One update of all parameters, and of their average. `updates` counts those before this one; nothing changes
   /// when *squared_norm (device) is not finite.
-  virtual void update(StepCount updates, const double* squared_norm, const float* gradient, float* parameters,
-                      MovingAverage average) = 0;
+  void update(StepCount updates, const double* squared_norm, const float* gradient, float* parameters,
+              MovingAverage average);
 
   /// A flat buffer of the parameters' layout that a checkpoint must hold.
   struct State {
     const char* name;
-    DeviceArray<float>* values;
+    DeviceArray<float> values;
   };
-  [[nodiscard]] virtual std::vector<State> state() = 0;
+  [[nodiscard]] std::vector<State>& state() { return state_; }
+
+  [[nodiscard]] const OptimizerConstants& constants() const { return constants_; }
+  /// Those that only some optimisers have and this one uses, as people write them.
+  [[nodiscard]] std::vector<std::pair<std::string, double>> own_constants() const;
+
+ private:
+  Device* device_;
+  int index_;
+  OptimizerConstants constants_;
+  std::size_t count_;
+  std::vector<State> state_;
 };
-
-/// `name` is one of the option's; `count` parameters.
-std::unique_ptr<Optimizer> make_optimizer(const std::string& name, const OptimizerConstants& constants, Device& device,
-                                          std::size_t count);
-
-/// Kingma and Ba 2015.
-std::unique_ptr<Optimizer> make_adam(const OptimizerConstants& constants, Device& device, std::size_t count);
 
 }  // namespace ganymede

@@ -26,12 +26,14 @@ struct Field {
 };
 
 /// In the order in which a line shows them, behind step and images_seen.
-constexpr std::array<Field, 10> fields{{{"epoch", &MetricsRecord::epoch},
+constexpr std::array<Field, 12> fields{{{"epoch", &MetricsRecord::epoch},
                                         {"d_loss", &MetricsRecord::discriminator_loss},
                                         {"g_loss", &MetricsRecord::generator_loss},
                                         {"penalty", &MetricsRecord::penalty},
                                         {"d_real_accuracy", &MetricsRecord::real_accuracy},
                                         {"d_fake_accuracy", &MetricsRecord::fake_accuracy},
+                                        {"d_real_score", &MetricsRecord::real_score},
+                                        {"d_fake_score", &MetricsRecord::fake_score},
                                         {"d_gradient_norm", &MetricsRecord::discriminator_gradient_norm},
                                         {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
                                         {"seconds", &MetricsRecord::seconds},
@@ -41,7 +43,7 @@ MetricsRecord parse_record(std::string_view line, const std::string& source) {
   const auto json = parse_json(line, source);
   expect_keys(json,
               {"step", "images_seen", "epoch", "d_loss", "g_loss", "penalty", "d_real_accuracy", "d_fake_accuracy",
-               "d_gradient_norm", "g_gradient_norm", "seconds", "images_per_second"},
+               "d_real_score", "d_fake_score", "d_gradient_norm", "g_gradient_norm", "seconds", "images_per_second"},
               source, "record");
   MetricsRecord record;
   record.step = expect_unsigned(json["step"], source, "step");

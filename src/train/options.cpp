@@ -9,9 +9,11 @@
 #include <limits>
 #include <type_traits>
 
+#include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "nn/optimizer.hpp"
 
 namespace ganymede {
 namespace {
@@ -143,7 +145,6 @@ std::string get_sizes(const TrainOptions& o) {
 }
 
 std::vector<std::string> model_names() { return {"mlp"}; }
-std::vector<std::string> optimizer_names() { return {"adam"}; }
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
@@ -178,25 +179,65 @@ const std::array specs = std::to_array<OptionSpec>({
     {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
      get_number<&O::leak>},
 
-    {"loss", "Objective", "NAME", "GAN loss: non-saturating or minimax", true, true, set_choice<&O::loss, loss_names>,
-     get_text<&O::loss>},
+    {"loss", "Objective", "NAME",
+     "GAN loss: non-saturating, minimax, least-squares, hinge, wasserstein or relativistic", true, true,
+     set_choice<&O::loss, loss_names>, get_text<&O::loss>},
     {"scheme", "Objective", "NAME",
      "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", true, true,
      set_choice<&O::scheme, scheme_names>, get_text<&O::scheme>},
+    {"label-smoothing", "Objective", "X",
+     "one-sided: what the target of real images is lowered by, for losses that have one", true, true,
+     set_number<&O::label_smoothing, 0, 1>, get_number<&O::label_smoothing>},
     {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
      get_number<&O::d_steps>},
+    {"d-burst", "Objective", "N", "updates of D in the steps that the next two options name; 0: as in all others", true,
+     true, set_number<&O::d_burst, 0, 1000>, get_number<&O::d_burst>},
+    {"d-burst-first", "Objective", "N", "with --d-burst: the first N steps", true, true,
+     set_number<&O::d_burst_first, 0, most_steps>, get_number<&O::d_burst_first>},
+    {"d-burst-every", "Objective", "N", "with --d-burst: every N-th step; 0: none of these", true, true,
+     set_number<&O::d_burst_every, 0, most_steps>, get_number<&O::d_burst_every>},
     {"r1", "Objective", "GAMMA", "weight γ of the R1 penalty γ/2·E‖∇D(x)‖² on real images; 0: none", true, true,
      set_number<&O::r1, 0, 1'000'000>, get_number<&O::r1>},
+    {"r2", "Objective", "GAMMA", "weight γ of the same penalty on generated images; 0: none", true, true,
+     set_number<&O::r2, 0, 1'000'000>, get_number<&O::r2>},
+    {"gradient-penalty", "Objective", "LAMBDA",
+     "weight λ of WGAN-GP's penalty λ·E(‖∇D(x)‖ - 1)² between real and generated images; 0: none", true, true,
+     set_number<&O::gradient_penalty, 0, 1'000'000>, get_number<&O::gradient_penalty>},
+    {"penalty-every", "Objective", "N", "apply penalties in every N-th step alone, N times as strong", true, true,
+     set_number<&O::penalty_every, 1, most_steps>, get_number<&O::penalty_every>},
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
      true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
-    {"optimizer", "Optimiser", "NAME", "adam", true, true, set_choice<&O::optimizer, optimizer_names>,
-     get_text<&O::optimizer>},
+    {"optimizer", "Optimiser", "NAME", "of both networks: sgd, rmsprop, adam or adamw", true, true,
+     set_choice<&O::optimizer, optimizer_names>, get_text<&O::optimizer>},
     {"learning-rate", "Optimiser", "X", "step size of both networks", true, true,
      set_number<&O::learning_rate, 0, 1000>, get_number<&O::learning_rate>},
-    {"beta1", "Optimiser", "X", "Adam's β₁", true, true, set_real<&O::beta1, below_one>, get_number<&O::beta1>},
-    {"beta2", "Optimiser", "X", "Adam's β₂", true, true, set_real<&O::beta2, below_one>, get_number<&O::beta2>},
-    {"epsilon", "Optimiser", "X", "Adam's ε", true, true, set_real<&O::epsilon, tiny_to_one>, get_number<&O::epsilon>},
+    {"generator-learning-rate", "Optimiser", "X", "step size of G; 0: as --learning-rate", true, true,
+     set_number<&O::generator_learning_rate, 0, 1000>, get_number<&O::generator_learning_rate>},
+    {"discriminator-learning-rate", "Optimiser", "X", "step size of D; 0: as --learning-rate", true, true,
+     set_number<&O::discriminator_learning_rate, 0, 1000>, get_number<&O::discriminator_learning_rate>},
+    {"schedule", "Optimiser", "NAME", "how step sizes fall over the training: constant, linear or cosine", true, true,
+     set_choice<&O::schedule, schedule_names>, get_text<&O::schedule>},
+    {"schedule-start", "Optimiser", "X", "part of the training's steps after which step sizes begin to fall", true,
+     true, set_real<&O::schedule_start, below_one>, get_number<&O::schedule_start>},
+    {"schedule-end", "Optimiser", "FACTOR", "what step sizes have been multiplied by at the training's end", true, true,
+     set_number<&O::schedule_end, 0, 1>, get_number<&O::schedule_end>},
+    {"beta1", "Optimiser", "X", "β₁ of adam and adamw", true, true, set_real<&O::beta1, below_one>,
+     get_number<&O::beta1>},
+    {"beta2", "Optimiser", "X", "β₂ of adam and adamw", true, true, set_real<&O::beta2, below_one>,
+     get_number<&O::beta2>},
+    {"epsilon", "Optimiser", "X", "ε of adam, adamw and rmsprop", true, true, set_real<&O::epsilon, tiny_to_one>,
+     get_number<&O::epsilon>},
+    {"momentum", "Optimiser", "X", "momentum of sgd", true, true, set_real<&O::momentum, below_one>,
+     get_number<&O::momentum>},
+    {"rmsprop-decay", "Optimiser", "X", "decay of rmsprop's mean square (α)", true, true,
+     set_real<&O::rmsprop_decay, below_one>, get_number<&O::rmsprop_decay>},
+    {"weight-decay", "Optimiser", "X", "added to the gradient, times the weight; with adamw decoupled from it", true,
+     true, set_number<&O::weight_decay, 0, 1000>, get_number<&O::weight_decay>},
+    {"clip-gradient", "Optimiser", "NORM", "a gradient of a greater norm is scaled to this one; 0: none", true, true,
+     set_number<&O::clip_gradient, 0, 1'000'000'000>, get_number<&O::clip_gradient>},
+    {"clip-weights", "Optimiser", "C", "after each update D's weights and biases are clipped to ±C; 0: not", true, true,
+     set_number<&O::clip_weights, 0, 1'000'000'000>, get_number<&O::clip_weights>},
 
     {"batch", "Training", "N", "images per step, over all ranks together", true, true,
      set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
@@ -293,9 +334,17 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
 }
 
 void check_train_options(const TrainOptions& o) {
-  if (o.scheme == "simultaneous" && o.d_steps != 1)
-    throw Error(ExitCode::usage, "--scheme simultaneous updates D and G from the same forward pass, so --d-steps " +
-                                     std::to_string(o.d_steps) + " makes no sense with it: use --scheme alternating");
+  // Whoever set a member, and not an option by name, is told of its range here.
+  TrainOptions copy = o;
+  for (const OptionSpec& spec : specs)
+    if (spec.trajectory) spec.set(copy, spec, spec.get(o));
+  const auto together = [&](const char* option, int updates) {
+    throw Error(ExitCode::usage, std::string("--scheme simultaneous updates D and G from the same forward pass, so ") +
+                                     option + " " + std::to_string(updates) +
+                                     " makes no sense with it: use --scheme alternating");
+  };
+  if (o.scheme == "simultaneous" && o.d_steps != 1) together("--d-steps", o.d_steps);
+  if (o.scheme == "simultaneous" && o.d_burst > 0) together("--d-burst", o.d_burst);
   if (o.reproducible && o.shards > o.batch)
     throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
                                      std::to_string(o.batch) + " into empty pieces: use at most --shards " +
@@ -304,9 +353,16 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage,
                 "--tf32 and --reproducible exclude each other: the products of --reproducible are "
                 "float32's, in an order of their own");
-  if (o.r1 > 0 && !Activation::named(o.discriminator_activation).piecewise_linear())
-    throw Error(ExitCode::usage, "--r1 needs a discriminator made of straight lines, but --discriminator-activation " +
-                                     o.discriminator_activation + " is curved: use relu or leaky-relu, or --r1 0");
+  for (const PenaltySpec& spec : penalties_of(o))
+    if (!Activation::named(o.discriminator_activation).piecewise_linear())
+      throw Error(ExitCode::usage,
+                  std::string(spec.option) +
+                      " needs a discriminator made of straight lines, but --discriminator-activation " +
+                      o.discriminator_activation + " is curved: use relu or leaky-relu, or " + spec.option + " 0");
+  if (o.label_smoothing > 0 && !loss_has_target(loss_index(o.loss)))
+    throw Error(ExitCode::usage, "--label-smoothing lowers the target of real images, and --loss " + o.loss +
+                                     " has none: use --label-smoothing 0, or a loss with targets such as "
+                                     "non-saturating or least-squares");
 }
 
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options) {
@@ -317,6 +373,14 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
   // are compared by their digest.
   if (!options.reproducible) result.erase("shards");
   result.erase("data");
+  // How long a training is matters where its learning rate depends on that, and how that falls where it does.
+  if (options.schedule == "constant") {
+    result.erase("schedule-start");
+    result.erase("schedule-end");
+  } else {
+    const OptionSpec& length = *find_train_option(options.steps > 0 ? "steps" : "epochs");
+    result[length.name] = length.get(options);
+  }
   return result;
 }
 

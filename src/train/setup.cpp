@@ -15,6 +15,8 @@
 
 #include "core/files.hpp"
 #include "device/cuda_module.hpp"
+#include "gan/gradient_penalty.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -66,6 +68,21 @@ std::string network_row(const Network& network) {
     if (layer.activation().kind != 0) text += std::string(" ") + layer.activation().name();
   }
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
+}
+
+std::string optimizer_row(const TrainOptions& o, const Gan& gan) {
+  const OptimizerConstants& g = gan.generator_optimizer->constants();
+  const OptimizerConstants& d = gan.discriminator_optimizer->constants();
+  std::string text = o.optimizer + ", learning rate " + pretty(g.learning_rate);
+  if (d.learning_rate != g.learning_rate) text += " for G and " + pretty(d.learning_rate) + " for D";
+  if (o.schedule != "constant")
+    text += ", " + o.schedule + " to " + pretty(o.schedule_end) + " times that" +
+            (o.schedule_start > 0 ? " from " + pretty(o.schedule_start) + " of the training on" : "");
+  for (const auto& [name, value] : gan.generator_optimizer->own_constants()) text += ", " + name + " " + pretty(value);
+  if (o.weight_decay > 0) text += ", weight decay " + pretty(o.weight_decay);
+  if (o.clip_gradient > 0) text += ", gradients clipped to norm " + pretty(o.clip_gradient);
+  if (o.clip_weights > 0) text += ", D's weights clipped to ±" + pretty(o.clip_weights);
+  return text;
 }
 
 // Whether a run's folder can be made or written to, as far as that can be told without trying.
@@ -218,11 +235,18 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   const ImageSet& images = s.dataset.train();
   plan.steps = total_steps(o, images.count);
   plan.first_step = s.step->steps();
-  const double per_epoch = static_cast<double>(images.count) / (static_cast<double>(o.batch) * o.d_steps);
-  plan.epochs = static_cast<double>(plan.steps) / per_epoch;
+  plan.epochs = static_cast<double>(discriminator_updates(o, plan.steps)) * static_cast<double>(o.batch) / images.count;
   std::string objective = o.loss + ", " + o.scheme;
   if (o.d_steps != 1) objective += ", " + std::to_string(o.d_steps) + " steps of D per step of G";
-  objective += o.r1 > 0 ? ", R1 γ " + pretty(o.r1) : ", no penalty";
+  if (o.d_burst > 0) objective += " (" + std::to_string(o.d_burst) + " now and then)";
+  if (o.label_smoothing > 0) objective += ", labels smoothed by " + pretty(o.label_smoothing);
+  if (o.r1 > 0) objective += ", R1 γ " + pretty(o.r1);
+  if (o.r2 > 0) objective += ", R2 γ " + pretty(o.r2);
+  if (o.gradient_penalty > 0) objective += ", gradient penalty λ " + pretty(o.gradient_penalty);
+  if (!has_penalties(o))
+    objective += ", no penalty";
+  else if (o.penalty_every > 1)
+    objective += " every " + std::to_string(o.penalty_every) + " steps";
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
@@ -230,8 +254,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"generator", network_row(s.gan->generator)},
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
-      {"optimiser", o.optimizer + ", learning rate " + pretty(o.learning_rate) + ", β₁ " + pretty(o.beta1) + ", β₂ " +
-                        pretty(o.beta2) + ", ε " + pretty(o.epsilon)},
+      {"optimiser", optimizer_row(o, *s.gan)},
       {"training", counted(plan.steps, "step") + " of " + counted(o.batch, "image") + " (" + pretty(plan.epochs) +
                        (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " + std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
@@ -263,8 +286,7 @@ void check_run_folder(const TrainOptions& options, Communicator& ranks) {
 
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
   if (options.steps > 0) return options.steps;
-  const double per_step = static_cast<double>(options.batch) * options.d_steps;
-  return static_cast<std::uint64_t>(std::max(1.0, std::ceil(options.epochs * images / per_step - 1e-9)));
+  return steps_to_see(options, options.epochs * images);
 }
 
 namespace {
@@ -314,10 +336,10 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
       throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(CudaLimits::shards) +
                                        " virtual shards, not " + std::to_string(shards) +
                                        ": use a smaller --shards (which changes the trajectory) or more ranks");
-    if (options.r1 > 0 && share.rows() > CudaLimits::penalty_rows)
-      throw Error(ExitCode::usage, "--r1 on a GPU takes at most " + std::to_string(CudaLimits::penalty_rows) +
-                                       " images a rank, not " + std::to_string(share.rows()) +
-                                       ": use a smaller --batch or more ranks");
+    if (has_penalties(options) && share.rows() > CudaLimits::penalty_rows)
+      throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
+                                       std::to_string(CudaLimits::penalty_rows) + " images a rank, not " +
+                                       std::to_string(share.rows()) + ": use a smaller --batch or more ranks");
   });
   MakeCudaDevice make = nullptr;
   together(ranks, [&] { make = cuda_device_factory(); });
@@ -364,7 +386,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.dataset = Dataset::open(options.data, {}, ranks);
   s.device = make_agreed_device(options, ranks, s.warnings);
   together(ranks, [&] {
-    s.gan = std::make_unique<Gan>(make_gan(options, s.dataset.train().height, *s.device));
+    TrainOptions resolved = options;
+    resolved.steps = total_steps(options, s.dataset.train().count);
+    s.gan = std::make_unique<Gan>(make_gan(resolved, s.dataset.train().height, *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
       throw Error(ExitCode::usage,

@@ -12,7 +12,9 @@
 
 #include "checkpoint/checkpoint.hpp"
 #include "core/files.hpp"
+#include "gan/gradient_penalty.hpp"
 #include "gan/sampler.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 #include "report/image_grid.hpp"
@@ -86,7 +88,6 @@ class Training {
       if (last || step.stop_agreed() || something_due(now)) step.settle();
       if (!step.finite()) fail_not_finite(step.not_finite_at());
       stopping = step.stop_agreed();
-      ++interval_steps_;
       if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
       if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
       if (last || due(now, options_.sample_every)) write_grid(now);
@@ -131,7 +132,7 @@ class Training {
   }
 
   std::uint64_t images_seen(std::uint64_t steps) const {
-    return steps * static_cast<std::uint64_t>(options_.batch) * static_cast<std::uint64_t>(options_.d_steps);
+    return discriminator_updates(options_, steps) * static_cast<std::uint64_t>(options_.batch);
   }
 
   bool something_due(std::uint64_t step) const {
@@ -153,7 +154,7 @@ class Training {
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
                              "; its update was not made, and " + what_stands() +
                              ". Train again into another folder with a smaller --learning-rate" +
-                             (options_.r1 > 0 ? "" : " or with --r1 5");
+                             (has_penalties(options_) ? "" : " or with --r1 5");
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
   }
@@ -193,13 +194,15 @@ class Training {
     record_.penalty = means.penalty;
     record_.real_accuracy = means.real_accuracy;
     record_.fake_accuracy = means.fake_accuracy;
+    record_.real_score = means.real_score;
+    record_.fake_score = means.fake_score;
     record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
     record_.generator_gradient_norm = means.generator_gradient_norm;
     const double seconds_now = std::chrono::duration<double>(now - began_).count();
     record_.seconds = (metrics_ ? metrics_->seconds_before() : 0) + seconds_now;
-    record_.images_per_second = static_cast<double>(images_seen(interval_steps_)) / seconds;
+    record_.images_per_second = static_cast<double>(images_seen(step) - images_seen(interval_step_)) / seconds;
     interval_began_ = now;
-    interval_steps_ = 0;
+    interval_step_ = step;
     on_root(ranks_, [&] {
       metrics_->append(record_);
       const double done = static_cast<double>(step - setup_.plan.first_step);
@@ -268,8 +271,8 @@ class Training {
   std::filesystem::path picture_;
   Clock::time_point began_;
   Clock::time_point interval_began_;
-  std::uint64_t interval_steps_ = 0;
-  std::uint64_t saved_step_ = setup_.plan.first_step;  // of the newest checkpoint; 0: there is none
+  std::uint64_t interval_step_ = setup_.plan.first_step;  // at which the interval began
+  std::uint64_t saved_step_ = setup_.plan.first_step;     // of the newest checkpoint; 0: there is none
 };
 
 }  // namespace

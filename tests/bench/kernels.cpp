@@ -19,6 +19,7 @@
 #include "device/cpu/cpu_device.hpp"
 #include "ganymede/device.hpp"
 #include "math/philox.hpp"
+#include "nn/optimizer.hpp"
 
 namespace {
 
@@ -141,11 +142,20 @@ int main(int argc, char** argv) {
   DeviceArray<double> norm(*device, 1);
   DeviceArray<std::uint64_t> step(*device, 1);
   DeviceArray<std::uint8_t> images(*device, std::size_t{1000} * 784);
-  element("adam", count,
-          [&] { device->adam(count, {}, {step.data()}, norm.data(), b.data(), y.data(), m.data(), v.data(), {}); });
-  element("adam and average", count, [&] {
-    device->adam(count, {}, {step.data()}, norm.data(), b.data(), y.data(), m.data(), v.data(), {x.data(), 0.999F});
-  });
+  ganymede::OptimizerUpdate update;
+  update.updates = {step.data()};
+  update.count = count;
+  update.squared_norm = norm.data();
+  update.gradient = b.data();
+  update.parameters = y.data();
+  update.state = {m.data(), v.data()};
+  for (const std::string& name : ganymede::optimizer_names()) {
+    element(name.c_str(), count, [&] { device->optimizer_update(update); });
+    ++update.optimizer;
+  }
+  update.optimizer = 0;
+  update.average = {x.data(), 0.999F};
+  element("sgd and average", count, [&] { device->optimizer_update(update); });
   element("sum of squares", count, [&] { device->sum_of_squares(count, x.data(), norm.data()); });
   norm.assign(std::vector<double>{1.0}.data());
   element("from fixed point", count, [&] { device->from_fixed_point(count, fixed.data(), overflow.data(), y.data()); });
@@ -160,13 +170,13 @@ int main(int argc, char** argv) {
   SumTarget target;
   target.values = v.data();
   element("penalty", std::size_t{100} * 784,
-          [&] { device->squared_norm_penalty(real, 784, x.data(), 0.05F, y.data(), target); });
+          [&] { device->gradient_penalty(0, real, 784, x.data(), 0.05F, y.data(), target); });
   element("combine rows", std::size_t{100} * 784,
           [&] { device->combine_rows(100, 784, b.data(), x.data(), y.data()); });
   element("bias gradient", std::size_t{100} * 784,
           [&] { device->affine_gradients(real, 1, 784, nullptr, x.data(), nullptr, false, {}, target); });
   element("loss (per pair)", 100, [&] {
-    device->discriminator_loss(0, {2, 100, {0, 100}}, x.data(), 0.01F, y.data(), nullptr, target);
+    device->discriminator_loss({0}, {2, 100, {0, 100}}, {}, x.data(), 0.01F, y.data(), nullptr, target);
   });
   for (const char* name : {"identity", "relu", "sigmoid", "tanh"}) {
     const Activation sigma = Activation::named(name);

@@ -82,7 +82,7 @@ TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::launch);
-    EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 18.3 MiB"));
+    EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 3.8 MiB"));
     EXPECT_THAT(error.what(), HasSubstr("of its 4.0 MiB are free"));
   }
 }

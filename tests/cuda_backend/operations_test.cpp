@@ -8,6 +8,7 @@
 #include "cuda_backend/gpu.hpp"
 #include "gan/losses.hpp"
 #include "math/philox.hpp"
+#include "nn/optimizer.hpp"
 #include "support/reference_gan.hpp"
 
 namespace ganymede::testing {
@@ -134,59 +135,75 @@ TEST_P(GpuOperations, GradientsAreTheCpus) {
 
 TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
   constexpr int rows = 77;
-  const BatchLayout both{2, rows, {0, 20, 50, rows}};
-  const Floats logits = uniform_floats(2 * rows, 1, 6);
-  for (const std::string& name : loss_names())
-    for (const bool exact : {false, true}) {
+  const std::vector<int> shards = {0, 20, 50, rows};
+  const Floats logits = uniform_floats(3 * rows, 1, 6);
+  for (const bool exact : {false, true}) {
+    const auto sums_of = [&](Device& d, const std::function<void(SumTarget)>& action, std::size_t count) {
+      DeviceArray<float> floats(d, count);
+      DeviceArray<std::int64_t> fixed(d, count + 1);
+      if (!exact) {
+        action({floats.data()});
+      } else {
+        action({nullptr, fixed.data(), fixed.data() + count});
+        d.from_fixed_point(count, fixed.data(), fixed.data() + count, floats.data());
+      }
+      return floats.host();
+    };
+    for (const std::string& name : loss_names()) {
       const int loss = loss_index(name);
-      const auto sums_of = [&](Device& d, const std::function<void(SumTarget)>& action, std::size_t count) {
-        DeviceArray<float> floats(d, count);
-        DeviceArray<std::int64_t> fixed(d, count + 1);
-        if (!exact) {
-          action({floats.data()});
-        } else {
-          action({nullptr, fixed.data(), fixed.data() + count});
-          d.from_fixed_point(count, fixed.data(), fixed.data() + count, floats.data());
-        }
-        return floats.host();
-      };
-      compare(name + ", D", [&](Device& d) {
-        auto in = on(d, logits);
-        DeviceArray<float> seed(d, 2 * rows), scale(d, 2 * rows);
-        Floats result = sums_of(
-            d,
-            [&](SumTarget sums) {
-              d.discriminator_loss(loss, both, in.data(), 0.01F, seed.data(), scale.data(), sums);
-            },
-            LossSums::count);
-        for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
-        return result;
-      });
+      for (const PenaltyParts parts :
+           {PenaltyParts{}, PenaltyParts{false, true, false}, PenaltyParts{true, true, true}})
+        compare(name + ", D", [&](Device& d) {
+          auto in = on(d, logits);
+          DeviceArray<float> seed(d, 3 * rows), scale(d, 3 * rows);
+          const BatchLayout layout{parts.between ? 3 : 2, rows, shards};
+          Floats result = sums_of(
+              d,
+              [&](SumTarget sums) {
+                d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
+                                     parts.any() ? scale.data() : nullptr, sums);
+              },
+              LossSums::count);
+          for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
+          return result;
+        });
       for (const int parts : {1, 2})
         compare(name + ", G", [&](Device& d) {
           auto in = on(d, logits);
           DeviceArray<float> seed(d, 2 * rows);
-          BatchLayout layout = both;
-          layout.parts = parts;
           Floats result = sums_of(
-              d, [&](SumTarget sums) { d.generator_loss(loss, layout, in.data(), 0.01F, seed.data(), sums); },
+              d,
+              [&](SumTarget sums) {
+                d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), sums);
+              },
               LossSums::count);
           const Floats seeds = seed.host();
           result.insert(result.end(), seeds.begin(), seeds.end());
           return result;
         });
+    }
+    for (const int penalty : {0, 1})
       compare("penalty", [&](Device& d) {
         constexpr int columns = 145;
-        BatchLayout one = both;
-        one.parts = 1;
         auto g = on(d, uniform_floats(count_of(rows, columns), 2));
         Floats result = sums_of(
-            d, [&](SumTarget value) { d.squared_norm_penalty(one, columns, g.data(), 0.05F, g.data(), value); }, 1);
+            d,
+            [&](SumTarget value) {
+              d.gradient_penalty(penalty, {1, rows, shards}, columns, g.data(), 0.05F, g.data(), value);
+            },
+            1);
         const Floats v = g.host();
         result.insert(result.end(), v.begin(), v.end());
         return result;
       });
-    }
+  }
+  compare("points between images", [&](Device& d) {
+    auto a = on(d, uniform_floats(41 * 67, 1)), b = on(d, uniform_floats(41 * 67, 2));
+    DeviceArray<std::uint64_t> step(d, 1);
+    DeviceArray<float> out(d, 41 * 67);
+    d.interpolate(5, 8, {step.data(), 100, 7}, 41, 67, a.data(), b.data(), out.data());
+    return out.host();
+  });
   compare("rows", [&](Device& d) {
     auto scale = on(d, uniform_floats(41, 1)), t = on(d, uniform_floats(41 * 67, 2)),
          h = on(d, uniform_floats(41 * 67, 3));
@@ -196,36 +213,55 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
 }
 
 TEST_P(GpuOperations, UpdatesAreTheCpus) {
-  for (const std::size_t count : {std::size_t{1}, std::size_t{1023}, std::size_t{20001}}) {
-    compare("adam", [&](Device& d) {
-      auto p = on(d, uniform_floats(count, 1)), m = on(d, uniform_floats(count, 2, 0.1F));
-      auto v = on(d, Floats(count, 0.01F)), g = on(d, uniform_floats(count, 3, 0.1F)),
-           a = on(d, uniform_floats(count, 4));
-      auto step = on(d, std::vector<std::uint64_t>{7});
-      DeviceArray<double> norm(d, 1);
-      d.sum_of_squares(count, g.data(), norm.data());
-      d.adam(count, {}, {step.data(), 3, 1}, norm.data(), g.data(), p.data(), m.data(), v.data(), {a.data(), 0.9F});
-      Floats result = {static_cast<float>(std::sqrt(norm.host()[0] / static_cast<double>(count)))};
-      for (const DeviceArray<float>* more : {&p, &m, &v, &a}) {
-        const Floats values = more->host();
-        result.insert(result.end(), values.begin(), values.end());
-      }
-      return result;
-    });
-    // A norm that is not finite keeps everything as it was.
-    compare(
-        "guarded adam",
-        [&](Device& d) {
-          auto p = on(d, uniform_floats(count, 1)), m = on(d, Floats(count, 0.1F)), v = on(d, Floats(count, 0.1F));
-          auto g = on(d, Floats(count, std::numeric_limits<float>::quiet_NaN())), a = on(d, uniform_floats(count, 4));
-          auto step = on(d, std::vector<std::uint64_t>{7});
-          DeviceArray<double> norm(d, 1);
-          d.sum_of_squares(count, g.data(), norm.data());
-          d.adam(count, {}, {step.data()}, norm.data(), g.data(), p.data(), m.data(), v.data(), {a.data(), 0.9F});
-          return p.host();
-        },
-        0);
-  }
+  const auto updated = [](Device& d, OptimizerUpdate update, float gradient) {
+    const std::size_t count = update.count;
+    auto p = on(d, uniform_floats(count, 1)), g = on(d, uniform_floats(count, 3, gradient)),
+         a = on(d, uniform_floats(count, 4));
+    auto m = on(d, Floats(count, 0.1F)), v = on(d, Floats(count, 0.01F));
+    auto step = on(d, std::vector<std::uint64_t>{7});
+    DeviceArray<double> norm(d, 1);
+    d.sum_of_squares(count, g.data(), norm.data());
+    update.updates = {step.data(), 3, 1};
+    update.squared_norm = norm.data();
+    update.gradient = g.data();
+    update.parameters = p.data();
+    update.state = {m.data(), v.data()};
+    update.average = {a.data(), 0.9F};
+    d.optimizer_update(update);
+    Floats result = {static_cast<float>(std::sqrt(norm.host()[0] / static_cast<double>(count)))};
+    for (const DeviceArray<float>* more : {&p, &m, &v, &a}) {
+      const Floats values = more->host();
+      result.insert(result.end(), values.begin(), values.end());
+    }
+    return result;
+  };
+  const std::vector<std::string> names = optimizer_names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    for (const std::size_t count : {std::size_t{1}, std::size_t{1023}, std::size_t{20001}})
+      for (const std::string& schedule : schedule_names())
+        for (const bool clipped : {false, true}) {
+          OptimizerUpdate update;
+          update.optimizer = static_cast<int>(i);
+          update.count = count;
+          update.constants.learning_rate = 0.01;
+          update.constants.schedule = {schedule_index(schedule), 0.25, 0.125, 20};
+          update.constants.momentum = 0.9;
+          if (clipped) {
+            update.constants.weight_decay = 0.5;
+            update.constants.clip_gradient = 0.01;
+            update.constants.clip_weights = 0.75;
+          }
+          compare(names[i] + " " + schedule, [&](Device& d) { return updated(d, update, 0.1F); });
+          // A norm that is not finite keeps everything as it was.
+          compare(
+              "guarded " + names[i],
+              [&](Device& d) {
+                Floats result = updated(d, update, std::numeric_limits<float>::infinity());
+                result[0] = 0;
+                return result;
+              },
+              0);
+        }
 }
 
 TEST_P(GpuOperations, DrawsAreTheCpus) {

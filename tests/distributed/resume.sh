@@ -51,6 +51,21 @@ run_on 2 parts 47 --resume --threads 2
 run_on 4 parts 60 --resume
 same whole parts
 
+# The state of every optimiser is in a checkpoint, and all that an update can have beside it in the options.
+for optimizer in sgd rmsprop adam adamw; do
+  options=(--optimizer "$optimizer" --momentum 0.9 --weight-decay 0.001 --clip-gradient 0.5 --clip-weights 0.05)
+  run_on 1 "$optimizer" 14 "${options[@]}"
+  run_on 1 "$optimizer-parts" 9 "${options[@]}"
+  run_on 2 "$optimizer-parts" 14 "${options[@]}" --resume
+  same "$optimizer" "$optimizer-parts"
+done
+
+# Where the learning rate depends on the length of the training, that stays what it was.
+run_on 1 cosine 10 --schedule cosine
+code=0
+"$program" "${common[@]}" --schedule cosine --steps 12 --out cosine --resume >cosine.log 2>&1 || code=$?
+[ $code -eq 2 ] && grep -q "steps 10 → 12" cosine.log || fail "a longer schedule ended with $code: $(tail -n 5 cosine.log)"
+
 # Stopped by a signal, wherever that is: 75, a complete checkpoint, and on from there.
 "$program" "${common[@]}" --steps 1000000 --out stopped >stopped.log 2>&1 &
 pid=$!

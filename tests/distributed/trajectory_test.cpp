@@ -34,6 +34,10 @@ struct Setting {
   void (*change)(TrainOptions&);
 };
 
+// Where the slopes on real and on generated images cancel, the gradient of D's last bias is rounding alone: a larger
+// epsilon keeps Adam from bringing that to full size.
+constexpr double cancels = 1e-2;
+
 // What makes one step different from another.
 const std::vector<Setting> settings = {
     {"literal",
@@ -46,6 +50,24 @@ const std::vector<Setting> settings = {
     {"two_steps_of_d",
      [](TrainOptions& o) {
        o.d_steps = 2;
+       o.discriminator_activation = "leaky-relu";
+     }},
+    {"wgan_gp_with_bursts",
+     [](TrainOptions& o) {
+       o.loss = "wasserstein";
+       o.epsilon = cancels;
+       o.r1 = 0;
+       o.gradient_penalty = 10;
+       o.penalty_every = 2;
+       o.d_burst = 3;
+       o.d_burst_first = 2;
+       o.d_burst_every = 7;
+     }},
+    {"relativistic_r1_r2",
+     [](TrainOptions& o) {
+       o.loss = "relativistic";
+       o.epsilon = cancels;
+       o.r1 = o.r2 = 1;
        o.discriminator_activation = "leaky-relu";
      }},
     {"minimax_batch_of_seven",

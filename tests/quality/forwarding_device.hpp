@@ -56,17 +56,17 @@ class ForwardingDevice : public Device {
     to_.affine_gradients(layout, in, out, x, delta, row_scale, accumulate, dw, db);
   }
 
-  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          float* row_scale, SumTarget sums) override {
-    to_.discriminator_loss(loss, layout, logits, scale, seed, row_scale, sums);
+  void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+    to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, sums);
   }
-  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+  void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
     to_.generator_loss(loss, layout, logits, scale, seed, sums);
   }
-  void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
-                            SumTarget penalty) override {
-    to_.squared_norm_penalty(layout, columns, g, coefficient, v, penalty);
+  void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
+                        float* v, SumTarget value) override {
+    to_.gradient_penalty(penalty, layout, columns, g, coefficient, v, value);
   }
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     to_.combine_rows(rows, columns, scale, t, h);
@@ -79,16 +79,17 @@ class ForwardingDevice : public Device {
   void sum_of_squares(std::size_t count, const float* x, double* result) override {
     to_.sum_of_squares(count, x, result);
   }
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    to_.adam(count, constants, updates, squared_norm, gradient, parameters, m, v, average);
-  }
+  void optimizer_update(const OptimizerUpdate& args) override { to_.optimizer_update(args); }
   void end_step(const StepEnd& args) override { to_.end_step(args); }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override { to_.flag_to_sum(flag, to); }
 
   void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                    float* out) override {
     to_.draw_normal(seed, stream, first, rows, columns, out);
+  }
+  void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
+                   const float* b, float* out) override {
+    to_.interpolate(seed, stream, first, rows, columns, a, b, out);
   }
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                      int rows, int pixels, float* out) override {

@@ -136,7 +136,10 @@ void Judge::learn(const ImageSet& training) {
   Device& device = classifier_.device();
   classifier_.initialise(1, 0);
   const std::size_t parameters = classifier_.parameter_count();
-  const auto adam = make_adam({1e-3, 0.9, 0.999, 1e-8}, device, parameters);
+  OptimizerConstants constants;
+  constants.learning_rate = 1e-3;
+  constants.beta1 = 0.9;
+  Optimizer adam("adam", constants, device, parameters);
   const BatchLayout layout{1, batch, {0, batch}};
   Tape tape = classifier_.make_tape(batch, false);
   DeviceArray<float> x(device, batch * pixels);
@@ -167,7 +170,7 @@ void Judge::learn(const ImageSet& training) {
       classifier_.backward(layout, 0, tape);
       classifier_.gradients(layout, 0, x.data(), tape, nullptr, false, {gradient.data()});
       device.sum_of_squares(parameters, gradient.data(), norm.data());
-      adam->update({step.data()}, norm.data(), gradient.data(), classifier_.parameters(), {});
+      adam.update({step.data()}, norm.data(), gradient.data(), classifier_.parameters(), {});
       ++*step.data();
     }
   }

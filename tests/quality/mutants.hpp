@@ -9,15 +9,13 @@
 
 namespace ganymede::quality {
 
-/// D is never updated: Adam does nothing to a buffer of D's size.
+/// D is never updated: the optimiser does nothing to a buffer of D's size.
 class FrozenDiscriminator final : public ForwardingDevice {
  public:
   FrozenDiscriminator(Device& to, std::size_t discriminator_parameters)
       : ForwardingDevice(to), frozen_(discriminator_parameters) {}
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    if (count != frozen_)
-      ForwardingDevice::adam(count, constants, updates, squared_norm, gradient, parameters, m, v, average);
+  void optimizer_update(const OptimizerUpdate& args) override {
+    if (args.count != frozen_) ForwardingDevice::optimizer_update(args);
   }
 
  private:
@@ -28,7 +26,7 @@ class FrozenDiscriminator final : public ForwardingDevice {
 class WrongSign final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
-  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+  void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
     ForwardingDevice::generator_loss(loss, layout, logits, scale, seed, sums);
     std::for_each(seed, seed + layout.total_rows(), [](float& s) { s = -s; });
@@ -52,13 +50,13 @@ class ReusedNoise final : public ForwardingDevice {
 class SwappedLabels final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
-  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          float* row_scale, SumTarget sums) override {
+  void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                          float scale, float* seed, float* row_scale, SumTarget sums) override {
     std::vector<float> swapped(logits, logits + layout.total_rows());
     std::rotate(swapped.begin(), swapped.begin() + layout.rows, swapped.end());
-    ForwardingDevice::discriminator_loss(loss, layout, swapped.data(), scale, seed, nullptr, sums);
+    ForwardingDevice::discriminator_loss(loss, layout, {}, swapped.data(), scale, seed, nullptr, sums);
     std::rotate(seed, seed + layout.rows, seed + layout.total_rows());
-    if (row_scale == nullptr) return;
+    if (!penalised.real) return;
     std::fill(std::copy(seed, seed + layout.rows, row_scale), row_scale + layout.total_rows(), 1.0F);
     std::fill(seed, seed + layout.rows, 1.0F);
   }

@@ -150,40 +150,69 @@ struct Mlp {
 
 inline double softplus(double t) { return std::max(t, 0.0) + std::log1p(std::exp(-std::abs(t))); }
 
-/// D's loss for one pair of logits; both losses have the same.
-inline double discriminator_loss(const std::string&, double real, double fake) {
-  return softplus(-real) + softplus(fake);
+/// D's loss for one pair of logits.
+inline double discriminator_loss(const std::string& loss, double real, double fake, double smoothing = 0) {
+  if (loss == "least-squares") return 0.5 * std::pow(real - (1 - smoothing), 2) + 0.5 * fake * fake;
+  if (loss == "hinge") return std::max(0.0, 1 - real) + std::max(0.0, 1 + fake);
+  if (loss == "wasserstein") return fake - real;
+  if (loss == "relativistic") return softplus(-(real - fake));
+  return (1 - smoothing) * softplus(-real) + smoothing * softplus(real) + softplus(fake);
 }
-/// G's loss for one fake logit.
-inline double generator_loss(const std::string& loss, double fake) {
-  return loss == "minimax" ? -softplus(fake) : softplus(-fake);
+/// G's loss for one pair; all but one look at the fake logit alone.
+inline double generator_loss(const std::string& loss, double real, double fake) {
+  if (loss == "minimax") return -softplus(fake);
+  if (loss == "least-squares") return 0.5 * (fake - 1) * (fake - 1);
+  if (loss == "hinge" || loss == "wasserstein") return -fake;
+  if (loss == "relativistic") return softplus(-(fake - real));
+  return softplus(-fake);
+}
+/// What D is right about.
+inline bool right_on_real(const std::string& loss, double real, double fake) {
+  if (loss == "wasserstein" || loss == "relativistic") return real > fake;
+  return real > (loss == "least-squares" ? 0.5 : 0);
+}
+inline bool right_on_fake(const std::string& loss, double real, double fake) {
+  if (loss == "wasserstein" || loss == "relativistic") return real > fake;
+  return fake < (loss == "least-squares" ? 0.5 : 0);
 }
 
 /// Mean of D's loss over the batch.
-inline double discriminator_objective(const Mlp& d, const std::string& loss, const Doubles& real, const Doubles& fake) {
+inline double discriminator_objective(const Mlp& d, const std::string& loss, const Doubles& real, const Doubles& fake,
+                                      double smoothing = 0) {
   const Doubles r = d.forward(real);
   const Doubles f = d.forward(fake);
   double sum = 0;
-  for (std::size_t i = 0; i < r.size(); ++i) sum += discriminator_loss(loss, r[i], f[i]);
+  for (std::size_t i = 0; i < r.size(); ++i) sum += discriminator_loss(loss, r[i], f[i], smoothing);
   return sum / static_cast<double>(r.size());
 }
 
-/// γ/2 · mean ‖∇ₓD‖² over real images.
-inline double r1_penalty(const Mlp& d, double gamma, const Doubles& real) {
+/// Mean over the rows of `value` of ‖∇ₓD‖².
+inline double penalty(const Mlp& d, const Doubles& x, const std::function<double(double)>& value) {
   double sum = 0;
   int rows = 0;
-  d.for_each_row(real, [&](const Doubles& row) {
-    sum += d.squared_input_gradient(row);
+  d.for_each_row(x, [&](const Doubles& row) {
+    sum += value(d.squared_input_gradient(row));
     ++rows;
   });
-  return gamma / 2 * sum / rows;
+  return sum / rows;
 }
 
-/// Mean of G's loss over the batch.
-inline double generator_objective(const Mlp& g, const Mlp& d, const std::string& loss, const Doubles& z) {
+/// γ/2 · mean ‖∇ₓD‖²: R1 on real images, R2 on generated ones.
+inline double r1_penalty(const Mlp& d, double gamma, const Doubles& x) {
+  return penalty(d, x, [&](double squared) { return gamma / 2 * squared; });
+}
+/// WGAN-GP's λ · mean (‖∇ₓD‖ - 1)².
+inline double unit_norm_penalty(const Mlp& d, double lambda, const Doubles& x) {
+  return penalty(d, x, [&](double squared) { return lambda * std::pow(std::sqrt(squared) - 1, 2); });
+}
+
+/// Mean of G's loss over the batch; `real` are images that D sees beside.
+inline double generator_objective(const Mlp& g, const Mlp& d, const std::string& loss, const Doubles& real,
+                                  const Doubles& z) {
   const Doubles f = d.forward(g.forward(z));
+  const Doubles r = d.forward(real);
   double sum = 0;
-  for (const double logit : f) sum += generator_loss(loss, logit);
+  for (std::size_t i = 0; i < f.size(); ++i) sum += generator_loss(loss, r[i], f[i]);
   return sum / static_cast<double>(f.size());
 }
 

@@ -23,6 +23,9 @@
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
+#include "math/loss/losses.hpp"
+#include "math/optimizer/optimizers.hpp"
+#include "math/penalty/penalties.hpp"
 
 namespace ganymede {
 namespace {
@@ -165,16 +168,28 @@ class CpuDevice final : public Device {
     }
   }
 
-  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          float* row_scale, SumTarget sums) override {
-    const auto rows = static_cast<std::size_t>(layout.rows);
-    run_loss(loss, layout, true, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
-    if (row_scale == nullptr) return;
-    std::copy(seed, seed + rows, row_scale);
-    std::fill(row_scale + rows, row_scale + 2 * rows, 1.0F);
-    std::fill(seed, seed + rows, 1.0F);
+  void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+    const int rows = layout.rows;
+    const auto give_unit_seeds = [&](bool wanted, float* from, float* scales, bool with_loss) {
+      if (!wanted) {
+        std::fill(scales, scales + rows, 1.0F);
+        return;
+      }
+      if (with_loss)
+        std::copy(from, from + rows, scales);
+      else
+        std::fill(scales, scales + rows, 0.0F);
+      std::fill(from, from + rows, 1.0F);
+    };
+    const int real = penalised.between ? rows : 0;
+    run_loss(loss, layout, true, logits + real, logits + real + rows, scale, seed + real, seed + real + rows, sums);
+    if (!penalised.any()) return;
+    if (penalised.between) give_unit_seeds(true, seed, row_scale, false);
+    give_unit_seeds(penalised.real, seed + real, row_scale + real, true);
+    give_unit_seeds(penalised.fake, seed + real + rows, row_scale + real + rows, true);
   }
-  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+  void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
     if (layout.parts == 2) {
       run_loss(loss, layout, false, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
@@ -182,13 +197,16 @@ class CpuDevice final : public Device {
       run_loss(loss, layout, false, nullptr, logits, scale, nullptr, seed, sums);
     }
   }
-  void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
-                            SumTarget penalty) override {
+  void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
+                        float* v, SumTarget value) override {
     float* squares = rows_.get(static_cast<std::size_t>(layout.rows));
-    run(kernels_.squared_norm_penalty, {layout.rows, columns, g, coefficient, v, squares},
+    run(kernels_.gradient_penalty, {penalty, layout.rows, columns, g, coefficient, v, squares},
         2 * product(layout.rows, columns));
-    sum_shards(layout, penalty,
-               [&](int row) { return 0.5 * static_cast<double>(coefficient) * static_cast<double>(squares[row]); });
+    math::Penalties::visit(penalty, [&](auto known) {
+      sum_shards(layout, value, true, [&](int row) {
+        return static_cast<double>(coefficient) * known.value(static_cast<double>(squares[row]));
+      });
+    });
   }
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
     run(kernels_.combine_rows, {rows, columns, scale, t, h}, product(rows, columns));
@@ -212,26 +230,19 @@ class CpuDevice final : public Device {
     for (std::size_t i = 0; i < blocks; ++i) total += partial[i];
     *result = total;
   }
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    if (!std::isfinite(*squared_norm)) return;
-    const std::uint64_t t = value(updates) + 1;
-    cpu::AdamArgs args{};
-    args.count = count;
-    args.beta1 = static_cast<float>(constants.beta1);
-    args.beta2 = static_cast<float>(constants.beta2);
-    args.rest1 = static_cast<float>(1 - constants.beta1);
-    args.rest2 = static_cast<float>(1 - constants.beta2);
-    args.epsilon = static_cast<float>(constants.epsilon);
-    args.step_size = static_cast<float>(constants.learning_rate / (1 - math::power(constants.beta1, t)));
-    args.root_scale = static_cast<float>(1 / std::sqrt(1 - math::power(constants.beta2, t)));
-    args.gradient = gradient;
-    args.parameters = parameters;
-    args.m = m;
-    args.v = v;
-    run(kernels_.adam, args, 8 * count);
+  void optimizer_update(const OptimizerUpdate& args) override {
+    if (!std::isfinite(*args.squared_norm)) return;
+    cpu::OptimizerArgs update{args.optimizer, args.count, args.constants, {}, args.gradient, args.parameters, {}};
+    std::copy(args.state.begin(), args.state.end(), update.state);
+    math::Optimizers::visit(args.optimizer, [&](auto rule) {
+      for (int i = 0; i < math::factor_count<decltype(rule)>; ++i)
+        update.factors[i] = math::update_factor<decltype(rule), false>(
+            i, args.constants, value(args.updates), args.constants.schedule.updates, *args.squared_norm);
+    });
+    run(kernels_.optimizer_update, update, 8 * args.count);
+    const MovingAverage& average = args.average;
     if (average.values != nullptr)
-      run(kernels_.exponential_average, {count, average.decay, parameters, average.values}, count);
+      run(kernels_.exponential_average, {args.count, average.decay, args.parameters, average.values}, args.count);
   }
   void end_step(const StepEnd& args) override {
     double* running = args.running;
@@ -243,6 +254,7 @@ class CpuDevice final : public Device {
     StepReport& report = args.reports[*args.step % static_cast<std::uint64_t>(args.report_count)];
     const float stop = args.stop != nullptr ? *args.stop : *args.stop_flag != 0 ? 1.0F : 0.0F;
     report = {++*args.step, square, *args.generator_squared_norm, stop};
+    *args.discriminator_total += static_cast<std::uint64_t>(args.discriminator_updates);
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
     const float number = *flag != 0 ? 1.0F : 0.0F;
@@ -256,6 +268,10 @@ class CpuDevice final : public Device {
   void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                    float* out) override {
     run(kernels_.draw_normal, {seed, stream, value(first), rows, columns, out}, 32 * product(rows, columns));
+  }
+  void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
+                   const float* b, float* out) override {
+    run(kernels_.interpolate, {seed, stream, value(first), rows, columns, a, b, out}, 2 * product(rows, columns));
   }
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                      int rows, int pixels, float* out) override {
@@ -330,11 +346,11 @@ class CpuDevice final : public Device {
     return {k, row, shards, shard_end};
   }
 
-  // target = Σ term(row) over the rows of one part, in double within a shard.
+  // target (+)= Σ term(row) over the rows of one part, in double within a shard.
   template <class Term>
-  static void sum_shards(const BatchLayout& layout, const SumTarget& target, Term&& term) {
+  static void sum_shards(const BatchLayout& layout, const SumTarget& target, bool accumulate, Term&& term) {
     const int shards = target.exact() ? layout.shards() : 1;
-    std::int64_t fixed = 0;
+    std::int64_t fixed = accumulate && target.exact() ? *target.fixed : 0;
     for (int s = 0; s < shards; ++s) {
       const int begin = target.exact() ? layout.shard_begin[static_cast<std::size_t>(s)] : 0;
       const int end = target.exact() ? layout.shard_begin[static_cast<std::size_t>(s) + 1] : layout.rows;
@@ -342,7 +358,7 @@ class CpuDevice final : public Device {
       for (int row = begin; row < end; ++row) sum += term(row);
       const auto value = static_cast<float>(sum);
       if (!target.exact()) {
-        *target.values = value;
+        *target.values = accumulate ? *target.values + value : value;
       } else if (math::fits_fixed_point(value)) {
         fixed += math::to_fixed_point(value);
       } else {
@@ -352,16 +368,26 @@ class CpuDevice final : public Device {
     if (target.exact()) *target.fixed = fixed;
   }
 
-  void run_loss(int loss, const BatchLayout& layout, bool discriminator, const float* real, const float* fake,
+  void run_loss(GanLoss loss, const BatchLayout& layout, bool discriminator, const float* real, const float* fake,
                 float scale, float* seed_real, float* seed_fake, const SumTarget& sums) {
     float* value = rows_.get(static_cast<std::size_t>(layout.rows));
-    run(kernels_.loss, {loss, layout.rows, discriminator, real, fake, scale, seed_real, seed_fake, value},
+    run(kernels_.loss,
+        {loss.kind, layout.rows, loss.smoothing, discriminator, real, fake, scale, seed_real, seed_fake, value},
         static_cast<std::size_t>(layout.rows) * 64);
     const double factor = scale;
-    sum_shards(layout, sums.at(LossSums::loss), [&](int row) { return factor * static_cast<double>(value[row]); });
-    sum_shards(layout, sums.at(LossSums::real_right),
-               [&](int row) { return real != nullptr && real[row] > 0 ? factor : 0.0; });
-    sum_shards(layout, sums.at(LossSums::fake_right), [&](int row) { return fake[row] < 0 ? factor : 0.0; });
+    const auto sum = [&](int which, auto&& term) {
+      sum_shards(layout, sums.at(static_cast<std::size_t>(which)), false, term);
+    };
+    sum(LossSums::loss, [&](int row) { return factor * static_cast<double>(value[row]); });
+    math::Losses::visit(loss.kind, [&](auto known) {
+      const auto real_of = [&](int row) { return real == nullptr ? 0.0F : real[row]; };
+      sum(LossSums::real_right,
+          [&](int row) { return real != nullptr && known.right_on_real(real[row], fake[row]) ? factor : 0.0; });
+      sum(LossSums::fake_right, [&](int row) { return known.right_on_fake(real_of(row), fake[row]) ? factor : 0.0; });
+    });
+    sum(LossSums::real_score, [&](int row) { return real != nullptr ? factor * static_cast<double>(real[row]) : 0.0; });
+    sum(LossSums::fake_score, [&](int row) { return factor * static_cast<double>(fake[row]); });
+    sum(LossSums::penalty, [](int) { return 0.0; });
   }
 
   InstructionSet set_;

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ganymede/optimizer_constants.hpp"
+
 namespace ganymede::cpu {
 
 // Floats of scratch memory, 64-byte aligned, that every part has to itself: packed pieces of matrices.
@@ -68,6 +70,7 @@ struct BiasArgs {
 /// One GAN loss; `real` or `seed_real` may be null where the loss does not see real logits.
 struct LossArgs {
   int loss, rows;
+  float smoothing;
   bool discriminator;
   const float* real;
   const float* fake;
@@ -78,7 +81,7 @@ struct LossArgs {
 };
 
 struct PenaltyArgs {
-  int rows, columns;
+  int penalty, rows, columns;
   const float* g;
   float coefficient;
   float* v;
@@ -110,17 +113,14 @@ struct SquaresArgs {
   double* partial;  ///< one per squares_block elements
 };
 
-struct AdamArgs {
+struct OptimizerArgs {
+  int optimizer;
   std::size_t count;
-  float beta1, beta2;
-  float rest1, rest2;  ///< 1 - β₁, 1 - β₂
-  float epsilon;
-  float step_size;   ///< learning rate / (1 - β₁ᵗ)
-  float root_scale;  ///< 1 / √(1 - β₂ᵗ)
+  OptimizerConstants constants;
+  float factors[5];  ///< math::update_factor
   const float* gradient;
   float* parameters;
-  float* m;
-  float* v;
+  float* state[4];
 };
 
 struct AverageArgs {
@@ -135,6 +135,16 @@ struct NormalArgs {
   std::uint32_t stream;
   std::uint64_t first_sample;
   int rows, columns;
+  float* out;
+};
+
+struct InterpolateArgs {
+  std::uint64_t seed;
+  std::uint32_t stream;
+  std::uint64_t first_sample;
+  int rows, columns;
+  const float* a;
+  const float* b;
   float* out;
 };
 
@@ -157,14 +167,15 @@ struct Kernels {
   Kernel<WeightsArgs> affine_backward_weights;
   Kernel<BiasArgs> bias_gradient;
   Kernel<LossArgs> loss;
-  Kernel<PenaltyArgs> squared_norm_penalty;
+  Kernel<PenaltyArgs> gradient_penalty;
   Kernel<CombineRowsArgs> combine_rows;
   Kernel<FromFixedArgs> from_fixed_point;
   Kernel<AddArgs> add_to;
   Kernel<SquaresArgs> sum_of_squares;
-  Kernel<AdamArgs> adam;
+  Kernel<OptimizerArgs> optimizer_update;
   Kernel<AverageArgs> exponential_average;
   Kernel<NormalArgs> draw_normal;
+  Kernel<InterpolateArgs> interpolate;
   Kernel<ImagesArgs> gather_images;
   /// Runs `rounds` rounds of independent multiply-adds on registers and returns how many floating-point
   /// operations that were.

@@ -26,6 +26,8 @@
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/optimizer/optimizers.hpp"
+#include "math/penalty/penalties.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
 
@@ -837,7 +839,8 @@ void loss(const LossArgs& args, float*, int part, int parts) {
         for (int i = range.begin; i < range.end; ++i) {
           const float r = args.real == nullptr ? 0.0F : args.real[i];
           const float f = args.fake[i];
-          const math::LossTerm term = args.discriminator ? loss.discriminator(r, f) : loss.generator(r, f);
+          const math::LossTerm term =
+              args.discriminator ? loss.discriminator(r, f, args.smoothing) : loss.generator(r, f);
           args.value[i] = term.value;
           if (args.seed_real != nullptr) args.seed_real[i] = args.scale * term.d_real;
           args.seed_fake[i] = args.scale * term.d_fake;
@@ -845,14 +848,18 @@ void loss(const LossArgs& args, float*, int part, int parts) {
       });
 }
 
-void squared_norm_penalty(const PenaltyArgs& args, float*, int part, int parts) {
+void gradient_penalty(const PenaltyArgs& args, float*, int part, int parts) {
   const Range range = piece(args.rows, part, parts);
-  for (int i = range.begin; i < range.end; ++i) {
-    const float* g = args.g + static_cast<std::ptrdiff_t>(i) * args.columns;
-    float* v = args.v + static_cast<std::ptrdiff_t>(i) * args.columns;
-    args.squares[i] = dot(g, g, args.columns);
-    for (int j = 0; j < args.columns; ++j) v[j] = args.coefficient * g[j];
-  }
+  math::Penalties::visit(
+      args.penalty, [&](auto penalty) __attribute__((always_inline)) {
+        for (int i = range.begin; i < range.end; ++i) {
+          const float* g = args.g + static_cast<std::ptrdiff_t>(i) * args.columns;
+          float* v = args.v + static_cast<std::ptrdiff_t>(i) * args.columns;
+          args.squares[i] = dot(g, g, args.columns);
+          const float factor = args.coefficient * penalty.factor(args.squares[i]);
+          for (int j = 0; j < args.columns; ++j) v[j] = factor * g[j];
+        }
+      });
 }
 
 void combine_rows(const CombineRowsArgs& args, float*, int part, int parts) {
@@ -903,26 +910,38 @@ void sum_of_squares(const SquaresArgs& args, float*, int part, int parts) {
   }
 }
 
-// PyTorch's order of operations (torch.optim.Adam), but for the division by √(1-β₂ᵗ), a multiplication here.
-void adam(const AdamArgs& args, float*, int part, int parts) {
-  const LongRange range = long_piece(args.count, 64, part, parts);
-  const float beta1 = args.beta1;
-  const float beta2 = args.beta2;
-  const float rest1 = args.rest1;
-  const float rest2 = args.rest2;
+template <class Rule, bool Plain>
+GANYMEDE_INLINE void update_range(const OptimizerArgs& args, const LongRange& range) {
+  constexpr int states = math::state_count<Rule>;
+  const OptimizerConstants constants = args.constants;
+  float factors[math::most_factors];
+  __builtin_memcpy(factors, args.factors, sizeof factors);
   const float* __restrict gradient = args.gradient;
   float* __restrict parameters = args.parameters;
-  float* __restrict moment1 = args.m;
-  float* __restrict moment2 = args.v;
+  float* __restrict state[states];
+  for (int s = 0; s < states; ++s) state[s] = args.state[s];
   for (std::size_t i = range.begin; i < range.end; ++i) {
-    const float g = gradient[i];
-    const float m = beta1 * moment1[i] + rest1 * g;
-    const float v = beta2 * moment2[i] + rest2 * g * g;
-    const float denominator = __builtin_sqrtf(v) * args.root_scale + args.epsilon;
-    moment1[i] = m;
-    moment2[i] = v;
-    parameters[i] -= args.step_size * (m / denominator);
+    float values[states];
+    GANYMEDE_UNROLL
+    for (int s = 0; s < states; ++s) values[s] = state[s][i];
+    float parameter = parameters[i];
+    math::update_element<Rule, Plain>(constants, factors, gradient[i], parameter, values);
+    GANYMEDE_UNROLL
+    for (int s = 0; s < states; ++s) state[s][i] = values[s];
+    parameters[i] = parameter;
   }
+}
+
+void optimizer_update(const OptimizerArgs& args, float*, int part, int parts) {
+  const LongRange range = long_piece(args.count, 64, part, parts);
+  math::Optimizers::visit(
+      args.optimizer, [&](auto rule) __attribute__((always_inline)) {
+        if (math::plain_update(args.constants)) {
+          update_range<decltype(rule), true>(args, range);
+        } else {
+          update_range<decltype(rule), false>(args, range);
+        }
+      });
 }
 
 void exponential_average(const AverageArgs& args, float*, int part, int parts) {
@@ -979,6 +998,19 @@ void draw_normal(const NormalArgs& args, float*, int part, int parts) {
   }
 }
 
+void interpolate(const InterpolateArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  for (int i = range.begin; i < range.end; ++i) {
+    const math::Philox4 bits = math::philox_draw(args.seed, static_cast<math::Stream>(args.stream),
+                                                 args.first_sample + static_cast<std::uint64_t>(i), 0);
+    const float alpha = math::unit_interval(bits.v[0]);
+    const float* a = args.a + static_cast<std::ptrdiff_t>(i) * args.columns;
+    const float* b = args.b + static_cast<std::ptrdiff_t>(i) * args.columns;
+    float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.columns;
+    for (int j = 0; j < args.columns; ++j) out[j] = alpha * a[j] + (1.0F - alpha) * b[j];
+  }
+}
+
 void gather_images(const ImagesArgs& args, float*, int part, int parts) {
   // The images stand anywhere in a set that no cache holds: each is asked for this many before it is read.
   constexpr int ahead = 8;
@@ -1032,9 +1064,10 @@ double multiply_adds(std::int64_t rounds, float* sink) {
 
 extern const Kernels GANYMEDE_KERNELS = {
     affine_forward,      affine_tangent, affine_backward_data, affine_backward_weights,
-    bias_gradient,       loss,           squared_norm_penalty, combine_rows,
-    from_fixed_point,    add_to,         sum_of_squares,       adam,
-    exponential_average, draw_normal,    gather_images,        multiply_adds,
+    bias_gradient,       loss,           gradient_penalty,     combine_rows,
+    from_fixed_point,    add_to,         sum_of_squares,       optimizer_update,
+    exponential_average, draw_normal,    interpolate,          gather_images,
+    multiply_adds,
 };
 
 }  // namespace ganymede::cpu

@@ -178,24 +178,25 @@ class CudaDevice final : public Device {
     launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out));
   }
 
-  void discriminator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                          float* row_scale, SumTarget sums) override {
-    gan_loss(compute_.get(), loss, true, shards_of(layout, sums.exact()), logits, logits + layout.rows, scale, seed,
-             seed + layout.rows, row_scale, sum_of(sums));
-    launched("D's loss", seed, product(2, layout.rows));
+  void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+    gan_loss(compute_.get(), shards_of(layout, sums.exact()),
+             {loss.kind, loss.smoothing, true, penalised.between, true, penalised.real, penalised.fake, logits, scale,
+              seed, penalised.any() ? row_scale : nullptr},
+             sum_of(sums));
+    launched("D's loss", seed, product(layout.parts, layout.rows));
   }
-  void generator_loss(int loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+  void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
                       SumTarget sums) override {
-    const bool both = layout.parts == 2;
-    gan_loss(compute_.get(), loss, false, shards_of(layout, sums.exact()), both ? logits : nullptr,
-             both ? logits + layout.rows : logits, scale, both ? seed : nullptr, both ? seed + layout.rows : seed,
-             nullptr, sum_of(sums));
+    gan_loss(compute_.get(), shards_of(layout, sums.exact()),
+             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr},
+             sum_of(sums));
     launched("G's loss", seed, product(layout.parts, layout.rows));
   }
-  void squared_norm_penalty(const BatchLayout& layout, int columns, const float* g, float coefficient, float* v,
-                            SumTarget penalty) override {
-    cuda::squared_norm_penalty(compute_.get(), shards_of(layout, penalty.exact()), columns, g, coefficient, v,
-                               sum_of(penalty), scratch_);
+  void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
+                        float* v, SumTarget value) override {
+    cuda::gradient_penalty(compute_.get(), penalty, shards_of(layout, value.exact()), columns, g, coefficient, v,
+                           sum_of(value), scratch_);
     launched("a gradient penalty", v, product(layout.rows, columns));
   }
   void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override {
@@ -216,13 +217,14 @@ class CudaDevice final : public Device {
     cuda::sum_of_squares(compute_.get(), count, x, result, scratch_);
     launched("a gradient's norm", nullptr, 0);
   }
-  void adam(std::size_t count, const AdamConstants& constants, StepCount updates, const double* squared_norm,
-            const float* gradient, float* parameters, float* m, float* v, MovingAverage average) override {
-    cuda::adam(compute_.get(), count,
-               {constants.learning_rate, constants.beta1, constants.beta2, constants.epsilon, updates.step,
-                updates.per_step, updates.offset},
-               squared_norm, gradient, parameters, m, v, average.values, average.decay);
-    launched("Adam's update", parameters, count);
+  void optimizer_update(const OptimizerUpdate& args) override {
+    cuda::Update update{
+        args.optimizer,      args.constants,    args.updates.step, args.updates.per_step, args.updates.offset,
+        args.count,          args.squared_norm, args.gradient,     args.parameters,       {},
+        args.average.values, args.average.decay};
+    std::copy(args.state.begin(), args.state.end(), update.state);
+    cuda::optimizer_update(compute_.get(), update);
+    launched("the optimiser's update", args.parameters, args.count);
   }
   void end_step(const ganymede::StepEnd& args) override {
     cuda::end_step(
@@ -230,7 +232,7 @@ class CudaDevice final : public Device {
         {args.discriminator_extras, args.discriminator_count, args.generator_extras, args.generator_count, args.running,
          args.discriminator_squared_norms, args.discriminator_updates, args.generator_squared_norm, args.stop,
          args.stop_flag == nullptr ? nullptr : device_view(const_cast<std::uint32_t*>(args.stop_flag)), args.step,
-         device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
+         args.discriminator_total, device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
     launched("the end of the step", nullptr, 0);
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
@@ -242,6 +244,11 @@ class CudaDevice final : public Device {
                    float* out) override {
     cuda::draw_normal(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
     launched("draws", out, product(rows, columns));
+  }
+  void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
+                   const float* b, float* out) override {
+    cuda::interpolate(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, a, b, out);
+    launched("points between images", out, product(rows, columns));
   }
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                      int rows, int pixels, float* out) override {

@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ganymede/optimizer_constants.hpp"
+
 namespace ganymede::cuda {
 
 /// The most virtual shards that one rank can hold: BatchLayout::shard_begin travels in a kernel's parameters.
@@ -42,11 +44,19 @@ struct Scratch {
   unsigned* ticket = nullptr;
 };
 
-/// Adam's constants, and where t comes from: t = *step · per_step + offset + 1.
-struct Adam {
-  double learning_rate, beta1, beta2, epsilon;
+/// OptimizerUpdate as a kernel takes it. There have been *step · per_step + offset updates before this one.
+struct Update {
+  int optimizer;
+  OptimizerConstants constants;
   const std::uint64_t* step;
   std::uint64_t per_step, offset;
+  std::size_t count;
+  const double* squared_norm;
+  const float* gradient;
+  float* parameters;
+  float* state[4];
+  float* average;  ///< null: none
+  float decay;
 };
 
 /// What the host learns of a step; written to host memory that the device can write (cudaHostAllocMapped).
@@ -58,7 +68,7 @@ struct Report {
 };
 
 /// The end of a step, in one launch of one block: running[i] += extras[i] for D's extras and then G's, a report in
-/// reports[*step % report_count], then ++*step.
+/// reports[*step % report_count], then ++*step and *discriminator_total += discriminator_updates.
 struct StepEnd {
   const float* discriminator_extras;
   int discriminator_count;
@@ -71,6 +81,7 @@ struct StepEnd {
   const float* stop;               ///< null: 1 where *stop_flag (host memory, mapped) is not 0
   const std::uint32_t* stop_flag;  ///< read when the kernel runs
   std::uint64_t* step;
+  std::uint64_t* discriminator_total;
   Report* reports;  ///< host memory, mapped
   int report_count;
 };
@@ -97,14 +108,23 @@ void activate(cudaStream_t stream, int rows, int columns, const float* b, int si
 void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
 
 // --- losses and penalties ----------------------------------------------------------------------------------------
-/// One GAN loss over pairs of logits; `real` and seed_real may be null. sums: LossSums::count elements, overwritten.
-/// `row_scale` [2·rows], if not null, gets the seeds of the real rows and 1 for the fake ones, and the seeds of the
-/// real rows become 1.
-void gan_loss(cudaStream_t stream, int loss, bool discriminator, const Shards& shards, const float* real,
-              const float* fake, float scale, float* seed_real, float* seed_fake, float* row_scale, Sum sums);
+/// See Device::discriminator_loss(), Device::generator_loss(). `logits`, `seed` and `row_scale` stand at the first
+/// part: points between images, real images, generated ones, where the first two may be missing.
+struct GanLossArgs {
+  int loss;
+  float smoothing;
+  bool discriminator;
+  bool between, real;
+  bool penalise_real, penalise_fake;
+  const float* logits;
+  float scale;
+  float* seed;
+  float* row_scale;  ///< null without a penalty
+};
+void gan_loss(cudaStream_t stream, const Shards& shards, const GanLossArgs& args, Sum sums);
 /// At most Scratch::partial_count rows.
-void squared_norm_penalty(cudaStream_t stream, const Shards& shards, int columns, const float* g, float coefficient,
-                          float* v, Sum penalty, Scratch scratch);
+void gradient_penalty(cudaStream_t stream, int penalty, const Shards& shards, int columns, const float* g,
+                      float coefficient, float* v, Sum value, Scratch scratch);
 void combine_rows(cudaStream_t stream, int rows, int columns, const float* scale, const float* t, float* h);
 
 // --- flat buffers ---------------------------------------------------------------------------------------------------
@@ -114,14 +134,16 @@ void add_to(cudaStream_t stream, std::size_t count, const float* from, double* t
 /// The same bits on any device: a fixed tree over blocks of 2048. At most 2048 · Scratch::partial_count elements.
 void sum_of_squares(cudaStream_t stream, std::size_t count, const float* x, double* result, Scratch scratch);
 /// average = decay · average + (1 - decay) · parameters rides along when `average` is not null.
-void adam(cudaStream_t stream, std::size_t count, const Adam& constants, const double* squared_norm,
-          const float* gradient, float* parameters, float* m, float* v, float* average, float decay);
+void optimizer_update(cudaStream_t stream, const Update& args);
 /// *first = the least index of a value that is not finite, or count when there is none.
 void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, unsigned long long* first);
 
 // --- draws ----------------------------------------------------------------------------------------------------------
 void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
+void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                 std::uint64_t per_step, std::uint64_t offset, int rows, int columns, const float* a, const float* b,
+                 float* out);
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
                    float* out);

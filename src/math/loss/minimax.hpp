@@ -3,17 +3,18 @@
 #pragma once
 
 #include "math/functions.hpp"
+#include "math/loss/non_saturating.hpp"
 #include "math/loss/term.hpp"
 
 namespace ganymede::math {
 
-struct Minimax {
+struct Minimax : LossTraits {
   static constexpr const char* name = "minimax";
-  static constexpr const char* description = "D: softplus(-r) + softplus(f); G: -softplus(f)";
-  GANYMEDE_MATH static LossTerm discriminator(float r, float f) {
-    return {softplus(-r) + softplus(f), -sigmoid(-r), sigmoid(f)};
+  static constexpr bool has_target = true;
+  GANYMEDE_MATH static LossTerm discriminator(float r, float f, float smoothing) {
+    return NonSaturating::discriminator(r, f, smoothing);
   }
-  GANYMEDE_MATH static LossTerm generator(float, float f) { return {-softplus(f), 0.0F, -sigmoid(f)}; }
+  GANYMEDE_MATH static LossTerm generator(float /*r*/, float f) { return {-softplus(f), 0.0F, -sigmoid(f)}; }
 };
 
 }  // namespace ganymede::math

@@ -7,13 +7,14 @@
 
 namespace ganymede::math {
 
-struct NonSaturating {
+struct NonSaturating : LossTraits {
   static constexpr const char* name = "non-saturating";
-  static constexpr const char* description = "D: softplus(-r) + softplus(f); G: softplus(-f)";
-  GANYMEDE_MATH static LossTerm discriminator(float r, float f) {
-    return {softplus(-r) + softplus(f), -sigmoid(-r), sigmoid(f)};
+  static constexpr bool has_target = true;
+  /// Cross-entropy with the target 1 − smoothing: (1 − s)·softplus(−r) + s·softplus(r) = softplus(−r) + s·r.
+  GANYMEDE_MATH static LossTerm discriminator(float r, float f, float smoothing) {
+    return {softplus(-r) + smoothing * r + softplus(f), smoothing - sigmoid(-r), sigmoid(f)};
   }
-  GANYMEDE_MATH static LossTerm generator(float, float f) { return {softplus(-f), 0.0F, -sigmoid(-f)}; }
+  GANYMEDE_MATH static LossTerm generator(float /*r*/, float f) { return {softplus(-f), 0.0F, -sigmoid(-f)}; }
 };
 
 }  // namespace ganymede::math

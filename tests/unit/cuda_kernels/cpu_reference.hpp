@@ -27,24 +27,31 @@ class CpuReference {
                      const std::uint8_t* images, std::uint32_t count, int rows, int pixels, float* out) {
     device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, out);
   }
-  /// D's loss on [2, rows] logits; seeds likewise.
-  Sums discriminator_loss(int loss, const std::vector<int>& shards, const float* logits, float scale, bool exact,
-                          float* seed) {
+  void optimizer_update(const OptimizerUpdate& args) { device_->optimizer_update(args); }
+  /// D's loss on [2 or 3, rows] logits; seeds and row_scale likewise.
+  Sums discriminator_loss(GanLoss loss, PenaltyParts penalised, const std::vector<int>& shards, const float* logits,
+                          float scale, bool exact, float* seed, float* row_scale) {
     return sums(exact, LossSums::count, [&](const SumTarget& target) {
-      device_->discriminator_loss(loss, {2, shards.back(), shards}, logits, scale, seed, nullptr, target);
+      device_->discriminator_loss(loss, {penalised.between ? 3 : 2, shards.back(), shards}, penalised, logits, scale,
+                                  seed, row_scale, target);
     });
   }
   /// G's loss on `parts` · rows logits.
-  Sums generator_loss(int loss, int parts, const std::vector<int>& shards, const float* logits, float scale, bool exact,
-                      float* seed) {
+  Sums generator_loss(GanLoss loss, int parts, const std::vector<int>& shards, const float* logits, float scale,
+                      bool exact, float* seed) {
     return sums(exact, LossSums::count, [&](const SumTarget& target) {
       device_->generator_loss(loss, {parts, shards.back(), shards}, logits, scale, seed, target);
     });
   }
-  Sums penalty(const std::vector<int>& shards, int columns, const float* g, float coefficient, bool exact, float* v) {
+  Sums penalty(int kind, const std::vector<int>& shards, int columns, const float* g, float coefficient, bool exact,
+               float* v) {
     return sums(exact, 1, [&](const SumTarget& target) {
-      device_->squared_norm_penalty({1, shards.back(), shards}, columns, g, coefficient, v, target);
+      device_->gradient_penalty(kind, {1, shards.back(), shards}, columns, g, coefficient, v, target);
     });
+  }
+  void interpolate(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
+                   std::uint64_t offset, int rows, int columns, const float* a, const float* b, float* out) {
+    device_->interpolate(seed, draw, {&step, per_step, offset}, rows, columns, a, b, out);
   }
 
  private:

@@ -47,5 +47,24 @@ TEST_F(CudaDraws, ImagesAreTheCpus) {
     }
 }
 
+TEST_F(CudaDraws, PointsBetweenImagesAreTheCpus) {
+  for (const int rows : {0, 1, 33})
+    for (const int columns : {1, 255, 256, 257, 784}) {
+      const Values a = draws(area(rows, columns), 1);
+      const Values b = draws(area(rows, columns), 2);
+      Memory<float> device_a(a);
+      Memory<float> device_b(b);
+      Memory<std::uint64_t> step(1, 2);
+      Memory<float> out(area(rows, columns), nan);
+      cuda::interpolate(nullptr, 3, 8, step.data(), 100, 5, rows, columns, device_a.data(), device_b.data(),
+                        out.data());
+      Values expected(area(rows, columns));
+      cpu_.interpolate(3, 8, 2, 100, 5, rows, columns, a.data(), b.data(), expected.data());
+      const Values actual = out.host();
+      // The CPU's code may fuse the multiplications and the addition.
+      for (std::size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 3e-7F);
+    }
+}
+
 }  // namespace
 }  // namespace ganymede::testing

@@ -127,20 +127,10 @@ TEST_F(CudaElementwise, AStepsEndReports) {
       Memory<float> stop(1, 3.0F);
       Memory<std::uint32_t> flag(1, 1U);
       Memory<std::uint64_t> step(1, 0xFFFFFFFFU);
+      Memory<std::uint64_t> updates(1, 5U);
       Memory<cuda::Report> reports(4, cuda::Report{});
-      cuda::StepEnd args{device_d.data(),
-                         d_count,
-                         device_g.data(),
-                         g_count,
-                         running.data(),
-                         d_norms.data(),
-                         2,
-                         g_norm.data(),
-                         stop.data(),
-                         flag.data(),
-                         step.data(),
-                         reports.data(),
-                         4};
+      cuda::StepEnd args{device_d.data(), d_count,     device_g.data(), g_count,     running.data(), d_norms.data(), 2,
+                         g_norm.data(),   stop.data(), flag.data(),     step.data(), updates.data(), reports.data(), 4};
       cuda::end_step(nullptr, args);
       EXPECT_EQ(step[0], 0x100000000U);
       // The flag alone, and a norm that was not finite before one that was.
@@ -148,6 +138,7 @@ TEST_F(CudaElementwise, AStepsEndReports) {
       d_norms[0] = std::numeric_limits<double>::infinity();
       cuda::end_step(nullptr, args);
       EXPECT_EQ(step[0], 0x100000001U);
+      EXPECT_EQ(updates[0], 9U);
       for (std::size_t i = 0; i < d.size() + g.size(); ++i) {
         const auto extra = static_cast<double>(i < d.size() ? d[i] : g[i - d.size()]);
         EXPECT_EQ(running[i], 2.0 + extra + extra);

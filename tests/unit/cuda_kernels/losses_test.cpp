@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "math/penalty/penalties.hpp"
 #include "unit/cuda_kernels/cpu_reference.hpp"
 
 namespace ganymede::testing {
@@ -62,89 +63,97 @@ TEST_F(CudaLosses, AreTheCpus) {
       for (const bool exact : {false, true})
         for (const bool broken : {false, true}) {
           const auto rows = static_cast<std::size_t>(begin.back());
-          Values logits = draws(2 * rows, 5, 8);
+          Values logits = draws(3 * rows, 5, 8);
           if (broken && rows > 5) {
-            logits[2] = nan;
-            logits[rows + 5] = infinity;
+            logits[rows + 2] = nan;
+            logits[2 * rows + 5] = infinity;
           }
-          const std::string what = "loss " + std::to_string(loss) + ", " + std::to_string(rows) + " rows";
           constexpr float scale = 0.01F;
+          const GanLoss smoothed{loss, broken ? 0.0F : 0.25F};
           Memory<float> device_logits(logits);
-          float* real = device_logits.data();
-          float* fake = real + rows;
           const cuda::Shards shards = shards_of(2, begin);
 
-          Memory<float> seed(2 * rows, nan);
-          Target sums(3, exact);
-          cuda::gan_loss(nullptr, loss, true, shards, real, fake, scale, seed.data(), seed.data() + rows, nullptr,
-                         sums.sum());
-          Values expected(2 * rows);
-          expect_sums(sums, cpu_.discriminator_loss(loss, begin, logits.data(), scale, exact, expected.data()), exact,
-                      begin.size(), what);
-          const Values seeds = seed.host();
-          for (std::size_t i = 0; i < 2 * rows; ++i) ASSERT_EQ(bits(seeds[i]), bits(expected[i])) << what << " " << i;
-
-          // The seeds of real rows as weights of db's rows.
-          Memory<float> unit(2 * rows, nan);
-          Memory<float> row_scale(2 * rows, nan);
-          Target again(3, exact);
-          cuda::gan_loss(nullptr, loss, true, shards, real, fake, scale, unit.data(), unit.data() + rows,
-                         row_scale.data(), again.sum());
-          for (std::size_t i = 0; i < 3; ++i) ASSERT_EQ(bits(again.as_values()[i]), bits(sums.as_values()[i])) << what;
-          for (std::size_t i = 0; i < rows; ++i) {
-            ASSERT_EQ(bits(row_scale[i]), bits(expected[i])) << what;
-            ASSERT_EQ(unit[i], 1.0F);
-            ASSERT_EQ(row_scale[rows + i], 1.0F);
-            ASSERT_EQ(bits(unit[rows + i]), bits(expected[rows + i])) << what;
+          // D's, with every choice of parts that a penalty works on.
+          for (int mask = 0; mask < 8; ++mask) {
+            const PenaltyParts parts{(mask & 1) != 0, (mask & 2) != 0, (mask & 4) != 0};
+            const std::string what =
+                "loss " + std::to_string(loss) + ", " + std::to_string(rows) + " rows, parts " + std::to_string(mask);
+            const std::size_t first = parts.between ? 0 : rows;
+            Memory<float> seed(3 * rows, nan);
+            Memory<float> row_scale(3 * rows, nan);
+            Target sums(LossSums::count, exact);
+            cuda::gan_loss(nullptr, shards,
+                           {loss, smoothed.smoothing, true, parts.between, true, parts.real, parts.fake,
+                            device_logits.data() + first, scale, seed.data() + first,
+                            parts.any() ? row_scale.data() + first : nullptr},
+                           sums.sum());
+            Values expected(3 * rows, nan);
+            Values expected_scale(3 * rows, nan);
+            expect_sums(
+                sums,
+                cpu_.discriminator_loss(smoothed, parts, begin, logits.data() + first, scale, exact,
+                                        expected.data() + first, parts.any() ? expected_scale.data() + first : nullptr),
+                exact, begin.size(), what);
+            for (std::size_t i = 0; i < 3 * rows; ++i) {
+              ASSERT_EQ(bits(seed[i]), bits(expected[i])) << what << " " << i;
+              ASSERT_EQ(bits(row_scale[i]), bits(expected_scale[i])) << what << " " << i;
+            }
           }
 
           // G's, of fake logits alone and of both.
-          Memory<float> g_seed(rows, nan);
-          Target g_sums(3, exact);
-          cuda::gan_loss(nullptr, loss, false, shards_of(1, begin), nullptr, fake, scale, nullptr, g_seed.data(),
-                         nullptr, g_sums.sum());
-          expect_sums(g_sums, cpu_.generator_loss(loss, 1, begin, logits.data() + rows, scale, exact, expected.data()),
-                      exact, begin.size(), what);
-          const Values g_seeds = g_seed.host();
-          for (std::size_t i = 0; i < rows; ++i) ASSERT_EQ(bits(g_seeds[i]), bits(expected[i])) << what;
-          Target both_sums(3, exact);
-          cuda::gan_loss(nullptr, loss, false, shards, real, fake, scale, seed.data(), seed.data() + rows, nullptr,
-                         both_sums.sum());
-          expect_sums(both_sums, cpu_.generator_loss(loss, 2, begin, logits.data(), scale, exact, expected.data()),
-                      exact, begin.size(), what);
-          for (std::size_t i = 0; i < 2 * rows; ++i) ASSERT_EQ(bits(seed[i]), bits(expected[i])) << what;
+          for (const int parts : {1, 2}) {
+            const std::string what = "loss " + std::to_string(loss) + " of G, " + std::to_string(rows) + " rows";
+            const std::size_t first = parts == 1 ? 2 * rows : rows;
+            Memory<float> seed(2 * rows, nan);
+            Values expected(2 * rows, nan);
+            Target sums(LossSums::count, exact);
+            cuda::gan_loss(nullptr, shards_of(parts, begin),
+                           {loss, 0, false, false, parts == 2, false, false, device_logits.data() + first, scale,
+                            seed.data(), nullptr},
+                           sums.sum());
+            expect_sums(sums,
+                        cpu_.generator_loss({loss}, parts, begin, logits.data() + first, scale, exact, expected.data()),
+                        exact, begin.size(), what);
+            for (std::size_t i = 0; i < 2 * rows; ++i) ASSERT_EQ(bits(seed[i]), bits(expected[i])) << what;
+          }
         }
 }
 
 TEST_F(CudaLosses, PenaltiesAreTheCpus) {
   Partials partials;
-  for (const std::vector<int>& begin : layouts)
-    for (const int columns : {1, 15, 127, 128, 129, 784})
-      for (const bool exact : {false, true})
-        for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
-          if (begin.back() > 100 && columns > 129) continue;  // nothing new, and slow
-          constexpr float coefficient = 0.05F;
-          const Values g = draws(area(begin.back(), columns), 3);
-          Values expected_v(g.size());
-          const CpuReference::Sums expected =
-              cpu_.penalty(begin, columns, g.data(), coefficient, exact, expected_v.data());
-          Memory<float> device_g(g, shift);
-          Memory<float> v(g.size(), nan, shift);
-          Target penalty(1, exact);
-          cuda::squared_norm_penalty(nullptr, shards_of(1, begin), columns, device_g.data(), coefficient, v.data(),
-                                     penalty.sum(), partials.scratch());
-          const std::string what = std::to_string(begin.back()) + "x" + std::to_string(columns);
-          expect_same_bits(v.host(), expected_v, what);
-          // The CPU adds a row's squares in single precision.
-          const double value =
-              exact ? static_cast<double>(expected.fixed[0]) * 0x1p-40 : static_cast<double>(expected.values[0]);
-          EXPECT_NEAR(static_cast<double>(penalty.as_values()[0]), value, 1e-6 * value + 1e-9) << what;
-          Target in_place(1, exact);
-          cuda::squared_norm_penalty(nullptr, shards_of(1, begin), columns, device_g.data(), coefficient,
-                                     device_g.data(), in_place.sum(), partials.scratch());
-          expect_same_bits(device_g.host(), expected_v, what);
-          expect_same_bits(in_place.as_values(), penalty.as_values(), what);
-        }
+  for (int kind = 0; kind < math::Penalties::size; ++kind)
+    for (const std::vector<int>& begin : layouts)
+      for (const int columns : {1, 15, 127, 128, 129, 784})
+        for (const bool exact : {false, true})
+          for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
+            if (begin.back() > 100 && columns > 129) continue;  // nothing new, and slow
+            constexpr float coefficient = 0.05F;
+            const Values g = draws(area(begin.back(), columns), 3);
+            Values expected_v(g.size());
+            const CpuReference::Sums expected =
+                cpu_.penalty(kind, begin, columns, g.data(), coefficient, exact, expected_v.data());
+            Memory<float> device_g(g, shift);
+            Memory<float> v(g.size(), nan, shift);
+            Target penalty(1, exact, 0, 0);
+            cuda::gradient_penalty(nullptr, kind, shards_of(1, begin), columns, device_g.data(), coefficient, v.data(),
+                                   penalty.sum(), partials.scratch());
+            const std::string what = std::to_string(begin.back()) + "x" + std::to_string(columns);
+            // The CPU adds a row's squares in single precision.
+            const auto expect_v = [&](const Values& actual) {
+              if (kind == 0) return expect_same_bits(actual, expected_v, what);
+              for (std::size_t i = 0; i < actual.size(); ++i)
+                ASSERT_NEAR(actual[i], expected_v[i], 2e-6F * std::abs(g[i])) << what << " " << i;
+            };
+            expect_v(v.host());
+            const double value =
+                exact ? static_cast<double>(expected.fixed[0]) * 0x1p-40 : static_cast<double>(expected.values[0]);
+            EXPECT_NEAR(static_cast<double>(penalty.as_values()[0]), value, 2e-6 * value + 1e-9) << what;
+            // In place, and added to what is there.
+            cuda::gradient_penalty(nullptr, kind, shards_of(1, begin), columns, device_g.data(), coefficient,
+                                   device_g.data(), penalty.sum(), partials.scratch());
+            expect_v(device_g.host());
+            EXPECT_NEAR(static_cast<double>(penalty.as_values()[0]), 2 * value, 4e-6 * value + 2e-9) << what;
+          }
 }
 
 TEST_F(CudaLosses, AShardsContributionIsItsOwn) {
@@ -156,24 +165,26 @@ TEST_F(CudaLosses, AShardsContributionIsItsOwn) {
   Memory<float> seed(200);
   Partials partials;
   const auto run = [&](int first, const std::vector<int>& cuts, Target& penalty, Target& loss) {
-    cuda::squared_norm_penalty(nullptr, shards_of(1, cuts), columns, g.data() + area(first, columns), 0.1F, v.data(),
-                               penalty.sum(), partials.scratch());
-    cuda::gan_loss(nullptr, 0, true, shards_of(2, cuts), logits.data() + first, logits.data() + 100 + first, 0.01F,
-                   seed.data(), seed.data() + 100, nullptr, loss.sum());
+    cuda::gradient_penalty(nullptr, 1, shards_of(1, cuts), columns, g.data() + area(first, columns), 0.1F, v.data(),
+                           penalty.sum(), partials.scratch());
+    // G's loss, whose logits need not lie a part's rows apart.
+    cuda::gan_loss(nullptr, shards_of(1, cuts),
+                   {0, 0, false, false, false, false, false, logits.data() + first, 0.01F, seed.data(), nullptr},
+                   loss.sum());
   };
-  Target penalty(1, true);
-  Target loss(3, true);
+  Target penalty(1, true, 0, 0);
+  Target loss(LossSums::count, true);
   run(0, begin, penalty, loss);
-  std::vector<std::int64_t> sums(4);
+  std::vector<std::int64_t> sums(1 + LossSums::count);
   for (std::size_t s = 0; s + 1 < begin.size(); ++s) {
-    Target one(1, true);
-    Target three(3, true);
-    run(begin[s], {0, begin[s + 1] - begin[s]}, one, three);
+    Target one(1, true, 0, 0);
+    Target all(LossSums::count, true);
+    run(begin[s], {0, begin[s + 1] - begin[s]}, one, all);
     sums[0] += one.fixed()[0];
-    for (std::size_t i = 0; i < 3; ++i) sums[1 + i] += three.fixed()[i];
+    for (std::size_t i = 0; i < LossSums::count; ++i) sums[1 + i] += all.fixed()[i];
   }
   EXPECT_EQ(sums[0], penalty.fixed()[0]);
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(sums[1 + i], loss.fixed()[i]);
+  for (std::size_t i = 0; i < LossSums::count; ++i) EXPECT_EQ(sums[1 + i], loss.fixed()[i]);
 }
 
 TEST_F(CudaLosses, BitsDoNotDependOnTheOrderOfThreads) {
@@ -186,12 +197,12 @@ TEST_F(CudaLosses, BitsDoNotDependOnTheOrderOfThreads) {
   for (std::uint64_t seed = 0; seed < 5; ++seed) {
     emulation::set_seed(seed);
     Partials partials;
-    Target penalty(1, false);
-    Target loss(3, false);
-    cuda::squared_norm_penalty(nullptr, shards_of(1, begin), 100, g.data(), 0.1F, v.data(), penalty.sum(),
-                               partials.scratch());
-    cuda::gan_loss(nullptr, 0, true, shards_of(2, begin), logits.data(), logits.data() + 60, 0.01F, seeds.data(),
-                   seeds.data() + 60, nullptr, loss.sum());
+    Target penalty(1, false, 0, 0);
+    Target loss(LossSums::count, false);
+    cuda::gradient_penalty(nullptr, 0, shards_of(1, begin), 100, g.data(), 0.1F, v.data(), penalty.sum(),
+                           partials.scratch());
+    cuda::gan_loss(nullptr, shards_of(2, begin),
+                   {0, 0, true, false, true, false, false, logits.data(), 0.01F, seeds.data(), nullptr}, loss.sum());
     Values now = loss.values();
     now.push_back(penalty.values()[0]);
     if (seed == 0) first = now;

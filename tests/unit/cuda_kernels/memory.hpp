@@ -143,8 +143,12 @@ inline cuda::Shards shards_of(int parts, const std::vector<int>& begin) {
 /// A sum's target of `count` elements in either form, and what it holds as double.
 class Target {
  public:
-  Target(std::size_t count, bool exact, std::size_t shift = 0)
-      : exact_(exact), values_(exact ? 0 : count, 7.0F, shift), fixed_(exact ? count : 0, 7, shift), overflow_(1, 0) {}
+  /// `initial`: what is there before; 0 for sums that are added to.
+  Target(std::size_t count, bool exact, std::size_t shift = 0, int initial = 7)
+      : exact_(exact),
+        values_(exact ? 0 : count, static_cast<float>(initial), shift),
+        fixed_(exact ? count : 0, initial, shift),
+        overflow_(1, 0) {}
   cuda::Sum sum() {
     cuda::Sum sum;
     if (exact_) {

@@ -6,8 +6,10 @@
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
 #include "math/loss/losses.hpp"
+#include "math/optimizer/optimizers.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
+#include "support/reference_gan.hpp"
 #include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
@@ -15,10 +17,6 @@ namespace {
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 const std::uint32_t noise = static_cast<std::uint32_t>(math::Stream::noise_for_samples);
-
-int loss_named(const std::string& name) {
-  return math::Losses::find([&](const char* known) { return name == known; });
-}
 
 TEST(Activations, AreFoundByName) {
   EXPECT_STREQ(Activation::named("leaky-relu", 0.1F).name(), "leaky-relu");
@@ -80,93 +78,138 @@ class Operations : public OnEveryMachine {
   }
 };
 
+// The losses themselves, each at every sign and size, are tests/unit/gan's.
 TEST_P(Operations, LossesMatchDouble) {
   for (int rows : {1, 7, 16, 100, 1000}) {
     const BatchLayout layout{2, rows, {0, rows / 3, rows}};
+    const BatchLayout fake_only{1, rows, layout.shard_begin};
+    const auto count = static_cast<std::size_t>(rows);
     const Values logits = draws(area(2, rows), 1, 8);
     constexpr float scale = 0.01F;
-    const auto softplus = [](double x) { return std::log1p(std::exp(x)); };
-    const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
-    for (const std::string name : {"non-saturating", "minimax"}) {
+    for (int kind = 0; kind < math::Losses::size; ++kind) {
+      std::string name;
+      math::Losses::visit(kind, [&](auto known) { name = decltype(known)::name; });
       std::vector<double> d_sums(LossSums::count);
       std::vector<double> g_sums(LossSums::count);
-      std::vector<double> d_seed(area(2, rows));
-      std::vector<double> g_seed(static_cast<std::size_t>(rows));
-      for (int i = 0; i < rows; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        const double r = static_cast<double>(logits[at]);
-        const double f = static_cast<double>(logits[at + static_cast<std::size_t>(rows)]);
-        d_sums[LossSums::loss] += softplus(-r) + softplus(f);
-        g_sums[LossSums::loss] += name == "minimax" ? -softplus(f) : softplus(-f);
-        d_seed[at] = -sigmoid(-r);
-        d_seed[at + static_cast<std::size_t>(rows)] = sigmoid(f);
-        g_seed[at] = name == "minimax" ? -sigmoid(f) : -sigmoid(-f);
-        d_sums[LossSums::real_right] += r > 0 ? 1 : 0;
-        d_sums[LossSums::fake_right] += f < 0 ? 1 : 0;
+      std::vector<double> d_seed;
+      std::vector<double> g_seed;
+      for (std::size_t i = 0; i < count; ++i) {
+        Doubles at = {static_cast<double>(logits[i]), static_cast<double>(logits[i + count])};
+        const auto d = [&] { return reference::discriminator_loss(name, at[0], at[1]); };
+        const auto g = [&] { return reference::generator_loss(name, 0, at[1]); };
+        for (const double slope : reference::gradient(at, d, 1e-3)) d_seed.push_back(slope);
+        g_seed.push_back(reference::gradient(at, g, 1e-3)[1]);
+        d_sums[LossSums::loss] += d();
+        g_sums[LossSums::loss] += g();
+        d_sums[LossSums::real_right] += reference::right_on_real(name, at[0], at[1]) ? 1 : 0;
+        d_sums[LossSums::fake_right] += reference::right_on_fake(name, at[0], at[1]) ? 1 : 0;
+        g_sums[LossSums::fake_right] += reference::right_on_fake(name, 0, at[1]) ? 1 : 0;
+        d_sums[LossSums::real_score] += at[0];
+        d_sums[LossSums::fake_score] += at[1];
+        g_sums[LossSums::fake_score] += at[1];
       }
-      g_sums[LossSums::fake_right] = d_sums[LossSums::fake_right];
+      // Real seeds, then fake ones.
+      std::stable_partition(d_seed.begin(), d_seed.end(), [i = 0](double) mutable { return i++ % 2 == 0; });
       for (std::vector<double>* values : {&d_sums, &g_sums, &d_seed, &g_seed})
         for (double& value : *values) value *= static_cast<double>(scale);
-      const BatchLayout fake_only{1, rows, layout.shard_begin};
       Values seed(area(2, rows));
-      Values fake_seed(static_cast<std::size_t>(rows));
+      Values fake_seed(count);
       const auto d = [&](const SumTarget& target) {
-        device_->discriminator_loss(loss_named(name), layout, logits.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, target);
       };
       const auto g = [&](const SumTarget& target) {
-        device_->generator_loss(loss_named(name), fake_only, logits.data() + rows, scale, fake_seed.data(), target);
+        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), target);
       };
       for (bool exact : {false, true}) {
         const std::vector<double> d_result = exact ? exact_sums(LossSums::count, 0, d) : sums(LossSums::count, d);
-        const std::vector<double> g_result = exact ? exact_sums(LossSums::count, 0, g) : sums(LossSums::count, g);
-        for (std::size_t i = 0; i < LossSums::count; ++i) {
+        for (std::size_t i = 0; i < LossSums::count; ++i)
           EXPECT_NEAR(d_result[i], d_sums[i], 1e-6 * (1 + std::abs(d_sums[i]))) << name << " " << i;
-          EXPECT_NEAR(g_result[i], g_sums[i], 1e-6 * (1 + std::abs(g_sums[i]))) << name << " " << i;
-        }
         expect_close(seed, d_seed, 1e-6, name);
+        if (name == "relativistic") continue;  // G's needs real logits
+        const std::vector<double> g_result = exact ? exact_sums(LossSums::count, 0, g) : sums(LossSums::count, g);
+        for (std::size_t i = 0; i < LossSums::count; ++i)
+          EXPECT_NEAR(g_result[i], g_sums[i], 1e-6 * (1 + std::abs(g_sums[i]))) << name << " " << i;
         expect_close(fake_seed, g_seed, 1e-6, name);
       }
       Values bad = logits;
       bad[0] = nan;
-      bad[static_cast<std::size_t>(rows)] = nan;
+      bad[count] = nan;
       const auto with_nan = [&](const SumTarget& target) {
-        device_->discriminator_loss(loss_named(name), layout, bad.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, target);
       };
-      EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss]));
-      EXPECT_TRUE(std::isnan(seed[0]));
-      exact_sums(LossSums::count, 1, with_nan);
+      EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss])) << name;
+      exact_sums(LossSums::count, 3, with_nan);  // the loss and both scores
     }
   }
 }
 
-TEST_P(Operations, PenaltyMatchesDouble) {
-  for (int rows : {1, 5, 40}) {
-    for (int columns : {1, 15, 17, 100, 784}) {
-      const BatchLayout layout{1, rows, {0, rows / 2, rows}};
-      const Values g = draws(area(rows, columns), 3);
-      constexpr float coefficient = 0.05F;
-      double expected = 0;
-      std::vector<double> expected_v;
-      for (float x : g) {
-        expected += 0.5 * static_cast<double>(coefficient) * static_cast<double>(x) * static_cast<double>(x);
-        expected_v.push_back(static_cast<double>(coefficient) * static_cast<double>(x));
+TEST_P(Operations, PenaltiesMatchDouble) {
+  for (const int kind : {0, 1})
+    for (int rows : {1, 5, 40}) {
+      for (int columns : {1, 15, 17, 100, 784}) {
+        const BatchLayout layout{1, rows, {0, rows / 2, rows}};
+        const Values g = draws(area(rows, columns), 3);
+        constexpr double coefficient = 0.05F;
+        double expected = 0;
+        std::vector<double> expected_v;
+        for (int i = 0; i < rows; ++i) {
+          double squared = 0;
+          for (int j = 0; j < columns; ++j)
+            squared += std::pow(static_cast<double>(g[area(i, columns) + static_cast<std::size_t>(j)]), 2);
+          const double norm = std::sqrt(squared);
+          expected += coefficient * (kind == 0 ? squared / 2 : (norm - 1) * (norm - 1));
+          for (int j = 0; j < columns; ++j)
+            expected_v.push_back(coefficient * (kind == 0 ? 1 : 2 * (1 - 1 / norm)) *
+                                 static_cast<double>(g[area(i, columns) + static_cast<std::size_t>(j)]));
+        }
+        Values v = g;
+        const auto apart = [&](const SumTarget& target) {
+          device_->gradient_penalty(kind, layout, columns, g.data(), static_cast<float>(coefficient), v.data(), target);
+        };
+        // The sums begin with 7 and go on from there.
+        const double tolerance = 1e-6 * (7 + expected);
+        EXPECT_NEAR(sums(1, apart)[0], 7 + expected, tolerance);
+        expect_close(v, expected_v, kind == 0 ? 1e-7 : 2e-6, "apart");
+        EXPECT_NEAR(exact_sums(1, 0, apart)[0], expected, tolerance);
+        v = g;
+        SumTarget target;
+        float penalty = 0;
+        target.values = &penalty;
+        device_->gradient_penalty(kind, layout, columns, v.data(), static_cast<float>(coefficient), v.data(), target);
+        EXPECT_NEAR(static_cast<double>(penalty), expected, tolerance);
+        expect_close(v, expected_v, kind == 0 ? 1e-7 : 2e-6, "in place");
       }
-      Values v = g;
-      const auto apart = [&](const SumTarget& target) {
-        device_->squared_norm_penalty(layout, columns, g.data(), coefficient, v.data(), target);
-      };
-      EXPECT_NEAR(sums(1, apart)[0], expected, 1e-6 * expected + 1e-9);
-      expect_close(v, expected_v, 1e-7, "apart");
-      EXPECT_NEAR(exact_sums(1, 0, apart)[0], expected, 1e-6 * expected + 1e-9);
-      v = g;
-      SumTarget target;
-      float penalty = 0;
-      target.values = &penalty;
-      device_->squared_norm_penalty(layout, columns, v.data(), coefficient, v.data(), target);
-      EXPECT_NEAR(static_cast<double>(penalty), expected, 1e-6 * expected + 1e-9);
-      expect_close(v, expected_v, 1e-7, "in place");
+    }
+  // No slope at all: the norm's derivative is taken as 0 there.
+  const Values zero(6);
+  Values v(6, nan);
+  float value = 0;
+  device_->gradient_penalty(1, {1, 2, {0, 2}}, 3, zero.data(), 0.5F, v.data(), SumTarget{&value});
+  EXPECT_EQ(v, zero);
+  EXPECT_NEAR(value, 1.0F, 1e-5F);
+}
+
+TEST_P(Operations, PointsLieBetweenTheirImages) {
+  constexpr int rows = 50;
+  constexpr int columns = 37;
+  const Values a = draws(area(rows, columns), 1);
+  const Values b = draws(area(rows, columns), 2);
+  const std::uint64_t step = 3;
+  Values out(area(rows, columns));
+  device_->interpolate(9, noise, {&step, 1000, 20}, rows, columns, a.data(), b.data(), out.data());
+  double mean = 0;
+  for (int i = 0; i < rows; ++i) {
+    const math::Philox4 bits =
+        math::philox_draw(9, math::Stream::noise_for_samples, 3020U + static_cast<unsigned>(i), 0);
+    const auto alpha = static_cast<double>(math::unit_interval(bits.v[0]));
+    mean += alpha / rows;
+    for (int j = 0; j < columns; ++j) {
+      const std::size_t at = area(i, columns) + static_cast<std::size_t>(j);
+      EXPECT_NEAR(static_cast<double>(out[at]),
+                  alpha * static_cast<double>(a[at]) + (1 - alpha) * static_cast<double>(b[at]), 1e-6);
     }
   }
+  EXPECT_NEAR(mean, 0.5, 0.15);
 }
 
 TEST_P(Operations, FlatPassesMatchDouble) {
@@ -215,47 +258,52 @@ TEST_P(Operations, RowsCombineInPlace) {
   expect_close(h, expected, 2e-7, "combined");
 }
 
-TEST_P(Operations, AdamMatchesDouble) {
-  for (std::size_t count : {std::size_t{1}, std::size_t{63}, std::size_t{130}, std::size_t{10001}}) {
-    const AdamConstants constants;
-    Values p = draws(count, 1);
-    Values m(count, 0.0F);
-    Values v(count, 0.0F);
-    Values average = draws(count, 2);
-    std::vector<double> ea(average.begin(), average.end());
-    std::vector<double> ep(p.begin(), p.end());
-    std::vector<double> em(count);
-    std::vector<double> ev(count);
-    double norm = 1;
-    for (std::uint64_t step = 0; step < 20; ++step) {
-      const Values g = draws(count, static_cast<unsigned>(step) + 10, 0.1F);
-      // As D's third update of five in a step; with and without an average.
-      device_->adam(count, constants, {&step, 5, 2}, &norm, g.data(), p.data(), m.data(), v.data(),
-                    step % 2 == 0 ? MovingAverage{average.data(), 0.75F} : MovingAverage{});
-      const double t = static_cast<double>(step) * 5 + 3;
-      for (std::size_t i = 0; i < count; ++i) {
-        const auto gradient = static_cast<double>(g[i]);
-        em[i] = 0.5 * em[i] + 0.5 * gradient;
-        ev[i] = 0.999 * ev[i] + 0.001 * gradient * gradient;
-        ep[i] -= 2e-4 * (em[i] / (1 - std::pow(0.5, t))) / (std::sqrt(ev[i] / (1 - std::pow(0.999, t))) + 1e-8);
-        if (step % 2 == 0) ea[i] = 0.75 * ea[i] + 0.25 * ep[i];
+// (Every optimiser's values: tests/unit/gan/fixture_test.cpp.)
+TEST_P(Operations, OptimizersAverageAndAreGuarded) {
+  for (int optimizer = 0; optimizer < math::Optimizers::size; ++optimizer)
+    for (const bool plain : {true, false})
+      for (std::size_t count : {std::size_t{1}, std::size_t{63}, std::size_t{130}, std::size_t{10001}}) {
+        SCOPED_TRACE(std::to_string(optimizer) + ", " + std::to_string(count) + " parameters");
+        Values p = draws(count, 1);
+        Values m(count, 0.0F);
+        Values v(count, 0.0F);
+        Values average = draws(count, 2);
+        std::vector<double> expected(average.begin(), average.end());
+        std::uint64_t step = 0;
+        double norm = 1;
+        OptimizerUpdate update;
+        update.optimizer = optimizer;
+        if (!plain) update.constants.clip_weights = 0.5;
+        update.updates = {&step, 5, 2};
+        update.count = count;
+        update.squared_norm = &norm;
+        update.parameters = p.data();
+        update.state = {m.data(), v.data()};
+        for (; step < 20; ++step) {
+          const Values g = draws(count, static_cast<unsigned>(step) + 10, 0.1F);
+          update.gradient = g.data();
+          update.average = step % 2 == 0 ? MovingAverage{average.data(), 0.75F} : MovingAverage{};
+          device_->optimizer_update(update);
+          for (std::size_t i = 0; i < count && step % 2 == 0; ++i)
+            expected[i] = 0.75 * expected[i] + 0.25 * static_cast<double>(p[i]);
+        }
+        expect_close(average, expected, 1e-6, "average");
+        if (!plain) {
+          EXPECT_LE(*std::max_element(p.begin(), p.end()), 0.5F);
+        }
+        const Values before[] = {p, m, v, average};
+        const Values g(count, nan);
+        update.gradient = g.data();
+        update.average = {average.data(), 0.75F};
+        for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+          norm = bad;
+          device_->optimizer_update(update);
+          expect_same_bits(p, before[0], "guarded parameters");
+          expect_same_bits(m, before[1], "guarded first state");
+          expect_same_bits(v, before[2], "guarded second state");
+          expect_same_bits(average, before[3], "guarded average");
+        }
       }
-    }
-    expect_close(p, ep, 1e-6, "parameters");
-    expect_close(m, em, 1e-6, "first moment");
-    expect_close(v, ev, 1e-6, "second moment");
-    expect_close(average, ea, 1e-6, "average");
-    const Values before[] = {p, m, v, average};
-    const std::uint64_t step = 20;
-    const Values g(count, nan);
-    for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-      device_->adam(count, constants, {&step}, &bad, g.data(), p.data(), m.data(), v.data(), {average.data(), 0.75F});
-      expect_same_bits(p, before[0], "guarded parameters");
-      expect_same_bits(m, before[1], "guarded first moment");
-      expect_same_bits(v, before[2], "guarded second moment");
-      expect_same_bits(average, before[3], "guarded average");
-    }
-  }
 }
 
 TEST_P(Operations, DrawsAreNormal) {
@@ -359,10 +407,13 @@ TEST_P(Operations, AStepEndsWithAReport) {
   const std::uint32_t flag = 1;
   end.stop_flag = &flag;
   end.step = &step;
+  std::uint64_t updates = 12;
+  end.discriminator_total = &updates;
   end.reports = reports;
   end.report_count = 3;
   device_->end_step(end);
   EXPECT_EQ(step, 7U);
+  EXPECT_EQ(updates, 14U);
   EXPECT_EQ(running, (std::vector<double>{11, 22, 33, 44, 55}));
   EXPECT_EQ(reports[0].step, 7U);
   EXPECT_EQ(reports[0].discriminator_squared_norm, 3);

@@ -1,9 +1,9 @@
-// Losses, R1 and whole trainings against PyTorch's autograd and Adam in double precision.
+// Losses, penalties and whole trainings against PyTorch's autograd and Adam in double precision.
 #include <gtest/gtest.h>
 
 #include "gan/gan.hpp"
+#include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
-#include "gan/r1_penalty.hpp"
 #include "gan/step.hpp"
 #include "math/permutation.hpp"
 #include "support/fixtures.hpp"
@@ -39,7 +39,7 @@ TEST_F(PyTorch, TrainsOnOurDraws) {
 TEST_F(PyTorch, Losses) {
   int seen = 0;
   for (const nlohmann::json& c : fixture("losses")) {
-    const int loss = loss_index(c["loss"]);
+    const GanLoss loss{loss_index(c["loss"]), c["smoothing"].get<float>()};
     const std::vector<float> real = floats(c["real"]);
     const std::vector<float> fake = floats(c["fake"]);
     for (std::size_t i = 0; i < real.size(); ++i) {
@@ -50,22 +50,27 @@ TEST_F(PyTorch, Losses) {
         const double expected = c[what][i];
         EXPECT_NEAR(static_cast<double>(actual), expected, 1e-6 * std::abs(expected) + 1e-7) << what << " " << i;
       };
-      device_->discriminator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, nullptr, SumTarget{sums});
+      device_->discriminator_loss(loss, {2, 1, {0, 1}}, {}, logits, 1.0F, seeds, nullptr, SumTarget{sums});
       near(sums[LossSums::loss], "discriminator");
       near(seeds[0], "d_real");
       near(seeds[1], "d_fake");
+      device_->generator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, SumTarget{sums});
+      near(sums[LossSums::loss], "generator");
+      near(seeds[0], "g_real");
+      near(seeds[1], "g_fake");
+      if (generator_sees_real(loss.kind)) continue;
       device_->generator_loss(loss, {1, 1, {0, 1}}, &fake[i], 1.0F, seeds, SumTarget{sums});
       near(sums[LossSums::loss], "generator");
       near(seeds[0], "g_fake");
     }
     ++seen;
   }
-  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(seen, 9);
 }
 
-TEST_F(PyTorch, R1ByDoubleBackward) {
+TEST_F(PyTorch, PenaltiesByDoubleBackward) {
   int seen = 0;
-  for (const nlohmann::json& c : fixture("r1")) {
+  for (const nlohmann::json& c : fixture("penalties")) {
     const std::vector<int> widths = c["widths"];
     std::vector<std::unique_ptr<Layer>> layers;
     for (std::size_t l = 0; l + 1 < widths.size(); ++l)
@@ -76,35 +81,42 @@ TEST_F(PyTorch, R1ByDoubleBackward) {
     const std::vector<float> parameters = floats(c["parameters"]);
     device_->upload(d.parameters(), parameters.data(), parameters.size() * sizeof(float));
     const int rows = c["rows"];
-    const BatchLayout both{2, rows, {0, rows}};
+    TrainOptions options;
+    options.batch = rows;
+    options.r1 = c["options"].value("r1", 0.0);
+    options.r2 = c["options"].value("r2", 0.0);
+    options.gradient_penalty = c["options"].value("gradient_penalty", 0.0);
     const BatchLayout one{1, rows, {0, rows}};
 
     for (const bool with_loss : {false, true}) {
-      std::vector<float> x = floats(c["real"]);
-      const std::vector<float> fake = floats(c["fake"]);
-      x.insert(x.end(), fake.begin(), fake.end());
-      Tape tape = d.make_tape(2 * rows, true);
-      R1Penalty r1(d, rows, c["gamma"], rows);
+      GradientPenalties penalties(d, rows, options);
+      const BatchLayout pass{penalties.part_count(), rows, {0, rows}};
+      std::vector<float> x;
+      for (const char* part : {"between", "real", "fake"}) {
+        if (part == std::string("between") && !penalties.parts().between) continue;
+        const std::vector<float> images = floats(c[part]);
+        x.insert(x.end(), images.begin(), images.end());
+      }
+      Tape tape = d.make_tape(pass.total_rows(), true);
       std::vector<float> sums(LossSums::count);
-      float penalty = 0;
       std::vector<float> gradient(parameters.size());
-      d.forward(both, x.data(), tape);
-      device_->discriminator_loss(loss_index("non-saturating"), both, tape.output(),
-                                  with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(), r1.row_scale(),
-                                  SumTarget{sums.data()});
-      d.backward(both, 0, tape);
-      r1.apply(one, x.data(), tape, SumTarget{&penalty});
-      d.gradients(both, 0, x.data(), tape, r1.row_scale(), false, SumTarget{gradient.data()});
+      d.forward(pass, x.data(), tape);
+      device_->discriminator_loss({loss_index("non-saturating")}, pass, penalties.parts(), tape.output(),
+                                  with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(),
+                                  penalties.row_scale(), SumTarget{sums.data()});
+      d.backward(pass, 0, tape);
+      penalties.apply(one, x.data(), tape, SumTarget{sums.data()}.at(LossSums::penalty));
+      d.gradients(pass, 0, x.data(), tape, penalties.row_scale(), false, SumTarget{gradient.data()});
       const double value = c["penalty"];
-      EXPECT_NEAR(static_cast<double>(penalty), value, 2e-6 * value);
+      EXPECT_NEAR(static_cast<double>(sums[LossSums::penalty]), value, 2e-6 * value);
       const double loss = with_loss ? c["loss"].get<double>() : 0.0;
       EXPECT_NEAR(static_cast<double>(sums[LossSums::loss]), loss, 2e-6 * loss);
       expect_near(gradient, doubles(c[with_loss ? "gradient" : "penalty_gradient"]), 3e-6,
-                  with_loss ? "gradient of D" : "gradient of R1");
+                  with_loss ? "gradient of D" : "gradient of the penalties");
     }
     ++seen;
   }
-  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(seen, 6);
 }
 
 // Single against double precision over fifty steps: 1e-5 is seen. One part in a hundred more of γ, the learning rate,
@@ -141,8 +153,41 @@ double training_error(const std::vector<float>& actual, const Doubles& start, co
   return error / moved;
 }
 
-// Fifty steps of a tiny GAN in both schemes, with R1, averages, two steps of D, both losses: on every instruction
-// set, with float sums and with exact ones.
+// Each optimiser over twenty updates, as the options make it for G and for D: with its own constants, weight decay,
+// schedules, clipped gradients and weights. PyTorch adds 1e-6 to the norm that it divides by, of 3 and more here.
+TEST_F(PyTorch, Optimizers) {
+  const nlohmann::json cases = fixture("optimizers");
+  EXPECT_EQ(cases.size(), 6 * optimizer_names().size() + 1);
+  int number = 0;
+  for (const nlohmann::json& c : cases)
+    for (const std::string& instruction_set : cpu_instruction_sets()) {
+      SCOPED_TRACE(std::to_string(number++) + ", " + c["options"].dump() + ", " + instruction_set);
+      const std::unique_ptr<Device> device = make_cpu_device(1, instruction_set);
+      const bool d = c["role"] == "discriminator";
+      TrainOptions o = options_of(c["options"]);
+      o.latent = 1;
+      o.generator_hidden = o.discriminator_hidden = {2};
+      o.r1 = 0;
+      o.d_steps = 2;
+      o.steps = c["gradients"].size() / (d ? 2 : 1);
+      check_train_options(o);
+      Gan gan = make_gan(o, 1, *device);
+      Optimizer& optimizer = d ? *gan.discriminator_optimizer : *gan.generator_optimizer;
+      std::vector<float> p = floats(c["start"]);
+      ASSERT_EQ(p.size(), (d ? gan.discriminator : gan.generator).parameter_count());
+      for (std::uint64_t i = 0; i < c["gradients"].size(); ++i) {
+        const std::vector<float> g = floats(c["gradients"][i]);
+        double norm = 0;
+        device->sum_of_squares(g.size(), g.data(), &norm);
+        const std::uint64_t step = d ? i / 2 : i;
+        optimizer.update({&step, d ? 2U : 1U, d ? i % 2 : 0}, &norm, g.data(), p.data(), {});
+        if (i % 5 == 4) expect_near(p, doubles(c["parameters"][i / 5]), 2e-6, "parameters");
+      }
+    }
+}
+
+// Fifty steps of a tiny GAN in both schemes, with every loss and penalty, averages, more steps of D: on every
+// instruction set, with float sums and with exact ones.
 TEST_F(PyTorch, WholeTrainings) {
   const nlohmann::json trainings = fixture("trainings");
   std::vector<std::uint8_t> pixels;
@@ -154,7 +199,7 @@ TEST_F(PyTorch, WholeTrainings) {
   images.count = static_cast<std::uint32_t>(trainings["images"].size());
   const std::unique_ptr<Communicator> alone = make_local_communicator();
 
-  EXPECT_EQ(trainings["cases"].size(), 6U);
+  EXPECT_EQ(trainings["cases"].size(), 14U);
   for (const nlohmann::json& c : trainings["cases"])
     for (const std::string& instruction_set : cpu_instruction_sets())
       for (const bool exact : {false, true}) {
@@ -186,6 +231,8 @@ TEST_F(PyTorch, WholeTrainings) {
         EXPECT_NEAR(means.penalty, expected["penalty"], 1e-5);
         EXPECT_NEAR(means.real_accuracy, expected["real_accuracy"], 1e-6);
         EXPECT_NEAR(means.fake_accuracy, expected["fake_accuracy"], 1e-6);
+        EXPECT_NEAR(means.real_score, expected["real_score"], 1e-5);
+        EXPECT_NEAR(means.fake_score, expected["fake_score"], 1e-5);
       }
 }
 

@@ -21,7 +21,7 @@ class Step : public ::testing::Test {
   static bool same_bytes(const TensorFile& a, const TensorFile& b) { return a.serialize() == b.serialize(); }
   static std::vector<float> gradient_seen(Optimizer& optimizer) {
     // With β₁ = 0 Adam's first moment is the gradient itself.
-    return optimizer.state().front().values->host();
+    return optimizer.state().front().values.host();
   }
   std::unique_ptr<Device> device_ = make_cpu_device(1);
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
@@ -81,7 +81,7 @@ TEST_P(StepGradients, AreTheReferences) {
 
     const auto d_loss = [&] { return reference::discriminator_objective(d, o.loss, real, fake); };
     const auto penalty = [&] { return reference::r1_penalty(d, o.r1, real); };
-    const auto g_loss = [&] { return reference::generator_objective(g, d_seen_by_g, o.loss, z_g); };
+    const auto g_loss = [&] { return reference::generator_objective(g, d_seen_by_g, o.loss, real, z_g); };
     const Doubles d_gradient = gradient(d.parameters, [&] { return d_loss() + penalty(); });
     const Doubles g_gradient = gradient(g.parameters, g_loss);
     expect_near(gradient_seen(*gan.discriminator_optimizer), d_gradient, 3e-6, "gradient of D");
@@ -130,7 +130,12 @@ TEST_F(Step, GoesOnAfterALoadAsIfNothingHadHappened) {
     o.reproducible = exact;
     o.shards = 3;
     o.d_steps = 2;
+    o.d_burst = 3;
+    o.d_burst_first = 2;
+    o.d_burst_every = 5;
     o.r1 = 1;
+    o.gradient_penalty = 2;
+    o.penalty_every = 3;
     o.ema = 0.9;
     Gan through = make_gan(o, small_side, *device_);
     GanStep through_step(*device_, *alone_, through, images_.set(), o);

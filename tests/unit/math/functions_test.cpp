@@ -117,5 +117,14 @@ TEST(SincosTurn, IsWithin2e7) {
   EXPECT_LT(cos.error, 2e-7) << "at " << cos.at;
 }
 
+TEST(CosineHalfTurn, IsWithin1e15) {
+  const double half_turn = std::acos(-1.0);
+  for (int i = 0; i <= 1 << 16; ++i) {
+    const double x = i * 0x1p-16;
+    EXPECT_NEAR(cosine_half_turn(x), std::cos(half_turn * x), 1e-15) << x;
+  }
+  EXPECT_EQ(cosine_half_turn(0.5), 0.0);
+}
+
 }  // namespace
 }  // namespace ganymede::math

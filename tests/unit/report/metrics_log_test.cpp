@@ -28,12 +28,22 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 MetricsRecord example(std::uint64_t step) {
-  return {step, step * 100, 0.125, 1.25, 0.75, 0.5, 0.8, 0.9, 3.5, 2.5, 12.5, 64000};
+  return {step, step * 100, 0.125, 1.25, 0.75, 0.5, 0.8, 0.9, 3.5, 2.5, 12.5, 64000, 1.5, -0.5};
 }
 
 std::vector<double> numbers(const MetricsRecord& r) {
-  return {r.epoch,         r.discriminator_loss,          r.generator_loss,          r.penalty, r.real_accuracy,
-          r.fake_accuracy, r.discriminator_gradient_norm, r.generator_gradient_norm, r.seconds, r.images_per_second};
+  return {r.epoch,
+          r.discriminator_loss,
+          r.generator_loss,
+          r.penalty,
+          r.real_accuracy,
+          r.fake_accuracy,
+          r.discriminator_gradient_norm,
+          r.generator_gradient_norm,
+          r.seconds,
+          r.images_per_second,
+          r.real_score,
+          r.fake_score};
 }
 
 void expect_same(const MetricsRecord& a, const MetricsRecord& b) {
@@ -70,7 +80,8 @@ std::string refusal(const Action& action) {
 TEST(MetricsLine, HasTheDocumentedForm) {
   EXPECT_EQ(to_json_line(example(12)),
             R"({"step":12,"images_seen":1200,"epoch":0.125,"d_loss":1.25,"g_loss":0.75,"penalty":0.5,)"
-            R"("d_real_accuracy":0.8,"d_fake_accuracy":0.9,"d_gradient_norm":3.5,"g_gradient_norm":2.5,)"
+            R"("d_real_accuracy":0.8,"d_fake_accuracy":0.9,"d_real_score":1.5,"d_fake_score":-0.5,)"
+            R"("d_gradient_norm":3.5,"g_gradient_norm":2.5,)"
             R"("seconds":12.5,"images_per_second":64000.0})");
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -46,13 +47,30 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"generator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
     {"discriminator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
     {"leak", {"0", "1", "0.1", "0.30000000000000004"}},
-    {"loss", {"non-saturating", "minimax"}},
+    {"loss", {"non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"}},
+    {"label-smoothing", {"0", "1", "0.1"}},
     {"scheme", {"alternating", "simultaneous"}},
     {"d-steps", {"1", "1000"}},
+    {"d-burst", {"0", "1000"}},
+    {"d-burst-first", {"0", "1000000000000"}},
+    {"d-burst-every", {"0", "1000000000000"}},
     {"r1", {"0", "1e+06", "0.125"}},
+    {"r2", {"0", "1e+06", "0.125"}},
+    {"gradient-penalty", {"0", "1e+06", "10"}},
+    {"penalty-every", {"1", "1000000000000"}},
     {"ema", {"0", "0.9999999", "0.999"}},
-    {"optimizer", {"adam"}},
+    {"optimizer", {"sgd", "rmsprop", "adam", "adamw"}},
     {"learning-rate", {"0", "1000", "2e-04", "5e-324"}},
+    {"generator-learning-rate", {"0", "1000"}},
+    {"discriminator-learning-rate", {"0", "1000"}},
+    {"schedule", {"constant", "linear", "cosine"}},
+    {"schedule-start", {"0", "0.9999999"}},
+    {"schedule-end", {"0", "1", "0.01"}},
+    {"momentum", {"0", "0.9999999"}},
+    {"rmsprop-decay", {"0", "0.9999999"}},
+    {"weight-decay", {"0", "1000", "1e-04"}},
+    {"clip-gradient", {"0", "1e+09"}},
+    {"clip-weights", {"0", "1e+09", "0.01"}},
     {"beta1", {"0", "0.9999999"}},
     {"beta2", {"0", "0.9999999"}},
     {"epsilon", {"1e-30", "1"}},
@@ -78,9 +96,29 @@ const std::map<std::string, std::vector<std::string>> taken = {
 };
 
 const std::set<std::string> whole = {
-    "latent", "d-steps",      "batch",        "steps",     "seed",        "threads",         "shards",
-    "keep",   "sample-every", "sample-count", "log-every", "drift-every", "checkpoint-every"};
-const std::set<std::string> real = {"leak", "r1", "ema", "learning-rate", "beta1", "beta2", "epsilon", "epochs"};
+    "latent",           "d-steps", "batch",         "steps",         "seed",         "threads",
+    "shards",           "keep",    "sample-every",  "sample-count",  "log-every",    "drift-every",
+    "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every"};
+const std::set<std::string> real = {"leak",
+                                    "label-smoothing",
+                                    "r1",
+                                    "r2",
+                                    "gradient-penalty",
+                                    "ema",
+                                    "learning-rate",
+                                    "generator-learning-rate",
+                                    "discriminator-learning-rate",
+                                    "schedule-start",
+                                    "schedule-end",
+                                    "momentum",
+                                    "rmsprop-decay",
+                                    "weight-decay",
+                                    "clip-gradient",
+                                    "clip-weights",
+                                    "beta1",
+                                    "beta2",
+                                    "epsilon",
+                                    "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden"};
 const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32"};
 const std::set<std::string> texts = {"data", "out"};
@@ -132,29 +170,39 @@ TEST(Options, WhatIsNoNumberIsRefusedWithNameAndRange) {
 }
 
 TEST(Options, JustOutsideTheRangeIsRefused) {
-  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{{"latent", "0"},
-                                                                                   {"latent", "65537"},
-                                                                                   {"leak", "1.0000001"},
-                                                                                   {"d-steps", "0"},
-                                                                                   {"d-steps", "1001"},
-                                                                                   {"r1", "1000001"},
-                                                                                   {"ema", "1"},
-                                                                                   {"beta1", "1"},
-                                                                                   {"beta2", "1"},
-                                                                                   {"epsilon", "0"},
-                                                                                   {"epsilon", "1.5"},
-                                                                                   {"batch", "0"},
-                                                                                   {"batch", "16777217"},
-                                                                                   {"epochs", "0"},
-                                                                                   {"seed", "18446744073709551616"},
-                                                                                   {"steps", "1000000000001"},
-                                                                                   {"threads", "4097"},
-                                                                                   {"shards", "0"},
-                                                                                   {"shards", "4097"},
-                                                                                   {"sample-count", "0"},
-                                                                                   {"log-every", "0"},
-                                                                                   {"learning-rate", "1001"},
-                                                                                   {"keep", "2147483648"}})
+  for (const auto& [name, text] :
+       std::vector<std::pair<std::string, std::string>>{{"latent", "0"},
+                                                        {"latent", "65537"},
+                                                        {"leak", "1.0000001"},
+                                                        {"d-steps", "0"},
+                                                        {"d-steps", "1001"},
+                                                        {"r1", "1000001"},
+                                                        {"ema", "1"},
+                                                        {"beta1", "1"},
+                                                        {"beta2", "1"},
+                                                        {"epsilon", "0"},
+                                                        {"epsilon", "1.5"},
+                                                        {"batch", "0"},
+                                                        {"batch", "16777217"},
+                                                        {"epochs", "0"},
+                                                        {"seed", "18446744073709551616"},
+                                                        {"steps", "1000000000001"},
+                                                        {"threads", "4097"},
+                                                        {"shards", "0"},
+                                                        {"shards", "4097"},
+                                                        {"sample-count", "0"},
+                                                        {"log-every", "0"},
+                                                        {"learning-rate", "1001"},
+                                                        {"generator-learning-rate", "1001"},
+                                                        {"discriminator-learning-rate", "1001"},
+                                                        {"schedule-start", "1"},
+                                                        {"schedule-end", "1.1"},
+                                                        {"momentum", "1"},
+                                                        {"rmsprop-decay", "1"},
+                                                        {"weight-decay", "1001"},
+                                                        {"clip-gradient", "1000000001"},
+                                                        {"clip-weights", "1000000001"},
+                                                        {"keep", "2147483648"}})
     EXPECT_THAT(refusal(name, text), HasSubstr("--" + name + " takes a")) << name << " " << text;
   EXPECT_THAT(refusal("latent", "0"), HasSubstr("from 1 to 65536"));
   EXPECT_THAT(refusal("seed", "-1"), HasSubstr("from 0 to 18446744073709551615"));
@@ -182,7 +230,8 @@ TEST(Options, ChoicesListWhatThereIsAndSuggestTheNearest) {
   EXPECT_THAT(refusal("loss", "minmax"), AllOf(HasSubstr("non-saturating"), HasSubstr("did you mean 'minimax'?")));
   EXPECT_THAT(refusal("scheme", "x"), HasSubstr("alternating or simultaneous"));
   EXPECT_THAT(refusal("instruction-set", "x86-64-v5"), HasSubstr("x86-64-v2, x86-64-v3 or x86-64-v4"));
-  for (const char* name : {"model", "loss", "scheme", "optimizer", "device", "generator-activation", "instruction-set"})
+  for (const char* name :
+       {"model", "loss", "scheme", "optimizer", "schedule", "device", "generator-activation", "instruction-set"})
     for (const char* text : {"", "auto ", "MLP", "relu\n"})
       EXPECT_THAT(refusal(name, text), HasSubstr("--" + std::string(name)));
 }
@@ -231,6 +280,15 @@ TEST(Options, ThoseThatDoNotGoTogether) {
   EXPECT_THAT(answer({{"reproducible", "true"}, {"batch", "7"}}), HasSubstr("at most --shards 7"));
   EXPECT_EQ(answer({{"batch", "7"}}), "fine");
   EXPECT_EQ(answer({{"reproducible", "true"}, {"batch", "8"}}), "fine");
+  EXPECT_THAT(answer({{"scheme", "simultaneous"}, {"d-burst", "3"}}), HasSubstr("--d-burst 3"));
+  for (const char* loss : {"hinge", "wasserstein", "relativistic"})
+    EXPECT_THAT(answer({{"loss", loss}, {"label-smoothing", "0.1"}}),
+                HasSubstr("--loss " + std::string(loss) + " has none"));
+  for (const char* loss : {"non-saturating", "minimax", "least-squares"})
+    EXPECT_EQ(answer({{"loss", loss}, {"label-smoothing", "0.1"}}), "fine");
+  for (const char* penalty : {"r2", "gradient-penalty"})
+    EXPECT_THAT(answer({{"discriminator-activation", "tanh"}, {"r1", "0"}, {penalty, "1"}}),
+                HasSubstr("--" + std::string(penalty) + " needs"));
   for (const char* curved : {"sigmoid", "tanh"}) {
     EXPECT_THAT(answer({{"discriminator-activation", curved}}), AllOf(HasSubstr(curved), HasSubstr("--r1 0")));
     EXPECT_EQ(answer({{"discriminator-activation", curved}, {"r1", "0"}}), "fine");
@@ -255,6 +313,39 @@ TEST(Options, TheTrajectoryKnowsNoPlaces) {
   options.reproducible = true;
   EXPECT_EQ(trajectory_options(options).at("shards"), "4");
   EXPECT_EQ(plain.at("batch"), "100");
+}
+
+TEST(Options, TheLengthOfATrainingIsPartOfItsTrajectoryWhereStepSizesFollowIt) {
+  TrainOptions options;
+  options.steps = 12;
+  options.schedule_start = 0.5;
+  const std::map<std::string, std::string> constant = trajectory_options(options);
+  for (const char* name : {"steps", "epochs", "schedule-start", "schedule-end"}) EXPECT_FALSE(constant.contains(name));
+  options.schedule = "cosine";
+  const std::map<std::string, std::string> cosine = trajectory_options(options);
+  EXPECT_EQ(cosine.at("steps"), "12");
+  EXPECT_EQ(cosine.at("schedule-start"), "0.5");
+  EXPECT_FALSE(cosine.contains("epochs"));
+  options.steps = 0;
+  EXPECT_EQ(trajectory_options(options).at("epochs"), "1000");
+}
+
+TEST(Options, MembersThatWereSetOutOfRangeAreRefusedByName) {
+  const auto answer = [](double TrainOptions::*member, double value) {
+    TrainOptions options;
+    options.*member = value;
+    try {
+      check_train_options(options);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      return std::string(error.what());
+    }
+    return std::string("fine");
+  };
+  EXPECT_THAT(answer(&TrainOptions::beta2, 1), HasSubstr("--beta2 takes a number from 0"));
+  EXPECT_THAT(answer(&TrainOptions::momentum, std::nan("")), HasSubstr("--momentum takes a number from 0"));
+  EXPECT_THAT(answer(&TrainOptions::weight_decay, -1), HasSubstr("--weight-decay takes a number from 0"));
+  EXPECT_EQ(answer(&TrainOptions::weight_decay, 1e-4), "fine");
 }
 
 }  // namespace

@@ -90,7 +90,20 @@ TEST(SetUp, ThePlanSaysWhatWillRun) {
               AllOf(HasSubstr("800 steps of 10 images"), HasSubstr("2 epochs"), HasSubstr("seed 1")));
   EXPECT_THAT(rows.at("ranks"), HasSubstr("1 rank on 1 host"));
   EXPECT_THAT(rows.at("device"), HasSubstr("1 thread"));
+  EXPECT_EQ(rows.at("optimiser"), "adam, learning rate 0.0002, β₁ 0.5, β₂ 0.999, ε 1e-08");
   EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+
+  options.optimizer = "rmsprop";
+  options.discriminator_learning_rate = 4e-4;
+  options.schedule = "cosine";
+  options.schedule_start = 0.5;
+  options.weight_decay = 1e-4;
+  options.clip_gradient = 5;
+  options.clip_weights = 0.01;
+  const TrainPlan other = plan_training(options, *ranks);
+  EXPECT_EQ(std::map(other.rows.begin(), other.rows.end()).at("optimiser"),
+            "rmsprop, learning rate 0.0002 for G and 0.0004 for D, cosine to 0 times that from 0.5 of the training on, "
+            "α 0.99, ε 1e-08, weight decay 0.0001, gradients clipped to norm 5, D's weights clipped to ±0.01");
 }
 
 std::string refusal(const TrainOptions& options, ExitCode code) {

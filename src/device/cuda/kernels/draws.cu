@@ -31,6 +31,17 @@ __global__ void __launch_bounds__(threads)
   store4(out + row * columns + 4 * block, columns - 4 * block, vector, {normal[0], normal[1], normal[2], normal[3]});
 }
 
+// A row to a block; all threads draw its α.
+__global__ void __launch_bounds__(threads)
+    interpolate_kernel(std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step, std::uint64_t per_step,
+                       std::uint64_t offset, int columns, const float* a, const float* b, float* out) {
+  const std::uint64_t sample = *step * per_step + offset + blockIdx.x;
+  const float alpha = math::unit_interval(math::philox_draw(seed, static_cast<math::Stream>(draw), sample, 0).v[0]);
+  const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(blockIdx.x) * columns;
+  for (int j = static_cast<int>(threadIdx.x); j < columns; j += static_cast<int>(threads))
+    out[start + j] = alpha * a[start + j] + (1.0F - alpha) * b[start + j];
+}
+
 // An image to a block. All threads find out which image it is: that takes no longer than for one to tell the others.
 __global__ void __launch_bounds__(threads)
     gather_images_kernel(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
@@ -59,6 +70,14 @@ void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
   if (draws == 0) return;
   launch<draw_normal_kernel>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step, per_step,
                              offset, rows, columns, out, aligned_rows(out, columns));
+}
+
+void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                 std::uint64_t per_step, std::uint64_t offset, int rows, int columns, const float* a, const float* b,
+                 float* out) {
+  if (rows == 0) return;
+  launch<interpolate_kernel>("interpolate", static_cast<unsigned>(rows), threads, stream, seed, draw, step, per_step,
+                             offset, columns, a, b, out);
 }
 
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,

@@ -1,6 +1,7 @@
-// Adam over a flat buffer, with what guards it: the gradient's squared norm, and for --debug the place of the first
-// value that is not finite.
+// The optimisers over a flat buffer, with what guards them: the gradient's squared norm, and for --debug the place of
+// the first value that is not finite.
 #include "device/cuda/kernels/device.hpp"
+#include "math/optimizer/optimizers.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -47,60 +48,74 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x == 0) *result = total;
 }
 
-struct AdamArgs {
-  std::size_t count;
-  Adam constants;
-  const double* squared_norm;
-  const float* gradient;
-  float* parameters;
-  float* m;
-  float* v;
-  float* average;
-  float decay;
-  bool vector;
-};
-
-__device__ __forceinline__ void adam_element(const AdamArgs& args, float step_size, float root_scale, float g,
-                                             float& parameter, float& m, float& v) {
-  m = static_cast<float>(args.constants.beta1) * m + static_cast<float>(1 - args.constants.beta1) * g;
-  v = static_cast<float>(args.constants.beta2) * v + static_cast<float>(1 - args.constants.beta2) * g * g;
-  const float denominator = sqrtf(v) * root_scale + static_cast<float>(args.constants.epsilon);
-  parameter -= step_size * (m / denominator);
+template <class Rule, bool Plain>
+__device__ __forceinline__ void update_lane(const Update& args, const float* factors, float float4::*lane,
+                                            const float4& g, float4& p, float4 (&state)[math::state_count<Rule>]) {
+  float values[math::state_count<Rule>];
+  GANYMEDE_UNROLL
+  for (int s = 0; s < math::state_count<Rule>; ++s) values[s] = state[s].*lane;
+  math::update_element<Rule, Plain>(args.constants, factors, g.*lane, p.*lane, values);
+  GANYMEDE_UNROLL
+  for (int s = 0; s < math::state_count<Rule>; ++s) state[s].*lane = values[s];
 }
 
-__global__ void __launch_bounds__(threads) adam_kernel(const __grid_constant__ AdamArgs args) {
-  // The two constants that depend on t, once per block: in double they are dear on most GPUs. Meanwhile the others'
+template <class Rule, bool Plain>
+__global__ void __launch_bounds__(threads)
+    optimizer_kernel(const __grid_constant__ Update args, const __grid_constant__ bool vector) {
+  // What depends on the number of updates, once per block: in double it is dear on most GPUs. Meanwhile the others'
   // loads are under way.
-  GANYMEDE_SHARED(float, scales, [2]);
+  constexpr int states = math::state_count<Rule>;
+  GANYMEDE_SHARED(float, shared_factors, [math::most_factors]);
   const std::size_t first = blockIdx.x * per_block + 4 * threadIdx.x;
   const auto count = static_cast<std::ptrdiff_t>(args.count - first);
-  const float4 g = load4(args.gradient + first, count, args.vector);
-  float4 p = load4(args.parameters + first, count, args.vector);
-  float4 m = load4(args.m + first, count, args.vector);
-  float4 v = load4(args.v + first, count, args.vector);
+  const float4 g = load4(args.gradient + first, count, vector);
+  float4 p = load4(args.parameters + first, count, vector);
+  float4 state[states];
+  GANYMEDE_UNROLL
+  for (int s = 0; s < states; ++s) state[s] = load4(args.state[s] + first, count, vector);
   float4 a{};
-  if (args.average != nullptr) a = load4(args.average + first, count, args.vector);
-  if (threadIdx.x < 2) {
-    const std::uint64_t t = *args.constants.step * args.constants.per_step + args.constants.offset + 1;
-    const double rest = 1 - math::power(threadIdx.x == 0 ? args.constants.beta1 : args.constants.beta2, t);
-    scales[threadIdx.x] = static_cast<float>(threadIdx.x == 0 ? args.constants.learning_rate / rest : 1 / sqrt(rest));
+  if (args.average != nullptr) a = load4(args.average + first, count, vector);
+  if (threadIdx.x < (Plain ? Rule::factors : math::factor_count<Rule>)) {
+    const std::uint64_t update = *args.step * args.per_step + args.offset;
+    shared_factors[threadIdx.x] =
+        math::update_factor<Rule, Plain>(static_cast<int>(threadIdx.x), args.constants, update,
+                                         args.constants.schedule.updates, *args.squared_norm);
   }
   __syncthreads();
   if (!finite(*args.squared_norm)) return;
-  const float step_size = scales[0];
-  const float root_scale = scales[1];
-  adam_element(args, step_size, root_scale, g.x, p.x, m.x, v.x);
-  adam_element(args, step_size, root_scale, g.y, p.y, m.y, v.y);
-  adam_element(args, step_size, root_scale, g.z, p.z, m.z, v.z);
-  adam_element(args, step_size, root_scale, g.w, p.w, m.w, v.w);
-  store4(args.parameters + first, count, args.vector, p);
-  store4(args.m + first, count, args.vector, m);
-  store4(args.v + first, count, args.vector, v);
+  float factors[math::most_factors];
+  GANYMEDE_UNROLL
+  for (int i = 0; i < math::most_factors; ++i) factors[i] = shared_factors[i];
+  update_lane<Rule, Plain>(args, factors, &float4::x, g, p, state);
+  update_lane<Rule, Plain>(args, factors, &float4::y, g, p, state);
+  update_lane<Rule, Plain>(args, factors, &float4::z, g, p, state);
+  update_lane<Rule, Plain>(args, factors, &float4::w, g, p, state);
+  store4(args.parameters + first, count, vector, p);
+  GANYMEDE_UNROLL
+  for (int s = 0; s < states; ++s) store4(args.state[s] + first, count, vector, state[s]);
   if (args.average == nullptr) return;
   const float rest = 1.0F - args.decay;
   a = {args.decay * a.x + rest * p.x, args.decay * a.y + rest * p.y, args.decay * a.z + rest * p.z,
        args.decay * a.w + rest * p.w};
-  store4(args.average + first, count, args.vector, a);
+  store4(args.average + first, count, vector, a);
+}
+
+template <class Rule>
+void launch_update(cudaStream_t stream, const Update& args) {
+  bool vector = aligned(args.gradient) && aligned(args.parameters) && aligned(args.average);
+  for (int s = 0; s < math::state_count<Rule>; ++s) vector = vector && aligned(args.state[s]);
+  const unsigned blocks = blocks_for(args.count, per_block);
+  if (math::plain_update(args.constants)) {
+    launch<optimizer_kernel<Rule, true>>(Rule::name, blocks, threads, stream, args, vector);
+  } else {
+    launch<optimizer_kernel<Rule, false>>(Rule::name, blocks, threads, stream, args, vector);
+  }
+}
+
+template <class... Known>
+void launch_update(math::TypeList<Known...>, cudaStream_t stream, const Update& args) {
+  int i = 0;
+  ((i++ == args.optimizer ? launch_update<Known>(stream, args) : static_cast<void>(0)), ...);
 }
 
 // One block, for --debug: it need not be quick, and so needs no memory between blocks.
@@ -135,12 +150,8 @@ void sum_of_squares(cudaStream_t stream, std::size_t count, const float* x, doub
                                 aligned(x));
 }
 
-void adam(cudaStream_t stream, std::size_t count, const Adam& constants, const double* squared_norm,
-          const float* gradient, float* parameters, float* m, float* v, float* average, float decay) {
-  if (count == 0) return;
-  const bool vector = aligned(gradient) && aligned(parameters) && aligned(m) && aligned(v) && aligned(average);
-  launch<adam_kernel>("adam", blocks_for(count, per_block), threads, stream,
-                      AdamArgs{count, constants, squared_norm, gradient, parameters, m, v, average, decay, vector});
+void optimizer_update(cudaStream_t stream, const Update& args) {
+  if (args.count > 0) launch_update(math::Optimizers{}, stream, args);
 }
 
 void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, unsigned long long* first) {

@@ -39,6 +39,7 @@ __global__ void end_step_kernel(const __grid_constant__ StepEnd args) {
   __threadfence_system();
   *static_cast<volatile std::uint64_t*>(&report.step) = step + 1;
   *args.step = step + 1;
+  *args.discriminator_total += static_cast<std::uint64_t>(args.discriminator_updates);
 }
 
 }  // namespace
