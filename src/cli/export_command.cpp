@@ -34,11 +34,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
                   saved.source.string() +
                       " holds G's average alone: name one of the run's checkpoints to export the raw weights");
     const auto found = saved.files.find(network);
-    if (network == "discriminator" && found == saved.files.end())
-      throw Error(ExitCode::data, saved.source.string() + " holds no discriminator");
-    TensorFile file = network == "discriminator" ? found->second
-                      : weights == "raw"         ? saved.files.at("generator")
-                                                 : picture_weights(saved);
+    if (found == saved.files.end() && (network == "discriminator" || weights == "raw"))
+      throw Error(ExitCode::data, saved.source.string() + " holds no " + network);
+    TensorFile file = network == "generator" && weights == "average" ? picture_weights(saved) : found->second;
     file.metadata = saved.options;
     for (const char* name : {"data-digest"})
       if (saved.facts.contains(name)) file.metadata[name] = saved.facts.at(name);

@@ -34,7 +34,6 @@ void print_json(const SavedRun& saved) {
 }
 
 void print_table(const SavedRun& saved) {
-  warn_of_refused(saved);
   std::printf("%-28s%s\n", saved.kind.c_str(), saved.source.c_str());
   std::printf("%-28s%llu\n", "step", static_cast<unsigned long long>(saved.step));
   std::printf("%-28s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
@@ -49,6 +48,7 @@ void print_table(const SavedRun& saved) {
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const SavedRun saved = read_saved_run(parsed.positional[0]);
+    warn_of_refused(saved);
     if (parsed.on("json"))
       print_json(saved);
     else

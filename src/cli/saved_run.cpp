@@ -8,6 +8,7 @@
 
 #include "checkpoint/checkpoint.hpp"
 #include "core/files.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "train/run_folder.hpp"
 
@@ -47,11 +48,34 @@ void describe(SavedRun& run, const TensorFile& file) {
     else if (name != "network" && name != "format")
       run.facts[name] = value;
   }
-  const auto number = [&](const char* name) {
-    const auto found = run.options.find(name);
-    return found == run.options.end() ? std::uint64_t{0} : whole_number(found->second);
-  };
-  run.images_seen = run.step * number("batch") * number("d-steps");
+  if (run.options.empty()) return;
+  const TrainOptions options = saved_options(run);
+  run.images_seen = discriminator_updates(options, run.step) * static_cast<std::uint64_t>(options.batch);
+}
+
+// The final weights of the run in `place`; nothing where they are not there, or not a pair: a training that is killed
+// between the two files, D's and then G's, leaves `problems` to tell of.
+std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::string>& problems) {
+  const RunFolder folder(place);
+  std::error_code error;
+  if (!fs::exists(folder.generator(), error)) return std::nullopt;
+  if (!fs::exists(folder.discriminator(), error)) {
+    problems.push_back(folder.discriminator().string() + " is missing beside " + folder.generator().string());
+    return std::nullopt;
+  }
+  SavedRun run;
+  run.kind = "finished run";
+  run.source = place;
+  run.files["generator"] = TensorFile::read(folder.generator());
+  run.files["discriminator"] = TensorFile::read(folder.discriminator());
+  describe(run, run.files["generator"]);
+  SavedRun other;
+  describe(other, run.files["discriminator"]);
+  if (other.step == run.step && other.options == run.options) return run;
+  problems.push_back(folder.generator().string() + " (step " + std::to_string(run.step) + ") and " +
+                     folder.discriminator().string() + " (step " + std::to_string(other.step) +
+                     ") are not of one training's end");
+  return std::nullopt;
 }
 
 }  // namespace
@@ -72,23 +96,28 @@ SavedRun read_saved_run(const fs::path& place) {
     return run;
   }
   if (fs::exists(place / "manifest.json", error)) return from_checkpoint(place, read_checkpoint(place));
-  const RunFolder folder(place);
-  std::optional<FoundCheckpoint> found = newest_checkpoint(place);
-  if (fs::exists(folder.generator(), error)) {
-    SavedRun run;
-    run.kind = "finished run";
-    run.source = place;
-    run.files["generator"] = TensorFile::read(folder.generator());
-    run.files["discriminator"] = TensorFile::read(folder.discriminator());
-    describe(run, run.files["generator"]);
-    // A run that was resumed for more steps has checkpoints beyond its final weights.
-    if (!found || found->checkpoint.step <= run.step) return run;
+  std::vector<std::string> refused;
+  std::optional<SavedRun> finished = final_weights(place, refused);
+  std::optional<FoundCheckpoint> found;
+  try {
+    found = newest_checkpoint(place);
+  } catch (const Error& failure) {
+    if (!finished) throw;
+    refused.emplace_back(failure.what());
+  }
+  // A run that was resumed for more steps has checkpoints beyond its final weights.
+  if (finished && (!found || found->checkpoint.step <= finished->step)) {
+    finished->refused = std::move(refused);
+    return std::move(*finished);
   }
   if (!found)
-    throw Error(ExitCode::data,
-                place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
+    throw Error(ExitCode::data, !refused.empty() ? refused.front()
+                                                 : place.string() +
+                                                       " holds neither final weights nor a checkpoint: is it a run's "
+                                                       "folder?");
   SavedRun run = from_checkpoint(found->folder, std::move(found->checkpoint));
-  run.refused = std::move(found->refused);
+  run.refused = std::move(refused);
+  run.refused.insert(run.refused.end(), found->refused.begin(), found->refused.end());
   return run;
 }
 

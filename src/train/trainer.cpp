@@ -250,12 +250,13 @@ class Training {
       file.metadata["format"] = "pt";
       file.metadata["steps"] = std::to_string(setup_.step->steps());
       file.metadata["data-digest"] = setup_.dataset.digest();
-      file.metadata["network"] = "generator";
-      file.tensors = gan.generator.tensors(gan.picture_parameters());
-      file.write(folder_.generator());
+      // G's last: with it the pair is there.
       file.metadata["network"] = "discriminator";
       file.tensors = gan.discriminator.tensors(gan.discriminator.parameter_array());
       file.write(folder_.discriminator());
+      file.metadata["network"] = "generator";
+      file.tensors = gan.generator.tensors(gan.picture_parameters());
+      file.write(folder_.generator());
     });
   }
 

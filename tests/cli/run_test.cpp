@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -387,6 +388,61 @@ TEST_F(Run, InspectSaysWhatIsThere) {
   // A name that is no UTF-8.
   fs::rename(here() / "run", here() / "\xFFrun");
   EXPECT_EQ(inspected("\xFFrun")["step"], 6);
+}
+
+TEST_F(Run, FinalWeightsOutliveItsCheckpoints) {
+  expect_trained("run", {"--steps", "6", "--checkpoint-every", "3"});
+  const std::string digest = inspected("run")["files"]["generator"]["digest"];
+  for (const char* step : {"3", "6"})
+    damage(here() / "run/checkpoints" / (std::string("step-0000000") + step) / "generator.safetensors");
+  const Ending ending = run(ganymede({"inspect", "--json", "run"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(Json::parse(ending.out)["kind"], "finished run");
+  EXPECT_EQ(Json::parse(ending.out)["files"]["generator"]["digest"], digest);
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("step-00000006")));
+  EXPECT_EQ(run(ganymede({"sample", "run"}), here()).code, 0);
+}
+
+// A training that is killed while it writes its final weights leaves D's without G's, or beside an earlier G.
+TEST_F(Run, FinalWeightsThatAreNoPairGiveWayToTheCheckpoint) {
+  expect_trained("run", {"--steps", "4"});
+  const std::string early = content(here() / "run/generator.safetensors");
+  expect_trained("run", {"--steps", "8", "--resume"});
+  std::ofstream(here() / "run/generator.safetensors", std::ios::binary) << early;
+  const Ending ending = run(ganymede({"inspect", "--json", "run"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(Json::parse(ending.out)["kind"], "checkpoint");
+  EXPECT_EQ(Json::parse(ending.out)["step"], 8);
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("(step 4)"), HasSubstr("(step 8)")));
+  fs::remove(here() / "run/discriminator.safetensors");
+  EXPECT_THAT(run(ganymede({"inspect", "run"}), here()).err, HasSubstr("discriminator.safetensors is missing"));
+  // Without a checkpoint there is nothing to show.
+  fs::remove_all(here() / "run/checkpoints");
+  const Ending nothing = run(ganymede({"sample", "run"}), here());
+  EXPECT_EQ(nothing.code, 3);
+  EXPECT_THAT(nothing.err, HasSubstr("discriminator.safetensors is missing"));
+}
+
+TEST_F(Run, ExportSaysWhichNetworkAFileLacks) {
+  expect_trained("plain", {"--steps", "2", "--ema", "0"});
+  expect_trained("averaged", {"--steps", "2"});
+  for (const char* run_name : {"plain", "averaged"})
+    for (const char* file : {"generator", "discriminator"})
+      for (const char* network : {"generator", "discriminator"})
+        for (const char* weights : {"raw", "average"}) {
+          const std::string place = std::string(run_name) + "/" + file + ".safetensors";
+          SCOPED_TRACE(place + ", " + network + ", " + weights);
+          const Ending ending =
+              run(ganymede({"export", place, "--network", network, "--weights", weights, "--out", "x"}), here());
+          const bool raw_average = network == std::string("generator") && weights == std::string("raw") &&
+                                   run_name == std::string("averaged");
+          if (file == std::string(network) && !raw_average) {
+            EXPECT_EQ(ending.code, 0) << ending.err;
+          } else {
+            EXPECT_EQ(ending.code, 3);
+            EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: "), HasSubstr(place), HasSubstr(" holds ")));
+          }
+        }
 }
 
 TEST_F(Run, ExportWritesTheRunsOwnFiles) {
