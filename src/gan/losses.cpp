@@ -1,25 +1,14 @@
 // Looks losses up in the one list that every backend dispatches on.
 #include "gan/losses.hpp"
 
-#include "ganymede/error.hpp"
+#include "core/names.hpp"
 #include "math/loss/losses.hpp"
 
 namespace ganymede {
 
-std::vector<std::string> loss_names() {
-  std::vector<std::string> names;
-  for (int i = 0; i < math::Losses::size; ++i)
-    math::Losses::visit(i, [&](auto loss) { names.emplace_back(decltype(loss)::name); });
-  return names;
-}
+std::vector<std::string> loss_names() { return names_of<math::Losses>(); }
 
-int loss_index(const std::string& name) {
-  const int index = math::Losses::find([&](const char* known) { return name == known; });
-  if (index >= 0) return index;
-  std::string list;
-  for (const std::string& known : loss_names()) list += (list.empty() ? "" : ", ") + known;
-  throw Error(ExitCode::usage, "there is no loss '" + name + "'; there are " + list);
-}
+int loss_index(const std::string& name) { return index_of<math::Losses>("loss", name); }
 
 bool generator_sees_real(int loss) {
   bool result = false;

@@ -1,29 +1,10 @@
 // Looks optimisers and schedules up in the lists that every backend dispatches on, and holds their state.
 #include "nn/optimizer.hpp"
 
-#include "ganymede/error.hpp"
+#include "core/names.hpp"
 #include "math/optimizer/optimizers.hpp"
 
 namespace ganymede {
-namespace {
-
-template <class List>
-std::vector<std::string> names_of() {
-  std::vector<std::string> names;
-  for (int i = 0; i < List::size; ++i) List::visit(i, [&](auto known) { names.emplace_back(decltype(known)::name); });
-  return names;
-}
-
-template <class List>
-int index_of(const std::string& what, const std::string& name) {
-  const int index = List::find([&](const char* known) { return name == known; });
-  if (index >= 0) return index;
-  std::string list;
-  for (const std::string& known : names_of<List>()) list += (list.empty() ? "" : ", ") + known;
-  throw Error(ExitCode::usage, "there is no " + what + " '" + name + "'; there are " + list);
-}
-
-}  // namespace
 
 std::vector<std::string> optimizer_names() { return names_of<math::Optimizers>(); }
 std::vector<std::string> schedule_names() { return names_of<math::Schedules>(); }
