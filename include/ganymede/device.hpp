@@ -1,7 +1,7 @@
 // The operations that networks and the GAN step need, behind one interface: the CPU runs them at once, a
 // CUDA device enqueues them on its stream, and the host waits for it only in download(), synchronize() and
-// await(). All matrices are dense, row-major, float32; all pointers point into the device's memory unless a
-// comment says host.
+// await(). All matrices are dense, row-major, float32, images [row][y][x][channel]; all pointers point into the
+// device's memory unless a comment says host.
 #pragma once
 
 #include <array>
@@ -149,6 +149,46 @@ struct LossSums {
   enum : int { loss, real_right, fake_right, real_score, fake_score, penalty, count };
 };
 
+/// The geometry of a two-dimensional convolution, which joins two grids of pixels: pixel p of the coarse one and pixel
+/// p · stride - padding + k of the fine one, for every k = 0 … kernel-1 (in y and in x) where that lies inside. A
+/// convolution goes from fine to coarse, a transposed one from coarse to fine, with the same weights
+/// w[coarse channels][kernel][kernel][fine channels].
+struct Convolution {
+  int fine_height = 0, fine_width = 0, fine_channels = 0;
+  int coarse_height = 0, coarse_width = 0, coarse_channels = 0;
+  int kernel = 1, stride = 1, padding = 0;
+
+  [[nodiscard]] int fine_pixels() const { return fine_height * fine_width; }
+  [[nodiscard]] int coarse_pixels() const { return coarse_height * coarse_width; }
+  [[nodiscard]] int fine_size() const { return fine_pixels() * fine_channels; }
+  [[nodiscard]] int coarse_size() const { return coarse_pixels() * coarse_channels; }
+  /// Weights of a coarse channel.
+  [[nodiscard]] int filter() const { return kernel * kernel * fine_channels; }
+};
+
+/// What becomes of a convolution's sums on their way into memory: σ(sum + bias[channel]) where there is a bias (a
+/// layer's forward pass); else sum · σ'(slope_of), slope_of being σ's output at the same place (tangent and
+/// backward-data passes), or the sum itself where that is null too.
+struct Finish {
+  const float* bias = nullptr;
+  Activation activation;
+  const float* slope_of = nullptr;
+};
+
+/// Batch normalisation of `channels` channels over all rows of a part of the batch, on all ranks, and `pixels` pixels.
+struct BatchNorm {
+  int pixels = 1;
+  int channels = 0;
+  double count = 0;        ///< rows · pixels that a part has on all ranks together
+  float epsilon = 1e-5F;   ///< added to the variance
+  float momentum = 0.1F;   ///< weight of the newest batch in the running statistics
+
+  /// Fixed-point sums of a batch: [parts][2][channels], then a count of what did not fit.
+  [[nodiscard]] std::size_t sums(int parts) const {
+    return static_cast<std::size_t>(parts) * 2 * static_cast<std::size_t>(channels) + 1;
+  }
+};
+
 class Device {
  public:
   Device() = default;
@@ -218,6 +258,52 @@ class Device {
   /// by shard; x is [total_rows, in], delta [total_rows, out], row_scale [total_rows] or null (1).
   virtual void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
                                 const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) = 0;
+
+  // --- convolutions -----------------------------------------------------------------------------------
+  /// coarse[rows, coarse_size](p, o) = finish(Σ_k Σ_i fine(p · stride - padding + k, i) · w[o][k][i]).
+  virtual void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
+                        float* coarse) = 0;
+  /// fine[rows, fine_size](q, i) = finish(Σ coarse(p, o) · w[o][k][i]), over all p, k with p · stride - padding + k = q
+  /// and all o. Pixels that no p reaches have the sum 0.
+  virtual void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
+                                   const Finish& finish, float* fine) = 0;
+  /// dw[o][k][i] (+)= Σ_rows Σ_p coarse(p, o) · fine(p · stride - padding + k, i), summed shard by shard; fine is
+  /// [total_rows, fine_size], coarse [total_rows, coarse_size].
+  virtual void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
+                                     const float* coarse, bool accumulate, SumTarget dw) = 0;
+  /// db[channels] (+)= Σ_rows row_scale[row] · Σ_pixels delta(pixel), summed shard by shard; delta is [total_rows,
+  /// pixels, channels], row_scale [total_rows] or null (1).
+  virtual void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
+                                 const float* row_scale, bool accumulate, SumTarget db) = 0;
+
+  // --- batch normalisation, each part of the batch by itself; x is [parts · rows, pixels, channels] -------
+  // A batch's sums are in fixed point always, so that the number of ranks does not change them; `sums` [norm.sums(parts)]
+  // holds this rank's, or those of all ranks after a reduction.
+  /// sums of x / count and of x² / count, overwritten; summed shard by shard.
+  virtual void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
+                                  std::int64_t* sums) = 0;
+  /// From the moments on all ranks to statistics[parts][2][channels]: the mean and 1/√(variance + ε), NaN where a
+  /// sum did not fit. Then, part by part where they are finite, running[2][channels], the mean and the unbiased
+  /// variance, becomes (1 - momentum) · running + momentum · the batch's.
+  virtual void batch_norm_statistics(int parts, const BatchNorm& norm, const std::int64_t* moments, float* statistics,
+                                     float* running) = 0;
+  /// The statistics [2][channels] that running ones stand for.
+  virtual void batch_norm_frozen(const BatchNorm& norm, const float* running, float* statistics) = 0;
+  /// y = σ(γ · (x - mean) / √(variance + ε) + β).
+  virtual void batch_norm_forward(const BatchLayout& layout, const BatchNorm& norm, const float* x,
+                                  const float* statistics, const float* gamma, const float* beta, Activation sigma,
+                                  float* y) = 0;
+  /// sums of δ and of δ · x̂, overwritten, where x̂ = (x - mean) / √(variance + ε) and δ is the adjoint of γ · x̂ + β;
+  /// summed shard by shard.
+  virtual void batch_norm_adjoints(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                                   const float* statistics, std::int64_t* sums) = 0;
+  /// dγ[channels] (+)= Σ_parts of δ · x̂ and dβ[channels] (+)= Σ_parts of δ, from this rank's adjoint sums.
+  virtual void batch_norm_gradients(int parts, const BatchNorm& norm, const std::int64_t* adjoints, bool accumulate,
+                                    SumTarget dgamma, SumTarget dbeta) = 0;
+  /// delta_in = σ'_below(x) · γ / √(variance + ε) · (δ - (Σδ + x̂ · Σδx̂) / count), from the adjoint sums of all ranks.
+  virtual void batch_norm_backward_data(const BatchLayout& layout, const BatchNorm& norm, const float* x,
+                                        const float* delta, const float* statistics, const float* gamma,
+                                        const std::int64_t* adjoints, Activation below, float* delta_in) = 0;
 
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;

@@ -19,17 +19,22 @@ inline constexpr float fixed_point_limit = 1024.0F;
 
 /// True where `value` can be converted; false for |value| >= 1024, infinities and NaN.
 GANYMEDE_MATH bool fits_fixed_point(float value) { return value > -fixed_point_limit && value < fixed_point_limit; }
+GANYMEDE_MATH bool fits_fixed_point(double value) {
+  constexpr double limit = fixed_point_limit;
+  return value > -limit && value < limit;
+}
 
 /// round(value · 2^40); the caller has checked fits_fixed_point(value).
-GANYMEDE_MATH std::int64_t to_fixed_point(float value) {
+GANYMEDE_MATH std::int64_t to_fixed_point(double value) {
   constexpr double magic = 6755399441055744.0;  // 1.5 · 2^52
-  const double shifted = static_cast<double>(value) * fixed_point_scale + magic;
+  const double shifted = value * fixed_point_scale + magic;
   std::int64_t bits = 0;
   std::int64_t magic_bits = 0;
   __builtin_memcpy(&bits, &shifted, sizeof bits);
   __builtin_memcpy(&magic_bits, &magic, sizeof magic_bits);
   return bits - magic_bits;
 }
+GANYMEDE_MATH std::int64_t to_fixed_point(float value) { return to_fixed_point(static_cast<double>(value)); }
 
 GANYMEDE_MATH double from_fixed_point(std::int64_t value) { return static_cast<double>(value) / fixed_point_scale; }
 

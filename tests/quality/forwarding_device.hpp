@@ -56,6 +56,52 @@ class ForwardingDevice : public Device {
     to_.affine_gradients(layout, in, out, x, delta, row_scale, accumulate, dw, db);
   }
 
+  void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
+                float* coarse) override {
+    to_.convolve(geometry, rows, fine, w, finish, coarse);
+  }
+  void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
+                           const Finish& finish, float* fine) override {
+    to_.convolve_transposed(geometry, rows, coarse, w, finish, fine);
+  }
+  void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
+                             const float* coarse, bool accumulate, SumTarget dw) override {
+    to_.convolution_gradients(layout, geometry, fine, coarse, accumulate, dw);
+  }
+  void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
+                         const float* row_scale, bool accumulate, SumTarget db) override {
+    to_.channel_gradients(layout, pixels, channels, delta, row_scale, accumulate, db);
+  }
+
+  void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
+                          std::int64_t* sums) override {
+    to_.batch_norm_moments(layout, norm, x, sums);
+  }
+  void batch_norm_statistics(int parts, const BatchNorm& norm, const std::int64_t* moments, float* statistics,
+                             float* running) override {
+    to_.batch_norm_statistics(parts, norm, moments, statistics, running);
+  }
+  void batch_norm_frozen(const BatchNorm& norm, const float* running, float* statistics) override {
+    to_.batch_norm_frozen(norm, running, statistics);
+  }
+  void batch_norm_forward(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* statistics,
+                          const float* gamma, const float* beta, Activation sigma, float* y) override {
+    to_.batch_norm_forward(layout, norm, x, statistics, gamma, beta, sigma, y);
+  }
+  void batch_norm_adjoints(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                           const float* statistics, std::int64_t* sums) override {
+    to_.batch_norm_adjoints(layout, norm, x, delta, statistics, sums);
+  }
+  void batch_norm_gradients(int parts, const BatchNorm& norm, const std::int64_t* adjoints, bool accumulate,
+                            SumTarget dgamma, SumTarget dbeta) override {
+    to_.batch_norm_gradients(parts, norm, adjoints, accumulate, dgamma, dbeta);
+  }
+  void batch_norm_backward_data(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                                const float* statistics, const float* gamma, const std::int64_t* adjoints,
+                                Activation below, float* delta_in) override {
+    to_.batch_norm_backward_data(layout, norm, x, delta, statistics, gamma, adjoints, below, delta_in);
+  }
+
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
                           float scale, float* seed, float* row_scale, SumTarget sums) override {
     to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, sums);
