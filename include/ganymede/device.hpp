@@ -183,6 +183,9 @@ struct BatchNorm {
   float epsilon = 1e-5F;   ///< added to the variance
   float momentum = 0.1F;   ///< weight of the newest batch in the running statistics
 
+  /// What moments are counted in: a fixed-point number holds less than 1024, and E x² may well be more.
+  static constexpr double moment_unit = 256;
+
   /// Fixed-point sums of a batch: [parts][2][channels], then a count of what did not fit.
   [[nodiscard]] std::size_t sums(int parts) const {
     return static_cast<std::size_t>(parts) * 2 * static_cast<std::size_t>(channels) + 1;
@@ -279,7 +282,7 @@ class Device {
   // --- batch normalisation, each part of the batch by itself; x is [parts · rows, pixels, channels] -------
   // A batch's sums are in fixed point always, so that the number of ranks does not change them; `sums` [norm.sums(parts)]
   // holds this rank's, or those of all ranks after a reduction.
-  /// sums of x / count and of x² / count, overwritten; summed shard by shard.
+  /// sums of x / (moment_unit · count) and of x² / (moment_unit · count), overwritten; summed shard by shard.
   virtual void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
                                   std::int64_t* sums) = 0;
   /// From the moments on all ranks to statistics[parts][2][channels]: the mean and 1/√(variance + ε), NaN where a
