@@ -179,9 +179,9 @@ struct Finish {
 struct BatchNorm {
   int pixels = 1;
   int channels = 0;
-  double count = 0;        ///< rows · pixels that a part has on all ranks together
-  float epsilon = 1e-5F;   ///< added to the variance
-  float momentum = 0.1F;   ///< weight of the newest batch in the running statistics
+  double count = 0;       ///< rows · pixels that a part has on all ranks together
+  float epsilon = 1e-5F;  ///< added to the variance
+  float momentum = 0.1F;  ///< weight of the newest batch in the running statistics
 
   /// What moments are counted in: a fixed-point number holds less than 1024, and E x² may well be more.
   static constexpr double moment_unit = 256;
@@ -280,8 +280,8 @@ class Device {
                                  const float* row_scale, bool accumulate, SumTarget db) = 0;
 
   // --- batch normalisation, each part of the batch by itself; x is [parts · rows, pixels, channels] -------
-  // A batch's sums are in fixed point always, so that the number of ranks does not change them; `sums` [norm.sums(parts)]
-  // holds this rank's, or those of all ranks after a reduction.
+  // A batch's sums are in fixed point always, so that the number of ranks does not change them; `sums`
+  // [norm.sums(parts)] holds this rank's, or those of all ranks after a reduction.
   /// sums of x / (moment_unit · count) and of x² / (moment_unit · count), overwritten; summed shard by shard.
   virtual void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
                                   std::int64_t* sums) = 0;

@@ -1,0 +1,98 @@
+// Draws and what is gathered from the data set. Part of kernels.inl.cpp.
+#pragma once
+
+#include "device/cpu/kernels/vectors.inl.hpp"
+#include "math/functions.hpp"
+#include "math/permutation.hpp"
+#include "math/philox.hpp"
+
+namespace ganymede::cpu {
+namespace {
+
+// Blocks of four normal numbers, counted through all rows, sixteen at a time.
+void draw_normal(const NormalArgs& args, float*, int part, int parts) {
+  constexpr int group = 16;
+  const int per_row = (args.columns + 3) / 4;
+  const LongRange range =
+      long_piece(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(per_row), group, part, parts);
+  for (std::size_t first = range.begin; first < range.end; first += group) {
+    std::size_t row = first / static_cast<std::size_t>(per_row);
+    auto block = static_cast<std::uint32_t>(first % static_cast<std::size_t>(per_row));
+    std::uint32_t counter[4][group];
+    float* place[group];
+    for (int l = 0; l < group; ++l) {
+      const std::uint64_t sample = args.first_sample + row;
+      counter[0][l] = block;
+      counter[1][l] = args.stream;
+      counter[2][l] = static_cast<std::uint32_t>(sample);
+      counter[3][l] = static_cast<std::uint32_t>(sample >> 32);
+      place[l] = args.out + row * static_cast<std::size_t>(args.columns) + 4 * block;
+      if (++block == static_cast<std::uint32_t>(per_row)) {
+        block = 0;
+        ++row;
+      }
+    }
+    float normal[group][4];
+    for (int l = 0; l < group; ++l) {
+      const math::Philox4 bits =
+          math::philox4x32({{counter[0][l], counter[1][l], counter[2][l], counter[3][l]}},
+                           static_cast<std::uint32_t>(args.seed), static_cast<std::uint32_t>(args.seed >> 32));
+      for (int pair = 0; pair < 2; ++pair) {
+        const float radius = __builtin_sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
+        const math::SinCos angle = math::sincos_turn(math::unit_interval(bits.v[2 * pair + 1]));
+        normal[l][2 * pair] = radius * angle.cos;
+        normal[l][2 * pair + 1] = radius * angle.sin;
+      }
+    }
+    const int count = range.end - first < group ? static_cast<int>(range.end - first) : group;
+    for (int l = 0; l < count; ++l) {
+      const int n = smaller(4, args.columns - static_cast<int>(counter[0][l]) * 4);
+      for (int j = 0; j < n; ++j) place[l][j] = normal[l][j];
+    }
+  }
+}
+
+void interpolate(const InterpolateArgs& args, float*, int part, int parts) {
+  const Range range = piece(args.rows, part, parts);
+  for (int i = range.begin; i < range.end; ++i) {
+    const math::Philox4 bits = math::philox_draw(args.seed, static_cast<math::Stream>(args.stream),
+                                                 args.first_sample + static_cast<std::uint64_t>(i), 0);
+    const float alpha = math::unit_interval(bits.v[0]);
+    const float* a = args.a + static_cast<std::ptrdiff_t>(i) * args.columns;
+    const float* b = args.b + static_cast<std::ptrdiff_t>(i) * args.columns;
+    float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.columns;
+    for (int j = 0; j < args.columns; ++j) out[j] = alpha * a[j] + (1.0F - alpha) * b[j];
+  }
+}
+
+void gather_images(const ImagesArgs& args, float*, int part, int parts) {
+  // The images stand anywhere in a set that no cache holds: each is asked for this many before it is read.
+  constexpr int ahead = 8;
+  const Range range = piece(args.rows, part, parts);
+  std::uint64_t epoch = (args.first_sample + static_cast<std::uint64_t>(range.begin)) / args.image_count;
+  math::Permutation permutation(args.seed, epoch, args.image_count);
+  const std::uint8_t* image[ahead];
+  for (int next = range.begin; next < range.end + ahead; ++next) {
+    if (const int i = next - ahead; i >= range.begin) {
+      const std::uint8_t* pixels = image[i % ahead];
+      float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.pixels;
+      for (int j = 0; j < args.pixels; ++j) out[j] = math::unit_scaled(pixels[j]);
+    }
+    if (next < range.end) {
+      const std::uint64_t sample = args.first_sample + static_cast<std::uint64_t>(next);
+      if (sample / args.image_count != epoch) {
+        epoch = sample / args.image_count;
+        permutation = math::Permutation(args.seed, epoch, args.image_count);
+      }
+      const std::size_t place = permutation(static_cast<std::uint32_t>(sample % args.image_count));
+      const std::uint8_t* pixels = args.images + place * static_cast<std::size_t>(args.pixels);
+      // Into the second-level cache, which takes more requests at a time than the first.
+      for (int j = 0; j < args.pixels; j += 64) __builtin_prefetch(pixels + j, 0, 2);
+      __builtin_prefetch(pixels + args.pixels - 1, 0, 2);
+      image[next % ahead] = pixels;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ganymede::cpu
