@@ -310,6 +310,7 @@ void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
 // The windows of a convolution's coarse pixels, as the rows of a matrix.
 struct WindowRows {
   static constexpr bool direct = false;
+  static constexpr bool long_sums = true;  // over thousands of pixels: block by block, which rounds less
   const float* x;
   ConvolutionShape shape;
 

@@ -101,7 +101,8 @@ GANYMEDE_INLINE void pack_left(const float* delta, std::ptrdiff_t ld, const int*
 
 // The right matrix as it lies in memory.
 struct MatrixRows {
-  static constexpr bool direct = true;  // a row's columns lie one after another
+  static constexpr bool direct = true;      // a row's columns lie one after another
+  static constexpr bool long_sums = false;  // a sum is one chain
   const float* x;
   int columns;
 
@@ -135,7 +136,11 @@ GANYMEDE_INLINE void weight_gradient(const WeightsArgs& args, const Rows& rows, 
     k.end = smaller(order.count, k.begin + block);
     while (first_shard < order.shards && order.shard_end[first_shard] <= k.begin) ++first_shard;
     bool completes = false;
-    if (exact) {
+    if (exact && Rows::long_sums) {
+      // Blocks are cut from their shard's beginning on, whatever lies before it.
+      k.end = smaller(k.end, order.shard_end[first_shard]);
+      completes = k.end == order.shard_end[first_shard];
+    } else if (exact) {
       // End with a whole shard where one ends in reach.
       int end = 0;
       for (int s = first_shard; s < order.shards && order.shard_end[s] <= k.end; ++s) end = order.shard_end[s];
@@ -175,11 +180,17 @@ GANYMEDE_INLINE void weight_gradient(const WeightsArgs& args, const Rows& rows, 
             } else if (whole) {
               run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, c, columns, written);
             } else {
+              if (!Rows::long_sums)
+                for (int i = 0; i < height; ++i)
+                  for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
+              run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, values, tile_columns,
+                  !Rows::long_sums);
+              const bool add = Rows::long_sums && written;
               for (int i = 0; i < height; ++i)
-                for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
-              run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, values, tile_columns, true);
-              for (int i = 0; i < height; ++i)
-                for (int j = 0; j < width; ++j) c[i * columns + j] = values[i * tile_columns + j];
+                for (int j = 0; j < width; ++j) {
+                  const float value = values[i * tile_columns + j];
+                  c[i * columns + j] = add ? c[i * columns + j] + value : value;
+                }
             }
             continue;
           }
@@ -197,13 +208,17 @@ GANYMEDE_INLINE void weight_gradient(const WeightsArgs& args, const Rows& rows, 
               const bool starts = begin == (s == 0 ? 0 : order.shard_end[s - 1]);
               const bool ends = end == order.shard_end[s];
               float* carry = args.carry + place;
-              if (!starts) {
+              if (!starts && !Rows::long_sums) {
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
               }
               const float* from = packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns;
               run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
-                  {end - begin, from, 0, nullptr, nullptr}, values, tile_columns, !starts);
+                  {end - begin, from, 0, nullptr, nullptr}, values, tile_columns, !starts && !Rows::long_sums);
+              if (!starts && Rows::long_sums) {
+                for (int i = 0; i < height; ++i)
+                  for (int j = 0; j < width; ++j) values[i * tile_columns + j] += carry[i * columns + j];
+              }
               if (!ends) {
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];
