@@ -16,6 +16,7 @@
 #endif
 
 #include "device/cpu/kernels/affine.inl.hpp"
+#include "device/cpu/kernels/batch_norm.inl.hpp"
 #include "device/cpu/kernels/convolution.inl.hpp"
 #include "device/cpu/kernels/draws.inl.hpp"
 #include "device/cpu/kernels/flat.inl.hpp"
@@ -57,6 +58,9 @@ extern const Kernels GANYMEDE_KERNELS = {
     pack_filters,
     convolve,
     convolution_weights,
+    batch_norm_sums,
+    batch_norm_forward,
+    batch_norm_backward_data,
     loss,
     gradient_penalty,
     combine_rows,
