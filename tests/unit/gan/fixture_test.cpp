@@ -122,6 +122,8 @@ TEST_F(PyTorch, PenaltiesByDoubleBackward) {
 // Single against double precision over fifty steps: 1e-5 is seen. One part in a hundred more of γ, the learning rate,
 // 1 - β₁ or 1 - the average's decay gives 1e-2 and above, of 1 - β₂ 6e-5.
 constexpr double tolerance = 3e-5;
+// Thirty steps with batches of eleven that are normalised, which divides by small deviations: 7e-5 is seen.
+constexpr double tolerance_of_convolutions = 2e-4;
 
 // Every option of the training that the fixture names, set by its name.
 TrainOptions options_of(const nlohmann::json& given) {
@@ -228,14 +230,15 @@ TEST_F(PyTorch, WholeTrainings) {
           ASSERT_EQ(widen(listed(gan.discriminator)), d_start);
         }
 
+        const double allowed = options.model == "dcgan" ? tolerance_of_convolutions : tolerance;
         GanStep step(*device, *alone, gan, images, options);
         for (std::uint64_t i = 0; i < options.steps; ++i) step.run(false);
 
-        EXPECT_LT(training_error(listed(gan.generator), g_start, doubles(c["generator"])), tolerance);
-        EXPECT_LT(training_error(listed(gan.discriminator), d_start, doubles(c["discriminator"])), tolerance);
+        EXPECT_LT(training_error(listed(gan.generator), g_start, doubles(c["generator"])), allowed);
+        EXPECT_LT(training_error(listed(gan.discriminator), d_start, doubles(c["discriminator"])), allowed);
         ASSERT_EQ(gan.average.size() > 0, c.contains("average"));
         if (c.contains("average")) {
-          EXPECT_LT(training_error(listed(gan.generator, gan.average), g_start, doubles(c["average"])), tolerance);
+          EXPECT_LT(training_error(listed(gan.generator, gan.average), g_start, doubles(c["average"])), allowed);
         }
         // Running statistics; those that the average of G is evaluated with are the same.
         for (const DeviceArray<float>* flat : {&gan.generator.parameter_array(), &gan.picture_parameters()})
