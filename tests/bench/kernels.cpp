@@ -1,7 +1,7 @@
 // Times the CPU's kernels at the shapes of the MLP GAN's step on one thread: matrix products beside
 // oneDNN's dnnl_sgemm, best of interleaved rounds (ours with bias, activation or slope, dnnl_sgemm bare),
-// and nanoseconds per element for the passes over flat arrays. Arguments: rounds (default 300), and an
-// instruction set (default: the widest).
+// nanoseconds per element for the passes over flat arrays, and gigabytes per second for batch normalisation. Arguments:
+// rounds (default 300), and an instruction set (default: the widest).
 #include <oneapi/dnnl/dnnl.h>
 #include <unistd.h>
 
@@ -182,6 +182,44 @@ int main(int argc, char** argv) {
     const Activation sigma = Activation::named(name);
     element((std::string("forward by ") + name).c_str(), std::size_t{100} * 784,
             [&] { device->affine_forward(100, 1, 784, x.data(), w.data(), b.data(), sigma, y.data()); });
+  }
+
+  std::printf("\n%-20s %5s %5s %5s %10s %10s\n", "batch normalisation", "rows", "pixel", "chann", "us", "GB/s");
+  for (const Layer& s : {Layer{128, 196, 64}, Layer{128, 49, 128}, Layer{128, 784, 1}, Layer{128, 1, 1024}}) {
+    const std::size_t size =
+        static_cast<std::size_t>(s.rows) * static_cast<std::size_t>(s.in) * static_cast<std::size_t>(s.out);
+    const BatchLayout batch{1, s.rows, {0, s.rows}};
+    ganymede::BatchNorm norm;
+    norm.pixels = s.in;
+    norm.channels = s.out;
+    norm.count = static_cast<double>(s.rows) * s.in;
+    DeviceArray<float> in(*device, size);
+    DeviceArray<float> delta(*device, size);
+    DeviceArray<float> out(*device, size);
+    values.resize(size);
+    for (DeviceArray<float>* array : {&in, &delta}) {
+      for (float& value : values) value = uniform(generator);
+      array->assign(values.data());
+    }
+    DeviceArray<std::int64_t> sums(*device, norm.sums(1));
+    DeviceArray<float> statistics(*device, 2 * static_cast<std::size_t>(s.out));
+    const auto pass = [&](const char* name, int arrays, const std::function<void()>& work) {
+      const double best = best_times({work}, rounds)[0];
+      std::printf("%-20s %5d %5d %5d %10.1f %10.1f\n", name, s.rows, s.in, s.out, best * 1e6,
+                  static_cast<double>(arrays) * static_cast<double>(size * sizeof(float)) / best * 1e-9);
+    };
+    pass("copy", 2, [&] { device->copy(out.data(), in.data(), in.bytes()); });
+    pass("moments", 1, [&] { device->batch_norm_moments(batch, norm, in.data(), sums.data()); });
+    device->batch_norm_statistics(1, norm, sums.data(), statistics.data(), nullptr);
+    pass("forward", 2, [&] {
+      device->batch_norm_forward(batch, norm, in.data(), statistics.data(), w.data(), b.data(), relu, out.data());
+    });
+    pass("adjoints", 2,
+         [&] { device->batch_norm_adjoints(batch, norm, in.data(), delta.data(), statistics.data(), sums.data()); });
+    pass("backward", 3, [&] {
+      device->batch_norm_backward_data(batch, norm, in.data(), delta.data(), statistics.data(), w.data(), sums.data(),
+                                       {}, out.data());
+    });
   }
   return 0;
 }

@@ -20,6 +20,11 @@ inline constexpr std::size_t scratch_slack = 16;  // the last vector of the left
 inline constexpr std::size_t scratch_floats = scratch_right + scratch_left + scratch_slack;
 /// Elements that one partial result of sum_of_squares covers.
 inline constexpr std::size_t squares_block = 4096;
+// Batch normalisation takes several pixels with few channels as one with many, which it calls a row: so its loops are
+// long enough for vectors. A row has at least so many elements (or nearly so), and so many rows are summed together.
+inline constexpr int norm_row = 256;
+inline constexpr int norm_sum_row = 64;
+inline constexpr int norm_sum_rows = 256;
 
 /// A layer's forward, tangent and backward-data pass, see Device.
 struct AffineArgs {
@@ -95,6 +100,45 @@ struct CombineRowsArgs {
   float* h;
 };
 
+/// Elements of an array that batch normalisation sums together.
+struct Stretch {
+  std::size_t begin, count;
+};
+
+struct BatchNormSumsArgs {
+  int row;
+  int stretches;
+  const Stretch* stretch;
+  const float* a;
+  const float* b;  ///< may be a
+  double* sums;    ///< [stretches][2][row], of a and of a · b at each place in the rows
+};
+
+/// y = σ(scale · (x - mean) + shift).
+struct BatchNormForwardArgs {
+  int batch_parts;
+  std::size_t part_size;
+  int row;
+  const float* coefficients;  ///< [batch_parts][3][row]: mean, scale, shift
+  const float* x;
+  int activation;
+  float parameter;
+  float* y;
+};
+
+/// result = σ'(x) · (scale · delta + slope · (x - mean) + shift).
+struct BatchNormBackwardArgs {
+  int batch_parts;
+  std::size_t part_size;
+  int row;
+  const float* coefficients;  ///< [batch_parts][4][row]: mean, scale, slope, shift
+  const float* x;
+  const float* delta;
+  int activation;
+  float parameter;
+  float* result;
+};
+
 struct FromFixedArgs {
   std::size_t count;
   const std::int64_t* from;
@@ -166,6 +210,9 @@ struct Kernels {
   Kernel<AffineArgs> affine_backward_data;
   Kernel<WeightsArgs> affine_backward_weights;
   Kernel<BiasArgs> bias_gradient;
+  Kernel<BatchNormSumsArgs> batch_norm_sums;
+  Kernel<BatchNormForwardArgs> batch_norm_forward;
+  Kernel<BatchNormBackwardArgs> batch_norm_backward_data;
   Kernel<LossArgs> loss;
   Kernel<PenaltyArgs> gradient_penalty;
   Kernel<CombineRowsArgs> combine_rows;
