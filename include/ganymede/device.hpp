@@ -247,7 +247,7 @@ class Device {
   }
 
   // --- fully connected layers: y = σ(x·Wᵀ + b), W is [out, in] ---------------------------------------
-  /// y[rows, out] = σ(x[rows, in] · Wᵀ + b).
+  /// y[rows, out] = σ(x[rows, in] · Wᵀ + b); b may be null: none.
   virtual void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b,
                               Activation sigma, float* y) = 0;
   /// The layer's tangent map: ty[rows, out] = σ'(y) ⊙ (tx[rows, in] · Wᵀ).

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,22 +18,49 @@
 
 namespace ganymede {
 
-/// How a parameter starts.
-enum class Init { zero, glorot_uniform };
+/// How a parameter starts: normal is N(0, 0.02²), as DCGAN's authors chose it.
+enum class Init { zero, one, glorot_uniform, normal };
 
-/// One parameter tensor of a layer.
+/// An image as a layer's input or output: [y][x][channel] in memory, [channel][y][x] in PyTorch's order.
+struct ImageShape {
+  int height = 1, width = 1, channels = 1;
+  [[nodiscard]] int pixels() const { return height * width; }
+  [[nodiscard]] int size() const { return pixels() * channels; }
+};
+
+/// One parameter tensor of a layer, or a buffer (running statistics), which the optimiser leaves alone.
 struct ParameterSpec {
   std::string name;                 ///< "weight", "bias": PyTorch's name within the module
-  std::vector<std::int64_t> shape;  ///< PyTorch's layout
+  std::vector<std::int64_t> shape;  ///< PyTorch's
   Init init = Init::zero;
   int fan_in = 0;
   int fan_out = 0;
+  bool trainable = true;
+  /// Where memory holds the elements in another order than PyTorch: PyTorch's shape with more axes, and which of
+  /// these is memory's first, second … axis. Empty: the same order.
+  std::vector<std::int64_t> view = {};
+  std::vector<int> order = {};
 
   [[nodiscard]] std::size_t count() const {
     std::size_t n = 1;
     for (const std::int64_t d : shape) n *= static_cast<std::size_t>(d);
     return n;
   }
+};
+
+/// What a layer's pass works with beside its arrays.
+struct Pass {
+  Device& device;
+  const BatchLayout& layout;
+  const float* parameters = nullptr;  ///< this layer's trainable ones
+  float* buffers = nullptr;           ///< this layer's others
+  /// Of a layer that normalises over the batch: what its forward pass leaves behind, [parts][2][channels] and, on the
+  /// way back, fixed-point sums.
+  float* statistics = nullptr;
+  std::int64_t* adjoints = nullptr;
+  /// Sums over all ranks, for as many parts as the layout has; null: evaluation, with running statistics.
+  Reduction<std::int64_t>* sums = nullptr;
+  int batch = 0;  ///< rows of a part on all ranks together
 };
 
 /// One layer: an affine (or other) map and the activation that follows it. Stateless: parameters, inputs
@@ -54,24 +82,48 @@ class Layer {
   /// True when a sample's output depends on that sample alone and the map before the activation is
   /// affine: what exact gradient penalties and the tangent pass need.
   [[nodiscard]] virtual bool affine_per_sample() const = 0;
+  /// Channels that are normalised over the batch; 0: none.
+  [[nodiscard]] virtual int normalised_channels() const { return 0; }
+  /// True where PyTorch's nn.Sequential has a Flatten or an Unflatten before this layer's module.
+  [[nodiscard]] virtual bool reshapes_input() const { return false; }
   /// Floating-point operations of a forward pass over one sample (a multiply-add counts as two).
   [[nodiscard]] virtual double flops() const = 0;
 
-  virtual void forward(Device& device, const BatchLayout& layout, const float* parameters, const float* x,
-                       float* y) const = 0;
-  virtual void tangent(Device& device, const BatchLayout& layout, const float* parameters, const float* tx,
-                       const float* y, float* ty) const = 0;
+  virtual void forward(const Pass& pass, const float* x, float* y) const = 0;
+  virtual void tangent(const Pass& pass, const float* tx, const float* y, float* ty) const = 0;
   /// δ_l to δ_{l-1}: `below` and `x` are the activation and the output of the layer below.
-  virtual void backward_data(Device& device, const BatchLayout& layout, const float* parameters, const float* delta,
-                             Activation below, const float* x, float* delta_in) const = 0;
-  /// Gradients of the parameters, (+)= Σ_rows: what multiplies the input (weights) takes x as it is given, what is
-  /// added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter.
-  virtual void gradients(Device& device, const BatchLayout& layout, const float* x, const float* delta,
-                         const float* row_scale, bool accumulate, SumTarget gradient) const = 0;
+  virtual void backward_data(const Pass& pass, const float* delta, Activation below, const float* x,
+                             float* delta_in) const = 0;
+  /// Gradients of the trainable parameters, (+)= Σ_rows: what multiplies the input (weights) takes x as it is given,
+  /// what is added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter. A layer
+  /// that normalises over the batch takes them from the sums of the backward_data() pass before.
+  virtual void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
+                         SumTarget gradient) const = 0;
 };
 
-/// y = σ(W·x + b), W [out, in], Glorot-uniform, b zero.
-std::unique_ptr<Layer> make_linear(int in, int out, Activation activation);
+/// How a layer's weights start, and whether it adds a bias (which starts at zero).
+struct Weights {
+  Init init = Init::glorot_uniform;
+  bool bias = true;
+};
+
+/// y = σ(W·x + b), W [out, in]. Where the input is an image, PyTorch flattens it first; where the output becomes one,
+/// PyTorch unflattens it later: `in_image` and `out_image` say so.
+std::unique_ptr<Layer> make_linear(int in, int out, Activation activation, Weights weights = {},
+                                   std::optional<ImageShape> in_image = {}, std::optional<ImageShape> out_image = {});
+
+/// The convolution from geometry's fine grid to its coarse one, W [out channels, in channels, kernel, kernel].
+std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation activation, Weights weights = {});
+
+/// The transposed convolution from geometry's coarse grid to its fine one, W [in channels, out channels, kernel,
+/// kernel]. `unflatten`: the input comes from a fully connected layer.
+std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, Activation activation,
+                                                   Weights weights = {}, bool unflatten = false);
+
+/// Batch normalisation (Ioffe, Szegedy 2015) of an image's channels over the batch and all pixels, on all ranks
+/// together; γ starts at one, β at zero; ε 1e-5, momentum 0.1. `flat`: the image comes from a fully connected layer,
+/// and each of its elements is a channel of its own.
+std::unique_ptr<Layer> make_batch_norm(ImageShape image, Activation activation, bool flat = false);
 
 /// What a pass leaves behind for those that follow: h_l, δ_l and, where asked for, t_l of every layer,
 /// allocated once for a number of rows. Arrays are [rows, outputs of the layer].
@@ -87,9 +139,17 @@ class Tape {
  private:
   friend class Network;
   static std::size_t index(int layer) { return static_cast<std::size_t>(layer); }
+  // Of a layer that normalises over the batch.
+  struct Normalised {
+    DeviceArray<float> statistics;
+    DeviceArray<std::int64_t> adjoints;
+    std::vector<std::unique_ptr<Reduction<std::int64_t>>> sums;  // for one part, for two …; empty: evaluation
+  };
   std::vector<DeviceArray<float>> outputs_;
   std::vector<DeviceArray<float>> deltas_;
   std::vector<DeviceArray<float>> tangents_;
+  std::vector<Normalised> normalised_;  // by layer
+  int batch_ = 0;
 };
 
 class Network {
@@ -102,19 +162,21 @@ class Network {
   [[nodiscard]] int outputs() const { return layers_.back()->outputs(); }
   /// The activation of the last layer.
   [[nodiscard]] Activation activation() const { return layers_.back()->activation(); }
+  /// Those that are trained.
   [[nodiscard]] std::size_t parameter_count() const { return count_; }
   [[nodiscard]] double flops() const;
   [[nodiscard]] Device& device() const { return *device_; }
 
-  /// The flat buffer: layer by layer, each layer's parameters in order.
+  /// The flat buffer: layer by layer, each layer's trainable parameters in order, then the layers' buffers likewise.
   [[nodiscard]] float* parameters() { return parameters_.data(); }
   [[nodiscard]] const DeviceArray<float>& parameter_array() const { return parameters_; }
 
   /// Draws initial values: a function of (seed, stream) and the parameter's place alone.
   void initialise(std::uint64_t seed, std::uint32_t stream);
 
-  /// The parameters (or another flat buffer of the same layout, such as an average or a moment) under
-  /// PyTorch's nn.Sequential names: "0.weight", "0.bias", "2.weight", … (an activation counts as a module).
+  /// The parameters and buffers (or another flat array of the same layout: an average, or a moment, which has no
+  /// buffers) under PyTorch's nn.Sequential names: "0.weight", "0.bias", "2.weight", … (an activation counts as a
+  /// module), in PyTorch's order of elements.
   [[nodiscard]] std::vector<Tensor> tensors(const DeviceArray<float>& flat, const std::string& prefix = {}) const;
   /// The reverse: finds every tensor by name and shape in `file`; throws Error(data) naming what is missing
   /// or different. Other tensors in the file are left alone when they start with another prefix.
@@ -125,15 +187,19 @@ class Network {
   /// Why an exact gradient penalty on this network is impossible; empty when it is possible.
   [[nodiscard]] std::string penalty_obstacle() const;
 
+  /// For evaluation, and for training where no layer normalises over the batch.
   [[nodiscard]] Tape make_tape(int rows, bool tangents) const;
+  /// For training on `batch` rows per part on all ranks together. Collective. The tape must not outlive `ranks`.
+  [[nodiscard]] Tape make_tape(int rows, bool tangents, Communicator& ranks, int batch) const;
 
   // --- passes; `x` is the input [rows, inputs()] ------------------------------------------------------
-  /// Fills tape.output(l) for every layer.
-  void forward(const BatchLayout& layout, const float* x, Tape& tape) const { forward(layout, x, tape, tape.output()); }
+  /// Fills tape.output(l) for every layer, and updates running statistics.
+  void forward(const BatchLayout& layout, const float* x, Tape& tape) { forward(layout, x, tape, tape.output()); }
   /// The same with the last layer's output written to `y` instead.
-  void forward(const BatchLayout& layout, const float* x, Tape& tape, float* y) const;
-  /// The same with other parameters (an average).
-  void forward(const BatchLayout& layout, const float* parameters, const float* x, Tape& tape, float* y) const;
+  void forward(const BatchLayout& layout, const float* x, Tape& tape, float* y);
+  /// Evaluation: with these parameters (an average, say) and running statistics, one part.
+  void evaluate(const BatchLayout& layout, const DeviceArray<float>& parameters, const float* x, Tape& tape,
+                float* y) const;
   /// From δ of the last layer, already in tape.delta(), to tape.delta(0), for rows first_row … of the tape.
   void backward(const BatchLayout& layout, int first_row, Tape& tape) const;
   /// From tape.delta(0) to the adjoint of the input, times the slope of `below` at the input x: δ of the
@@ -150,11 +216,19 @@ class Network {
                  bool accumulate, SumTarget gradient) const;
 
  private:
-  [[nodiscard]] std::vector<std::string> tensor_names() const;
+  /// Every tensor: its name, and where it begins in the flat array.
+  struct Place {
+    std::string name;
+    ParameterSpec spec;
+    std::size_t offset;
+  };
+  [[nodiscard]] std::vector<Place> places(bool with_buffers) const;
+  [[nodiscard]] Pass pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const;
 
   Device* device_;
   std::vector<std::unique_ptr<Layer>> layers_;
-  std::vector<std::size_t> offsets_;  // of each layer's first parameter
+  std::vector<std::size_t> offsets_;         // of each layer's first trainable parameter
+  std::vector<std::size_t> buffer_offsets_;  // of each layer's first buffer
   std::size_t count_ = 0;
   DeviceArray<float> parameters_;
 };

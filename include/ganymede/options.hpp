@@ -26,6 +26,12 @@ struct TrainOptions {
   std::string generator_activation = "relu";
   std::string discriminator_activation = "relu";
   double leak = 0.2;
+  std::string generator_norm = "none";
+  std::string discriminator_norm = "none";
+  std::string init = "glorot";
+  std::vector<int> channels = {64, 128};
+  int kernel = 5;
+  int fully_connected = 1024;
 
   // objective
   std::string loss = "non-saturating";

@@ -10,16 +10,6 @@
 namespace ganymede {
 namespace {
 
-Layers generator_layers(const TrainOptions& o, int side) {
-  if (o.model == "mlp") return mlp_generator(o, side);
-  throw Error(ExitCode::usage, "there is no model '" + o.model + "'");
-}
-
-Layers discriminator_layers(const TrainOptions& o, int side) {
-  if (o.model == "mlp") return mlp_discriminator(o, side);
-  throw Error(ExitCode::usage, "there is no model '" + o.model + "'");
-}
-
 enum class Role { generator, discriminator };
 
 OptimizerConstants optimizer_constants(const TrainOptions& o, Role role) {
@@ -80,8 +70,11 @@ void Gan::load(const std::map<std::string, TensorFile>& files, const std::string
 }
 
 Gan make_gan(const TrainOptions& o, int side, Device& device) {
-  Gan gan{
-      Network(device, generator_layers(o, side)), Network(device, discriminator_layers(o, side)), nullptr, nullptr, {}};
+  Gan gan{Network(device, family_named(o.model).generator(o, side)),
+          Network(device, family_named(o.model).discriminator(o, side)),
+          nullptr,
+          nullptr,
+          {}};
   gan.generator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::generator), device,
                                                         gan.generator.parameter_count());
   gan.discriminator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::discriminator),
@@ -89,7 +82,7 @@ Gan make_gan(const TrainOptions& o, int side, Device& device) {
   gan.generator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_generator));
   gan.discriminator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_discriminator));
   if (o.ema > 0) {
-    gan.average = DeviceArray<float>(device, gan.generator.parameter_count());
+    gan.average = DeviceArray<float>(device, gan.generator.parameter_array().size());
     device.copy(gan.average.data(), gan.generator.parameters(), gan.average.bytes());
   }
   for (const PenaltySpec& spec : penalties_of(o)) {
@@ -102,7 +95,7 @@ Gan make_gan(const TrainOptions& o, int side, Device& device) {
 }
 
 Network make_generator(const TrainOptions& options, int side, Device& device) {
-  return {device, generator_layers(options, side)};
+  return {device, family_named(options.model).generator(options, side)};
 }
 
 }  // namespace ganymede

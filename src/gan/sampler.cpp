@@ -50,7 +50,7 @@ std::vector<float> Sampler::latents(std::uint64_t seed, math::Stream stream, std
 }
 
 void Sampler::forward(const DeviceArray<float>& parameters, int rows, std::vector<float>& to, std::size_t at) {
-  generator_->forward(BatchLayout{1, rows, {0, rows}}, parameters.data(), z_.data(), tape_, images_.data());
+  generator_->evaluate(BatchLayout{1, rows, {0, rows}}, parameters, z_.data(), tape_, images_.data());
   generator_->device().download(
       to.data() + at, images_.data(),
       static_cast<std::size_t>(rows) * static_cast<std::size_t>(generator_->outputs()) * sizeof(float));

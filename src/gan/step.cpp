@@ -88,7 +88,8 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       one_generator_pass_(!simultaneous_ && alone_ && !generator_sees_real_),
       z_(device, (one_generator_pass_ ? 2 : 1) * static_cast<std::size_t>(share_.rows()) *
                      static_cast<std::size_t>(options.latent)),
-      generator_tape_(gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * share_.rows(), false)),
+      generator_tape_(
+          gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * share_.rows(), false, ranks, options.batch)),
       discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras,
                          std::max(options.d_steps, options.d_burst), options.reproducible),
       generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
@@ -103,7 +104,8 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     penalties_.emplace(gan.discriminator, share_.rows(), options);
     parts = penalties_->part_count();
   }
-  discriminator_tape_ = gan.discriminator.make_tape(parts * share_.rows(), penalties_.has_value());
+  discriminator_tape_ =
+      gan.discriminator.make_tape(parts * share_.rows(), penalties_.has_value(), ranks, options.batch);
   x_ = DeviceArray<float>(device, static_cast<std::size_t>(parts + (one_generator_pass_ ? 1 : 0)) *
                                       static_cast<std::size_t>(share_.rows()) *
                                       static_cast<std::size_t>(images.pixels()));
@@ -328,6 +330,11 @@ void GanStep::update_generator() {
   if (gan_->average.size() > 0) average = {gan_->average.data(), ema_};
   gan_->generator_optimizer->update({counters_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
                                     gan_->generator.parameters(), average);
+  // Running statistics are averages already: the averaged weights go with the latest.
+  const std::size_t count = gan_->generator.parameter_count();
+  if (gan_->average.size() > count)
+    device_->copy(gan_->average.data() + count, gan_->generator.parameters() + count,
+                  (gan_->average.size() - count) * sizeof(float));
 }
 
 void GanStep::enter(Phase phase) {

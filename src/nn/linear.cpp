@@ -6,13 +6,30 @@ namespace {
 
 class Linear final : public Layer {
  public:
-  Linear(int in, int out, Activation activation) : in_(in), out_(out), activation_(activation) {}
+  Linear(int in, int out, Activation activation, Weights weights, std::optional<ImageShape> in_image,
+         std::optional<ImageShape> out_image)
+      : in_(in), out_(out), activation_(activation), options_(weights), in_image_(in_image), out_image_(out_image) {}
 
   [[nodiscard]] int inputs() const override { return in_; }
   [[nodiscard]] int outputs() const override { return out_; }
   [[nodiscard]] Activation activation() const override { return activation_; }
+  [[nodiscard]] bool reshapes_input() const override { return in_image_.has_value(); }
   [[nodiscard]] std::vector<ParameterSpec> parameters() const override {
-    return {{"weight", {out_, in_}, Init::glorot_uniform, in_, out_}, {"bias", {out_}, Init::zero, in_, out_}};
+    ParameterSpec weight{"weight", {out_, in_}, options_.init, in_, out_};
+    ParameterSpec bias{"bias", {out_}, Init::zero, in_, out_};
+    // Images count [channel][y][x] in PyTorch, [y][x][channel] here.
+    if (in_image_) {
+      weight.view = {out_, in_image_->channels, in_image_->height, in_image_->width};
+      weight.order = {0, 2, 3, 1};
+    }
+    if (out_image_) {
+      weight.view = {out_image_->channels, out_image_->height, out_image_->width, in_};
+      weight.order = {1, 2, 0, 3};
+      bias.view = {out_image_->channels, out_image_->height, out_image_->width};
+      bias.order = {1, 2, 0};
+    }
+    if (!options_.bias) return {weight};
+    return {weight, bias};
   }
   [[nodiscard]] std::string description() const override {
     return "Linear " + std::to_string(in_) + " → " + std::to_string(out_) + ", " + activation_.name();
@@ -20,21 +37,21 @@ class Linear final : public Layer {
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] double flops() const override { return 2.0 * in_ * out_; }
 
-  void forward(Device& device, const BatchLayout& layout, const float* parameters, const float* x,
-               float* y) const override {
-    device.affine_forward(layout.total_rows(), in_, out_, x, parameters, parameters + weights(), activation_, y);
+  void forward(const Pass& pass, const float* x, float* y) const override {
+    const float* bias = options_.bias ? pass.parameters + weights() : nullptr;
+    pass.device.affine_forward(pass.layout.total_rows(), in_, out_, x, pass.parameters, bias, activation_, y);
   }
-  void tangent(Device& device, const BatchLayout& layout, const float* parameters, const float* tx, const float* y,
-               float* ty) const override {
-    device.affine_tangent(layout.total_rows(), in_, out_, tx, parameters, activation_, y, ty);
+  void tangent(const Pass& pass, const float* tx, const float* y, float* ty) const override {
+    pass.device.affine_tangent(pass.layout.total_rows(), in_, out_, tx, pass.parameters, activation_, y, ty);
   }
-  void backward_data(Device& device, const BatchLayout& layout, const float* parameters, const float* delta,
-                     Activation below, const float* x, float* delta_in) const override {
-    device.affine_backward_data(layout.total_rows(), in_, out_, delta, parameters, below, x, delta_in);
+  void backward_data(const Pass& pass, const float* delta, Activation below, const float* x,
+                     float* delta_in) const override {
+    pass.device.affine_backward_data(pass.layout.total_rows(), in_, out_, delta, pass.parameters, below, x, delta_in);
   }
-  void gradients(Device& device, const BatchLayout& layout, const float* x, const float* delta, const float* row_scale,
-                 bool accumulate, SumTarget gradient) const override {
-    device.affine_gradients(layout, in_, out_, x, delta, row_scale, accumulate, gradient, gradient.at(weights()));
+  void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
+                 SumTarget gradient) const override {
+    pass.device.affine_gradients(pass.layout, in_, out_, x, delta, row_scale, accumulate, gradient,
+                                 options_.bias ? gradient.at(weights()) : SumTarget{});
   }
 
  private:
@@ -43,12 +60,16 @@ class Linear final : public Layer {
   int in_;
   int out_;
   Activation activation_;
+  Weights options_;
+  std::optional<ImageShape> in_image_;
+  std::optional<ImageShape> out_image_;
 };
 
 }  // namespace
 
-std::unique_ptr<Layer> make_linear(int in, int out, Activation activation) {
-  return std::make_unique<Linear>(in, out, activation);
+std::unique_ptr<Layer> make_linear(int in, int out, Activation activation, Weights weights,
+                                   std::optional<ImageShape> in_image, std::optional<ImageShape> out_image) {
+  return std::make_unique<Linear>(in, out, activation, weights, in_image, out_image);
 }
 
 }  // namespace ganymede

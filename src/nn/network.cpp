@@ -1,10 +1,12 @@
 // Passes over a sequence of layers, and its parameters under PyTorch's names.
 #include "ganymede/network.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "ganymede/error.hpp"
+#include "math/normal.hpp"
 #include "math/philox.hpp"
 
 namespace ganymede {
@@ -16,31 +18,71 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-// Uniform in (-bound, bound). One Philox block gives four elements; the sample number is the parameter's
-// place among the network's tensors, so inserting a layer leaves the others' draws alone.
-void draw_uniform(std::uint64_t seed, math::Stream stream, std::uint64_t tensor, float bound, float* to,
-                  std::size_t count) {
+// Initial values in PyTorch's order, so that they do not depend on memory's. One Philox block gives four elements; the
+// sample number is the parameter's place among the network's trainable tensors, so that a layer's draws depend on its
+// place and not on the shapes before it.
+std::vector<float> initial_values(const ParameterSpec& p, std::uint64_t seed, math::Stream stream,
+                                  std::uint64_t tensor) {
+  const std::size_t count = p.count();
+  std::vector<float> to(count, p.init == Init::one ? 1.0F : 0.0F);
+  if (p.init == Init::zero || p.init == Init::one) return to;
+  // Glorot and Bengio 2010, equation 16; Radford et al. 2015, section 4.
+  const auto bound = static_cast<float>(std::sqrt(6.0 / (p.fan_in + p.fan_out)));
+  constexpr float deviation = 0.02F;
   for (std::size_t i = 0; i < count; i += 4) {
     const math::Philox4 bits = math::philox_draw(seed, stream, tensor, static_cast<std::uint32_t>(i / 4));
+    const math::NormalPair pairs[2] = {math::normal_pair(bits.v[0], bits.v[1]),
+                                       math::normal_pair(bits.v[2], bits.v[3])};
     for (std::size_t j = 0; j < 4 && i + j < count; ++j)
-      to[i + j] = bound * (2.0F * math::unit_interval(bits.v[j]) - 1.0F);
+      to[i + j] = p.init == Init::normal ? deviation * (j % 2 == 0 ? pairs[j / 2].first : pairs[j / 2].second)
+                                         : bound * (2.0F * math::unit_interval(bits.v[j]) - 1.0F);
+  }
+  return to;
+}
+
+// Between memory's order of a tensor's elements and PyTorch's: visit(place in memory, place in PyTorch's order).
+template <class Visit>
+void for_each_place(const ParameterSpec& p, Visit&& visit) {
+  const std::size_t axes = p.order.size();
+  std::vector<std::size_t> stride(axes, 1);  // of PyTorch's axes
+  for (std::size_t a = axes; a-- > 1;) stride[a - 1] = stride[a] * static_cast<std::size_t>(p.view[a]);
+  std::vector<std::int64_t> at(axes, 0);  // by memory's axes
+  std::size_t there = 0;
+  for (std::size_t here = 0; here < p.count(); ++here) {
+    visit(here, axes == 0 ? here : there);
+    for (std::size_t m = axes; m-- > 0;) {
+      const auto axis = static_cast<std::size_t>(p.order[m]);
+      there += stride[axis];
+      if (++at[m] < p.view[axis]) break;
+      there -= stride[axis] * static_cast<std::size_t>(p.view[axis]);
+      at[m] = 0;
+    }
   }
 }
+
+// D sees real above generated images; penalties' points between them and normalisation exclude each other.
+constexpr int most_normalised_parts = 2;
 
 }  // namespace
 
 Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
     : device_(&device), layers_(std::move(layers)) {
   if (layers_.empty()) throw Error(ExitCode::usage, "a network needs at least one layer");
+  std::size_t buffers = 0;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (l > 0 && layers_[l]->inputs() != layers_[l - 1]->outputs())
       throw Error(ExitCode::usage, "layer " + std::to_string(l) + " (" + layers_[l]->description() + ") takes " +
                                        std::to_string(layers_[l]->inputs()) + " inputs, but the layer below gives " +
                                        std::to_string(layers_[l - 1]->outputs()));
+    // Its gradients come out of its backward pass, which the first layer may be spared.
+    if (l == 0 && layers_[l]->normalised_channels() > 0)
+      throw Error(ExitCode::usage, "a network cannot begin with " + layers_[l]->description());
     offsets_.push_back(count_);
-    for (const ParameterSpec& p : layers_[l]->parameters()) count_ += p.count();
+    buffer_offsets_.push_back(buffers);
+    for (const ParameterSpec& p : layers_[l]->parameters()) (p.trainable ? count_ : buffers) += p.count();
   }
-  parameters_ = DeviceArray<float>(device, count_);
+  for (std::size_t& offset : buffer_offsets_) offset += count_;
+  parameters_ = DeviceArray<float>(device, count_ + buffers);
 }
 
 double Network::flops() const {
@@ -50,70 +92,63 @@ double Network::flops() const {
 }
 
 void Network::initialise(std::uint64_t seed, std::uint32_t stream) {
-  std::vector<float> values(count_, 0.0F);
-  std::size_t at = 0;
+  std::vector<float> values(parameters_.size(), 0.0F);
   std::uint64_t tensor = 0;
-  for (const auto& layer : layers_) {
-    for (const ParameterSpec& p : layer->parameters()) {
-      if (p.init == Init::glorot_uniform) {
-        // Glorot and Bengio 2010, equation 16.
-        const auto bound = static_cast<float>(std::sqrt(6.0 / (p.fan_in + p.fan_out)));
-        draw_uniform(seed, static_cast<math::Stream>(stream), tensor, bound, values.data() + at, p.count());
-      }
-      at += p.count();
-      ++tensor;
-    }
+  for (const Place& place : places(true)) {
+    const std::vector<float> drawn = initial_values(place.spec, seed, static_cast<math::Stream>(stream), tensor);
+    for_each_place(place.spec,
+                   [&](std::size_t here, std::size_t there) { values[place.offset + here] = drawn[there]; });
+    if (place.spec.trainable) ++tensor;
   }
   parameters_.assign(values.data());
 }
 
-std::vector<std::string> Network::tensor_names() const {
-  std::vector<std::string> names;
+std::vector<Network::Place> Network::places(bool with_buffers) const {
+  std::vector<Place> result;
   int module = 0;
-  for (const auto& layer : layers_) {
-    for (const ParameterSpec& p : layer->parameters()) names.push_back(std::to_string(module) + "." + p.name);
-    module += layer->activation().kind == 0 ? 1 : 2;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const Layer& layer = *layers_[l];
+    if (layer.reshapes_input()) ++module;
+    std::size_t trainable = offsets_[l];
+    std::size_t buffer = buffer_offsets_[l];
+    for (const ParameterSpec& p : layer.parameters()) {
+      std::size_t& at = p.trainable ? trainable : buffer;
+      if (p.trainable || with_buffers) result.push_back({std::to_string(module) + "." + p.name, p, at});
+      at += p.count();
+    }
+    module += layer.activation().kind == 0 ? 1 : 2;
   }
-  return names;
+  return result;
 }
 
 std::vector<Tensor> Network::tensors(const DeviceArray<float>& flat, const std::string& prefix) const {
   const std::vector<float> values = flat.host();
-  const std::vector<std::string> names = tensor_names();
   std::vector<Tensor> result;
-  std::size_t at = 0;
-  for (const auto& layer : layers_) {
-    for (const ParameterSpec& p : layer->parameters()) {
-      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(at);
-      result.push_back(
-          {prefix + names[result.size()], p.shape, {begin, begin + static_cast<std::ptrdiff_t>(p.count())}});
-      at += p.count();
-    }
+  for (const Place& place : places(values.size() > count_)) {
+    Tensor tensor{prefix + place.name, place.spec.shape, std::vector<float>(place.spec.count())};
+    for_each_place(place.spec,
+                   [&](std::size_t here, std::size_t there) { tensor.values[there] = values[place.offset + here]; });
+    result.push_back(std::move(tensor));
   }
   return result;
 }
 
 void Network::load(const TensorFile& file, DeviceArray<float>& flat, const std::string& source,
                    const std::string& prefix) const {
-  const std::vector<std::string> names = tensor_names();
-  std::vector<float> values;
-  values.reserve(count_);
-  std::size_t i = 0;
-  for (const auto& layer : layers_) {
-    for (const ParameterSpec& p : layer->parameters()) {
-      const std::string name = prefix + names[i++];
-      const Tensor* found = nullptr;
-      for (const Tensor& t : file.tensors)
-        if (t.name == name) found = &t;
-      if (found == nullptr)
-        throw Error(ExitCode::data, source + " has no tensor '" + name + "', which the network (" +
-                                        layer->description() + ") needs: the file belongs to another network");
-      if (found->shape != p.shape)
-        throw Error(ExitCode::data, source + ": tensor '" + name + "' has shape " + shape_text(found->shape) +
-                                        ", but the network (" + layer->description() + ") needs " +
-                                        shape_text(p.shape));
-      values.insert(values.end(), found->values.begin(), found->values.end());
-    }
+  std::vector<float> values(flat.size());
+  for (const Place& place : places(values.size() > count_)) {
+    const std::string name = prefix + place.name;
+    const Tensor* found = nullptr;
+    for (const Tensor& t : file.tensors)
+      if (t.name == name) found = &t;
+    if (found == nullptr)
+      throw Error(ExitCode::data, source + " has no tensor '" + name +
+                                      "', which the network needs: the file belongs to another network");
+    if (found->shape != place.spec.shape)
+      throw Error(ExitCode::data, source + ": tensor '" + name + "' has shape " + shape_text(found->shape) +
+                                      ", but the network needs " + shape_text(place.spec.shape));
+    for_each_place(place.spec,
+                   [&](std::size_t here, std::size_t there) { values[place.offset + here] = found->values[there]; });
   }
   flat.assign(values.data());
 }
@@ -136,18 +171,63 @@ Tape Network::make_tape(int rows, bool tangents) const {
     tape.outputs_.emplace_back(*device_, count);
     tape.deltas_.emplace_back(*device_, count);
     if (tangents && l + 1 < layers_.size()) tape.tangents_.emplace_back(*device_, count);
+    Tape::Normalised normalised;
+    const auto channels = static_cast<std::size_t>(layers_[l]->normalised_channels());
+    if (channels > 0) normalised.statistics = DeviceArray<float>(*device_, most_normalised_parts * 2 * channels);
+    tape.normalised_.push_back(std::move(normalised));
   }
   return tape;
 }
 
-void Network::forward(const BatchLayout& layout, const float* x, Tape& tape, float* y) const {
-  forward(layout, parameters_.data(), x, tape, y);
+Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch) const {
+  Tape tape = make_tape(rows, tangents);
+  tape.batch_ = batch;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    BatchNorm norm;
+    norm.channels = layers_[l]->normalised_channels();
+    if (norm.channels == 0) continue;
+    tape.normalised_[l].adjoints = DeviceArray<std::int64_t>(*device_, norm.sums(most_normalised_parts));
+    for (int parts = 1; parts <= most_normalised_parts; ++parts)
+      tape.normalised_[l].sums.push_back(device_->make_reduction<std::int64_t>(ranks, norm.sums(parts)));
+  }
+  return tape;
 }
 
-void Network::forward(const BatchLayout& layout, const float* parameters, const float* x, Tape& tape, float* y) const {
+Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const {
+  const auto index = static_cast<std::size_t>(l);
+  Pass pass{*device_, layout, parameters_.data() + offsets_[index]};
+  Tape::Normalised& normalised = tape.normalised_[index];
+  if (normalised.sums.empty()) return pass;
+  const std::ptrdiff_t skip = layout.rows == 0 ? 0
+                                               : static_cast<std::ptrdiff_t>(first_row / layout.rows) * 2 *
+                                                     layers_[index]->normalised_channels();
+  pass.statistics = normalised.statistics.data() + skip;
+  pass.adjoints = normalised.adjoints.data() + skip;
+  pass.sums = normalised.sums[static_cast<std::size_t>(layout.parts - 1)].get();
+  pass.batch = tape.batch_;
+  return pass;
+}
+
+void Network::forward(const BatchLayout& layout, const float* x, Tape& tape, float* y) {
   for (int l = 0; l < layers(); ++l) {
     float* out = l + 1 == layers() ? y : tape.output(l);
-    layer(l).forward(*device_, layout, parameters + offsets_[static_cast<std::size_t>(l)], x, out);
+    Pass own = pass(layout, l, 0, tape);
+    own.buffers = parameters_.data() + buffer_offsets_[static_cast<std::size_t>(l)];
+    layer(l).forward(own, x, out);
+    x = out;
+  }
+}
+
+void Network::evaluate(const BatchLayout& layout, const DeviceArray<float>& parameters, const float* x, Tape& tape,
+                       float* y) const {
+  // Layers read their buffers here and write to the tape alone.
+  auto* flat = const_cast<float*>(parameters.data());
+  for (int l = 0; l < layers(); ++l) {
+    const auto index = static_cast<std::size_t>(l);
+    float* out = l + 1 == layers() ? y : tape.output(l);
+    Pass own{*device_, layout, flat + offsets_[index], flat + buffer_offsets_[index]};
+    own.statistics = tape.normalised_[index].statistics.data();
+    layer(l).forward(own, x, out);
     x = out;
   }
 }
@@ -156,23 +236,21 @@ void Network::backward(const BatchLayout& layout, int first_row, Tape& tape) con
   for (int l = layers() - 1; l > 0; --l) {
     const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
     const std::ptrdiff_t skip_below = static_cast<std::ptrdiff_t>(first_row) * layer(l).inputs();
-    layer(l).backward_data(*device_, layout, parameters_.data() + offsets_[static_cast<std::size_t>(l)],
-                           tape.delta(l) + skip, layer(l - 1).activation(), tape.output(l - 1) + skip_below,
-                           tape.delta(l - 1) + skip_below);
+    layer(l).backward_data(pass(layout, l, first_row, tape), tape.delta(l) + skip, layer(l - 1).activation(),
+                           tape.output(l - 1) + skip_below, tape.delta(l - 1) + skip_below);
   }
 }
 
 void Network::backward_input(const BatchLayout& layout, int first_row, Tape& tape, Activation below, const float* x,
                              float* to) const {
   const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(0).outputs();
-  layer(0).backward_data(*device_, layout, parameters_.data(), tape.delta(0) + skip, below, x, to);
+  layer(0).backward_data(pass(layout, 0, first_row, tape), tape.delta(0) + skip, below, x, to);
 }
 
 void Network::tangent(const BatchLayout& layout, int first_row, const float* v, Tape& tape) const {
   for (int l = 0; l + 1 < layers(); ++l) {
     const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
-    layer(l).tangent(*device_, layout, parameters_.data() + offsets_[static_cast<std::size_t>(l)], v,
-                     tape.output(l) + skip, tape.tangent(l));
+    layer(l).tangent(pass(layout, l, first_row, tape), v, tape.output(l) + skip, tape.tangent(l));
     v = tape.tangent(l);
   }
 }
@@ -182,8 +260,8 @@ void Network::gradients(const BatchLayout& layout, int first_row, const float* x
   for (int l = 0; l < layers(); ++l) {
     const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
     const std::ptrdiff_t skip_below = static_cast<std::ptrdiff_t>(first_row) * layer(l).inputs();
-    layer(l).gradients(*device_, layout, l == 0 ? x : tape.output(l - 1) + skip_below, tape.delta(l) + skip, row_scale,
-                       accumulate, gradient.at(offsets_[static_cast<std::size_t>(l)]));
+    layer(l).gradients(pass(layout, l, first_row, tape), l == 0 ? x : tape.output(l - 1) + skip_below,
+                       tape.delta(l) + skip, row_scale, accumulate, gradient.at(offsets_[static_cast<std::size_t>(l)]));
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
+#include "gan/models/models.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
 #include "nn/optimizer.hpp"
@@ -144,7 +145,6 @@ std::string get_sizes(const TrainOptions& o) {
   return text;
 }
 
-std::vector<std::string> model_names() { return {"mlp"}; }
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
@@ -163,13 +163,13 @@ const std::array specs = std::to_array<OptionSpec>({
     {"resume", "Data and run", "", "go on from the run's newest valid checkpoint, on any number of ranks", false, false,
      set_switch<&O::resume>, get_switch<&O::resume>},
 
-    {"model", "Networks", "NAME", "family of networks: mlp", true, true, set_choice<&O::model, model_names>,
-     get_text<&O::model>},
+    {"model", "Networks", "NAME", "family of networks: mlp (fully connected) or dcgan (convolutions)", true, true,
+     set_choice<&O::model, model_names>, get_text<&O::model>},
     {"latent", "Networks", "N", "dimensions of z", true, true, set_number<&O::latent, 1, 65536>,
      get_number<&O::latent>},
-    {"generator-hidden", "Networks", "N,N,…", "widths of G's hidden layers", true, true,
+    {"generator-hidden", "Networks", "N,N,…", "mlp: widths of G's hidden layers", true, true,
      set_sizes<&O::generator_hidden>, get_sizes<&O::generator_hidden>},
-    {"discriminator-hidden", "Networks", "N,N,…", "widths of D's hidden layers", true, true,
+    {"discriminator-hidden", "Networks", "N,N,…", "mlp: widths of D's hidden layers", true, true,
      set_sizes<&O::discriminator_hidden>, get_sizes<&O::discriminator_hidden>},
     {"generator-activation", "Networks", "NAME", "of G's hidden layers: identity, relu, leaky-relu, sigmoid or tanh",
      true, true, set_choice<&O::generator_activation, activation_names>, get_text<&O::generator_activation>},
@@ -178,6 +178,18 @@ const std::array specs = std::to_array<OptionSpec>({
      set_choice<&O::discriminator_activation, activation_names>, get_text<&O::discriminator_activation>},
     {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
      get_number<&O::leak>},
+    {"generator-norm", "Networks", "NAME", "normalisation of G's hidden layers: none or batch", true, true,
+     set_choice<&O::generator_norm, norm_names>, get_text<&O::generator_norm>},
+    {"discriminator-norm", "Networks", "NAME", "normalisation of D's hidden layers (but dcgan's first): none or batch",
+     true, true, set_choice<&O::discriminator_norm, norm_names>, get_text<&O::discriminator_norm>},
+    {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", true, true,
+     set_choice<&O::init, init_names>, get_text<&O::init>},
+    {"channels", "Networks", "N,N,…", "dcgan: channels of D's convolutions from the image on; G has them in reverse",
+     true, true, set_sizes<&O::channels>, get_sizes<&O::channels>},
+    {"kernel", "Networks", "N", "dcgan: side of the convolutions' kernels", true, true, set_number<&O::kernel, 2, 15>,
+     get_number<&O::kernel>},
+    {"fully-connected", "Networks", "N", "dcgan: units between the convolutions and z or the logit; 0: none", true,
+     true, set_number<&O::fully_connected, 0, 65536>, get_number<&O::fully_connected>},
 
     {"loss", "Objective", "NAME",
      "GAN loss: non-saturating, minimax, least-squares, hinge, wasserstein or relativistic", true, true,
@@ -359,6 +371,25 @@ void check_train_options(const TrainOptions& o) {
                   std::string(spec.option) +
                       " needs a discriminator made of straight lines, but --discriminator-activation " +
                       o.discriminator_activation + " is curved: use relu or leaky-relu, or " + spec.option + " 0");
+  for (const PenaltySpec& spec : penalties_of(o))
+    if (o.discriminator_norm == "batch")
+      throw Error(ExitCode::usage, std::string(spec.option) +
+                                       " needs a discriminator that judges each image by itself, but "
+                                       "--discriminator-norm batch looks at the whole batch: use "
+                                       "--discriminator-norm none, or " +
+                                       spec.option + " 0");
+  // An option of another family would do nothing.
+  const TrainOptions defaults;
+  const auto only = [&](const char* option, const char* model, bool changed) {
+    if (changed && o.model != model)
+      throw Error(ExitCode::usage, std::string(option) + " belongs to --model " + model + ", and this is --model " +
+                                       o.model + ": leave it at its default");
+  };
+  only("--generator-hidden", "mlp", o.generator_hidden != defaults.generator_hidden);
+  only("--discriminator-hidden", "mlp", o.discriminator_hidden != defaults.discriminator_hidden);
+  only("--channels", "dcgan", o.channels != defaults.channels);
+  only("--kernel", "dcgan", o.kernel != defaults.kernel);
+  only("--fully-connected", "dcgan", o.fully_connected != defaults.fully_connected);
   if (o.label_smoothing > 0 && !loss_has_target(loss_index(o.loss)))
     throw Error(ExitCode::usage, "--label-smoothing lowers the target of real images, and --loss " + o.loss +
                                      " has none: use --label-smoothing 0, or a loss with targets such as "

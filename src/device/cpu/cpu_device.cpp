@@ -165,8 +165,37 @@ class CpuDevice final : public Device {
     if (dw.wanted()) weight_gradient(layout, in, out, x, delta, accumulate, dw);
     if (db.wanted()) {
       const cpu::RowOrder order = row_order(layout, db.exact());
-      run(kernels_.bias_gradient, {order, out, delta, row_scale, accumulate, sum(db)}, product(order.count, out));
+      run(kernels_.bias_gradient, {order, 1, out, delta, row_scale, accumulate, sum(db)}, product(order.count, out));
     }
+  }
+
+  void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
+                float* coarse) override {
+    run_convolution(geometry, false, rows, fine, w, finish, coarse);
+  }
+  void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
+                           const Finish& finish, float* fine) override {
+    run_convolution(geometry, true, rows, coarse, w, finish, fine);
+  }
+  void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
+                             const float* coarse, bool accumulate, SumTarget dw) override {
+    const cpu::RowOrder order = row_order(layout, dw.exact(), geometry.coarse_pixels());
+    const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
+    if (order.count == 0) {
+      clear(weights, accumulate, dw);
+      return;
+    }
+    float* carry = dw.exact() ? carry_.get(weights) : nullptr;
+    run(kernels_.convolution_weights,
+        {{order, geometry.filter(), geometry.coarse_channels, fine, coarse, accumulate, sum(dw), carry},
+         shape_of(geometry)},
+        2 * static_cast<std::size_t>(order.count) * weights);
+  }
+  void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
+                         const float* row_scale, bool accumulate, SumTarget db) override {
+    const cpu::RowOrder order = row_order(layout, db.exact());
+    run(kernels_.bias_gradient, {order, pixels, channels, delta, row_scale, accumulate, sum(db)},
+        product(order.count, pixels) * static_cast<std::size_t>(channels));
   }
 
   void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
@@ -421,6 +450,38 @@ class CpuDevice final : public Device {
         2 * product(order.count, in) * static_cast<std::size_t>(out));
   }
 
+  static cpu::ConvolutionShape shape_of(const Convolution& g) {
+    return {g.fine_height,     g.fine_width, g.fine_channels, g.coarse_height, g.coarse_width,
+            g.coarse_channels, g.kernel,     g.stride,        g.padding};
+  }
+
+  void run_convolution(const Convolution& geometry, bool transposed, int rows, const float* source, const float* w,
+                       const Finish& finish, float* result) {
+    // Windows that a part copies at a time: few enough to stay in the second cache beside the filters.
+    constexpr std::size_t window_floats = 48 * 1024;
+    const int window =
+        geometry.kernel * geometry.kernel * (transposed ? geometry.coarse_channels : geometry.fine_channels);
+    const int channels = transposed ? geometry.fine_channels : geometry.coarse_channels;
+    const std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
+    const int columns = (channels + cpu::most_tile_columns - 1) / cpu::most_tile_columns * cpu::most_tile_columns;
+    const cpu::ConvolutionArgs args{shape_of(geometry),
+                                    transposed,
+                                    rows,
+                                    source,
+                                    w,
+                                    finish.bias,
+                                    finish.slope_of,
+                                    finish.activation.kind,
+                                    finish.activation.parameter,
+                                    filters_.get(product(window, columns)),
+                                    windows_.get(static_cast<std::size_t>(pool_.threads()) * left),
+                                    static_cast<std::ptrdiff_t>(left),
+                                    result};
+    const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
+    run(kernels_.pack_filters, args, weights);
+    run(kernels_.convolve, args, 2 * product(rows, geometry.coarse_pixels()) * weights);
+  }
+
   static std::uint64_t value(StepCount count) { return *count.step * count.per_step + count.offset; }
   static cpu::Sum sum(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
 
@@ -433,9 +494,10 @@ class CpuDevice final : public Device {
     }
   }
 
-  // Exact sums go shard by shard; others take the rows as they lie, as one shard.
-  cpu::RowOrder row_order(const BatchLayout& layout, bool exact) {
-    const int count = layout.total_rows();
+  // Exact sums go shard by shard; others take the rows as they lie, as one shard. A row of the order is a pixel of
+  // one of the layout's rows.
+  cpu::RowOrder row_order(const BatchLayout& layout, bool exact, int pixels = 1) {
+    const int count = layout.total_rows() * pixels;
     const int shards = exact ? layout.shards() : 1;
     int* row = order_.get(static_cast<std::size_t>(count));
     int* shard_end = shard_end_.get(static_cast<std::size_t>(shards));
@@ -447,9 +509,9 @@ class CpuDevice final : public Device {
     int k = 0;
     for (int s = 0; s < shards; ++s) {
       for (int part = 0; part < layout.parts; ++part)
-        for (int r = layout.shard_begin[static_cast<std::size_t>(s)];
-             r < layout.shard_begin[static_cast<std::size_t>(s) + 1]; ++r)
-          row[k++] = part * layout.rows + r;
+        for (int r = layout.shard_begin[static_cast<std::size_t>(s)] * pixels;
+             r < layout.shard_begin[static_cast<std::size_t>(s) + 1] * pixels; ++r)
+          row[k++] = part * layout.rows * pixels + r;
       shard_end[s] = k;
     }
     return {k, row, shards, shard_end};
@@ -604,6 +666,8 @@ class CpuDevice final : public Device {
   std::unique_ptr<float[], Free> scratch_;
   Workspace<float> rows_;
   Workspace<float> carry_;
+  Workspace<float> filters_;
+  Workspace<float> windows_;
   Workspace<double> partial_;
   Workspace<int> order_;
   Workspace<int> shard_end_;

@@ -38,6 +38,33 @@ struct AffineArgs {
   float* result;
 };
 
+/// ganymede::Convolution.
+struct ConvolutionShape {
+  int fine_height, fine_width, fine_channels;
+  int coarse_height, coarse_width, coarse_channels;
+  int kernel, stride, padding;
+};
+
+/// A convolution from fine to coarse, or transposed from coarse to fine.
+struct ConvolutionArgs {
+  ConvolutionShape shape;
+  bool transposed;
+  int rows;
+  const float* source;
+  const float* w;
+  const float* bias;
+  const float* slope_of;
+  int activation;
+  float parameter;
+  float* packed;  ///< pack_filters' result: packed_channels(channels of the target) · filter · source channels
+  float* left;    ///< for every part left_floats of its own: windows of the source
+  std::ptrdiff_t left_floats;  ///< at least most_tile_rows windows, each with window_slack floats more
+  float* result;
+};
+inline constexpr int most_tile_rows = 12;
+inline constexpr int most_tile_columns = 32;
+inline constexpr int window_slack = 32;
+
 /// Rows in the order in which they are summed, and where each shard ends in it.
 struct RowOrder {
   int count;
@@ -63,9 +90,15 @@ struct WeightsArgs {
   float* carry;  ///< [out, in], for shards with more rows than are packed at once
 };
 
+/// The same for a convolution: rows are pixels of the coarse grid, delta is what lies there, x the fine one.
+struct ConvolutionWeightsArgs {
+  WeightsArgs weights;
+  ConvolutionShape shape;
+};
+
 struct BiasArgs {
   RowOrder order;
-  int out;
+  int pixels, out;
   const float* delta;
   const float* row_scale;
   bool accumulate;
@@ -210,6 +243,9 @@ struct Kernels {
   Kernel<AffineArgs> affine_backward_data;
   Kernel<WeightsArgs> affine_backward_weights;
   Kernel<BiasArgs> bias_gradient;
+  Kernel<ConvolutionArgs> pack_filters;
+  Kernel<ConvolutionArgs> convolve;
+  Kernel<ConvolutionWeightsArgs> convolution_weights;
   Kernel<BatchNormSumsArgs> batch_norm_sums;
   Kernel<BatchNormForwardArgs> batch_norm_forward;
   Kernel<BatchNormBackwardArgs> batch_norm_backward_data;

@@ -17,6 +17,7 @@
 
 #include "device/cpu/kernels/affine.inl.hpp"
 #include "device/cpu/kernels/batch_norm.inl.hpp"
+#include "device/cpu/kernels/convolution.inl.hpp"
 #include "device/cpu/kernels/draws.inl.hpp"
 #include "device/cpu/kernels/flat.inl.hpp"
 #include "device/cpu/kernels/gradients.inl.hpp"
@@ -49,11 +50,29 @@ double multiply_adds(std::int64_t rounds, float* sink) {
 }  // namespace
 
 extern const Kernels GANYMEDE_KERNELS = {
-    affine_forward, affine_tangent,   affine_backward_data, affine_backward_weights,
-    bias_gradient,  batch_norm_sums,  batch_norm_forward,   batch_norm_backward_data,
-    loss,           gradient_penalty, combine_rows,         from_fixed_point,
-    add_to,         sum_of_squares,   optimizer_update,     exponential_average,
-    draw_normal,    interpolate,      gather_images,        multiply_adds,
+    affine_forward,
+    affine_tangent,
+    affine_backward_data,
+    affine_backward_weights,
+    bias_gradient,
+    pack_filters,
+    convolve,
+    convolution_weights,
+    batch_norm_sums,
+    batch_norm_forward,
+    batch_norm_backward_data,
+    loss,
+    gradient_penalty,
+    combine_rows,
+    from_fixed_point,
+    add_to,
+    sum_of_squares,
+    optimizer_update,
+    exponential_average,
+    draw_normal,
+    interpolate,
+    gather_images,
+    multiply_adds,
 };
 
 }  // namespace ganymede::cpu

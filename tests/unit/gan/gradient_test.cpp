@@ -239,7 +239,7 @@ class WholeGradients : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(WholeGradients, OfTheDiscriminator) {
-  const Network& d = gan_->discriminator;
+  Network& d = gan_->discriminator;
   const BatchLayout one{1, rows, shards()};
   std::vector<float> fake_images(real_.size());
   Tape g_tape = gan_->generator.make_tape(rows, false);
@@ -281,8 +281,8 @@ TEST_P(WholeGradients, OfTheDiscriminator) {
 }
 
 TEST_P(WholeGradients, OfTheGenerator) {
-  const Network& g = gan_->generator;
-  const Network& d = gan_->discriminator;
+  Network& g = gan_->generator;
+  Network& d = gan_->discriminator;
   const BatchLayout one{1, rows, shards()};
   const int real_rows = generator_sees_real(loss_index(GetParam().loss)) ? rows : 0;
   const BatchLayout pass{real_rows > 0 ? 2 : 1, rows, shards()};

@@ -53,6 +53,8 @@ struct Setting {
     return array;
   }
 
+  [[nodiscard]] Pass pass(Device& device) const { return {device, layout, w.data()}; }
+
   std::unique_ptr<Layer> layer;
   BatchLayout layout;
   Mlp expected;
@@ -65,7 +67,7 @@ TEST_P(EveryActivation, Forward) {
     Setting t(*device_, s, activation(), sigma());
     const DeviceArray<float> x = Setting::to(*device_, t.x);
     DeviceArray<float> y(*device_, count_of(s.rows, s.out));
-    t.layer->forward(*device_, t.layout, t.w.data(), x.data(), y.data());
+    t.layer->forward(t.pass(*device_), x.data(), y.data());
     expect_near(y.host(), t.expected.forward(widen(t.x)), 1e-6, "y");
   }
 }
@@ -78,8 +80,8 @@ TEST_P(EveryActivation, Tangent) {
     const DeviceArray<float> tx = Setting::to(*device_, t.direction);
     DeviceArray<float> y(*device_, count_of(s.rows, s.out));
     DeviceArray<float> ty(*device_, count_of(s.rows, s.out));
-    t.layer->forward(*device_, t.layout, t.w.data(), x.data(), y.data());
-    t.layer->tangent(*device_, t.layout, t.w.data(), tx.data(), y.data(), ty.data());
+    t.layer->forward(t.pass(*device_), x.data(), y.data());
+    t.layer->tangent(t.pass(*device_), tx.data(), y.data(), ty.data());
 
     // dy/dε of y(x + ε·direction), one output at a time.
     Doubles expected;
@@ -117,7 +119,7 @@ TEST_P(EveryActivation, BackwardData) {
     const DeviceArray<float> x = Setting::to(*device_, h);
     const DeviceArray<float> delta = Setting::to(*device_, t.delta);
     DeviceArray<float> delta_in(*device_, x.size());
-    t.layer->backward_data(*device_, t.layout, t.w.data(), delta.data(), activation(), x.data(), delta_in.data());
+    t.layer->backward_data(t.pass(*device_), delta.data(), activation(), x.data(), delta_in.data());
     expect_near(delta_in.host(), gradient(a, value, 1e-5), 2e-6, "delta_in");
   }
 }
@@ -147,12 +149,12 @@ TEST(Linear, BackwardWeightsAndBiases) {
       const DeviceArray<float> scale = Setting::to(*device, t.scale);
       DeviceArray<float> sum(*device, t.parameters.size());
       const SumTarget target{sum.data()};
-      t.layer->gradients(*device, t.layout, x.data(), delta.data(), scaled ? scale.data() : nullptr, false, target);
+      t.layer->gradients(t.pass(*device), x.data(), delta.data(), scaled ? scale.data() : nullptr, false, target);
       Doubles expected = gradient(t.expected.parameters, value);
       expect_near(sum.host(), expected, 2e-6, "gradient");
 
       // Once more on top of it.
-      t.layer->gradients(*device, t.layout, x.data(), delta.data(), scaled ? scale.data() : nullptr, true, target);
+      t.layer->gradients(t.pass(*device), x.data(), delta.data(), scaled ? scale.data() : nullptr, true, target);
       for (double& g : expected) g *= 2;
       expect_near(sum.host(), expected, 2e-6, "accumulated gradient");
     }

@@ -57,7 +57,7 @@ TEST_F(Networks, WholeBackwardPass) {
     return sum;
   };
 
-  const Network network = network_of(*device_, expected);
+  Network network = network_of(*device_, expected);
   const BatchLayout layout{1, rows, {0, rows}};
   Tape tape = network.make_tape(rows, false);
   DeviceArray<float> input(*device_, x.size());
@@ -84,7 +84,7 @@ TEST_F(Networks, TangentPass) {
   const std::vector<float> x = uniform_floats(count_of(all_rows, 5), 12);
   const std::vector<float> v = uniform_floats(count_of(rows, 5), 13);
   ASSERT_GT(expected.distance_to_kink(widen(x)), 1e-4);
-  const Network network = network_of(*device_, expected);
+  Network network = network_of(*device_, expected);
   Tape tape = network.make_tape(all_rows, true);
   DeviceArray<float> input(*device_, x.size());
   input.assign(x.data());
@@ -162,7 +162,7 @@ TEST_F(Networks, InitialWeightsDependOnSeedStreamAndPlace) {
 // An activation counts as a module of its own, as in nn.Sequential; the identity is none.
 TEST_F(Networks, TensorNamesAndShapesArePyTorchs) {
   const Mlp like = mlp({4, 3, 2, 1}, {{"relu"}, {"identity"}, {"sigmoid"}}, 21);
-  const Network network = network_of(*device_, like);
+  Network network = network_of(*device_, like);
   const std::vector<Tensor> tensors = network.tensors(network.parameter_array(), "m.");
   const std::vector<std::string> names = {"m.0.weight", "m.0.bias", "m.2.weight", "m.2.bias", "m.3.weight", "m.3.bias"};
   const std::vector<std::vector<std::int64_t>> shapes = {{3, 4}, {3}, {2, 3}, {2}, {1, 2}, {1}};

@@ -15,14 +15,19 @@ void affine_forward(const AffineArgs& args, float* scratch, int part, int parts)
         if (args.out == 1) {
           const Range range = piece(args.rows, part, parts);
           for (int i = range.begin; i < range.end; ++i)
-            args.result[i] = sigma.value(
-                dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) + bias[0], parameter);
+            args.result[i] = sigma.value(dot(args.x + static_cast<std::ptrdiff_t>(i) * args.in, args.w, args.in) +
+                                             (bias == nullptr ? 0.0F : bias[0]),
+                                         parameter);
           return;
         }
         product<true>(
             args.rows, args.out, args.in, args.x, args.w, args.result, nullptr, scratch, part,
             parts, [&](int, int column, int n, float* c) __attribute__((always_inline)) {
-              for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j] + bias[column + j], parameter);
+              if (bias == nullptr) {
+                for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j], parameter);
+              } else {
+                for (int j = 0; j < n; ++j) c[j] = sigma.value(c[j] + bias[column + j], parameter);
+              }
             });
       });
 }

@@ -3,6 +3,7 @@
 
 #include "device/cpu/kernels/vectors.inl.hpp"
 #include "math/functions.hpp"
+#include "math/normal.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
 
@@ -38,10 +39,9 @@ void draw_normal(const NormalArgs& args, float*, int part, int parts) {
           math::philox4x32({{counter[0][l], counter[1][l], counter[2][l], counter[3][l]}},
                            static_cast<std::uint32_t>(args.seed), static_cast<std::uint32_t>(args.seed >> 32));
       for (int pair = 0; pair < 2; ++pair) {
-        const float radius = __builtin_sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
-        const math::SinCos angle = math::sincos_turn(math::unit_interval(bits.v[2 * pair + 1]));
-        normal[l][2 * pair] = radius * angle.cos;
-        normal[l][2 * pair + 1] = radius * angle.sin;
+        const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
+        normal[l][2 * pair] = two.first;
+        normal[l][2 * pair + 1] = two.second;
       }
     }
     const int count = range.end - first < group ? static_cast<int>(range.end - first) : group;

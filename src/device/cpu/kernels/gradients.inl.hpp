@@ -99,10 +99,23 @@ GANYMEDE_INLINE void pack_left(const float* delta, std::ptrdiff_t ld, const int*
   }
 }
 
-// dW = deltaᵀ · x. Rows are packed in blocks; within a tile the shards of a block follow each other, each
-// summed in floats from zero, then converted, so that a shard's contribution is a function of its rows
+// The right matrix as it lies in memory.
+struct MatrixRows {
+  static constexpr bool direct = true;      // a row's columns lie one after another
+  static constexpr bool long_sums = false;  // a sum is one chain
+  const float* x;
+  int columns;
+
+  GANYMEDE_INLINE void pack(int column, int width, const int* row, Range k, float* to) const {
+    pack_right(x + column, columns, width, row, k, to);
+  }
+};
+
+// dW = deltaᵀ · x, where `rows` gives x. Rows are packed in blocks; within a tile the shards of a block follow each
+// other, each summed in floats from zero, then converted, so that a shard's contribution is a function of its rows
 // alone. A shard that a block boundary cuts waits in `carry`.
-void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, int parts) {
+template <class Rows>
+GANYMEDE_INLINE void weight_gradient(const WeightsArgs& args, const Rows& rows, float* scratch, int part, int parts) {
   constexpr int block = 256;
   constexpr int left_rows = static_cast<int>(scratch_left) / block;
   float* packed_right = scratch;
@@ -123,7 +136,11 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
     k.end = smaller(order.count, k.begin + block);
     while (first_shard < order.shards && order.shard_end[first_shard] <= k.begin) ++first_shard;
     bool completes = false;
-    if (exact) {
+    if (exact && Rows::long_sums) {
+      // Blocks are cut from their shard's beginning on, whatever lies before it.
+      k.end = smaller(k.end, order.shard_end[first_shard]);
+      completes = k.end == order.shard_end[first_shard];
+    } else if (exact) {
       // End with a whole shard where one ends in reach.
       int end = 0;
       for (int s = first_shard; s < order.shards && order.shard_end[s] <= k.end; ++s) end = order.shard_end[s];
@@ -141,11 +158,11 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
         const int width = smaller(columns - column, tile_columns);
         // Sums that are not exact take the rows as they lie: a whole panel of them is packed by the first tile,
         // or walked through by a list.
-        const bool whole = !exact && width == tile_columns;
+        const bool whole = Rows::direct && !exact && width == tile_columns;
         const float* right = args.x + static_cast<std::ptrdiff_t>(k.begin) * columns + column;
         int listed = whole ? list_rows(right, columns, k.end - k.begin, list) : -1;
         if (listed >= 0 && !finite()) listed = -1;
-        if (!whole || listed >= 0) pack_right(args.x + column, columns, width, order.row, k, packed_right);
+        if (!whole || listed >= 0) rows.pack(column, width, order.row, k, packed_right);
         for (int t = 0; t < tiles.count; ++t) {
           const Range r = tiles[t];
           const int height = r.end - r.begin;
@@ -163,11 +180,17 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
             } else if (whole) {
               run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, c, columns, written);
             } else {
+              if (!Rows::long_sums)
+                for (int i = 0; i < height; ++i)
+                  for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
+              run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, values, tile_columns,
+                  !Rows::long_sums);
+              const bool add = Rows::long_sums && written;
               for (int i = 0; i < height; ++i)
-                for (int j = 0; j < width; ++j) values[i * tile_columns + j] = written ? c[i * columns + j] : 0.0F;
-              run(left, 0, {k.end - k.begin, packed_right, 0, nullptr, nullptr}, values, tile_columns, true);
-              for (int i = 0; i < height; ++i)
-                for (int j = 0; j < width; ++j) c[i * columns + j] = values[i * tile_columns + j];
+                for (int j = 0; j < width; ++j) {
+                  const float value = values[i * tile_columns + j];
+                  c[i * columns + j] = add ? c[i * columns + j] + value : value;
+                }
             }
             continue;
           }
@@ -185,13 +208,17 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
               const bool starts = begin == (s == 0 ? 0 : order.shard_end[s - 1]);
               const bool ends = end == order.shard_end[s];
               float* carry = args.carry + place;
-              if (!starts) {
+              if (!starts && !Rows::long_sums) {
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) values[i * tile_columns + j] = carry[i * columns + j];
               }
               const float* from = packed_right + static_cast<std::ptrdiff_t>(begin - k.begin) * tile_columns;
               run(left + static_cast<std::ptrdiff_t>(begin - k.begin) * height, 0,
-                  {end - begin, from, 0, nullptr, nullptr}, values, tile_columns, !starts);
+                  {end - begin, from, 0, nullptr, nullptr}, values, tile_columns, !starts && !Rows::long_sums);
+              if (!starts && Rows::long_sums) {
+                for (int i = 0; i < height; ++i)
+                  for (int j = 0; j < width; ++j) values[i * tile_columns + j] += carry[i * columns + j];
+              }
               if (!ends) {
                 for (int i = 0; i < height; ++i)
                   for (int j = 0; j < width; ++j) carry[i * columns + j] = values[i * tile_columns + j];
@@ -223,6 +250,10 @@ void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, 
   report_overflow(args.dw.overflow, overflow);
 }
 
+void affine_backward_weights(const WeightsArgs& args, float* scratch, int part, int parts) {
+  weight_gradient(args, MatrixRows{args.x, args.in}, scratch, part, parts);
+}
+
 void bias_gradient(const BiasArgs& args, float*, int part, int parts) {
   constexpr int group = 64;
   const RowOrder& order = args.order;
@@ -240,10 +271,16 @@ void bias_gradient(const BiasArgs& args, float*, int part, int parts) {
       if (args.db.fixed != nullptr)
         for (int j = 0; j < n; ++j) values[j] = 0.0F;
       for (; k < order.shard_end[s]; ++k) {
-        const float* delta =
-            args.delta + static_cast<std::size_t>(order.row[k]) * static_cast<std::size_t>(args.out) + first;
+        const std::size_t row = static_cast<std::size_t>(order.row[k]) * static_cast<std::size_t>(args.pixels);
+        const float* delta = args.delta + row * static_cast<std::size_t>(args.out) + first;
         const float scale = args.row_scale == nullptr ? 1.0F : args.row_scale[order.row[k]];
-        for (int j = 0; j < n; ++j) values[j] = scale * delta[j] + values[j];
+        alignas(64) float pixel_sum[group];
+        for (int j = 0; j < n; ++j) pixel_sum[j] = delta[j];
+        for (int p = 1; p < args.pixels; ++p) {
+          delta += args.out;
+          for (int j = 0; j < n; ++j) pixel_sum[j] += delta[j];
+        }
+        for (int j = 0; j < n; ++j) values[j] = scale * pixel_sum[j] + values[j];
       }
       if (args.db.fixed != nullptr) overflow += add_fixed(values, n, sums);
     }

@@ -1,0 +1,345 @@
+// Convolutions as matrix products: a pixel of the result is the product of a window of the source, which is copied
+// to scratch memory, with the filters. Part of kernels.inl.cpp.
+//
+// A transposed convolution of stride s falls into s · s phases: fine pixels whose position has the same remainders
+// are reached by the same taps, and from one to the next the window moves by one coarse pixel. So each element is one
+// chain over its own taps, as in every product here, and nothing is multiplied by zeros that were only inserted.
+#pragma once
+
+#include "device/cpu/kernels/gradients.inl.hpp"
+#include "device/cpu/kernels/product.inl.hpp"
+#include "math/activation/activations.hpp"
+
+namespace ganymede::cpu {
+namespace {
+
+// Results with so few channels are dot products: a tile would waste nearly all of its columns.
+constexpr int narrow_channels = 4;
+
+struct Image {
+  const float* data;
+  int height, width, channels;
+};
+
+// The pixels of the result that the same taps reach.
+struct Phase {
+  int height, width;                       // of its part of the result
+  int taps_y, taps_x;                      // the window
+  int source_y, source_x;                  // where the first pixel's window begins in the source
+  int source_step;                         // from one pixel's window to the next
+  int target_y, target_x;                  // the first pixel in the result
+  int target_step;                         // from one pixel to the next
+  int first_tap_y, first_tap_x, tap_step;  // the kernel's taps that the window's pixels meet, in order
+  std::ptrdiff_t taps_before;              // of the phases before it
+
+  GANYMEDE_INLINE int taps() const { return taps_y * taps_x; }
+};
+
+struct Grid {
+  int height, width, channels;
+};
+GANYMEDE_INLINE Grid fine_grid(const ConvolutionShape& s) { return {s.fine_height, s.fine_width, s.fine_channels}; }
+GANYMEDE_INLINE Grid coarse_grid(const ConvolutionShape& s) {
+  return {s.coarse_height, s.coarse_width, s.coarse_channels};
+}
+GANYMEDE_INLINE Grid source_grid(const ConvolutionArgs& args) {
+  return args.transposed ? coarse_grid(args.shape) : fine_grid(args.shape);
+}
+GANYMEDE_INLINE Grid target_grid(const ConvolutionArgs& args) {
+  return args.transposed ? fine_grid(args.shape) : coarse_grid(args.shape);
+}
+
+GANYMEDE_INLINE int phase_count(const ConvolutionArgs& args) {
+  return args.transposed ? args.shape.stride * args.shape.stride : 1;
+}
+
+// Along one axis of a transposed convolution: fine pixels with this remainder of (position + padding) / stride.
+struct PhaseAxis {
+  int taps, first, count, source;
+};
+GANYMEDE_INLINE PhaseAxis phase_axis(const ConvolutionShape& s, int remainder, int size) {
+  PhaseAxis axis{};
+  axis.taps = remainder < s.kernel ? (s.kernel - remainder + s.stride - 1) / s.stride : 0;
+  axis.first = ((remainder - s.padding) % s.stride + s.stride) % s.stride;
+  axis.count = axis.first < size ? (size - axis.first + s.stride - 1) / s.stride : 0;
+  // Tap remainder + stride · t meets the coarse pixel (first + padding - remainder) / stride - t: the window runs
+  // backwards through the taps.
+  axis.source = (axis.first + s.padding - remainder) / s.stride - (axis.taps - 1);
+  return axis;
+}
+
+GANYMEDE_INLINE Phase phase_of(const ConvolutionArgs& args, int index) {
+  const ConvolutionShape& s = args.shape;
+  if (!args.transposed)
+    return {s.coarse_height, s.coarse_width, s.kernel, s.kernel, -s.padding, -s.padding, s.stride, 0, 0, 1, 0, 0, 1, 0};
+  std::ptrdiff_t before = 0;
+  for (int i = 0; i < index; ++i)
+    before += static_cast<std::ptrdiff_t>(phase_axis(s, i / s.stride, s.fine_height).taps) *
+              phase_axis(s, i % s.stride, s.fine_width).taps;
+  const int ry = index / s.stride;
+  const int rx = index % s.stride;
+  const PhaseAxis y = phase_axis(s, ry, s.fine_height);
+  const PhaseAxis x = phase_axis(s, rx, s.fine_width);
+  return {y.count,
+          x.count,
+          y.taps,
+          x.taps,
+          y.source,
+          x.source,
+          1,
+          y.first,
+          x.first,
+          s.stride,
+          ry + s.stride * (y.taps - 1),
+          rx + s.stride * (x.taps - 1),
+          -s.stride,
+          before};
+}
+
+// Where a window's pixel (y, x) finds its filter: w[coarse][tap][fine].
+GANYMEDE_INLINE std::ptrdiff_t tap_of(const ConvolutionShape& s, const Phase& phase, int y, int x) {
+  return static_cast<std::ptrdiff_t>(phase.first_tap_y + y * phase.tap_step) * s.kernel + phase.first_tap_x +
+         x * phase.tap_step;
+}
+
+// The filters of a phase as the right-hand matrix: panels of [window][tile_columns], or, for a narrow result,
+// [channel][window].
+void pack_filters(const ConvolutionArgs& args, float*, int part, int parts) {
+  const ConvolutionShape& s = args.shape;
+  const Grid source = source_grid(args);
+  const Grid target = target_grid(args);
+  const bool narrow = target.channels <= narrow_channels;
+  const int panels = narrow ? 1 : (target.channels + tile_columns - 1) / tile_columns;
+  const int columns = narrow ? target.channels : panels * tile_columns;
+  const std::ptrdiff_t filter = static_cast<std::ptrdiff_t>(s.kernel) * s.kernel * s.fine_channels;
+  const Range units = piece(phase_count(args) * panels, part, parts);
+  for (int unit = units.begin; unit < units.end; ++unit) {
+    const Phase phase = phase_of(args, unit / panels);
+    const int column = unit % panels * tile_columns;
+    const int depth = phase.taps() * source.channels;
+    float* to =
+        args.packed + phase.taps_before * source.channels * columns + static_cast<std::ptrdiff_t>(column) * depth;
+    const int width = smaller(target.channels - column, tile_columns);
+    if (!args.transposed) {
+      if (narrow) {
+        for (std::ptrdiff_t i = 0; i < filter * width; ++i) to[i] = args.w[i];
+      } else {
+        pack_transposed(args.w + column * filter, filter, width, {0, depth}, to);
+      }
+      continue;
+    }
+    int k = 0;
+    for (int y = 0; y < phase.taps_y; ++y)
+      for (int x = 0; x < phase.taps_x; ++x) {
+        const float* from = args.w + tap_of(s, phase, y, x) * s.fine_channels + column;
+        for (int o = 0; o < source.channels; ++o, ++k, from += filter) {
+          if (narrow) {
+            for (int j = 0; j < width; ++j) to[static_cast<std::ptrdiff_t>(j) * depth + k] = from[j];
+          } else {
+            for (int j = 0; j < tile_columns; ++j)
+              to[static_cast<std::ptrdiff_t>(k) * tile_columns + j] = j < width ? from[j] : 0.0F;
+          }
+        }
+      }
+  }
+}
+
+GANYMEDE_INLINE void copy_floats(float* to, const float* from, int count) {
+  int i = 0;
+  for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));
+  for (; i < count; ++i) to[i] = from[i];
+}
+GANYMEDE_INLINE void clear_floats(float* to, int count) {
+  int i = 0;
+  for (; i + lanes <= count; i += lanes) store(to + i, Vector{});
+  for (; i < count; ++i) to[i] = 0.0F;
+}
+
+// Floats `columns` of a row of `taps` pixels that begins at pixel (y, x) of an image; what lies outside is 0.
+GANYMEDE_INLINE void copy_window_row(const Image& image, int y, int x, int taps, Range columns, float* to) {
+  const int count = columns.end - columns.begin;
+  int begin = count;
+  int end = count;
+  if (y >= 0 && y < image.height) {
+    const int inside_begin = (x < 0 ? -x : 0) * image.channels;
+    const int inside_end = smaller(taps, image.width - x) * image.channels;
+    begin = inside_begin <= columns.begin ? 0 : smaller(inside_begin - columns.begin, count);
+    end = inside_end >= columns.end ? count : inside_end - columns.begin;
+    if (end < begin) end = begin;
+  }
+  clear_floats(to, begin);
+  copy_floats(to + begin,
+              image.data + (static_cast<std::ptrdiff_t>(y) * image.width + x) * image.channels + columns.begin + begin,
+              end - begin);
+  clear_floats(to + end, count - end);
+}
+
+// Windows lie an odd number of cache lines apart, so that a tile's rows do not compete for one set of the cache.
+GANYMEDE_INLINE int window_pitch(int depth) {
+  const int lines = (depth + 15) / 16;
+  return (lines + 1 - lines % 2) * 16;
+}
+
+// The next pixel of a phase.
+struct PixelWalk {
+  int row, y, x;
+  GANYMEDE_INLINE PixelWalk(const Phase& phase, std::ptrdiff_t at) {
+    const std::ptrdiff_t line = at / phase.width;
+    x = static_cast<int>(at - line * phase.width);
+    row = static_cast<int>(line / phase.height);
+    y = static_cast<int>(line - static_cast<std::ptrdiff_t>(row) * phase.height);
+  }
+  GANYMEDE_INLINE void advance(const Phase& phase) {
+    if (++x < phase.width) return;
+    x = 0;
+    if (++y < phase.height) return;
+    y = 0;
+    ++row;
+  }
+};
+
+// What is done to `n` sums that stand for the elements from `place` on of the result.
+using FinishSums = void (*)(const ConvolutionArgs& args, std::ptrdiff_t place, int column, int n, float* sums);
+
+template <class Sigma>
+void finish_forward(const ConvolutionArgs& args, std::ptrdiff_t, int column, int n, float* sums) {
+  for (int j = 0; j < n; ++j) sums[j] = Sigma::value(sums[j] + args.bias[column + j], args.parameter);
+}
+template <class Sigma>
+void finish_slope(const ConvolutionArgs& args, std::ptrdiff_t place, int, int n, float* sums) {
+  for (int j = 0; j < n; ++j) sums[j] *= Sigma::slope(args.slope_of[place + j], args.parameter);
+}
+void finish_plain(const ConvolutionArgs&, std::ptrdiff_t, int, int, float*) {}
+
+GANYMEDE_INLINE FinishSums finish_of(const ConvolutionArgs& args) {
+  FinishSums finish = finish_plain;
+  math::Activations::visit(args.activation, [&](auto sigma) {
+    if (args.bias != nullptr)
+      finish = finish_forward<decltype(sigma)>;
+    else if (args.slope_of != nullptr)
+      finish = finish_slope<decltype(sigma)>;
+  });
+  return finish;
+}
+
+void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
+  const Grid source = source_grid(args);
+  const Grid target = target_grid(args);
+  const FinishSums finish = finish_of(args);
+  const bool narrow = target.channels <= narrow_channels;
+  const int panels = (target.channels + tile_columns - 1) / tile_columns;
+  const int packed_columns = narrow ? target.channels : panels * tile_columns;
+  float* left = args.left + part * args.left_floats;
+  const auto block_of = [&](const Phase& phase) __attribute__((always_inline)) {
+    const auto fitting = static_cast<int>(args.left_floats / window_pitch(phase.taps() * source.channels));
+    return smaller(fitting, 20 * tile_rows) / tile_rows * tile_rows;
+  };
+  const auto blocks_of = [&](const Phase& phase) __attribute__((always_inline)) {
+    const int block = block_of(phase);
+    const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(args.rows) * phase.height * phase.width;
+    return static_cast<int>((pixels + block - 1) / block);
+  };
+  const int phases = phase_count(args);
+  int all_blocks = 0;
+  for (int p = 0; p < phases; ++p) all_blocks += blocks_of(phase_of(args, p));
+  const Range own = piece(all_blocks, part, parts);
+  std::ptrdiff_t places[20 * tile_rows];
+  alignas(64) float sums[tile_rows * tile_columns];
+  int first_block = 0;
+  for (int p = 0; p < phases; ++p) {
+    const Phase phase = phase_of(args, p);
+    const int blocks = blocks_of(phase);
+    const int block = block_of(phase);
+    const int depth = phase.taps() * source.channels;
+    const int pitch = window_pitch(depth);
+    const int window_row = phase.taps_x * source.channels;
+    const float* packed = args.packed + phase.taps_before * source.channels * packed_columns;
+    const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(args.rows) * phase.height * phase.width;
+    const int begin = own.begin > first_block ? own.begin - first_block : 0;
+    const int end = smaller(own.end - first_block, blocks);
+    first_block += blocks;
+    for (int b = begin; b < end; ++b) {
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(b) * block;
+      const int count = pixels - at < block ? static_cast<int>(pixels - at) : block;
+      PixelWalk pixel(phase, at);
+      for (int i = 0; i < count; ++i, pixel.advance(phase)) {
+        const Image image{
+            args.source + static_cast<std::ptrdiff_t>(pixel.row) * source.height * source.width * source.channels,
+            source.height, source.width, source.channels};
+        float* window = left + static_cast<std::ptrdiff_t>(i) * pitch;
+        const int x = phase.source_x + pixel.x * phase.source_step;
+        for (int y = 0; y < phase.taps_y; ++y)
+          copy_window_row(image, phase.source_y + pixel.y * phase.source_step + y, x, phase.taps_x, {0, window_row},
+                          window + static_cast<std::ptrdiff_t>(y) * window_row);
+        places[i] =
+            ((static_cast<std::ptrdiff_t>(pixel.row) * target.height + phase.target_y + pixel.y * phase.target_step) *
+                 target.width +
+             phase.target_x + pixel.x * phase.target_step) *
+            target.channels;
+      }
+      if (narrow) {
+        for (int i = 0; i < count; ++i) {
+          for (int j = 0; j < target.channels; ++j)
+            sums[j] = dot(left + static_cast<std::ptrdiff_t>(i) * pitch,
+                          packed + static_cast<std::ptrdiff_t>(j) * depth, depth);
+          finish(args, places[i], 0, target.channels, sums);
+          for (int j = 0; j < target.channels; ++j) args.result[places[i] + j] = sums[j];
+        }
+        continue;
+      }
+      const Tiles tiles(Range{0, count});
+      for (int panel = 0; panel < panels; ++panel) {
+        const int column = panel * tile_columns;
+        const int width = smaller(target.channels - column, tile_columns);
+        const Steps steps{depth, packed + static_cast<std::ptrdiff_t>(column) * depth, 0, nullptr, nullptr};
+        for (int t = 0; t < tiles.count; ++t) {
+          const Range r = tiles[t];
+          tile_of<false, Walk::packed>(r.end - r.begin)(left + static_cast<std::ptrdiff_t>(r.begin) * pitch, pitch,
+                                                        steps, sums, tile_columns, false);
+          for (int i = r.begin; i < r.end; ++i) {
+            float* row = sums + (i - r.begin) * tile_columns;
+            finish(args, places[i] + column, column, width, row);
+            copy_floats(args.result + places[i] + column, row, width);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The windows of a convolution's coarse pixels, as the rows of a matrix.
+struct WindowRows {
+  static constexpr bool direct = false;
+  static constexpr bool long_sums = true;  // over thousands of pixels: block by block, which rounds less
+  const float* x;
+  ConvolutionShape shape;
+
+  GANYMEDE_INLINE void pack(int column, int width, const int* row, Range k, float* to) const {
+    const int pixels = shape.coarse_height * shape.coarse_width;
+    const int window_row = shape.kernel * shape.fine_channels;
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(shape.fine_height) * shape.fine_width * shape.fine_channels;
+    for (int i = k.begin; i < k.end; ++i, to += tile_columns) {
+      const int sample = row[i] / pixels;
+      const int pixel = row[i] - sample * pixels;
+      const int y = pixel / shape.coarse_width;
+      const int x0 = (pixel - y * shape.coarse_width) * shape.stride - shape.padding;
+      const int y0 = y * shape.stride - shape.padding;
+      const Image image{x + sample * size, shape.fine_height, shape.fine_width, shape.fine_channels};
+      for (int at = column; at < column + width;) {
+        const int tap = at / window_row;
+        const int first = at - tap * window_row;
+        const int count = smaller(window_row - first, column + width - at);
+        copy_window_row(image, y0 + tap, x0, shape.kernel, {first, first + count}, to + (at - column));
+        at += count;
+      }
+      for (int j = width; j < tile_columns; ++j) to[j] = 0.0F;
+    }
+  }
+};
+
+void convolution_weights(const ConvolutionWeightsArgs& args, float* scratch, int part, int parts) {
+  weight_gradient(args.weights, WindowRows{args.weights.x, args.shape}, scratch, part, parts);
+}
+
+}  // namespace
+}  // namespace ganymede::cpu

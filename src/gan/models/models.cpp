@@ -1,0 +1,46 @@
+// The list of families, and what their hidden layers share.
+#include "gan/models/models.hpp"
+
+#include <array>
+
+#include "ganymede/error.hpp"
+
+namespace ganymede {
+namespace {
+
+constexpr std::array families = {Family{"mlp", mlp_generator, mlp_discriminator},
+                                 Family{"dcgan", dcgan_generator, dcgan_discriminator}};
+
+Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm) {
+  return {Activation::named(activation, static_cast<float>(o.leak)), norm == "batch",
+          o.init == "normal" ? Init::normal : Init::glorot_uniform};
+}
+
+}  // namespace
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const Family& family : families) names.emplace_back(family.name);
+  return names;
+}
+
+const Family& family_named(const std::string& name) {
+  std::string known;
+  for (const Family& family : families) {
+    if (name == family.name) return family;
+    known += (known.empty() ? "" : ", ") + std::string(family.name);
+  }
+  throw Error(ExitCode::usage, "there is no model '" + name + "': known are " + known);
+}
+
+std::vector<std::string> init_names() { return {"glorot", "normal"}; }
+std::vector<std::string> norm_names() { return {"none", "batch"}; }
+
+Hidden generator_hidden_layers(const TrainOptions& o) {
+  return hidden_layers(o, o.generator_activation, o.generator_norm);
+}
+Hidden discriminator_hidden_layers(const TrainOptions& o) {
+  return hidden_layers(o, o.discriminator_activation, o.discriminator_norm);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,108 @@
+// Convolutions, y = σ(w ∗ x + b), and transposed ones: the same pair of grids (see struct Convolution), gone through in
+// either direction with the same weights. What is forward for one is backward to the data for the other.
+#include <stdexcept>
+
+#include "ganymede/network.hpp"
+
+namespace ganymede {
+namespace {
+
+class ConvolutionLayer final : public Layer {
+ public:
+  ConvolutionLayer(const Convolution& geometry, bool transposed, Activation activation, Weights weights, bool unflatten)
+      : geometry_(geometry),
+        transposed_(transposed),
+        activation_(activation),
+        options_(weights),
+        unflatten_(unflatten) {
+    // Device::convolve() takes sums without a bias for a backward pass.
+    if (!weights.bias && activation.kind != 0)
+      throw std::logic_error("a convolution without a bias has no activation: a normalisation follows it");
+  }
+
+  [[nodiscard]] int inputs() const override { return transposed_ ? geometry_.coarse_size() : geometry_.fine_size(); }
+  [[nodiscard]] int outputs() const override { return transposed_ ? geometry_.fine_size() : geometry_.coarse_size(); }
+  [[nodiscard]] Activation activation() const override { return activation_; }
+  [[nodiscard]] bool reshapes_input() const override { return unflatten_; }
+  [[nodiscard]] std::vector<ParameterSpec> parameters() const override {
+    const Convolution& g = geometry_;
+    const int taps = g.kernel * g.kernel;
+    // PyTorch counts both of its layers' fans on this shape alike: the second axis is "in".
+    ParameterSpec weight{"weight",
+                         {g.coarse_channels, g.fine_channels, g.kernel, g.kernel},
+                         options_.init,
+                         taps * g.fine_channels,
+                         taps * g.coarse_channels};
+    weight.view = weight.shape;
+    weight.order = {0, 2, 3, 1};
+    if (!options_.bias) return {weight};
+    return {weight, {"bias", {channels()}, Init::zero, weight.fan_in, weight.fan_out}};
+  }
+  [[nodiscard]] std::string description() const override {
+    const Convolution& g = geometry_;
+    const auto grid = [](int channels, int height, int width) {
+      return std::to_string(channels) + "×" + std::to_string(height) + "×" + std::to_string(width);
+    };
+    const std::string fine = grid(g.fine_channels, g.fine_height, g.fine_width);
+    const std::string coarse = grid(g.coarse_channels, g.coarse_height, g.coarse_width);
+    const std::string kernel = std::to_string(g.kernel) + "×" + std::to_string(g.kernel);
+    return (transposed_ ? "ConvTranspose " + coarse + " → " + fine : "Conv " + fine + " → " + coarse) + ", kernel " +
+           kernel + ", stride " + std::to_string(g.stride) + ", " + activation_.name();
+  }
+  [[nodiscard]] bool affine_per_sample() const override { return true; }
+  [[nodiscard]] double flops() const override { return 2.0 * geometry_.coarse_size() * geometry_.filter(); }
+
+  void forward(const Pass& pass, const float* x, float* y) const override {
+    upwards(pass, x, {options_.bias ? pass.parameters + weights() : nullptr, activation_, nullptr}, y);
+  }
+  void tangent(const Pass& pass, const float* tx, const float* y, float* ty) const override {
+    upwards(pass, tx, {nullptr, activation_, y}, ty);
+  }
+  void backward_data(const Pass& pass, const float* delta, Activation below, const float* x,
+                     float* delta_in) const override {
+    const Finish finish{nullptr, below, x};
+    if (transposed_)
+      pass.device.convolve(geometry_, pass.layout.total_rows(), delta, pass.parameters, finish, delta_in);
+    else
+      pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), delta, pass.parameters, finish, delta_in);
+  }
+  void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
+                 SumTarget gradient) const override {
+    pass.device.convolution_gradients(pass.layout, geometry_, transposed_ ? delta : x, transposed_ ? x : delta,
+                                      accumulate, gradient);
+    if (options_.bias)
+      pass.device.channel_gradients(pass.layout, outputs() / channels(), channels(), delta, row_scale, accumulate,
+                                    gradient.at(weights()));
+  }
+
+ private:
+  void upwards(const Pass& pass, const float* x, const Finish& finish, float* y) const {
+    if (transposed_)
+      pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y);
+    else
+      pass.device.convolve(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y);
+  }
+  [[nodiscard]] int channels() const { return transposed_ ? geometry_.fine_channels : geometry_.coarse_channels; }
+  [[nodiscard]] std::size_t weights() const {
+    return static_cast<std::size_t>(geometry_.coarse_channels) * static_cast<std::size_t>(geometry_.filter());
+  }
+
+  Convolution geometry_;
+  bool transposed_;
+  Activation activation_;
+  Weights options_;
+  bool unflatten_;
+};
+
+}  // namespace
+
+std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation activation, Weights weights) {
+  return std::make_unique<ConvolutionLayer>(geometry, false, activation, weights, false);
+}
+
+std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, Activation activation, Weights weights,
+                                                   bool unflatten) {
+  return std::make_unique<ConvolutionLayer>(geometry, true, activation, weights, unflatten);
+}
+
+}  // namespace ganymede

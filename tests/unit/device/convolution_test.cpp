@@ -1,0 +1,290 @@
+// Convolutions on the CPU: against the definition in double precision, over awkward shapes; the promises on bits: a
+// row's result depends neither on the batch around it nor on the threads, and exact sums not on how shards are
+// grouped.
+#include <cmath>
+#include <limits>
+
+#include "math/fixed_point.hpp"
+#include "unit/device/cpu_testing.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+struct Case {
+  const char* name;
+  int rows;
+  Convolution geometry;
+};
+
+// { fine height, width, channels; coarse …; kernel, stride, padding }: the published networks' own layers, scaled down,
+// and everything that is odd: one channel, few, more than a tile's columns, images that are not square, strides that
+// leave pixels out, kernels larger than the image, more windows than a block holds.
+const std::vector<Case> cases = {
+    {"4x4 stride 2", 3, {14, 14, 20, 7, 7, 33, 4, 2, 1}},
+    {"5x5 stride 2", 2, {14, 14, 9, 7, 7, 40, 5, 2, 2}},
+    {"first layer", 4, {28, 28, 1, 14, 14, 64, 5, 2, 2}},
+    {"three channels", 2, {12, 12, 3, 6, 6, 17, 4, 2, 1}},
+    {"five channels", 2, {9, 7, 5, 9, 7, 5, 3, 1, 1}},
+    {"to one channel", 5, {4, 4, 70, 1, 1, 1, 4, 1, 0}},
+    {"1x1", 7, {5, 3, 19, 5, 3, 65, 1, 1, 0}},
+    {"stride beyond the kernel", 2, {11, 13, 6, 4, 5, 21, 2, 3, 0}},
+    {"stride 3", 2, {13, 10, 4, 5, 4, 8, 5, 3, 2}},
+    {"kernel beyond the image", 3, {2, 3, 7, 1, 2, 11, 5, 2, 2}},
+    {"pixels that nothing reaches", 2, {9, 9, 8, 3, 3, 16, 2, 3, 0}},
+    {"one pixel", 1, {1, 1, 1, 1, 1, 1, 1, 1, 0}},
+    {"no rows", 0, {6, 6, 4, 3, 3, 8, 4, 2, 1}},
+    {"many windows", 40, {16, 16, 32, 16, 16, 32, 3, 1, 1}},
+};
+
+const std::vector<Activation> activations = {Activation::named("identity"), Activation::named("relu"),
+                                             Activation::named("leaky-relu", 0.2F), Activation::named("sigmoid"),
+                                             Activation::named("tanh")};
+
+double value_of(const Activation& sigma, double a) {
+  const std::string name = sigma.name();
+  if (name == "relu") return a > 0 ? a : 0;
+  if (name == "leaky-relu") return a > 0 ? a : static_cast<double>(sigma.parameter) * a;
+  if (name == "sigmoid") return 1 / (1 + std::exp(-a));
+  if (name == "tanh") return std::tanh(a);
+  return a;
+}
+
+double slope_of(const Activation& sigma, double h) {
+  const std::string name = sigma.name();
+  if (name == "relu") return h > 0 ? 1 : 0;
+  if (name == "leaky-relu") return h > 0 ? 1 : static_cast<double>(sigma.parameter);
+  if (name == "sigmoid") return h * (1 - h);
+  if (name == "tanh") return 1 - h * h;
+  return 1;
+}
+
+std::size_t fine_count(const Convolution& g, int rows) { return area(rows, g.fine_size()); }
+std::size_t coarse_count(const Convolution& g, int rows) { return area(rows, g.coarse_size()); }
+std::size_t weight_count(const Convolution& g) { return area(g.coarse_channels, g.filter()); }
+
+// visit(fine index, coarse index, weight index) for every product that the definition has.
+template <class Visit>
+void for_each_product(const Convolution& g, int rows, Visit&& visit) {
+  for (int n = 0; n < rows; ++n)
+    for (int py = 0; py < g.coarse_height; ++py)
+      for (int px = 0; px < g.coarse_width; ++px)
+        for (int ky = 0; ky < g.kernel; ++ky)
+          for (int kx = 0; kx < g.kernel; ++kx) {
+            const int y = py * g.stride - g.padding + ky;
+            const int x = px * g.stride - g.padding + kx;
+            if (y < 0 || y >= g.fine_height || x < 0 || x >= g.fine_width) continue;
+            for (int o = 0; o < g.coarse_channels; ++o)
+              for (int i = 0; i < g.fine_channels; ++i)
+                visit(((area(n, g.fine_height) + static_cast<std::size_t>(y)) * static_cast<std::size_t>(g.fine_width) +
+                       static_cast<std::size_t>(x)) *
+                              static_cast<std::size_t>(g.fine_channels) +
+                          static_cast<std::size_t>(i),
+                      ((area(n, g.coarse_height) + static_cast<std::size_t>(py)) *
+                           static_cast<std::size_t>(g.coarse_width) +
+                       static_cast<std::size_t>(px)) *
+                              static_cast<std::size_t>(g.coarse_channels) +
+                          static_cast<std::size_t>(o),
+                      ((area(o, g.kernel) + static_cast<std::size_t>(ky)) * static_cast<std::size_t>(g.kernel) +
+                       static_cast<std::size_t>(kx)) *
+                              static_cast<std::size_t>(g.fine_channels) +
+                          static_cast<std::size_t>(i));
+          }
+}
+
+class Convolutions : public OnEveryMachine {};
+
+// Both directions with every way to finish: through a bias and σ, times a slope, as they are.
+TEST_P(Convolutions, MatchDouble) {
+  unsigned seed = 1;
+  for (const Case& c : cases) {
+    const Convolution& g = c.geometry;
+    for (const bool transposed : {false, true}) {
+      const int channels = transposed ? g.fine_channels : g.coarse_channels;
+      const Values source = draws(transposed ? coarse_count(g, c.rows) : fine_count(g, c.rows), seed++);
+      const Values w = draws(weight_count(g), seed++, 1.0F / std::sqrt(static_cast<float>(g.filter())));
+      const Values bias = draws(static_cast<std::size_t>(channels), seed++);
+      std::vector<double> sums(transposed ? fine_count(g, c.rows) : coarse_count(g, c.rows));
+      for_each_product(g, c.rows, [&](std::size_t fine, std::size_t coarse, std::size_t weight) {
+        sums[transposed ? fine : coarse] +=
+            static_cast<double>(source[transposed ? coarse : fine]) * static_cast<double>(w[weight]);
+      });
+      const Values h = draws(sums.size(), seed++);
+      const auto run = [&](const Finish& finish) {
+        Values result(sums.size(), NAN);
+        if (transposed)
+          device_->convolve_transposed(g, c.rows, source.data(), w.data(), finish, result.data());
+        else
+          device_->convolve(g, c.rows, source.data(), w.data(), finish, result.data());
+        return result;
+      };
+      const std::string what = std::string(c.name) + (transposed ? ", transposed, " : ", ");
+      expect_close(run({}), sums, 3e-6, what + "plain");
+      for (const Activation& sigma : activations) {
+        std::vector<double> forward = sums;
+        std::vector<double> slope = sums;
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+          forward[i] = value_of(sigma, sums[i] + static_cast<double>(bias[i % static_cast<std::size_t>(channels)]));
+          slope[i] *= slope_of(sigma, static_cast<double>(h[i]));
+        }
+        expect_close(run({bias.data(), sigma, nullptr}), forward, 3e-6, what + sigma.name());
+        expect_close(run({nullptr, sigma, h.data()}), slope, 3e-6, what + sigma.name() + "'s slope");
+      }
+    }
+  }
+}
+
+TEST_P(Convolutions, GradientsMatchDouble) {
+  unsigned seed = 1000;
+  for (const Case& c : cases)
+    for (int parts = 1; parts <= 2; ++parts) {
+      const Convolution& g = c.geometry;
+      const BatchLayout layout{parts, c.rows, {0, c.rows}};
+      const int rows = layout.total_rows();
+      const Values fine = draws(fine_count(g, rows), seed++);
+      const Values coarse = draws(coarse_count(g, rows), seed++);
+      std::vector<double> expected(weight_count(g));
+      for_each_product(g, rows, [&](std::size_t f, std::size_t p, std::size_t weight) {
+        expected[weight] += static_cast<double>(fine[f]) * static_cast<double>(coarse[p]);
+      });
+      Values dw(expected.size(), NAN);
+      SumTarget target;
+      target.values = dw.data();
+      device_->convolution_gradients(layout, g, fine.data(), coarse.data(), false, target);
+      expect_close(dw, expected, 5e-6, std::string(c.name) + ", overwriting");
+      device_->convolution_gradients(layout, g, fine.data(), coarse.data(), true, target);
+      for (double& value : expected) value *= 2;
+      expect_close(dw, expected, 5e-6, std::string(c.name) + ", accumulating");
+    }
+}
+
+TEST_P(Convolutions, ChannelGradientsMatchDouble) {
+  unsigned seed = 2000;
+  for (const int channels : {1, 3, 16, 65})
+    for (const int pixels : {1, 49, 784})
+      for (const bool scaled : {false, true}) {
+        constexpr int rows = 6;
+        const Values delta = draws(area(rows * pixels, channels), seed++);
+        const Values scale = draws(rows, seed++);
+        std::vector<double> expected(static_cast<std::size_t>(channels));
+        for (std::size_t i = 0; i < delta.size(); ++i) {
+          const std::size_t row = i / area(pixels, channels);
+          expected[i % static_cast<std::size_t>(channels)] +=
+              static_cast<double>(delta[i]) * (scaled ? static_cast<double>(scale[row]) : 1);
+        }
+        Values db(expected.size(), NAN);
+        SumTarget target;
+        target.values = db.data();
+        const float* row_scale = scaled ? scale.data() : nullptr;
+        device_->channel_gradients({1, rows, {0, rows}}, pixels, channels, delta.data(), row_scale, false, target);
+        expect_close(db, expected, 5e-6, "overwriting");
+        device_->channel_gradients({1, rows, {0, rows}}, pixels, channels, delta.data(), row_scale, true, target);
+        for (double& value : expected) value *= 2;
+        expect_close(db, expected, 5e-6, "accumulating");
+      }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, Convolutions, ::testing::ValuesIn(machines()), machine_name);
+
+// --- bits ---------------------------------------------------------------------------------------------------
+
+class ConvolutionBits : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(ConvolutionBits, RowsDependNeitherOnTheBatchNorOnThreads) {
+  for (const Case& c : cases) {
+    const Convolution& g = c.geometry;
+    constexpr int most = 9;
+    const Values fine = draws(fine_count(g, most), 1);
+    const Values coarse = draws(coarse_count(g, most), 2);
+    const Values w = draws(weight_count(g), 3);
+    struct Passes {
+      Values forward, transposed;
+    };
+    const auto run = [&](Device& device, int first, int last) {
+      const int rows = last - first;
+      Passes p{Values(coarse_count(g, rows)), Values(fine_count(g, rows))};
+      device.convolve(g, rows, fine.data() + fine_count(g, first), w.data(), {}, p.forward.data());
+      device.convolve_transposed(g, rows, coarse.data() + coarse_count(g, first), w.data(), {}, p.transposed.data());
+      return p;
+    };
+    const std::unique_ptr<Device> one = make_cpu_device(1, GetParam());
+    const std::unique_ptr<Device> three = make_cpu_device(3, GetParam());
+    const Passes whole = run(*one, 0, most);
+    for (int first = 0; first < most; ++first)
+      for (int last = first + 1; last <= most; last += 3) {
+        const Passes p = run(*three, first, last);
+        expect_same_bits(p.forward, slice(whole.forward, g.coarse_size(), first, last), c.name);
+        expect_same_bits(p.transposed, slice(whole.transposed, g.fine_size(), first, last), c.name);
+      }
+  }
+}
+
+// The shards of a batch held by one rank, and each by a rank of its own, in both orders; on one thread and on three.
+TEST_P(ConvolutionBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
+  const std::unique_ptr<Device> one = make_cpu_device(1, GetParam());
+  const std::unique_ptr<Device> three = make_cpu_device(3, GetParam());
+  const std::vector<int> shard_begin = {0, 2, 2, 3, 7};
+  constexpr int rows = 7;
+  for (const Case& c : cases) {
+    const Convolution& g = c.geometry;
+    for (int parts = 1; parts <= 2; ++parts) {
+      const BatchLayout layout{parts, rows, shard_begin};
+      const Values fine = draws(fine_count(g, layout.total_rows()), 4);
+      const Values coarse = draws(coarse_count(g, layout.total_rows()), 5);
+      const std::size_t weights = weight_count(g);
+      const std::size_t all = weights + static_cast<std::size_t>(g.coarse_channels);
+      std::int64_t overflow = 0;
+      std::vector<std::int64_t> together(all, 77);
+      SumTarget target{nullptr, together.data(), &overflow};
+      one->convolution_gradients(layout, g, fine.data(), coarse.data(), false, target);
+      one->channel_gradients(layout, g.coarse_pixels(), g.coarse_channels, coarse.data(), nullptr, false,
+                             target.at(weights));
+      std::vector<std::int64_t> apart(all, 0);
+      target.fixed = apart.data();
+      for (int s = layout.shards() - 1; s >= 0; --s) {
+        const int first = shard_begin[static_cast<std::size_t>(s)];
+        const int count = shard_begin[static_cast<std::size_t>(s) + 1] - first;
+        Values shard_fine;
+        Values shard_coarse;
+        for (int part = 0; part < parts; ++part) {
+          const int top = part * rows + first;
+          const auto append = [](Values& to, const Values& from) { to.insert(to.end(), from.begin(), from.end()); };
+          append(shard_fine, slice(fine, g.fine_size(), top, top + count));
+          append(shard_coarse, slice(coarse, g.coarse_size(), top, top + count));
+        }
+        const BatchLayout alone{parts, count, {0, count}};
+        three->convolution_gradients(alone, g, shard_fine.data(), shard_coarse.data(), true, target);
+        three->channel_gradients(alone, g.coarse_pixels(), g.coarse_channels, shard_coarse.data(), nullptr, true,
+                                 target.at(weights));
+      }
+      expect_same_bits(together, apart, c.name);
+      EXPECT_EQ(overflow, 0) << c.name;
+      std::vector<double> expected(weights);
+      for_each_product(g, layout.total_rows(), [&](std::size_t f, std::size_t p, std::size_t weight) {
+        expected[weight] += static_cast<double>(fine[f]) * static_cast<double>(coarse[p]);
+      });
+      Values sums(weights);
+      one->from_fixed_point(weights, together.data(), &overflow, sums.data());
+      expect_close(sums, expected, 5e-6, c.name);
+    }
+  }
+}
+
+TEST_P(ConvolutionBits, ExactSumsCountWhatDoesNotFit) {
+  const std::unique_ptr<Device> device = make_cpu_device(2, GetParam());
+  const Convolution g{4, 4, 3, 2, 2, 5, 4, 2, 1};
+  Values fine(fine_count(g, 2), 1.0F);
+  Values coarse(coarse_count(g, 2), 0.5F);
+  coarse[coarse_count(g, 1) + 2] = std::numeric_limits<float>::quiet_NaN();  // of channel 2, at pixel (0, 0)
+  std::vector<std::int64_t> fixed(weight_count(g));
+  std::int64_t overflow = 5;
+  device->convolution_gradients({1, 2, {0, 1, 2}}, g, fine.data(), coarse.data(), false,
+                                {nullptr, fixed.data(), &overflow});
+  // Taps that lie in the padding at that pixel meet a zero there: NaN all the same.
+  EXPECT_EQ(overflow, 5 + g.filter());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, ConvolutionBits, ::testing::ValuesIn(cpu_instruction_sets()),
+                         [](const auto& info) { return info.param.substr(info.param.size() - 2); });
+
+}  // namespace
+}  // namespace ganymede::testing
