@@ -145,6 +145,7 @@ void channel_gradients(cudaStream_t stream, const Shards& shards, int pixels, in
 // what did not fit, are added to (so clear them); a shard's contribution is a function of its rows alone.
 void batch_norm_moments(cudaStream_t stream, const Shards& shards, const BatchNormShape& shape, const float* x,
                         std::int64_t* sums);
+/// `running` may be null.
 void batch_norm_statistics(cudaStream_t stream, int parts, const BatchNormShape& shape, const std::int64_t* moments,
                            float* statistics, float* running);
 void batch_norm_frozen(cudaStream_t stream, const BatchNormShape& shape, const float* running, float* statistics);

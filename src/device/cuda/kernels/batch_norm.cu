@@ -98,6 +98,7 @@ __global__ void __launch_bounds__(channel_threads)
     if (variance < 0) variance = 0;
     statistics[first] = static_cast<float>(mean);
     statistics[second] = static_cast<float>(inverse_deviation(variance, shape.epsilon));
+    if (running == nullptr) continue;
     if (shape.count > 1) variance *= shape.count / (shape.count - 1);
     const auto weight = static_cast<double>(shape.momentum);
     float* of_mean = running + channel;
