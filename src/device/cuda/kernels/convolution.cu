@@ -47,9 +47,8 @@ struct Images {
     return static_cast<unsigned>(y) < static_cast<unsigned>(height) &&
            static_cast<unsigned>(x) < static_cast<unsigned>(width);
   }
-  __device__ __forceinline__ std::ptrdiff_t place(int row, int y, int x) const {
-    return ((static_cast<std::ptrdiff_t>(row) * height + y) * width + x) * channels;
-  }
+  // The number of a pixel, which may lie outside of its image.
+  __device__ __forceinline__ int pixel(int row, int y, int x) const { return (row * height + y) * width + x; }
 };
 
 // The pixels that a product makes: m of a grid is pixel first + step · m of the result, its window begins at pixel
@@ -89,7 +88,7 @@ class Windows {
       const Pixels::Place at = pixels.of(line < lines ? line : 0);
       const int y = pixels.y.corner + pixels.y.corner_step * at.y;
       const int x = pixels.x.corner + pixels.x.corner_step * at.x;
-      offset_[i] = from.place(at.row, y, x);
+      pixel_[i] = from.pixel(at.row, y, x);
       corner_[i] = line < lines ? packed(y, x) : packed(direction * outside, 0);
     }
   }
@@ -118,15 +117,15 @@ class Windows {
     return from_.inside(packed_y(corner_[i]) + direction_ * at.high, packed_x(corner_[i]) + direction_ * at.middle);
   }
   __device__ __forceinline__ std::ptrdiff_t place(int i, const Digits& at) const {
-    return offset_[i] + static_cast<std::ptrdiff_t>(direction_ * (at.high * from_.width + at.middle)) * from_.channels +
-           at.low;
+    const int pixel = pixel_[i] + direction_ * (at.high * from_.width + at.middle);
+    return static_cast<std::ptrdiff_t>(pixel) * from_.channels + at.low;
   }
 
   const Images& from_;
   int taps_, direction_;
   const Digits& step_;
   Digits at_{};
-  std::ptrdiff_t offset_[Slice::loads];
+  int pixel_[Slice::loads];
   int corner_[Slice::loads];
 };
 
@@ -208,8 +207,7 @@ struct ConvolveWork {
 };
 
 template <bool Vector, int R>
-__global__ void __launch_bounds__(product_threads, R == 2 ? 2 : 1)
-    convolve_kernel(const __grid_constant__ ConvolveWork work) {
+__global__ void __launch_bounds__(product_threads, 2) convolve_kernel(const __grid_constant__ ConvolveWork work) {
   using Tile = Product<true, true, R>;
   const int columns = work.w.lines;
   const int across = (columns + tile_columns - 1) / tile_columns;
@@ -244,7 +242,7 @@ struct Phase {
 };
 
 template <bool Vector, int R>
-__global__ void __launch_bounds__(product_threads, R == 2 ? 2 : 1)
+__global__ void __launch_bounds__(product_threads, 2)
     convolve_transposed_kernel(const __grid_constant__ TransposedWork work) {
   using Tile = Product<true, false, R>;
   const int number = static_cast<int>(blockIdx.x) / work.tiles;
@@ -315,7 +313,8 @@ class WindowPlaces {
     if (k >= k_end) return {0.0F, 0.0F, 0.0F, 0.0F};
     const int y = at_[i].middle * work_.shape.stride - work_.shape.padding;
     const int x = at_[i].low * work_.shape.stride - work_.shape.padding;
-    const std::ptrdiff_t corner = work_.fine.place(rows_[at_[i].high], y, x);
+    const std::ptrdiff_t corner =
+        static_cast<std::ptrdiff_t>(work_.fine.pixel(rows_[at_[i].high], y, x)) * work_.fine.channels;
     if constexpr (Vector) {
       return inside(0, y, x) ? *reinterpret_cast<const float4*>(work_.fine.data + corner + offset_[0])
                              : float4{0.0F, 0.0F, 0.0F, 0.0F};
@@ -355,7 +354,7 @@ __device__ __forceinline__ void join_splits(const GradientWork& work, int tile_s
 }
 
 template <bool Exact, bool Vector, int R>
-__global__ void __launch_bounds__(product_threads, Exact || R == 4 ? 1 : 2)
+__global__ void __launch_bounds__(product_threads, 2)
     convolution_gradients_kernel(const __grid_constant__ Shards shards, const __grid_constant__ GradientWork work) {
   using Tile = Product<false, false, R>;
   using T = std::conditional_t<Exact, std::int64_t, float>;
