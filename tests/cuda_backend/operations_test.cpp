@@ -133,6 +133,138 @@ TEST_P(GpuOperations, GradientsAreTheCpus) {
       }
 }
 
+/// `count` sums of a target in either form, as floats, after `action`, which may add to what was there.
+template <class Action>
+Floats sums_on(Device& d, std::size_t count, bool exact, Action&& action) {
+  auto floats = on(d, uniform_floats(count, 99));
+  Fixed before(count + 1, std::int64_t{1} << 39);
+  before[count] = 0;
+  auto fixed = on(d, before);
+  if (!exact) {
+    action(SumTarget{floats.data()});
+  } else {
+    action(SumTarget{nullptr, fixed.data(), fixed.data() + count});
+    d.from_fixed_point(count, fixed.data(), fixed.data() + count, floats.data());
+  }
+  return floats.host();
+}
+
+void append(Floats& to, const Floats& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+TEST_P(GpuOperations, ConvolutionsAreTheCpus) {
+  // Fine and coarse height, width and channels; kernel, stride, padding.
+  const std::vector<Convolution> geometries = {{1, 1, 1, 1, 1, 1, 1, 1, 0},      {9, 7, 3, 4, 3, 5, 3, 2, 0},
+                                               {28, 28, 1, 14, 14, 32, 4, 2, 1}, {14, 14, 32, 7, 7, 36, 4, 2, 1},
+                                               {8, 11, 5, 3, 4, 4, 2, 3, 0},     {6, 7, 12, 6, 7, 20, 5, 1, 2}};
+  for (const Convolution& g : geometries)
+    for (const int rows : {1, 6}) {
+      SCOPED_TRACE(std::to_string(rows) + " rows of " + std::to_string(g.fine_size()) + " to " +
+                   std::to_string(g.coarse_size()));
+      const Activation sigma = Activation::named("leaky-relu", 0.2F);
+      const Floats w = uniform_floats(count_of(g.coarse_channels, g.filter()), 1);
+      const Floats fine = uniform_floats(count_of(2 * rows, g.fine_size()), 2);
+      const Floats coarse = uniform_floats(count_of(2 * rows, g.coarse_size()), 3);
+      compare("passes", [&](Device& d) {
+        auto dw = on(d, w), df = on(d, fine), dc = on(d, coarse);
+        Floats result;
+        for (const bool transposed : {false, true}) {
+          const int size = transposed ? g.fine_size() : g.coarse_size();
+          auto bias = on(d, uniform_floats(count_of(transposed ? g.fine_channels : g.coarse_channels, 1), 4));
+          auto h = on(d, uniform_floats(count_of(rows, size), 5));
+          for (const Finish& finish :
+               {Finish{}, Finish{bias.data(), sigma, nullptr}, Finish{nullptr, sigma, h.data()}}) {
+            DeviceArray<float> to(d, count_of(rows, size));
+            if (transposed) {
+              d.convolve_transposed(g, rows, dc.data(), dw.data(), finish, to.data());
+            } else {
+              d.convolve(g, rows, df.data(), dw.data(), finish, to.data());
+            }
+            append(result, to.host());
+          }
+        }
+        return result;
+      });
+      const BatchLayout layout{2, rows, {0, rows / 3, rows / 3, rows}};  // one shard is empty
+      const Floats scale = uniform_floats(count_of(2 * rows, 1), 6);
+      for (const bool exact : {false, true})
+        for (const bool accumulate : {false, true}) {
+          compare("weights' gradients", [&](Device& d) {
+            auto df = on(d, fine), dc = on(d, coarse);
+            return sums_on(d, w.size(), exact, [&](const SumTarget& target) {
+              d.convolution_gradients(layout, g, df.data(), dc.data(), accumulate, target);
+            });
+          });
+          for (const bool scaled : {false, true})
+            compare("biases' gradients", [&](Device& d) {
+              auto dc = on(d, coarse), ds = on(d, scale);
+              return sums_on(d, count_of(g.coarse_channels, 1), exact, [&](const SumTarget& target) {
+                d.channel_gradients(layout, g.coarse_pixels(), g.coarse_channels, dc.data(),
+                                    scaled ? ds.data() : nullptr, accumulate, target);
+              });
+            });
+        }
+    }
+}
+
+TEST_P(GpuOperations, BatchNormalisationIsTheCpus) {
+  struct Norm {
+    int rows, pixels, channels;
+  };
+  for (const Norm& n : {Norm{5, 1, 3}, Norm{40, 1, 130}, Norm{13, 49, 36}, Norm{30, 144, 1}}) {
+    SCOPED_TRACE(std::to_string(n.rows) + "×" + std::to_string(n.pixels) + "×" + std::to_string(n.channels));
+    const int rows = n.rows;
+    const BatchLayout layout{2, rows, {0, rows / 3, rows / 3, rows}};
+    // Of this rank and another.
+    const BatchNorm norm{n.pixels, n.channels, 2.0 * rows * n.pixels};
+    const Activation sigma = Activation::named("leaky-relu", 0.2F);
+    const std::size_t elements = count_of(2 * rows, n.pixels * n.channels);
+    const std::size_t channels = count_of(n.channels, 1);
+    const Floats x = uniform_floats(elements, 1, 3.0F);
+    const Floats delta = uniform_floats(elements, 2);
+    compare(
+        "all of it",
+        [&](Device& d) {
+          auto dx = on(d, x), dd = on(d, delta), running = on(d, uniform_floats(2 * channels, 3)),
+               gamma = on(d, uniform_floats(channels, 4)), beta = on(d, uniform_floats(channels, 5));
+          // Whatever is there is overwritten.
+          auto sums = on(d, Fixed(norm.sums(2), 12345));
+          DeviceArray<float> statistics(d, 4 * channels), y(d, elements);
+          d.batch_norm_moments(layout, norm, dx.data(), sums.data());
+          Fixed both = sums.host();
+          for (std::int64_t& sum : both) sum *= 2;
+          sums.assign(both.data());
+          d.batch_norm_statistics(2, norm, sums.data(), statistics.data(), running.data());
+          d.batch_norm_forward(layout, norm, dx.data(), statistics.data(), gamma.data(), beta.data(), sigma, y.data());
+          Floats result = statistics.host();
+          append(result, running.host());
+          append(result, y.host());
+          d.batch_norm_adjoints(layout, norm, dx.data(), dd.data(), statistics.data(), sums.data());
+          d.batch_norm_backward_data(layout, norm, dx.data(), dd.data(), statistics.data(), gamma.data(), sums.data(),
+                                     sigma, y.data());
+          append(result, y.host());
+          for (const bool exact : {false, true})
+            for (const bool accumulate : {false, true})
+              append(result, sums_on(d, 2 * channels, exact, [&](const SumTarget& target) {
+                       d.batch_norm_gradients(2, norm, sums.data(), accumulate, target, target.at(channels));
+                     }));
+          // Where a sum did not fit, statistics are NaN, running ones as they were.
+          Fixed lost = sums.host();
+          lost.at(norm.sums(2) - 1) = 1;
+          sums.assign(lost.data());
+          d.batch_norm_statistics(2, norm, sums.data(), statistics.data(), running.data());
+          for (const float value : statistics.host()) EXPECT_TRUE(std::isnan(value));
+          append(result, running.host());
+          auto variances = on(d, Floats(2 * channels, 0.5F));
+          d.batch_norm_frozen(norm, variances.data(), statistics.data());
+          Floats frozen = statistics.host();
+          frozen.resize(2 * channels);
+          append(result, frozen);
+          return result;
+        },
+        1e-5);
+  }
+}
+
 TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
   constexpr int rows = 77;
   const std::vector<int> shards = {0, 20, 50, rows};

@@ -36,12 +36,24 @@ static_assert(offsetof(Report, discriminator_squared_norm) == offsetof(StepRepor
 static_assert(offsetof(Report, generator_squared_norm) == offsetof(StepReport, generator_squared_norm));
 // What is promised is what the kernels can take: kernels.hpp.
 static_assert(CudaLimits::shards <= max_shards);
+static_assert(BatchNorm::moment_unit == moment_unit);
 static_assert(CudaLimits::penalty_rows <= Scratch::partial_count);
 static_assert(CudaLimits::parameters <= 2048 * Scratch::partial_count);
 
 constexpr double join_seconds = 120;
 
 std::size_t product(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+ConvolutionShape shape_of(const Convolution& g) {
+  return {g.fine_height,     g.fine_width, g.fine_channels, g.coarse_height, g.coarse_width,
+          g.coarse_channels, g.kernel,     g.stride,        g.padding};
+}
+BatchNormShape shape_of(const BatchNorm& norm) {
+  return {norm.pixels, norm.channels, norm.count, norm.epsilon, norm.momentum};
+}
+Finishing finishing_of(const Finish& finish) {
+  return {finish.bias, finish.activation.kind, finish.activation.parameter, finish.slope_of};
+}
 
 Sum sum_of(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
 
@@ -176,6 +188,75 @@ class CudaDevice final : public Device {
       cuda::affine_gradients(compute_.get(), shards_of(layout, dw.exact() || db.exact()), in, out, x, delta, row_scale,
                              accumulate, sum_of(own), sum_of(db));
     launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out));
+  }
+
+  void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
+                float* coarse) override {
+    cuda::convolve(compute_.get(), shape_of(geometry), rows, fine, w, finishing_of(finish), coarse);
+    launched("a convolution", coarse, product(rows, geometry.coarse_size()));
+  }
+  void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
+                           const Finish& finish, float* fine) override {
+    cuda::convolve_transposed(compute_.get(), shape_of(geometry), rows, coarse, w, finishing_of(finish), fine);
+    launched("a transposed convolution", fine, product(rows, geometry.fine_size()));
+  }
+  void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
+                             const float* coarse, bool accumulate, SumTarget dw) override {
+    cuda::convolution_gradients(compute_.get(), shards_of(layout, dw.exact()), shape_of(geometry), fine, coarse,
+                                accumulate, sum_of(dw), scratch_);
+    launched("a convolution's gradients", dw.values,
+             dw.values == nullptr ? 0 : product(geometry.coarse_channels, geometry.filter()));
+  }
+  void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
+                         const float* row_scale, bool accumulate, SumTarget db) override {
+    if (db.exact() && !accumulate) zero(db.fixed, static_cast<std::size_t>(channels) * sizeof(std::int64_t));
+    cuda::channel_gradients(compute_.get(), shards_of(layout, db.exact()), pixels, channels, delta, row_scale,
+                            accumulate, sum_of(db), scratch_);
+    launched("a layer's bias gradients", db.values, db.values == nullptr ? 0 : product(1, channels));
+  }
+
+  void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
+                          std::int64_t* sums) override {
+    zero(sums, norm.sums(layout.parts) * sizeof(std::int64_t));
+    cuda::batch_norm_moments(compute_.get(), shards_of(layout, options_.reproducible), shape_of(norm), x, sums);
+    launched("batch normalisation's moments", nullptr, 0);
+  }
+  void batch_norm_statistics(int parts, const BatchNorm& norm, const std::int64_t* moments, float* statistics,
+                             float* running) override {
+    cuda::batch_norm_statistics(compute_.get(), parts, shape_of(norm), moments, statistics, running);
+    launched("batch normalisation's statistics", statistics, product(2 * parts, norm.channels));
+  }
+  void batch_norm_frozen(const BatchNorm& norm, const float* running, float* statistics) override {
+    cuda::batch_norm_frozen(compute_.get(), shape_of(norm), running, statistics);
+    launched("batch normalisation's running statistics", statistics, product(2, norm.channels));
+  }
+  void batch_norm_forward(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* statistics,
+                          const float* gamma, const float* beta, Activation sigma, float* y) override {
+    cuda::batch_norm_forward(compute_.get(), layout.parts, layout.rows, shape_of(norm), x, statistics, gamma, beta,
+                             sigma.kind, sigma.parameter, y);
+    launched("batch normalisation", y, product(layout.total_rows(), norm.pixels * norm.channels));
+  }
+  void batch_norm_adjoints(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                           const float* statistics, std::int64_t* sums) override {
+    zero(sums, norm.sums(layout.parts) * sizeof(std::int64_t));
+    cuda::batch_norm_adjoints(compute_.get(), shards_of(layout, options_.reproducible), shape_of(norm), x, delta,
+                              statistics, sums);
+    launched("batch normalisation's adjoints", nullptr, 0);
+  }
+  void batch_norm_gradients(int parts, const BatchNorm& norm, const std::int64_t* adjoints, bool accumulate,
+                            SumTarget dgamma, SumTarget dbeta) override {
+    cuda::batch_norm_gradients(compute_.get(), parts, shape_of(norm), adjoints, accumulate, sum_of(dgamma),
+                               sum_of(dbeta));
+    launched("batch normalisation's gradients", dgamma.values,
+             dgamma.values == nullptr ? 0 : product(1, norm.channels));
+  }
+  void batch_norm_backward_data(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                                const float* statistics, const float* gamma, const std::int64_t* adjoints,
+                                Activation below, float* delta_in) override {
+    cuda::batch_norm_backward_data(compute_.get(), layout.parts, layout.rows, shape_of(norm), x, delta, statistics,
+                                   gamma, adjoints, below.kind, below.parameter, delta_in);
+    launched("batch normalisation's backward pass", delta_in,
+             product(layout.total_rows(), norm.pixels * norm.channels));
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,

@@ -86,6 +86,30 @@ struct StepEnd {
   int report_count;
 };
 
+/// ganymede::Convolution as a kernel takes it.
+struct ConvolutionShape {
+  int fine_height, fine_width, fine_channels;
+  int coarse_height, coarse_width, coarse_channels;
+  int kernel, stride, padding;
+};
+
+/// Finish as a kernel takes it: σ(sum + bias) where there is a bias, else sum · σ'(slope_of), or the sum itself.
+struct Finishing {
+  const float* bias;
+  int sigma;
+  float parameter;
+  const float* slope_of;
+};
+
+/// ganymede::BatchNorm::moment_unit.
+inline constexpr double moment_unit = 256;
+/// What batch normalisation's kernels need of ganymede::BatchNorm.
+struct BatchNormShape {
+  int pixels, channels;
+  double count;
+  float epsilon, momentum;
+};
+
 // --- fully connected layers, float32 -----------------------------------------------------------------------
 // Every element of y, ty and delta_in is summed over k in one fixed order that depends on neither `rows` nor the
 // row's place: a row has the same bits in any batch.
@@ -100,6 +124,43 @@ void affine_backward_data(cudaStream_t stream, int rows, int in, int out, const 
 /// shard's contribution is a function of its rows alone. Either target may be empty (all null): left out.
 void affine_gradients(cudaStream_t stream, const Shards& shards, int in, int out, const float* x, const float* delta,
                       const float* row_scale, bool accumulate, Sum dw, Sum db);
+
+// --- convolutions, float32 -----------------------------------------------------------------------------------
+// Every element of coarse and of fine is summed in one fixed order that depends on the geometry alone: a row has the
+// same bits in any batch. Weights are [coarse channels][kernel][kernel][fine channels]. Images are less than 16384
+// pixels high and wide, a batch has less than 2^31 pixels.
+void convolve(cudaStream_t stream, const ConvolutionShape& shape, int rows, const float* fine, const float* w,
+              const Finishing& finish, float* coarse);
+void convolve_transposed(cudaStream_t stream, const ConvolutionShape& shape, int rows, const float* coarse,
+                         const float* w, const Finishing& finish, float* fine);
+/// With a `fixed` target a shard's contribution is a function of its rows alone.
+void convolution_gradients(cudaStream_t stream, const Shards& shards, const ConvolutionShape& shape, const float* fine,
+                           const float* coarse, bool accumulate, Sum dw, Scratch scratch);
+/// A `fixed` target is added to in any case (so clear it); a shard's contribution is a function of its rows alone.
+void channel_gradients(cudaStream_t stream, const Shards& shards, int pixels, int channels, const float* delta,
+                       const float* row_scale, bool accumulate, Sum db, Scratch scratch);
+
+// --- batch normalisation -----------------------------------------------------------------------------------------
+// x is [parts · rows, pixels, channels], statistics [parts][2][channels]. Sums, [parts][2][channels] and a count of
+// what did not fit, are added to (so clear them); a shard's contribution is a function of its rows alone.
+void batch_norm_moments(cudaStream_t stream, const Shards& shards, const BatchNormShape& shape, const float* x,
+                        std::int64_t* sums);
+/// `running` may be null.
+void batch_norm_statistics(cudaStream_t stream, int parts, const BatchNormShape& shape, const std::int64_t* moments,
+                           float* statistics, float* running);
+void batch_norm_frozen(cudaStream_t stream, const BatchNormShape& shape, const float* running, float* statistics);
+void batch_norm_forward(cudaStream_t stream, int parts, int rows, const BatchNormShape& shape, const float* x,
+                        const float* statistics, const float* gamma, const float* beta, int sigma, float parameter,
+                        float* y);
+void batch_norm_adjoints(cudaStream_t stream, const Shards& shards, const BatchNormShape& shape, const float* x,
+                         const float* delta, const float* statistics, std::int64_t* sums);
+/// NaN in float targets, a count in a fixed one's overflow where an adjoint sum did not fit.
+void batch_norm_gradients(cudaStream_t stream, int parts, const BatchNormShape& shape, const std::int64_t* adjoints,
+                          bool accumulate, Sum dgamma, Sum dbeta);
+/// NaN where an adjoint sum did not fit.
+void batch_norm_backward_data(cudaStream_t stream, int parts, int rows, const BatchNormShape& shape, const float* x,
+                              const float* delta, const float* statistics, const float* gamma,
+                              const std::int64_t* adjoints, int below, float parameter, float* delta_in);
 
 // --- what follows a matrix product of cuBLASLt ----------------------------------------------------------------
 /// y[rows, columns] = σ(y + b); `b` may be null.

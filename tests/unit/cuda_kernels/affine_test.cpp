@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "ganymede/device.hpp"
 #include "math/fixed_point.hpp"
+#include "unit/cuda_kernels/layers.hpp"
 #include "unit/cuda_kernels/memory.hpp"
 
 namespace ganymede::testing {
@@ -27,28 +27,6 @@ const std::vector<Shape> shapes = {
     {9, 144, 65}, {100, 100, 128}, {100, 128, 784}, {40, 784, 50}, {200, 128, 1}, {130, 36, 520},
 };
 
-const std::vector<Activation> activations = {Activation::named("identity"), Activation::named("relu"),
-                                             Activation::named("leaky-relu", 0.2F), Activation::named("sigmoid"),
-                                             Activation::named("tanh")};
-
-double value_of(const Activation& sigma, double a) {
-  const std::string name = sigma.name();
-  if (name == "relu") return a > 0 ? a : 0;
-  if (name == "leaky-relu") return a > 0 ? a : static_cast<double>(sigma.parameter) * a;
-  if (name == "sigmoid") return 1 / (1 + std::exp(-a));
-  if (name == "tanh") return std::tanh(a);
-  return a;
-}
-
-double slope_of(const Activation& sigma, double h) {
-  const std::string name = sigma.name();
-  if (name == "relu") return h > 0 ? 1 : 0;
-  if (name == "leaky-relu") return h > 0 ? 1 : static_cast<double>(sigma.parameter);
-  if (name == "sigmoid") return h * (1 - h);
-  if (name == "tanh") return 1 - h * h;
-  return 1;
-}
-
 double at(const Values& values, int columns, int i, int j) {
   return static_cast<double>(values[area(i, columns) + static_cast<std::size_t>(j)]);
 }
@@ -63,11 +41,6 @@ std::vector<double> reference(int rows, int columns, int depth, Left&& a, Right&
       c[area(i, columns) + static_cast<std::size_t>(j)] = sum;
     }
   return c;
-}
-
-Values slice(const Values& values, int columns, int first, int last) {
-  return {values.begin() + static_cast<std::ptrdiff_t>(area(first, columns)),
-          values.begin() + static_cast<std::ptrdiff_t>(area(last, columns))};
 }
 
 class CudaAffine : public Kernels {
@@ -168,14 +141,6 @@ Gradients gradients_of(const Shape& s, const Values& x, const Values& delta, con
       for (int i = 0; i < s.in; ++i) g.dw[area(o, s.in) + static_cast<std::size_t>(i)] += d * at(x, s.in, r, i);
     }
   return g;
-}
-
-// `rows` per part cut into up to `count` uneven shards, some of them empty.
-std::vector<int> cuts(int rows, int count) {
-  std::vector<int> begin = {0};
-  for (int s = 1; s < count; ++s) begin.push_back(std::clamp(rows * s / count + s % 3, begin.back(), rows));
-  begin.push_back(rows);
-  return begin;
 }
 
 TEST_F(CudaAffine, GradientsMatchDouble) {

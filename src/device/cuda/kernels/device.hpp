@@ -100,13 +100,14 @@ __device__ __forceinline__ void report_overflow(const Sum& target, unsigned over
   if (overflow != 0) atomicAdd(reinterpret_cast<unsigned long long*>(target.overflow), overflow);
 }
 
-/// Rows of shard `shard`, in the order in which they are summed: those of part 0, then of part 1, …
+/// Rows of shard `shard`, in the order in which they are summed: those of part 0, then of part 1, … Of rows that hold
+/// several positions (pixels), these.
 struct ShardRows {
   int begin, length, rows, count;
-  __device__ __forceinline__ ShardRows(const Shards& shards, int shard)
-      : begin(shards.begin[shard]),
-        length(shards.begin[shard + 1] - shards.begin[shard]),
-        rows(shards.rows),
+  __device__ __forceinline__ ShardRows(const Shards& shards, int shard, int positions = 1)
+      : begin(shards.begin[shard] * positions),
+        length((shards.begin[shard + 1] - shards.begin[shard]) * positions),
+        rows(shards.rows * positions),
         count(shards.parts * length) {}
   __device__ __forceinline__ int operator[](int i) const { return i / length * rows + begin + i % length; }
 };

@@ -17,10 +17,9 @@ __device__ __forceinline__ math::LossTerm loss_of(math::TypeList<Known...>, int 
                                                   float fake, float smoothing) {
   math::LossTerm term{};
   int i = 0;
-  ((i++ == loss
-        ? static_cast<void>(term = discriminator ? Known::discriminator(real, fake, smoothing)
-                                                 : Known::generator(real, fake))
-        : static_cast<void>(0)),
+  ((i++ == loss ? static_cast<void>(term = discriminator ? Known::discriminator(real, fake, smoothing)
+                                                         : Known::generator(real, fake))
+                : static_cast<void>(0)),
    ...);
   return term;
 }

@@ -77,9 +77,8 @@ __global__ void __launch_bounds__(threads)
   if (args.average != nullptr) a = load4(args.average + first, count, vector);
   if (threadIdx.x < (Plain ? Rule::factors : math::factor_count<Rule>)) {
     const std::uint64_t update = *args.step * args.per_step + args.offset;
-    shared_factors[threadIdx.x] =
-        math::update_factor<Rule, Plain>(static_cast<int>(threadIdx.x), args.constants, update,
-                                         args.constants.schedule.updates, *args.squared_norm);
+    shared_factors[threadIdx.x] = math::update_factor<Rule, Plain>(
+        static_cast<int>(threadIdx.x), args.constants, update, args.constants.schedule.updates, *args.squared_norm);
   }
   __syncthreads();
   if (!finite(*args.squared_norm)) return;

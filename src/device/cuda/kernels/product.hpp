@@ -1,4 +1,4 @@
-// The matrix product inside the fully connected layers' kernels: one block makes one small tile of the result.
+// The matrix product inside the layers' kernels: one block makes one small tile of the result.
 //
 // A GAN of this size is bound by latency: its results have a few thousand elements, its depths (k) a few hundred.
 // So tiles are small, to give every multiprocessor one, and the eight warps of a block share k, not the tile:
@@ -31,41 +31,33 @@ struct Operand {
   bool vector;
 };
 
-/// A warp's copy of a slice of an operand: Lines lines from `first` on. Padded by four so that vectors stay aligned
-/// and the lanes' reads meet different banks.
+/// A warp's copy of a slice of an operand: Lines of its lines. Padded by four so that vectors stay aligned and the
+/// lanes' reads meet different banks.
+///
+/// A Source says where the operand's numbers come from, to one lane: start(k) goes to the slice that begins with k,
+/// advance() to the warp's next; four(i, k, k_end) are the numbers of the lane's i-th group of four, which lies at `k`,
+/// and zeros from k_end on: four k's of the line row(i), or four lines from column(i) on.
 template <bool KContiguous, int Lines>
 struct Slice {
+  static constexpr bool k_contiguous = KContiguous;
   static constexpr int pitch = (KContiguous ? slice : Lines) + 4;
   static constexpr int floats = (KContiguous ? Lines : slice) * pitch;
   static constexpr int loads = Lines * slice / (4 * warp_lanes);  // vectors per lane
   static constexpr int per_row = (KContiguous ? slice : Lines) / 4;
 
-  /// Fetches k's `k` … `k` + 15, zeros from k_end on; rows[k] is where k lies.
-  template <class Rows>
-  __device__ __forceinline__ static void fetch(float4 (&to)[loads], const Operand& from, int first, int k, int k_end,
-                                               const Rows& rows) {
+  /// Of a lane's i-th group of four: its row in the copy, and its first column there.
+  __device__ __forceinline__ static int row(int i) { return (i * warp_lanes + thread_lane()) / per_row; }
+  __device__ __forceinline__ static int column(int i) { return (i * warp_lanes + thread_lane()) % per_row * 4; }
+
+  /// Fetches k's `k` … `k` + 15, zeros from k_end on.
+  template <class Source>
+  __device__ __forceinline__ static void fetch(float4 (&to)[loads], const Source& from, int k, int k_end) {
     GANYMEDE_UNROLL
-    for (int i = 0; i < loads; ++i) {
-      const int place = i * warp_lanes + thread_lane();
-      const int row = place / per_row;
-      const int column = place % per_row * 4;
-      if (KContiguous) {
-        const int line = first + row;
-        to[i] = load4(from.data + static_cast<std::ptrdiff_t>(line) * from.pitch + k + column,
-                      line < from.lines ? k_end - k - column : 0, from.vector);
-      } else {
-        const bool inside = k + row < k_end;
-        to[i] = load4(from.data + static_cast<std::ptrdiff_t>(inside ? rows[k + row] : 0) * from.pitch + first + column,
-                      inside ? from.lines - first - column : 0, from.vector);
-      }
-    }
+    for (int i = 0; i < loads; ++i) to[i] = from.four(i, k + (KContiguous ? column(i) : row(i)), k_end);
   }
   __device__ __forceinline__ static void keep(float* shared, const float4 (&values)[loads]) {
     GANYMEDE_UNROLL
-    for (int i = 0; i < loads; ++i) {
-      const int place = i * warp_lanes + thread_lane();
-      *reinterpret_cast<float4*>(shared + place / per_row * pitch + place % per_row * 4) = values[i];
-    }
+    for (int i = 0; i < loads; ++i) *reinterpret_cast<float4*>(shared + row(i) * pitch + column(i)) = values[i];
   }
   /// Which line is a lane's i-th, where `Groups` lanes share the lines and this one is the `group`-th.
   template <int Groups>
@@ -100,7 +92,29 @@ struct Slice {
   }
 };
 
-/// A block's product: tile (row, column) … of left · right.
+/// The lines of a matrix from `first` on; rows[k] is where k lies, unless k is contiguous.
+template <class Slice, class Rows>
+struct MatrixLines {
+  Operand from;
+  int first;
+  Rows rows;
+
+  __device__ __forceinline__ void start(int /*k*/) {}
+  __device__ __forceinline__ void advance() {}
+  __device__ __forceinline__ float4 four(int i, int k, int k_end) const {
+    if (Slice::k_contiguous) {
+      const int line = first + Slice::row(i);
+      return load4(from.data + static_cast<std::ptrdiff_t>(line) * from.pitch + k, line < from.lines ? k_end - k : 0,
+                   from.vector);
+    }
+    const int line = first + Slice::column(i);
+    const bool inside = k < k_end;
+    return load4(from.data + static_cast<std::ptrdiff_t>(inside ? rows[k] : 0) * from.pitch + line,
+                 inside ? from.lines - line : 0, from.vector);
+  }
+};
+
+/// A block's product: a tile of left · right.
 template <bool LeftKContiguous, bool RightKContiguous, int R>
 struct Product {
   static constexpr int tile_rows = 8 * R;
@@ -110,25 +124,30 @@ struct Product {
   static constexpr int shared_floats = Left::floats + Right::floats;
   static_assert(shared_floats >= tile_rows * tile_columns * (R == 2 ? 2 : 1));
 
+  static constexpr int rows_per_lane = R;
   float sum[R][4] = {};
 
   /// sum += the products over the slices first_slice, first_slice + stride, … of k < k_end.
-  template <class Rows>
-  __device__ __forceinline__ void add(float* shared, const Operand& left, int row, const Operand& right, int column,
-                                      int k_end, int first_slice, int stride, const Rows& rows) {
+  template <class LeftSource, class RightSource>
+  __device__ __forceinline__ void add(float* shared, LeftSource left, RightSource right, int k_end, int first_slice,
+                                      int stride) {
     float4 next_left[Left::loads];
     float4 next_right[Right::loads];
     int k = first_slice * slice;
     if (k >= k_end) return;
-    Left::fetch(next_left, left, row, k, k_end, rows);
-    Right::fetch(next_right, right, column, k, k_end, rows);
+    left.start(k);
+    right.start(k);
+    Left::fetch(next_left, left, k, k_end);
+    Right::fetch(next_right, right, k, k_end);
     for (; k < k_end; k += stride * slice) {
       Left::keep(shared, next_left);
       Right::keep(shared + Left::floats, next_right);
       __syncwarp();
       if (k + stride * slice < k_end) {
-        Left::fetch(next_left, left, row, k + stride * slice, k_end, rows);
-        Right::fetch(next_right, right, column, k + stride * slice, k_end, rows);
+        left.advance();
+        right.advance();
+        Left::fetch(next_left, left, k + stride * slice, k_end);
+        Right::fetch(next_right, right, k + stride * slice, k_end);
       }
       GANYMEDE_UNROLL
       for (int four = 0; four < slice; four += 4) {
@@ -147,6 +166,14 @@ struct Product {
       }
       __syncwarp();
     }
+  }
+
+  /// The same of matrices, from lines `row` and `column` on.
+  template <class Rows>
+  __device__ __forceinline__ void add(float* shared, const Operand& left, int row, const Operand& right, int column,
+                                      int k_end, int first_slice, int stride, const Rows& rows) {
+    add(shared, MatrixLines<Left, Rows>{left, row, rows}, MatrixLines<Right, Rows>{right, column, rows}, k_end,
+        first_slice, stride);
   }
 
   /// The place in the tile, row · tile_columns + column, of the lane's element (i, j).
