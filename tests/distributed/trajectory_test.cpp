@@ -24,61 +24,13 @@
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
+#include "support/gan_settings.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
 namespace {
 
-struct Setting {
-  const char* name;
-  void (*change)(TrainOptions&);
-};
-
-// Where the slopes on real and on generated images cancel, the gradient of D's last bias is rounding alone: a larger
-// epsilon keeps Adam from bringing that to full size.
-constexpr double cancels = 1e-2;
-
-// What makes one step different from another.
-const std::vector<Setting> settings = {
-    {"literal",
-     [](TrainOptions& o) {
-       o.ema = 0;
-       o.r1 = 0;
-     }},
-    {"default", [](TrainOptions&) {}},
-    {"simultaneous", [](TrainOptions& o) { o.scheme = "simultaneous"; }},
-    {"two_steps_of_d",
-     [](TrainOptions& o) {
-       o.d_steps = 2;
-       o.discriminator_activation = "leaky-relu";
-     }},
-    {"wgan_gp_with_bursts",
-     [](TrainOptions& o) {
-       o.loss = "wasserstein";
-       o.epsilon = cancels;
-       o.r1 = 0;
-       o.gradient_penalty = 10;
-       o.penalty_every = 2;
-       o.d_burst = 3;
-       o.d_burst_first = 2;
-       o.d_burst_every = 7;
-     }},
-    {"relativistic_r1_r2",
-     [](TrainOptions& o) {
-       o.loss = "relativistic";
-       o.epsilon = cancels;
-       o.r1 = o.r2 = 1;
-       o.discriminator_activation = "leaky-relu";
-     }},
-    {"minimax_batch_of_seven",
-     [](TrainOptions& o) {
-       o.loss = "minimax";
-       o.batch = 7;
-       o.shards = 5;
-     }},
-};
-
-TrainOptions options_of(const Setting& setting, bool reproducible) {
+TrainOptions options_of(const GanSetting& setting, bool reproducible) {
   TrainOptions o;
   o.latent = 20;
   o.generator_hidden = o.discriminator_hidden = {48, 40};
@@ -164,7 +116,7 @@ class Trajectory : public ::testing::TestWithParam<Launch> {
 };
 
 TEST_P(Trajectory, IsTheSameToRounding) {
-  for (const Setting& setting : settings) {
+  for (const GanSetting& setting : gan_settings()) {
     SCOPED_TRACE(setting.name);
     const TrainOptions options = options_of(setting, false);
     Training together(options, *ranks_, images_.set(), 1);
@@ -189,7 +141,7 @@ TEST_P(Trajectory, IsTheSameToRounding) {
 }
 
 TEST_P(Trajectory, IsTheSameBitForBitWhenReproducible) {
-  for (const Setting& setting : settings) {
+  for (const GanSetting& setting : gan_settings()) {
     SCOPED_TRACE(setting.name);
     const TrainOptions options = options_of(setting, true);
     Training together(options, *ranks_, images_.set(), 1);
@@ -203,7 +155,7 @@ TEST_P(Trajectory, IsTheSameBitForBitWhenReproducible) {
 
 TEST_P(Trajectory, DoesNotDependOnThreads) {
   for (const bool reproducible : {false, true}) {
-    const TrainOptions options = options_of(settings[1], reproducible);
+    const TrainOptions options = options_of(gan_settings()[1], reproducible);
     Training one(options, *ranks_, images_.set(), 1);
     Training two(options, *ranks_, images_.set(), 2);
     one.go(10);
@@ -214,7 +166,7 @@ TEST_P(Trajectory, DoesNotDependOnThreads) {
 
 TEST_P(Trajectory, StopsOnAllRanksAtTheSameStep) {
   for (const bool reproducible : {false, true}) {
-    Training run(options_of(settings[1], reproducible), *ranks_, images_.set(), 1);
+    Training run(options_of(gan_settings()[1], reproducible), *ranks_, images_.set(), 1);
     for (int step = 0; step < 4; ++step) {
       const bool asked = step == 2 && ranks_->rank() == ranks_->size() - 1;
       run.step.run(asked);
@@ -227,7 +179,7 @@ TEST_P(Trajectory, StopsOnAllRanksAtTheSameStep) {
 TEST_P(Trajectory, RefusesOneRanksBadNumbersOnAll) {
   for (const bool reproducible : {false, true})
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-      Training run(options_of(settings[1], reproducible), *ranks_, images_.set(), 1);
+      Training run(options_of(gan_settings()[1], reproducible), *ranks_, images_.set(), 1);
       run.go(1);
       ASSERT_TRUE(run.step.finite());
       if (ranks_->rank() == ranks_->size() - 1)
@@ -251,7 +203,7 @@ TEST_P(Trajectory, NeedsAPieceOfWorkForEveryRank) {
   for (const Case& c : {Case{false, size - 1, 1, false}, Case{true, 100, size - 1, false}, Case{false, size, 1, true},
                         Case{true, 100, size, true}}) {
     if (c.batch == 0 || c.shards == 0) continue;  // one rank always has a piece
-    TrainOptions o = options_of(settings[1], c.reproducible);
+    TrainOptions o = options_of(gan_settings()[1], c.reproducible);
     o.batch = c.batch;
     o.shards = c.shards;
     if (c.enough) {

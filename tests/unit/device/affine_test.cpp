@@ -74,9 +74,12 @@ TEST_P(Affine, ForwardMatchesDouble) {
         [&](int k, int j) { return at(w, s.in, j, k); });
     for (const Activation& sigma : activations) {
       std::vector<double> expected = sums;
-      for (std::size_t i = 0; i < expected.size(); ++i)
-        expected[i] = value_of(sigma, expected[i] + static_cast<double>(b[i % static_cast<std::size_t>(s.out)]));
       Values y(expected.size(), NAN);
+      for (double& value : expected) value = value_of(sigma, value);
+      device_->affine_forward(s.rows, s.in, s.out, x.data(), w.data(), nullptr, sigma, y.data());
+      expect_close(y, expected, 2e-6, std::string(sigma.name()) + " without a bias");
+      for (std::size_t i = 0; i < expected.size(); ++i)
+        expected[i] = value_of(sigma, sums[i] + static_cast<double>(b[i % static_cast<std::size_t>(s.out)]));
       device_->affine_forward(s.rows, s.in, s.out, x.data(), w.data(), b.data(), sigma, y.data());
       expect_close(y, expected, 2e-6,
                    std::string(sigma.name()) + " " + std::to_string(s.rows) + "x" + std::to_string(s.in) + "x" +

@@ -1,0 +1,80 @@
+// What makes one training step different from another: the settings under which whole trainings are compared, between
+// numbers of ranks and between devices.
+#pragma once
+
+#include <vector>
+
+#include "ganymede/options.hpp"
+
+namespace ganymede::testing {
+
+struct GanSetting {
+  const char* name;
+  void (*change)(TrainOptions&);
+};
+
+inline const std::vector<GanSetting>& gan_settings() {
+  // Where the slopes on real and on generated images cancel, the gradient of D's last bias is rounding alone: a larger
+  // epsilon keeps Adam from bringing that to full size.
+  static constexpr double cancels = 1e-2;
+  static const std::vector<GanSetting> settings = {
+      {"literal", [](TrainOptions& o) { o.r1 = o.ema = 0; }},
+      {"default", [](TrainOptions&) {}},
+      {"simultaneous", [](TrainOptions& o) { o.scheme = "simultaneous"; }},
+      {"three_steps_of_d",
+       [](TrainOptions& o) {
+         o.d_steps = 3;
+         o.discriminator_activation = "leaky-relu";
+         o.generator_activation = "tanh";
+       }},
+      {"wgan_gp_with_bursts",
+       [](TrainOptions& o) {
+         o.loss = "wasserstein";
+         o.epsilon = cancels;
+         o.r1 = 0;
+         o.gradient_penalty = 10;
+         o.penalty_every = 2;
+         o.d_burst = 3;
+         o.d_burst_first = 1;
+         o.d_burst_every = 4;
+       }},
+      {"relativistic_r1_r2",
+       [](TrainOptions& o) {
+         o.loss = "relativistic";
+         o.epsilon = cancels;
+         o.r1 = o.r2 = 1;
+         o.discriminator_activation = "leaky-relu";
+       }},
+      {"minimax_batch_of_seven",
+       [](TrainOptions& o) {
+         o.loss = "minimax";
+         o.batch = 7;
+         o.shards = 5;
+       }},
+      {"dcgan",
+       [](TrainOptions& o) {
+         o.model = "dcgan";
+         o.channels = {2, 3};
+         o.fully_connected = 4;
+         o.generator_norm = o.discriminator_norm = "batch";
+         o.discriminator_activation = "leaky-relu";
+         o.r1 = 0;
+         o.epsilon = cancels;
+       }},
+      {"dcgan_simultaneous_with_penalties",
+       [](TrainOptions& o) {
+         o.model = "dcgan";
+         o.scheme = "simultaneous";
+         o.channels = {3};
+         o.kernel = 4;
+         o.fully_connected = 0;
+         o.generator_norm = "batch";
+         o.discriminator_activation = "leaky-relu";
+         o.gradient_penalty = o.r1 = o.r2 = 1;
+         o.epsilon = cancels;
+       }},
+  };
+  return settings;
+}
+
+}  // namespace ganymede::testing
