@@ -64,6 +64,24 @@ const std::vector<Setting> settings = {
        o.batch = 7;
        o.shards = 5;
      }},
+    {"dcgan_with_r1",
+     [](TrainOptions& o) {
+       o.model = "dcgan";
+       o.channels = {3, 8};
+       o.fully_connected = 12;
+       o.epsilon = cancels;
+     }},
+    {"dcgan_normalised",
+     [](TrainOptions& o) {
+       o.model = "dcgan";
+       o.channels = {4, 7};
+       o.kernel = 4;
+       o.fully_connected = 0;
+       o.generator_norm = o.discriminator_norm = "batch";
+       o.discriminator_activation = "leaky-relu";
+       o.r1 = 0;
+       o.epsilon = cancels;
+     }},
 };
 
 TrainOptions options_of(const Setting& setting, bool reproducible) {

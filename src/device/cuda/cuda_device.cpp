@@ -145,11 +145,13 @@ class CudaDevice final : public Device {
     if (large(rows, in, out)) {
       const bool identity = is_activation(sigma, "identity");
       const bool relu = is_activation(sigma, "relu");
-      const Blas::Epilogue epilogue = identity ? Blas::Epilogue::bias
-                                      : relu   ? Blas::Epilogue::bias_relu
-                                               : Blas::Epilogue::none;
+      const Blas::Epilogue epilogue = b == nullptr ? Blas::Epilogue::none
+                                      : identity   ? Blas::Epilogue::bias
+                                      : relu       ? Blas::Epilogue::bias_relu
+                                                   : Blas::Epilogue::none;
       blas().multiply(compute_.get(), false, true, rows, out, in, x, w, false, epilogue, b, y);
-      if (!identity && !relu) activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
+      if (!identity && epilogue == Blas::Epilogue::none)
+        activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
     } else {
       cuda::affine_forward(compute_.get(), rows, in, out, x, w, b, sigma.kind, sigma.parameter, y);
     }

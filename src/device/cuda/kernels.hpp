@@ -113,6 +113,7 @@ struct BatchNormShape {
 // --- fully connected layers, float32 -----------------------------------------------------------------------
 // Every element of y, ty and delta_in is summed over k in one fixed order that depends on neither `rows` nor the
 // row's place: a row has the same bits in any batch.
+/// `b` may be null: none.
 void affine_forward(cudaStream_t stream, int rows, int in, int out, const float* x, const float* w, const float* b,
                     int sigma, float parameter, float* y);
 void affine_tangent(cudaStream_t stream, int rows, int in, int out, const float* tx, const float* w, int sigma,

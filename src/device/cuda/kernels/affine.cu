@@ -10,12 +10,12 @@ constexpr int rows_per_block = 4;  // of a layer with one output: a warp to a ro
 
 // What becomes of a sum: the layer's output, or its tangent, or the gradient at the layer below.
 struct Forward {
-  const float* b;
+  const float* b;  // null: none
   Sigma sigma;
   float* y;
   int columns;
   __device__ __forceinline__ void operator()(int row, int column, float sum) const {
-    y[static_cast<std::ptrdiff_t>(row) * columns + column] = sigma.value(sum + b[column]);
+    y[static_cast<std::ptrdiff_t>(row) * columns + column] = sigma.value(b == nullptr ? sum : sum + b[column]);
   }
 };
 struct TimesSlope {
