@@ -67,16 +67,18 @@ const std::vector<Setting> settings = {
     {"dcgan_with_r1",
      [](TrainOptions& o) {
        o.model = "dcgan";
-       o.channels = {3, 8};
-       o.fully_connected = 12;
+       o.channels = {5};
+       o.fully_connected = 6;
+       o.batch = 8;
        o.epsilon = cancels;
      }},
     {"dcgan_normalised",
      [](TrainOptions& o) {
        o.model = "dcgan";
-       o.channels = {4, 7};
+       o.channels = {4, 5};
        o.kernel = 4;
        o.fully_connected = 0;
+       o.batch = 8;
        o.generator_norm = o.discriminator_norm = "batch";
        o.discriminator_activation = "leaky-relu";
        o.r1 = 0;
