@@ -86,7 +86,7 @@ TEST_P(GpuOperations, LayersAreTheCpus) {
         d.affine_forward(s.rows, s.in, s.out, dx.data(), dw.data(), db.data(), sigma, y.data());
         return y.host();
       });
-      compare("forward without a bias", [&](Device& d) {
+      compare("forward without bias", [&](Device& d) {
         auto dx = on(d, x), dw = on(d, w);
         DeviceArray<float> y(d, h.size());
         d.affine_forward(s.rows, s.in, s.out, dx.data(), dw.data(), nullptr, sigma, y.data());

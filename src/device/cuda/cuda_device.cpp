@@ -150,7 +150,8 @@ class CudaDevice final : public Device {
                                       : relu       ? Blas::Epilogue::bias_relu
                                                    : Blas::Epilogue::none;
       blas().multiply(compute_.get(), false, true, rows, out, in, x, w, false, epilogue, b, y);
-      if (!identity && (!relu || b == nullptr)) activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
+      if (!identity && epilogue == Blas::Epilogue::none)
+        activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
     } else {
       cuda::affine_forward(compute_.get(), rows, in, out, x, w, b, sigma.kind, sigma.parameter, y);
     }

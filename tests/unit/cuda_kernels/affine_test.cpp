@@ -74,6 +74,10 @@ TEST_F(CudaAffine, ForwardMatchesDouble) {
                            sigma.parameter, y.data());
       expect_close(y.host(), expected, 2e-6, s.text() + " " + sigma.name());
     }
+    Memory<float> without_bias(sums.size(), nan, shift);
+    cuda::affine_forward(nullptr, s.rows, s.in, s.out, device_x.data(), device_w.data(), nullptr, 0, 0,
+                         without_bias.data());
+    expect_close(without_bias.host(), sums, 2e-6, s.text() + " without bias");
   }
 }
 
