@@ -241,8 +241,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
   return checkpoint;
 }
 
-std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
-  std::vector<std::string> refused;
+std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vector<std::string>& refused) {
   for (const auto& folder : list_folders(run / "checkpoints")) {
     if (folder.kind == StoredFolder::Kind::partial) continue;
     try {
@@ -251,12 +250,19 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
         refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
                std::to_string(checkpoint.step));
       }
-      return FoundCheckpoint{folder.path, std::move(checkpoint), std::move(refused)};
+      return FoundCheckpoint{folder.path, std::move(checkpoint), {}};
     } catch (const Error& error) {
       refused.emplace_back(error.what());
     }
   }
-  if (refused.empty()) return std::nullopt;
+  return std::nullopt;
+}
+
+std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
+  std::vector<std::string> refused;
+  std::optional<FoundCheckpoint> found = newest_checkpoint(run, refused);
+  if (found) found->refused = std::move(refused);
+  if (found || refused.empty()) return found;
   std::string reasons;
   for (const auto& reason : refused) reasons += "\n  " + reason;
   throw Error(ExitCode::data,

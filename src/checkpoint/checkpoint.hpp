@@ -44,6 +44,10 @@ struct FoundCheckpoint {
 /// is valid.
 std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run);
 
+/// The same for whoever can do without: nullopt, too, when none is valid; why those before it were refused is added to
+/// `refused` instead.
+std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run, std::vector<std::string>& refused);
+
 /// Deletes what an interrupted write left behind.
 void sweep_checkpoints(const std::filesystem::path& run);
 

@@ -250,7 +250,8 @@ class Training {
       file.metadata["format"] = "pt";
       file.metadata["steps"] = std::to_string(setup_.step->steps());
       file.metadata["data-digest"] = setup_.dataset.digest();
-      // G's last: with it the pair is there.
+      // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
+      // is, the run has ended.
       file.metadata["network"] = "discriminator";
       file.tensors = gan.discriminator.tensors(gan.discriminator.parameter_array());
       file.write(folder_.discriminator());

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -390,37 +389,78 @@ TEST_F(Run, InspectSaysWhatIsThere) {
   EXPECT_EQ(inspected("\xFFrun")["step"], 6);
 }
 
-TEST_F(Run, FinalWeightsOutliveItsCheckpoints) {
-  expect_trained("run", {"--steps", "6", "--checkpoint-every", "3"});
-  const std::string digest = inspected("run")["files"]["generator"]["digest"];
-  for (const char* step : {"3", "6"})
-    damage(here() / "run/checkpoints" / (std::string("step-0000000") + step) / "generator.safetensors");
-  const Ending ending = run(ganymede({"inspect", "--json", "run"}), here());
-  ASSERT_EQ(ending.code, 0) << ending.err;
-  EXPECT_EQ(Json::parse(ending.out)["kind"], "finished run");
-  EXPECT_EQ(Json::parse(ending.out)["files"]["generator"]["digest"], digest);
-  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("step-00000006")));
-  EXPECT_EQ(run(ganymede({"sample", "run"}), here()).code, 0);
+// The final weights are two files: what an interruption between them leaves is found out, and the newest checkpoint
+// taken for them.
+TEST_F(Run, FinalWeightsThatAreNoPairGiveWayToTheNewestCheckpoint) {
+  const Words options = {"--reproducible", "--checkpoint-every", "4", "--keep", "0"};
+  expect_trained("earlier", options + Words{"--steps", "6"});
+  expect_trained("run", options + Words{"--steps", "6"});
+  expect_trained("other", options + Words{"--steps", "8", "--seed", "2"});
+  expect_trained("run", options + Words{"--steps", "8", "--resume"});
+  fs::create_directory(here() / "aside");
+  fs::copy(here() / "run", here() / "aside", fs::copy_options::recursive);
+  const auto expect_checkpoint = [&](const std::string& says) {
+    SCOPED_TRACE(says);
+    const Json json = inspected("run");
+    EXPECT_EQ(json["kind"], "checkpoint");
+    EXPECT_EQ(json["step"], 8);
+    EXPECT_THAT(json["refused"].dump(), HasSubstr(says));
+    for (const Words& words : {Words{"inspect", "run"}, Words{"inspect", "--json", "run"},
+                               Words{"sample", "run", "--count", "1"}, Words{"export", "run"}}) {
+      const Ending ending = run(ganymede(words), here());
+      EXPECT_EQ(ending.code, 0) << ending.err;
+      EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+      EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: warning: "), HasSubstr(says)));
+    }
+    EXPECT_TRUE(content(here() / "generator.safetensors") == content(here() / "aside/generator.safetensors"));
+  };
+  const auto put = [&](const std::string& from, const std::string& name) {
+    fs::copy_file(here() / from / name, here() / "run" / name, fs::copy_options::overwrite_existing);
+  };
+  put("earlier", "generator.safetensors");
+  expect_checkpoint("run/generator.safetensors is of step 6, discriminator.safetensors of step 8");
+  put("other", "generator.safetensors");
+  expect_checkpoint("of step 8 of another training");
+  fs::remove(here() / "run/generator.safetensors");
+  expect_checkpoint("run/discriminator.safetensors, but no generator.safetensors");
+  put("aside", "generator.safetensors");
+  fs::remove(here() / "run/discriminator.safetensors");
+  expect_checkpoint("run/generator.safetensors, but no discriminator.safetensors");
+  put("earlier", "discriminator.safetensors");
+  // Nothing to take for them.
+  fs::remove_all(here() / "run/checkpoints");
+  for (const Words& words : {Words{"inspect", "run"}, Words{"sample", "run"}, Words{"export", "run"}}) {
+    const Ending ending = run(ganymede(words), here());
+    EXPECT_EQ(ending.code, 3);
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: run holds nothing that can be used: "),
+                                  HasSubstr("is of step 8, discriminator.safetensors of step 6")));
+  }
 }
 
-// A training that is killed while it writes its final weights leaves D's without G's, or beside an earlier G.
-TEST_F(Run, FinalWeightsThatAreNoPairGiveWayToTheCheckpoint) {
-  expect_trained("run", {"--steps", "4"});
-  const std::string early = content(here() / "run/generator.safetensors");
-  expect_trained("run", {"--steps", "8", "--resume"});
-  std::ofstream(here() / "run/generator.safetensors", std::ios::binary) << early;
-  const Ending ending = run(ganymede({"inspect", "--json", "run"}), here());
-  ASSERT_EQ(ending.code, 0) << ending.err;
-  EXPECT_EQ(Json::parse(ending.out)["kind"], "checkpoint");
-  EXPECT_EQ(Json::parse(ending.out)["step"], 8);
-  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("(step 4)"), HasSubstr("(step 8)")));
-  fs::remove(here() / "run/discriminator.safetensors");
-  EXPECT_THAT(run(ganymede({"inspect", "run"}), here()).err, HasSubstr("discriminator.safetensors is missing"));
-  // Without a checkpoint there is nothing to show.
-  fs::remove_all(here() / "run/checkpoints");
-  const Ending nothing = run(ganymede({"sample", "run"}), here());
-  EXPECT_EQ(nothing.code, 3);
-  EXPECT_THAT(nothing.err, HasSubstr("discriminator.safetensors is missing"));
+TEST_F(Run, TheGeneratorIsWrittenLast) {
+  fs::create_directories(here() / "run/generator.safetensors");  // where no file can be put
+  EXPECT_EQ(train("run", {"--steps", "2"}).code, 3);
+  EXPECT_TRUE(fs::is_regular_file(here() / "run/discriminator.safetensors"));
+}
+
+TEST_F(Run, FinalWeightsNeedNoCheckpoint) {
+  expect_trained("run", {"--steps", "6", "--checkpoint-every", "3"});
+  const std::string generator = content(here() / "run/generator.safetensors");
+  for (const char* step : {"3", "6"})
+    damage(here() / (std::string("run/checkpoints/step-0000000") + step) / "generator.safetensors");
+  const Json json = inspected("run");
+  EXPECT_EQ(json["kind"], "finished run");
+  EXPECT_EQ(json["refused"].size(), 2U);
+  for (const Words& words :
+       {Words{"inspect", "run"}, Words{"sample", "run"}, Words{"export", "run", "--out", "x.safetensors"}}) {
+    const Ending ending = run(ganymede(words), here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 2U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: warning: "), HasSubstr("step-00000006/generator.safetensors"),
+                                  HasSubstr("step-00000003/generator.safetensors")));
+  }
+  EXPECT_TRUE(content(here() / "x.safetensors") == generator);
 }
 
 TEST_F(Run, ExportSaysWhichNetworkAFileLacks) {
