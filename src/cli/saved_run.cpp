@@ -131,8 +131,6 @@ SavedRun read_saved_run(const fs::path& place) {
 }
 
 std::optional<SavedRun> newest_saved_checkpoint(const fs::path& run) {
-  std::error_code error;
-  if (!fs::is_directory(run, error)) return std::nullopt;
   std::vector<std::string> refused;
   std::optional<FoundCheckpoint> found = newest_checkpoint(run, refused);
   if (!found) return std::nullopt;
