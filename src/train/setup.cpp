@@ -396,6 +396,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
                       grouped(CudaLimits::parameters - CudaLimits::parameters / 16) + "): use narrower layers");
   });
   check_same_arithmetic(options, *s.device, ranks, s.warnings);
+  // Not in together(): it makes reductions, in which the others would wait for a rank that has no memory for its share
+  // and is already in the agreement on how things went. Such a failure is the rank's alone, and the caller ends the
+  // job.
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
 
   std::string origin = "from initial weights";
