@@ -31,15 +31,6 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-// Text that rank 0 has, on every rank.
-std::string shared_text(Communicator& ranks, std::string text) {
-  auto size = static_cast<std::uint64_t>(text.size());
-  ranks.broadcast(&size, sizeof size, 0);
-  text.resize(size);
-  ranks.broadcast(text.data(), text.size(), 0);
-  return text;
-}
-
 std::string pretty(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.6g", value);
@@ -279,6 +270,14 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
 }
 
 }  // namespace
+
+std::string shared_text(Communicator& ranks, std::string text) {
+  auto size = static_cast<std::uint64_t>(text.size());
+  ranks.broadcast(&size, sizeof size, 0);
+  text.resize(size);
+  ranks.broadcast(text.data(), text.size(), 0);
+  return text;
+}
 
 void check_run_folder(const TrainOptions& options, Communicator& ranks) {
   on_root(ranks, [&] { check_run_folder(options); });

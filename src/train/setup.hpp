@@ -24,6 +24,9 @@ struct TrainSetup {
   std::vector<std::string> warnings;  // while it is made; then the plan has them
 };
 
+/// Text that rank 0 has, on every rank. Collective.
+std::string shared_text(Communicator& ranks, std::string text);
+
 /// Refuses a run's folder that is missing from the options or already holds a run that is not to be resumed.
 /// Collective; throws AgreedError.
 void check_run_folder(const TrainOptions& options, Communicator& ranks);

@@ -204,6 +204,32 @@ TEST(SetUp, RanksComputeWithWhatAllOfThemHave) {
   }
 }
 
+/// As if another rank had been given another seed.
+class BesideAnotherSeed final : public test::ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
+    std::string other = mine;
+    const std::size_t at = other.find("seed = 1\n");
+    if (at != std::string::npos) other[at + 7] = '2';
+    return {mine, other};
+  }
+};
+
+TEST(SetUp, RanksWithDifferentOptionsAreRefused) {
+  const test::TemporaryFolder folder;
+  const auto alone = make_local_communicator();
+  BesideAnotherSeed ranks(*alone);
+  try {
+    train(small(folder / "run"), ranks);
+    FAIL() << "trained";
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_THAT(error.what(), HasSubstr("rank 0 was started with 'seed = 1', rank 1 with 'seed = 2'"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+}
+
 TEST(SetUp, ARequestToStopIsMeantForOneTraining) {
   const test::TemporaryFolder folder;
   const auto ranks = make_local_communicator();
