@@ -27,9 +27,14 @@ struct Checkpoint {
 /// RUN/checkpoints/step-00001200.
 std::filesystem::path checkpoint_folder(const std::filesystem::path& run, std::uint64_t step);
 
-/// Writes aside (a hidden sibling folder), fsyncs every file, renames, fsyncs the parent; then deletes all
-/// but the newest `keep` (0: all stay). Returns the folder. Throws Error(data); what was there stays.
-std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint, int keep);
+/// Writes aside (a hidden sibling folder), fsyncs every file, renames, fsyncs the parent. Returns the folder. Throws
+/// Error(data); what was there stays.
+std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint);
+
+/// Deletes all but the newest `keep` (0: all stay) up to `step`, the one just written. Those beyond it, which a run
+/// that went back to an earlier one has, neither count nor go. Throws Error(data) for the first that stays though it
+/// should not, once the others are gone; no sound checkpoint becomes a damaged one.
+void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, int keep);
 
 /// Reads and checks one; throws Error(data) that says what is wrong with which file.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);

@@ -236,8 +236,13 @@ class Training {
       c.arithmetic = setup_.device->arithmetic();
       c.program = std::string("ganymede ") + version;
       c.files = setup_.gan->save();
-      const std::filesystem::path written = write_checkpoint(options_.out, c, options_.keep);
+      const std::filesystem::path written = write_checkpoint(options_.out, c);
       log_->info("checkpoint {}", written.filename().string());
+      try {
+        prune_checkpoints(options_.out, step, options_.keep);
+      } catch (const Error& failure) {
+        warn(std::string("an old checkpoint stays: ") + failure.what());
+      }
     });
     saved_step_ = step;
   }
