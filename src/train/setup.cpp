@@ -102,18 +102,6 @@ void check_writable(const fs::path& run) {
     refuse(what + ": it is the kernel's");
 }
 
-// A folder that already holds a run is only written to with --resume.
-void check_run_folder(const TrainOptions& options) {
-  if (options.out.empty())
-    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
-  const fs::path run = options.out;
-  check_writable(run);
-  std::error_code error;
-  if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
-    throw Error(ExitCode::usage, "--out " + options.out +
-                                     " already holds a run: add --resume to go on with it, or choose another folder");
-}
-
 void check_same_options(const TrainOptions& options, Communicator& ranks) {
   std::string mine;
   for (const OptionSpec& spec : train_option_specs()) mine += std::string(spec.name) + " = " + spec.get(options) + "\n";
@@ -279,8 +267,18 @@ std::string shared_text(Communicator& ranks, std::string text) {
   return text;
 }
 
-void check_run_folder(const TrainOptions& options, Communicator& ranks) {
-  on_root(ranks, [&] { check_run_folder(options); });
+void check_run_place(const TrainOptions& options) {
+  if (options.out.empty())
+    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
+  check_writable(options.out);
+}
+
+void check_no_other_run(const TrainOptions& options) {
+  const fs::path run = options.out;
+  std::error_code error;
+  if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
+    throw Error(ExitCode::usage, "--out " + options.out +
+                                     " already holds a run: add --resume to go on with it, or choose another folder");
 }
 
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {

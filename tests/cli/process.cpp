@@ -179,7 +179,8 @@ std::vector<std::string> lines(const std::string& text) {
 Snapshot snapshot(const fs::path& folder) {
   Snapshot result;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    result[entry.path().string()] = {entry.is_regular_file() ? entry.file_size() : 0, entry.last_write_time()};
+    if (entry.path().filename() != ".lock")
+      result[entry.path().string()] = {entry.is_regular_file() ? entry.file_size() : 0, entry.last_write_time()};
   return result;
 }
 

@@ -1,9 +1,11 @@
 // What a run leaves behind, how it goes on, and what the other commands make of it; one process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -62,7 +64,8 @@ TEST_F(Run, LeavesTheFolderOfTheContract) {
   std::set<std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(here() / "run"))
     if (entry.is_regular_file()) found.insert(fs::relative(entry.path(), here() / "run").string());
-  std::set<std::string> expected = {"config.ini",
+  std::set<std::string> expected = {".lock",
+                                    "config.ini",
                                     "metrics.jsonl",
                                     "generator.safetensors",
                                     "discriminator.safetensors",
@@ -202,6 +205,52 @@ TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
     expect_same_weights(name, "whole" + name);
     EXPECT_EQ(logged_steps(name).size(), at + 5);
   }
+}
+
+TEST_F(Run, OneTrainingAtATimeWritesToAFolder) {
+  const Words options = {"--reproducible", "--log-every", "10", "--checkpoint-every", "200"};
+  for (const int end : {SIGKILL, SIGTERM}) {
+    SCOPED_TRACE(end);
+    Process first(tiny_training("run", options + Words{"--steps", "1000000000", "--resume"}), here());
+    char host[256] = {};
+    ASSERT_EQ(gethostname(host, sizeof host - 1), 0);
+    const std::string holder = "process " + std::to_string(first.id()) + " on " + host;
+    ASSERT_TRUE(eventually([&] {
+      return content(here() / "run/.lock") == holder + "\n" && !content(here() / "run/metrics.jsonl").empty();
+    }));
+    const Words nine = options + Words{"--steps", "9"};
+    for (const Words& words : {tiny_training("run", nine + Words{"--resume"}), tiny_training("run", nine),
+                               mpirun({"-n", "2"}, tiny_training("run", nine + Words{"--resume"}))}) {
+      const Ending second = run(words, here());
+      EXPECT_EQ(second.code, 2);
+      EXPECT_EQ(lines(second.err).size(), 1U) << second.err;
+      EXPECT_THAT(second.err, AllOf(StartsWith("ganymede: "), HasSubstr("--out run is in use by " + holder + ": ")));
+    }
+    // The first has noticed nothing.
+    const auto logged = [&] { return content(here() / "run/metrics.jsonl").size(); };
+    const std::size_t before = logged();
+    EXPECT_TRUE(eventually([&] { return logged() > before; }));
+    first.send(end);
+    const Ending ending = first.wait();
+    EXPECT_EQ(ending.err, "");
+    EXPECT_EQ(ending.code, end == SIGTERM ? 75 : -1);
+  }
+  // However a training ended, its lock is no other's.
+  const std::uint64_t steps = inspected("run")["step"].get<std::uint64_t>() + 3;
+  expect_trained("run", options + Words{"--steps", std::to_string(steps), "--resume"});
+  expect_trained("whole", options + Words{"--steps", std::to_string(steps)});
+  expect_same_weights("run", "whole");
+}
+
+TEST_F(Run, OfManyThatBeginAtOnceOneGetsTheFolder) {
+  const Words options = {"--steps", "300", "--log-every", "1"};
+  std::vector<std::unique_ptr<Process>> all;
+  for (int i = 0; i < 6; ++i) all.push_back(std::make_unique<Process>(tiny_training("run", options), here()));
+  std::multiset<int> codes;
+  for (const auto& one : all) codes.insert(one->wait().code);
+  EXPECT_EQ(codes, (std::multiset<int>{0, 2, 2, 2, 2, 2}));
+  EXPECT_EQ(logged_steps("run").size(), 300U);
+  EXPECT_EQ(inspected("run")["kind"], "finished run");
 }
 
 TEST_F(Run, AHangupThatIsIgnoredEndsNothing) {
