@@ -35,6 +35,9 @@ class Process {
   [[nodiscard]] pid_t id() const { return pid_; }
   void send(int signal) const;
   Ending wait();
+  /// Kills it and every process that it has started, directly or not, and returns when all are gone. The test's only
+  /// process.
+  void kill_tree();
 
  private:
   TemporaryFolder output_;

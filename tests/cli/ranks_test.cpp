@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <random>
 #include <thread>
 
 #include "cli/process.hpp"
@@ -249,6 +250,67 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   ASSERT_EQ(run(tiny_training("whole", to_the_end), here()).code, 0);
   expect_same_weights("run0", "whole");
+}
+
+// The power goes at ten arbitrary instants, from the start of the ranks to the middle of a checkpoint, and each time
+// the run goes on with another number of ranks.
+TEST_F(Ranks, KilledAtAnyInstantTheRunEndsAsIfItHadNotBeen) {
+  const Words options = {"--reproducible", "--log-every", "5", "--checkpoint-every", "7", "--keep", "2"};
+  // What Open MPI leaves behind when it is killed lies in this folder.
+  const Words launcher = {"--mca",        "orte_tmpdir_base", here().string(), "--mca", "btl_vader_backing_directory",
+                          here().string()};
+  const auto on = [&](int ranks, const Words& more) {
+    return mpirun(launcher + Words{"-n", std::to_string(ranks)}, tiny_training("run", options + more));
+  };
+  const auto newest = [&] {
+    std::uint64_t step = 0;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(here() / "run/checkpoints", error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("step-")) step = std::max<std::uint64_t>(step, std::stoull(name.substr(5)));
+    }
+    return step;
+  };
+  std::mt19937 random(11);
+  const auto some_time = [&](int most) {
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % (1000U * static_cast<unsigned>(most))));
+  };
+  int ranks = 2;
+  for (int kills = 0; kills < 10; ++kills) {
+    const std::uint64_t before = newest();
+    Process training(on(ranks, {"--steps", "1000000000", "--resume"}), here());
+    // Wherever it is in its start, or some steps on.
+    if (kills % 3 == 1)
+      some_time(600);
+    else
+      ASSERT_TRUE(eventually([&] { return newest() > before; })) << "after " << kills << " kills";
+    some_time(40);
+    training.kill_tree();
+    EXPECT_GE(newest(), before) << "a checkpoint is lost";
+    ranks = ranks % 3 + 1;
+  }
+  const Words to_the_end = {"--steps", std::to_string(newest() + 10)};
+  const Ending ending = run(on(2, to_the_end + Words{"--resume"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(ending.err, "");
+  EXPECT_THAT(ending.out, HasSubstr("resumed from step-"));
+  ASSERT_EQ(run(tiny_training("whole", options + to_the_end), here()).code, 0);
+  expect_same_weights("run", "whole");
+  // Every step that is due is recorded once.
+  const auto recorded = [&](const std::string& name) {
+    std::vector<std::string> steps;
+    for (const std::string& line : lines(content(here() / name / "metrics.jsonl")))
+      steps.push_back(line.substr(0, line.find(',')));
+    return steps;
+  };
+  EXPECT_EQ(recorded("run"), recorded("whole"));
+  for (const char* name : {"manifest.json", "generator.safetensors", "generator-average.safetensors"}) {
+    std::string step = std::to_string(newest());
+    step.insert(0, 8 - std::min<std::size_t>(8, step.size()), '0');
+    const std::string file = "checkpoints/step-" + step + "/" + name;
+    EXPECT_NE(content(here() / "run" / file), "");
+    EXPECT_TRUE(content(here() / "run" / file) == content(here() / "whole" / file)) << file;
+  }
 }
 
 TEST_F(Ranks, EachKeepsALog) {
