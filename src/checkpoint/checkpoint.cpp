@@ -265,8 +265,11 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vecto
 std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
   std::vector<std::string> refused;
   std::optional<FoundCheckpoint> found = newest_checkpoint(run, refused);
-  if (found) found->refused = std::move(refused);
-  if (found || refused.empty()) return found;
+  if (found) {
+    found->refused = std::move(refused);
+    return found;
+  }
+  if (refused.empty()) return std::nullopt;
   std::string reasons;
   for (const auto& reason : refused) reasons += "\n  " + reason;
   throw Error(ExitCode::data,
