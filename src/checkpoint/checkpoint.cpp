@@ -161,20 +161,6 @@ void publish(const fs::path& partial, const fs::path& folder) {
   settle_replacement(folder);
 }
 
-/// Deletes all but the newest `keep` up to `step`. Those beyond it (a run that went back to an earlier
-/// checkpoint has them) neither count nor go: the one just written has to stay.
-void prune(const fs::path& parent, std::uint64_t step, int keep) {
-  int kept = 0;
-  for (const auto& folder : list_folders(parent)) {
-    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < keep) continue;
-    // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
-    const fs::path doomed = partial_path(folder.path);
-    delete_folder(doomed);
-    rename_folder(folder.path, doomed);
-    delete_folder(doomed);
-  }
-}
-
 /// The file's bytes. Only regular files: a pipe would hang, a link could point anywhere.
 std::string read_regular(const fs::path& file, std::size_t limit) {
   std::error_code error;
@@ -190,7 +176,7 @@ std::string read_regular(const fs::path& file, std::size_t limit) {
 
 fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) { return run / "checkpoints" / step_name(step); }
 
-fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint, int keep) {
+fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   fs::path folder = checkpoint_folder(run, checkpoint.step);
   const fs::path parent = folder.parent_path();
   const fs::path partial = partial_path(folder);
@@ -210,8 +196,26 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint, int
     throw Error(ExitCode::data, "the checkpoint of step " + std::to_string(checkpoint.step) +
                                     " could not be written, earlier ones are as they were: " + error.what());
   }
-  if (keep > 0) prune(parent, checkpoint.step, keep);
   return folder;
+}
+
+void prune_checkpoints(const fs::path& run, std::uint64_t step, int keep) {
+  if (keep <= 0) return;
+  int kept = 0;
+  std::optional<Error> failure;
+  for (const auto& folder : list_folders(run / "checkpoints")) {
+    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < keep) continue;
+    try {
+      // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
+      const fs::path doomed = partial_path(folder.path);
+      delete_folder(doomed);
+      rename_folder(folder.path, doomed);
+      delete_folder(doomed);
+    } catch (const Error& error) {
+      if (!failure) failure = error;
+    }
+  }
+  if (failure) throw Error(*failure);
 }
 
 Checkpoint read_checkpoint(const fs::path& folder) {
@@ -241,8 +245,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
   return checkpoint;
 }
 
-std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
-  std::vector<std::string> refused;
+std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vector<std::string>& refused) {
   for (const auto& folder : list_folders(run / "checkpoints")) {
     if (folder.kind == StoredFolder::Kind::partial) continue;
     try {
@@ -251,10 +254,20 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
         refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
                std::to_string(checkpoint.step));
       }
-      return FoundCheckpoint{folder.path, std::move(checkpoint), std::move(refused)};
+      return FoundCheckpoint{folder.path, std::move(checkpoint), {}};
     } catch (const Error& error) {
       refused.emplace_back(error.what());
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
+  std::vector<std::string> refused;
+  std::optional<FoundCheckpoint> found = newest_checkpoint(run, refused);
+  if (found) {
+    found->refused = std::move(refused);
+    return found;
   }
   if (refused.empty()) return std::nullopt;
   std::string reasons;

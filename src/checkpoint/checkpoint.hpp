@@ -27,9 +27,14 @@ struct Checkpoint {
 /// RUN/checkpoints/step-00001200.
 std::filesystem::path checkpoint_folder(const std::filesystem::path& run, std::uint64_t step);
 
-/// Writes aside (a hidden sibling folder), fsyncs every file, renames, fsyncs the parent; then deletes all
-/// but the newest `keep` (0: all stay). Returns the folder. Throws Error(data); what was there stays.
-std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint, int keep);
+/// Writes aside (a hidden sibling folder), fsyncs every file, renames, fsyncs the parent. Returns the folder. Throws
+/// Error(data); what was there stays.
+std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint);
+
+/// Deletes all but the newest `keep` (0: all stay) up to `step`, the one just written. Those beyond it, which a run
+/// that went back to an earlier one has, neither count nor go. Throws Error(data) for the first that stays though it
+/// should not, once the others are gone; no sound checkpoint becomes a damaged one.
+void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, int keep);
 
 /// Reads and checks one; throws Error(data) that says what is wrong with which file.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
@@ -43,6 +48,10 @@ struct FoundCheckpoint {
 /// nullopt when the run has none at all; throws Error(data) listing the reasons when it has some but none
 /// is valid.
 std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run);
+
+/// The same for whoever can do without: nullopt, too, when none is valid; why those before it were refused is added to
+/// `refused` instead.
+std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run, std::vector<std::string>& refused);
 
 /// Deletes what an interrupted write left behind.
 void sweep_checkpoints(const std::filesystem::path& run);

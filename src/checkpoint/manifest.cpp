@@ -9,6 +9,10 @@ namespace ganymede {
 namespace {
 
 constexpr const char* format = "ganymede-checkpoint";
+// A program reads the manifests of its own version alone, whose fields are all known and all there: so the text can be
+// held to one canonical form. Whoever adds a field or changes one raises the version, and lets parse() take the earlier
+// one, too: by the list of fields it had, with a value here for each that it lacks, and by serialize() for that
+// version.
 constexpr std::uint64_t version = 1;
 
 nlohmann::json to_json(const Manifest& manifest) {

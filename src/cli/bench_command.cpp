@@ -19,11 +19,10 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 int run(const Parsed& parsed, Communicator& ranks) {
-  ResolvedOptions resolved;
+  const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   long rounds = 0;
   long per_round = 0;
   together(ranks, [&] {
-    resolved = resolve_train_options(parsed);
     rounds = parse_count(parsed, "rounds", 30, 1, 1'000'000);
     per_round = parse_count(parsed, "round-steps", 50, 1, 1'000'000);
   });

@@ -11,6 +11,36 @@
 namespace ganymede::cli {
 namespace {
 
+// Whether its training kept an average of G. (Weights that other programs wrote say nothing of a training.)
+bool averages(const SavedRun& saved) { return !saved.options.empty() && saved_options(saved).ema > 0; }
+
+// The weights to write. `saved` becomes the checkpoint that they are taken from where it does not hold them itself.
+const TensorFile& chosen(SavedRun& saved, const std::string& network, const std::string& weights) {
+  const bool raw = weights == "raw";
+  // Also where this file of a checkpoint is all that was given.
+  if (network == "generator" && !raw && saved.files.contains("generator-average")) return picture_weights(saved);
+  if (!saved.files.contains(network)) throw Error(ExitCode::data, saved.source.string() + " holds no " + network);
+  if (network == "discriminator" || !averages(saved)) return saved.files.at(network);
+  if (saved.kind == "weights file") {
+    const bool holds_raw = saved.facts.contains("weights") && saved.facts.at("weights") == "raw";
+    if (raw != holds_raw)
+      throw Error(ExitCode::data, saved.source.string() + " holds " +
+                                      (holds_raw ? "G's raw weights alone: export it with --weights raw"
+                                                 : "G's average alone: name one of the run's checkpoints to export "
+                                                   "the raw weights"));
+    return saved.files.at("generator");
+  }
+  if (raw && saved.kind == "finished run") {
+    // Its last checkpoint has the same step and G as it was trained.
+    std::optional<SavedRun> last = newest_saved_checkpoint(saved.source);
+    if (!last || last->step != saved.step)
+      throw Error(ExitCode::data, saved.source.string() + " has G's raw weights of step " + std::to_string(saved.step) +
+                                      " no more: its checkpoint of that step is gone or damaged");
+    saved = std::move(*last);
+  }
+  return saved.files.at("generator");
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::string format = parsed.get("format", "safetensors");
@@ -23,25 +53,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
     SavedRun saved = read_saved_run(parsed.positional[0]);
     warn_of_refused(saved);
-    const auto averaged_alone = [&] { return saved.kind != "checkpoint" && saved_options(saved).ema > 0; };
-    if (network == "generator" && weights == "raw" && averaged_alone()) {
-      // A finished run's last checkpoint has the same step and G as it was trained.
-      std::optional<SavedRun> last = newest_saved_checkpoint(saved.source);
-      if (last && last->step == saved.step) saved = std::move(*last);
-    }
-    if (network == "generator" && weights == "raw" && averaged_alone())
-      throw Error(ExitCode::data,
-                  saved.source.string() +
-                      " holds G's average alone: name one of the run's checkpoints to export the raw weights");
-    const auto found = saved.files.find(network);
-    if (found == saved.files.end() && (network == "discriminator" || weights == "raw"))
-      throw Error(ExitCode::data, saved.source.string() + " holds no " + network);
-    TensorFile file = network == "generator" && weights == "average" ? picture_weights(saved) : found->second;
+    TensorFile file = chosen(saved, network, weights);
+    const bool raw = network == "generator" && weights == "raw" && averages(saved);
     file.metadata = saved.options;
-    for (const char* name : {"data-digest"})
-      if (saved.facts.contains(name)) file.metadata[name] = saved.facts.at(name);
+    if (saved.facts.contains("data-digest")) file.metadata["data-digest"] = saved.facts.at("data-digest");
     file.metadata["format"] = "pt";
     file.metadata["network"] = network;
+    if (raw) file.metadata["weights"] = "raw";
     file.metadata["steps"] = std::to_string(saved.step);
     const std::string out = parsed.get("out", network + ".safetensors");
     file.write(out);

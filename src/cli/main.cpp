@@ -3,14 +3,18 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/commands.hpp"
@@ -61,8 +65,10 @@ void check_output(Communicator& ranks) {
     const bool lost_before = std::ferror(stdout) != 0;
     errno = 0;
     if (std::fflush(stdout) == 0 && !lost_before) return;
+    // Why an earlier write failed is forgotten: one more, after what is lost, fails for the same reason.
+    if (errno == 0 && std::fputc('\n', stdout) != EOF) std::fflush(stdout);
     const int reason = errno;
-    // Why an earlier write failed is forgotten; of a pipe without a reader the system still knows.
+    // Of a pipe without a reader the system still knows.
     pollfd output{STDOUT_FILENO, 0, 0};
     if (poll(&output, 1, 0) != 1 || (output.revents & POLLERR) == 0)
       throw Error(ExitCode::data, std::string("the output could not be written") +
@@ -109,10 +115,16 @@ void say(const std::string& message) {
   std::fprintf(stderr, "%s\n", line.c_str());
 }
 
-// Of several processes that a launcher failed to bring together, one speaks.
+// Of several processes that a launcher failed to bring together, one speaks: the launcher's first, by the variables
+// that say it, the innermost launcher's before (a batch job's first task may start mpirun).
 bool first_task() {
-  const char* task = std::getenv("SLURM_PROCID");
-  return task == nullptr || std::string(task) == "0";
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const char* task = std::getenv(name)) return std::string(task) == "0";
+  return true;
+}
+
+bool first_to_speak(void* spoken) {
+  return spoken == nullptr || std::atomic_ref(*static_cast<std::uint32_t*>(spoken)).exchange(1) == 0;
 }
 
 }  // namespace
@@ -125,12 +137,15 @@ int main(int argc, char** argv) {
   std::unique_ptr<Communicator> ranks;
   try {
     ranks = make_communicator();
-  } catch (const Error& failure) {
+  } catch (...) {
+    const Error failure = comm::as_error(std::current_exception());
     if (cli::first_task()) cli::say(failure.what());
     return static_cast<int>(failure.code());
   }
   // Errors are caught while the communicator lives, so that it is taken down in good order.
+  std::shared_ptr<void> spoken;  // a flag of the host's ranks; null where they share no memory
   try {
+    spoken = ranks->node_shared(sizeof(std::uint32_t));
     return cli::run({argv + 1, argv + argc}, *ranks);
   } catch (const AgreedError& failure) {
     if (ranks->is_root()) cli::say(failure.what());
@@ -139,7 +154,12 @@ int main(int argc, char** argv) {
     const Error failure = comm::as_error(std::current_exception());
     const std::string who =
         ranks->size() == 1 ? std::string() : "rank " + std::to_string(ranks->rank()) + " on " + host_name() + ": ";
-    cli::say(who + failure.what());
+    // Where nothing can be agreed on any more, ranks may still fail alike and at once, as when their host has too
+    // little memory for them: the first to come says so and ends the job.
+    if (cli::first_to_speak(spoken.get()))
+      cli::say(who + failure.what());
+    else
+      std::this_thread::sleep_for(std::chrono::seconds(5));
     if (ranks->size() == 1) return static_cast<int>(failure.code());
     ranks->abort(failure.code());
   }

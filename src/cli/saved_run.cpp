@@ -53,29 +53,45 @@ void describe(SavedRun& run, const TensorFile& file) {
   run.images_seen = discriminator_updates(options, run.step) * static_cast<std::uint64_t>(options.batch);
 }
 
-// The final weights of the run in `place`; nothing where they are not there, or not a pair: a training that is killed
-// between the two files, D's and then G's, leaves `problems` to tell of.
-std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::string>& problems) {
+// What the final weights of both networks have to say alike.
+std::map<std::string, std::string> of_both(const TensorFile& file) {
+  std::map<std::string, std::string> metadata = file.metadata;
+  metadata.erase("network");
+  return metadata;
+}
+
+// The final weights of a run that has ended. They are two files, written one after the other: where one is missing or
+// they are not of one step and one training, there are none, and `refused` is told.
+std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::string>& refused) {
   const RunFolder folder(place);
   std::error_code error;
-  if (!fs::exists(folder.generator(), error)) return std::nullopt;
-  if (!fs::exists(folder.discriminator(), error)) {
-    problems.push_back(folder.discriminator().string() + " is missing beside " + folder.generator().string());
+  const bool has_generator = fs::exists(folder.generator(), error);
+  const bool has_discriminator = fs::exists(folder.discriminator(), error);
+  if (!has_generator && !has_discriminator) return std::nullopt;
+  if (!has_generator || !has_discriminator) {
+    const fs::path& missing = has_generator ? folder.discriminator() : folder.generator();
+    const fs::path& there = has_generator ? folder.generator() : folder.discriminator();
+    refused.push_back("the run's final weights are not complete: there is " + there.string() + ", but no " +
+                      missing.filename().string());
     return std::nullopt;
   }
   SavedRun run;
   run.kind = "finished run";
   run.source = place;
-  run.files["generator"] = TensorFile::read(folder.generator());
-  run.files["discriminator"] = TensorFile::read(folder.discriminator());
-  describe(run, run.files["generator"]);
-  SavedRun other;
-  describe(other, run.files["discriminator"]);
-  if (other.step == run.step && other.options == run.options) return run;
-  problems.push_back(folder.generator().string() + " (step " + std::to_string(run.step) + ") and " +
-                     folder.discriminator().string() + " (step " + std::to_string(other.step) +
-                     ") are not of one training's end");
-  return std::nullopt;
+  TensorFile& generator = run.files["generator"] = TensorFile::read(folder.generator());
+  TensorFile& discriminator = run.files["discriminator"] = TensorFile::read(folder.discriminator());
+  if (of_both(generator) != of_both(discriminator)) {
+    const auto step = [](const TensorFile& file) {
+      const auto found = file.metadata.find("steps");
+      return found == file.metadata.end() ? std::string("an unknown step") : "step " + found->second;
+    };
+    refused.push_back("the run's final weights do not belong together: " + folder.generator().string() + " is of " +
+                      step(generator) + ", " + folder.discriminator().filename().string() + " of " +
+                      step(discriminator) + (step(generator) == step(discriminator) ? " of another training" : ""));
+    return std::nullopt;
+  }
+  describe(run, generator);
+  return run;
 }
 
 }  // namespace
@@ -97,34 +113,26 @@ SavedRun read_saved_run(const fs::path& place) {
   }
   if (fs::exists(place / "manifest.json", error)) return from_checkpoint(place, read_checkpoint(place));
   std::vector<std::string> refused;
-  std::optional<SavedRun> finished = final_weights(place, refused);
-  std::optional<FoundCheckpoint> found;
-  try {
-    found = newest_checkpoint(place);
-  } catch (const Error& failure) {
-    if (!finished) throw;
-    refused.emplace_back(failure.what());
-  }
+  std::optional<SavedRun> run = final_weights(place, refused);
+  std::optional<FoundCheckpoint> found = newest_checkpoint(place, refused);
   // A run that was resumed for more steps has checkpoints beyond its final weights.
-  if (finished && (!found || found->checkpoint.step <= finished->step)) {
-    finished->refused = std::move(refused);
-    return std::move(*finished);
+  if (found && (!run || found->checkpoint.step > run->step))
+    run = from_checkpoint(found->folder, std::move(found->checkpoint));
+  if (!run && refused.empty())
+    throw Error(ExitCode::data,
+                place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
+  if (!run) {
+    std::string reasons;
+    for (const std::string& why : refused) reasons += (reasons.empty() ? " " : "; ") + why;
+    throw Error(ExitCode::data, place.string() + " holds nothing that can be used:" + reasons);
   }
-  if (!found)
-    throw Error(ExitCode::data, !refused.empty() ? refused.front()
-                                                 : place.string() +
-                                                       " holds neither final weights nor a checkpoint: is it a run's "
-                                                       "folder?");
-  SavedRun run = from_checkpoint(found->folder, std::move(found->checkpoint));
-  run.refused = std::move(refused);
-  run.refused.insert(run.refused.end(), found->refused.begin(), found->refused.end());
-  return run;
+  run->refused = std::move(refused);
+  return std::move(*run);
 }
 
 std::optional<SavedRun> newest_saved_checkpoint(const fs::path& run) {
-  std::error_code error;
-  if (!fs::is_directory(run, error)) return std::nullopt;
-  std::optional<FoundCheckpoint> found = newest_checkpoint(run);
+  std::vector<std::string> refused;
+  std::optional<FoundCheckpoint> found = newest_checkpoint(run, refused);
   if (!found) return std::nullopt;
   return from_checkpoint(found->folder, std::move(found->checkpoint));
 }

@@ -21,17 +21,17 @@ struct SavedRun {
   std::map<std::string, std::string> options;
   std::map<std::string, std::string> facts;  ///< further things it says of itself, by name
   std::map<std::string, TensorFile> files;   ///< "generator", "discriminator", and in checkpoints the rest
-  std::vector<std::string> refused;          ///< newer checkpoints that were not valid, and why
+  std::vector<std::string> refused;          ///< what was passed over for it, and why: a sentence each
 };
 
-/// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has not ended. Throws
-/// Error(data).
+/// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has none (both networks', of one
+/// step) or when that is newer. Throws Error(data).
 SavedRun read_saved_run(const std::filesystem::path& place);
 
 /// The newest valid checkpoint of a run's folder, if there is one.
 std::optional<SavedRun> newest_saved_checkpoint(const std::filesystem::path& run);
 
-/// Says on stderr which newer checkpoints were passed over.
+/// Says on stderr what was passed over.
 void warn_of_refused(const SavedRun& run);
 
 /// The options it was trained with; throws Error(data) when it holds none that this program knows.

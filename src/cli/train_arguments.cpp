@@ -6,6 +6,7 @@
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "train/setup.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -137,6 +138,17 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
   let_epochs_count(resolved.options, [&](const char* name) { return parsed.has(name); });
   for (const auto& [name, value] : parsed.values)
     if (find_train_option(name) != nullptr) set_train_option(resolved.options, name, value);
+  return resolved;
+}
+
+ResolvedOptions resolve_train_options(const Parsed& parsed, Communicator& ranks) {
+  ResolvedOptions resolved;
+  on_root(ranks, [&] { resolved = resolve_train_options(parsed); });
+  for (const OptionSpec& spec : train_option_specs()) {
+    const std::string value = shared_text(ranks, spec.get(resolved.options));
+    // An empty one was never set, and could not be.
+    if (!ranks.is_root() && !value.empty()) set_train_option(resolved.options, spec.name, value);
+  }
   return resolved;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/arguments.hpp"
+#include "ganymede/communicator.hpp"
 #include "ganymede/options.hpp"
 
 namespace ganymede::cli {
@@ -21,6 +22,10 @@ struct ResolvedOptions {
 };
 
 ResolvedOptions resolve_train_options(const Parsed& parsed);
+
+/// The same of several ranks: rank 0 reads the files, and the others get its options, so that no other host needs to
+/// have them. Recipe and notes are rank 0's alone. Collective; throws AgreedError.
+ResolvedOptions resolve_train_options(const Parsed& parsed, Communicator& ranks);
 
 struct Recipe {
   std::string name;

@@ -17,8 +17,7 @@ void print_plan(const TrainPlan& plan, const std::string& recipe, const std::str
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
-  ResolvedOptions resolved;
-  together(ranks, [&] { resolved = resolve_train_options(parsed); });
+  const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   const std::string& out = resolved.options.out;
   const auto say_notes = [&] {
     for (const std::string& note : resolved.notes) std::fprintf(stderr, "ganymede: note: %s\n", note.c_str());

@@ -1,4 +1,4 @@
-// metrics.jsonl: appended line by line, read strictly.
+// metrics.jsonl: appended line by line, and read whatever version of the program wrote it.
 #include "report/metrics_log.hpp"
 
 #include <fcntl.h>
@@ -25,33 +25,37 @@ struct Field {
   double MetricsRecord::*member;
 };
 
-/// In the order in which a line shows them, behind step and images_seen.
-constexpr std::array<Field, 12> fields{{{"epoch", &MetricsRecord::epoch},
-                                        {"d_loss", &MetricsRecord::discriminator_loss},
-                                        {"g_loss", &MetricsRecord::generator_loss},
-                                        {"penalty", &MetricsRecord::penalty},
-                                        {"d_real_accuracy", &MetricsRecord::real_accuracy},
-                                        {"d_fake_accuracy", &MetricsRecord::fake_accuracy},
-                                        {"d_real_score", &MetricsRecord::real_score},
-                                        {"d_fake_score", &MetricsRecord::fake_score},
-                                        {"d_gradient_norm", &MetricsRecord::discriminator_gradient_norm},
-                                        {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
-                                        {"seconds", &MetricsRecord::seconds},
-                                        {"images_per_second", &MetricsRecord::images_per_second}}};
+/// In the order in which a line shows them, behind step and images_seen. A column more is a member of MetricsRecord and
+/// a line here; lines of before have NaN for it.
+constexpr auto fields = std::to_array<Field>({
+    {"epoch", &MetricsRecord::epoch},
+    {"d_loss", &MetricsRecord::discriminator_loss},
+    {"g_loss", &MetricsRecord::generator_loss},
+    {"penalty", &MetricsRecord::penalty},
+    {"d_real_accuracy", &MetricsRecord::real_accuracy},
+    {"d_fake_accuracy", &MetricsRecord::fake_accuracy},
+    {"d_real_score", &MetricsRecord::real_score},
+    {"d_fake_score", &MetricsRecord::fake_score},
+    {"d_gradient_norm", &MetricsRecord::discriminator_gradient_norm},
+    {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
+    {"seconds", &MetricsRecord::seconds},
+    {"images_per_second", &MetricsRecord::images_per_second},
+});
 
+/// A record is an object with a step. Other versions of the program have columns that this one does not know, or none
+/// for some that it does: a run goes on with them.
 MetricsRecord parse_record(std::string_view line, const std::string& source) {
   const auto json = parse_json(line, source);
-  expect_keys(json,
-              {"step", "images_seen", "epoch", "d_loss", "g_loss", "penalty", "d_real_accuracy", "d_fake_accuracy",
-               "d_real_score", "d_fake_score", "d_gradient_norm", "g_gradient_norm", "seconds", "images_per_second"},
-              source, "record");
+  if (!json.is_object()) refuse(source, "record", "an object", describe(json));
+  if (!json.contains("step")) refuse(source, "record", "a step", "none");
   MetricsRecord record;
   record.step = expect_unsigned(json["step"], source, "step");
-  record.images_seen = expect_unsigned(json["images_seen"], source, "images_seen");
+  if (const auto seen = json.find("images_seen"); seen != json.end() && seen->is_number_unsigned())
+    record.images_seen = seen->get<std::uint64_t>();
   for (const auto& field : fields) {
-    const auto& value = json[field.key];
-    if (!value.is_number() && !value.is_null()) refuse(source, field.key, "a number or null", describe(value));
-    record.*field.member = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+    const auto value = json.find(field.key);
+    record.*field.member =
+        value != json.end() && value->is_number() ? value->get<double>() : std::numeric_limits<double>::quiet_NaN();
   }
   return record;
 }

@@ -9,18 +9,30 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/names.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
 #include "gan/models/models.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "math/activation/activations.hpp"
 #include "nn/optimizer.hpp"
 
 namespace ganymede {
 namespace {
 
-[[noreturn]] void refuse(const OptionSpec& spec, const std::string& text, const std::string& takes) {
-  throw Error(ExitCode::usage, "--" + std::string(spec.name) + " takes " + takes + ", not '" + text + "'");
+[[noreturn]] void refuse(const OptionSpec& spec, const std::string& text, const std::string& takes,
+                         const std::string& near = {}) {
+  throw Error(ExitCode::usage, "--" + std::string(spec.name) + " takes " + takes + ", not '" + text + "'" +
+                                   (near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+
+// "a, b or c".
+std::string either(const std::vector<std::string>& names) {
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    list += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  return list;
 }
 
 // The whole text as a number, in plain notation; from_chars knows no locale, no leading '+', no blanks.
@@ -97,19 +109,14 @@ std::string get_text(const TrainOptions& o) {
 template <auto Member, auto Names>
 void set_choice(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   const std::vector<std::string> names = Names();
-  if (std::find(names.begin(), names.end(), text) == names.end()) {
-    std::string list;
-    for (std::size_t i = 0; i < names.size(); ++i)
-      list += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
-    const std::string near = nearest_name(text, names);
-    refuse(spec, text, list + (near.empty() ? "" : " (did you mean '" + near + "'?)"));
-  }
+  if (std::find(names.begin(), names.end(), text) == names.end())
+    refuse(spec, text, either(names), nearest_name(text, names));
   o.*Member = text;
 }
 
 void set_device(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   const std::string takes = "auto, cpu, cuda or cuda:N (the GPU number N of those this process sees)";
-  if (text == "gpu") refuse(spec, text, takes + " (did you mean 'cuda'?)");
+  if (text == "gpu") refuse(spec, text, takes, "cuda");
   const std::string cuda = "cuda:";
   if (text.starts_with(cuda)) {
     int index = 0;
@@ -148,7 +155,13 @@ std::string get_sizes(const TrainOptions& o) {
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
-std::vector<std::string> activation_names() { return {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}; }
+
+// Help that lists what there is.
+const std::string generator_activation_help = "of G's hidden layers: " + either(names_of<math::Activations>());
+const std::string discriminator_activation_help = "of D's hidden layers: " + either(names_of<math::Activations>());
+const std::string loss_help = "GAN loss: " + either(loss_names());
+const std::string optimizer_help = "of both networks: " + either(optimizer_names());
+const std::string schedule_help = "how step sizes fall over the training: " + either(schedule_names());
 
 using O = TrainOptions;
 constexpr std::uint64_t most_steps = 1'000'000'000'000;
@@ -171,11 +184,10 @@ const std::array specs = std::to_array<OptionSpec>({
      set_sizes<&O::generator_hidden>, get_sizes<&O::generator_hidden>},
     {"discriminator-hidden", "Networks", "N,N,…", "mlp: widths of D's hidden layers", true, true,
      set_sizes<&O::discriminator_hidden>, get_sizes<&O::discriminator_hidden>},
-    {"generator-activation", "Networks", "NAME", "of G's hidden layers: identity, relu, leaky-relu, sigmoid or tanh",
-     true, true, set_choice<&O::generator_activation, activation_names>, get_text<&O::generator_activation>},
-    {"discriminator-activation", "Networks", "NAME",
-     "of D's hidden layers: identity, relu, leaky-relu, sigmoid or tanh", true, true,
-     set_choice<&O::discriminator_activation, activation_names>, get_text<&O::discriminator_activation>},
+    {"generator-activation", "Networks", "NAME", generator_activation_help.c_str(), true, true,
+     set_choice<&O::generator_activation, names_of<math::Activations>>, get_text<&O::generator_activation>},
+    {"discriminator-activation", "Networks", "NAME", discriminator_activation_help.c_str(), true, true,
+     set_choice<&O::discriminator_activation, names_of<math::Activations>>, get_text<&O::discriminator_activation>},
     {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
      get_number<&O::leak>},
     {"generator-norm", "Networks", "NAME", "normalisation of G's hidden layers: none or batch", true, true,
@@ -191,9 +203,7 @@ const std::array specs = std::to_array<OptionSpec>({
     {"fully-connected", "Networks", "N", "dcgan: units between the convolutions and z or the logit; 0: none", true,
      true, set_number<&O::fully_connected, 0, 65536>, get_number<&O::fully_connected>},
 
-    {"loss", "Objective", "NAME",
-     "GAN loss: non-saturating, minimax, least-squares, hinge, wasserstein or relativistic", true, true,
-     set_choice<&O::loss, loss_names>, get_text<&O::loss>},
+    {"loss", "Objective", "NAME", loss_help.c_str(), true, true, set_choice<&O::loss, loss_names>, get_text<&O::loss>},
     {"scheme", "Objective", "NAME",
      "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", true, true,
      set_choice<&O::scheme, scheme_names>, get_text<&O::scheme>},
@@ -220,16 +230,16 @@ const std::array specs = std::to_array<OptionSpec>({
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
      true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
-    {"optimizer", "Optimiser", "NAME", "of both networks: sgd, rmsprop, adam or adamw", true, true,
-     set_choice<&O::optimizer, optimizer_names>, get_text<&O::optimizer>},
+    {"optimizer", "Optimiser", "NAME", optimizer_help.c_str(), true, true, set_choice<&O::optimizer, optimizer_names>,
+     get_text<&O::optimizer>},
     {"learning-rate", "Optimiser", "X", "step size of both networks", true, true,
      set_number<&O::learning_rate, 0, 1000>, get_number<&O::learning_rate>},
     {"generator-learning-rate", "Optimiser", "X", "step size of G; 0: as --learning-rate", true, true,
      set_number<&O::generator_learning_rate, 0, 1000>, get_number<&O::generator_learning_rate>},
     {"discriminator-learning-rate", "Optimiser", "X", "step size of D; 0: as --learning-rate", true, true,
      set_number<&O::discriminator_learning_rate, 0, 1000>, get_number<&O::discriminator_learning_rate>},
-    {"schedule", "Optimiser", "NAME", "how step sizes fall over the training: constant, linear or cosine", true, true,
-     set_choice<&O::schedule, schedule_names>, get_text<&O::schedule>},
+    {"schedule", "Optimiser", "NAME", schedule_help.c_str(), true, true, set_choice<&O::schedule, schedule_names>,
+     get_text<&O::schedule>},
     {"schedule-start", "Optimiser", "X", "part of the training's steps after which step sizes begin to fall", true,
      true, set_real<&O::schedule_start, below_one>, get_number<&O::schedule_start>},
     {"schedule-end", "Optimiser", "FACTOR", "what step sizes have been multiplied by at the training's end", true, true,

@@ -1,4 +1,4 @@
-// The folder of a run: what is written where.
+// The folder of a run: what is written where, and by one training at a time.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,32 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path generator() const { return root_ / "generator.safetensors"; }
   [[nodiscard]] std::filesystem::path discriminator() const { return root_ / "discriminator.safetensors"; }
 
+  [[nodiscard]] std::filesystem::path lock() const { return root_ / ".lock"; }
+
   /// Makes the folders that training writes to. Throws Error(data).
   void make() const;
 
  private:
   std::filesystem::path root_;
+};
+
+/// A training's hold on its run's folder: flock on RUN/.lock, which the kernel lets go however the process ends. The
+/// file says who holds it; it stays, and blocks nothing.
+class RunLock {
+ public:
+  /// Throws Error(usage) that names the holder where another training has it, Error(data) where the file cannot be
+  /// written.
+  explicit RunLock(const RunFolder& folder);
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+  ~RunLock();
+
+  /// Why the folder is not held after all, where its file system has no such locks; else empty.
+  [[nodiscard]] const std::string& warning() const { return warning_; }
+
+ private:
+  int file_ = -1;
+  std::string warning_;
 };
 
 }  // namespace ganymede

@@ -31,15 +31,6 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-// Text that rank 0 has, on every rank.
-std::string shared_text(Communicator& ranks, std::string text) {
-  auto size = static_cast<std::uint64_t>(text.size());
-  ranks.broadcast(&size, sizeof size, 0);
-  text.resize(size);
-  ranks.broadcast(text.data(), text.size(), 0);
-  return text;
-}
-
 std::string pretty(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.6g", value);
@@ -109,18 +100,6 @@ void check_writable(const fs::path& run) {
   if (::access(place.c_str(), W_OK | X_OK) != 0) refuse(what + ": " + std::strerror(errno));
   if (::statfs(place.c_str(), &system) == 0 && (system.f_type == PROC_SUPER_MAGIC || system.f_type == SYSFS_MAGIC))
     refuse(what + ": it is the kernel's");
-}
-
-// A folder that already holds a run is only written to with --resume.
-void check_run_folder(const TrainOptions& options) {
-  if (options.out.empty())
-    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
-  const fs::path run = options.out;
-  check_writable(run);
-  std::error_code error;
-  if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
-    throw Error(ExitCode::usage, "--out " + options.out +
-                                     " already holds a run: add --resume to go on with it, or choose another folder");
 }
 
 void check_same_options(const TrainOptions& options, Communicator& ranks) {
@@ -280,8 +259,26 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
 
 }  // namespace
 
-void check_run_folder(const TrainOptions& options, Communicator& ranks) {
-  on_root(ranks, [&] { check_run_folder(options); });
+std::string shared_text(Communicator& ranks, std::string text) {
+  auto size = static_cast<std::uint64_t>(text.size());
+  ranks.broadcast(&size, sizeof size, 0);
+  text.resize(size);
+  ranks.broadcast(text.data(), text.size(), 0);
+  return text;
+}
+
+void check_run_place(const TrainOptions& options) {
+  if (options.out.empty())
+    throw Error(ExitCode::usage, "no folder for the run: add --out RUN (for example --out runs/first)");
+  check_writable(options.out);
+}
+
+void check_no_other_run(const TrainOptions& options) {
+  const fs::path run = options.out;
+  std::error_code error;
+  if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
+    throw Error(ExitCode::usage, "--out " + options.out +
+                                     " already holds a run: add --resume to go on with it, or choose another folder");
 }
 
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
@@ -396,6 +393,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
                       grouped(CudaLimits::parameters - CudaLimits::parameters / 16) + "): use narrower layers");
   });
   check_same_arithmetic(options, *s.device, ranks, s.warnings);
+  // Not in together(): it makes reductions, in which the others would wait for a rank that has no memory for its share
+  // and is already in the agreement on how things went. Such a failure is the rank's alone, and the caller ends the
+  // job.
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
 
   std::string origin = "from initial weights";

@@ -24,9 +24,14 @@ struct TrainSetup {
   std::vector<std::string> warnings;  // while it is made; then the plan has them
 };
 
-/// Refuses a run's folder that is missing from the options or already holds a run that is not to be resumed.
-/// Collective; throws AgreedError.
-void check_run_folder(const TrainOptions& options, Communicator& ranks);
+/// Text that rank 0 has, on every rank. Collective.
+std::string shared_text(Communicator& ranks, std::string text);
+
+/// Refuses a run's folder that is missing from the options, or that could not be made or written to. Throws Error.
+void check_run_place(const TrainOptions& options);
+
+/// Refuses one that already holds a run which is not to be resumed. Throws Error(usage).
+void check_no_other_run(const TrainOptions& options);
 
 /// Checks the options, opens the data, makes the networks and, with --resume, loads the run's newest valid
 /// checkpoint. Writes nothing. Collective; what is wrong is an AgreedError.

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "checkpoint/checkpoint.hpp"
@@ -43,9 +44,20 @@ std::string data_from_anywhere(const Dataset& set) {
   return folder.find_first_of("#\n\r") == std::string::npos ? folder : set.name();
 }
 
-TrainSetup checked_set_up(const TrainOptions& options, Communicator& ranks) {
-  check_run_folder(options, ranks);
-  return set_up(options, ranks);
+// Rank 0's hold on the run's folder, taken before anything is read in it. Null on other ranks, and for a folder that
+// holds no run yet: there nothing is written before everything is checked.
+std::unique_ptr<RunLock> hold_begun_run(const TrainOptions& options, Communicator& ranks) {
+  std::unique_ptr<RunLock> lock;
+  on_root(ranks, [&] {
+    check_run_place(options);
+    const RunFolder folder(options.out);
+    std::error_code error;
+    if (std::filesystem::exists(folder.lock(), error) ||
+        (options.resume && std::filesystem::is_directory(folder.root(), error)))
+      lock = std::make_unique<RunLock>(folder);
+    check_no_other_run(options);
+  });
+  return lock;
 }
 
 // One training from its set-up to its end.
@@ -56,8 +68,15 @@ class Training {
         ranks_(ranks),
         events_(events),
         folder_(options.out),
-        setup_(checked_set_up(options, ranks)) {
+        lock_(hold_begun_run(options, ranks)),
+        setup_(set_up(options, ranks)) {
     on_root(ranks_, [&] {
+      if (lock_ == nullptr) {
+        make_folders(folder_.root());
+        lock_ = std::make_unique<RunLock>(folder_);
+        check_no_other_run(options_);  // that was begun, and has ended, meanwhile
+      }
+      if (!lock_->warning().empty()) setup_.plan.warnings.push_back(lock_->warning());
       folder_.make();
       sweep_checkpoints(options_.out);
       TrainOptions stored = options_;
@@ -236,8 +255,13 @@ class Training {
       c.arithmetic = setup_.device->arithmetic();
       c.program = std::string("ganymede ") + version;
       c.files = setup_.gan->save();
-      const std::filesystem::path written = write_checkpoint(options_.out, c, options_.keep);
+      const std::filesystem::path written = write_checkpoint(options_.out, c);
       log_->info("checkpoint {}", written.filename().string());
+      try {
+        prune_checkpoints(options_.out, step, options_.keep);
+      } catch (const Error& failure) {
+        warn(std::string("an old checkpoint stays: ") + failure.what());
+      }
     });
     saved_step_ = step;
   }
@@ -250,7 +274,8 @@ class Training {
       file.metadata["format"] = "pt";
       file.metadata["steps"] = std::to_string(setup_.step->steps());
       file.metadata["data-digest"] = setup_.dataset.digest();
-      // G's last: with it the pair is there.
+      // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
+      // is, the run has ended.
       file.metadata["network"] = "discriminator";
       file.tensors = gan.discriminator.tensors(gan.discriminator.parameter_array());
       file.write(folder_.discriminator());
@@ -264,6 +289,7 @@ class Training {
   Communicator& ranks_;
   const TrainEvents& events_;
   RunFolder folder_;
+  std::unique_ptr<RunLock> lock_;  // rank 0
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
   std::optional<MetricsLog> metrics_;  // rank 0
@@ -291,7 +317,11 @@ TrainOutcome train(const TrainOptions& options, Communicator& ranks, const Train
 }
 
 TrainPlan plan_training(const TrainOptions& options, Communicator& ranks) {
-  return checked_set_up(options, ranks).plan;
+  on_root(ranks, [&] {
+    check_run_place(options);
+    check_no_other_run(options);
+  });
+  return set_up(options, ranks).plan;
 }
 
 }  // namespace ganymede

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pty.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,24 @@ void take_status(Ending& ending, int status) {
     ending.signal = WTERMSIG(status);
   else
     ending.code = WEXITSTATUS(status);
+}
+
+// The processes that descend from this one, as /proc has it: "PID (NAME) STATE PARENT …".
+std::vector<pid_t> descendants() {
+  std::map<pid_t, std::vector<pid_t>> children;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string status = content(entry.path() / "stat");  // empty when it has just gone
+    const std::size_t end = status.rfind(") ");
+    if (end != std::string::npos)
+      children[static_cast<pid_t>(std::stol(status.substr(end + 4)))].push_back(static_cast<pid_t>(std::stol(name)));
+  }
+  std::vector<pid_t> found = {::getpid()};
+  for (std::size_t at = 0; at < found.size(); ++at)
+    for (const pid_t child : children[found[at]]) found.push_back(child);
+  found.erase(found.begin());
+  return found;
 }
 
 }  // namespace
@@ -72,6 +91,18 @@ Ending Process::wait() {
   ending.out = content(output_ / "out");
   ending.err = content(output_ / "err");
   return ending;
+}
+
+void Process::kill_tree() {
+  // mpirun puts its ranks into groups of their own, and they stay a while without it: as this process's children then.
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) throw std::system_error(errno, std::generic_category(), "prctl");
+  for (std::vector<pid_t> left = descendants(); !left.empty(); left = descendants()) {
+    for (const pid_t pid : left) ::kill(pid, SIGKILL);
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  pid_ = -1;
 }
 
 Ending run(const Words& words, const fs::path& folder) { return Process(words, folder).wait(); }
@@ -179,7 +210,8 @@ std::vector<std::string> lines(const std::string& text) {
 Snapshot snapshot(const fs::path& folder) {
   Snapshot result;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    result[entry.path().string()] = {entry.is_regular_file() ? entry.file_size() : 0, entry.last_write_time()};
+    if (entry.path().filename() != ".lock")
+      result[entry.path().string()] = {entry.is_regular_file() ? entry.file_size() : 0, entry.last_write_time()};
   return result;
 }
 

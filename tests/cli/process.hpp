@@ -35,6 +35,9 @@ class Process {
   [[nodiscard]] pid_t id() const { return pid_; }
   void send(int signal) const;
   Ending wait();
+  /// Kills it and every process that it has started, directly or not, and returns when all are gone. The test's only
+  /// process.
+  void kill_tree();
 
  private:
   TemporaryFolder output_;
@@ -69,7 +72,7 @@ void write(const std::filesystem::path& file, const std::string& text);
 void damage(const std::filesystem::path& file);
 std::vector<std::string> lines(const std::string& text);
 
-/// Everything in a folder: path, size, time of the last change.
+/// Everything in a folder but the locks of runs: path, size, time of the last change.
 using Snapshot = std::map<std::string, std::tuple<std::uintmax_t, std::filesystem::file_time_type>>;
 Snapshot snapshot(const std::filesystem::path& folder);
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <random>
 #include <thread>
 
 #include "cli/process.hpp"
@@ -77,21 +78,44 @@ TEST_F(Ranks, RanksThatWereToldDifferentThings) {
       run(mpirun({"-n", "1"}, ganymede({"recipes"})) + Words{":", "-n", "1"} + ganymede({"--version"}), here());
   expect_one_message(commands, 2, "rank 0 was started with 'recipes', rank 1 with '--version'");
   EXPECT_FALSE(fs::exists(here() / "run"));
-  // The same words, but a file that differs from host to host.
-  write(here() / "0/c.ini", "batch = 20\n");
+}
+
+// Ranks on hosts that share no folder: rank 0's files count, and the others need none of them.
+TEST_F(Ranks, OnlyTheFirstNeedsToSeeTheFiles) {
+  write(here() / "0/c.ini",
+        "batch = 20\nsteps = 4\nseed = 9\nreproducible = true\nloss = wasserstein\nr1 = 0\ngradient-penalty = 10\n"
+        "d-burst = 2\noptimizer = rmsprop\nclip-weights = 0.05\n");
   write(here() / "1/c.ini", "batch = 30\n");
-  const Ending files = run(mpirun({"-n", "2"}, wrapped("cd $rank && exec \"$@\"",
-                                                       ganymede({"train", "--out", "../run", "--config", "c.ini"}))),
-                           here());
-  expect_one_message(files, 2, "rank 0 was started with 'batch = 20', rank 1 with 'batch = 30'");
-  // A file that one of them does not have.
-  fs::remove(here() / "1/c.ini");
-  const Ending missing = run(mpirun({"-n", "2"}, wrapped("cd $rank && exec \"$@\"",
-                                                         ganymede({"train", "--out", "../run", "--config", "c.ini"}))),
-                             here());
-  expect_one_message(missing, 2, "c.ini");
-  EXPECT_THAT(missing.err, HasSubstr("rank 1 on "));
-  expect_all_gone(2);
+  fs::create_directory(here() / "2");
+  const auto apart = [&](const Words& words) {
+    return run(mpirun({"-n", "3"}, wrapped("cd $rank && exec \"$@\"", ganymede(words))), here());
+  };
+  const auto expect_trained = [&](const Words& words) {
+    const Ending ending = apart(words);
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(ending.err, "");
+  };
+  fs::copy_file(here() / "0/c.ini", here() / "whole.ini");
+  expect_trained({"train", "--out", "run", "--config", "c.ini", "--threads", "1"});
+  expect_trained({"train", "--out", "run", "--resume", "--steps", "6"});
+  EXPECT_FALSE(fs::exists(here() / "1/run/config.ini"));
+  const Ending whole = run(ganymede({"train", "--out", "whole", "--config", "whole.ini", "--steps", "6"}), here());
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  expect_same_weights("0/run", "whole");
+  // What is wrong with rank 0's is said once.
+  fs::remove(here() / "0/c.ini");
+  expect_one_message(apart({"train", "--out", "new", "--config", "c.ini"}), 2, "c.ini");
+}
+
+// Terabytes for the latent vectors of a batch, on every rank: found out where they cannot agree on it any more.
+TEST_F(Ranks, OneSaysThatThereIsTooLittleMemory) {
+  if (content("/proc/sys/vm/overcommit_memory").starts_with("1")) GTEST_SKIP() << "all memory is promised here";
+  write(here() / "set/train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01X", 17));
+  const Ending ending =
+      run(mpirun({"-n", "3"}, ganymede({"train", "--out", "run", "--data", "set", "--batch", "16777216", "--latent",
+                                        "65536", "--generator-hidden", "2", "--steps", "1"})),
+          here());
+  expect_one_message(ending, 4, "no memory for ");
   EXPECT_FALSE(fs::exists(here() / "run"));
 }
 
@@ -226,6 +250,67 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   ASSERT_EQ(run(tiny_training("whole", to_the_end), here()).code, 0);
   expect_same_weights("run0", "whole");
+}
+
+// The power goes at ten arbitrary instants, from the start of the ranks to the middle of a checkpoint, and each time
+// the run goes on with another number of ranks.
+TEST_F(Ranks, KilledAtAnyInstantTheRunEndsAsIfItHadNotBeen) {
+  const Words options = {"--reproducible", "--log-every", "5", "--checkpoint-every", "7", "--keep", "2"};
+  // What Open MPI leaves behind when it is killed lies in this folder.
+  const Words launcher = {"--mca",        "orte_tmpdir_base", here().string(), "--mca", "btl_vader_backing_directory",
+                          here().string()};
+  const auto on = [&](int ranks, const Words& more) {
+    return mpirun(launcher + Words{"-n", std::to_string(ranks)}, tiny_training("run", options + more));
+  };
+  const auto newest = [&] {
+    std::uint64_t step = 0;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(here() / "run/checkpoints", error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("step-")) step = std::max<std::uint64_t>(step, std::stoull(name.substr(5)));
+    }
+    return step;
+  };
+  std::mt19937 random(11);
+  const auto some_time = [&](int most) {
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % (1000U * static_cast<unsigned>(most))));
+  };
+  int ranks = 2;
+  for (int kills = 0; kills < 10; ++kills) {
+    const std::uint64_t before = newest();
+    Process training(on(ranks, {"--steps", "1000000000", "--resume"}), here());
+    // Wherever it is in its start, or some steps on.
+    if (kills % 3 == 1)
+      some_time(600);
+    else
+      ASSERT_TRUE(eventually([&] { return newest() > before; })) << "after " << kills << " kills";
+    some_time(40);
+    training.kill_tree();
+    EXPECT_GE(newest(), before) << "a checkpoint is lost";
+    ranks = ranks % 3 + 1;
+  }
+  const Words to_the_end = {"--steps", std::to_string(newest() + 10)};
+  const Ending ending = run(on(2, to_the_end + Words{"--resume"}), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(ending.err, "");
+  EXPECT_THAT(ending.out, HasSubstr("resumed from step-"));
+  ASSERT_EQ(run(tiny_training("whole", options + to_the_end), here()).code, 0);
+  expect_same_weights("run", "whole");
+  // Every step that is due is recorded once.
+  const auto recorded = [&](const std::string& name) {
+    std::vector<std::string> steps;
+    for (const std::string& line : lines(content(here() / name / "metrics.jsonl")))
+      steps.push_back(line.substr(0, line.find(',')));
+    return steps;
+  };
+  EXPECT_EQ(recorded("run"), recorded("whole"));
+  for (const char* name : {"manifest.json", "generator.safetensors", "generator-average.safetensors"}) {
+    std::string step = std::to_string(newest());
+    step.insert(0, 8 - std::min<std::size_t>(8, step.size()), '0');
+    const std::string file = "checkpoints/step-" + step + "/" + name;
+    EXPECT_NE(content(here() / "run" / file), "");
+    EXPECT_TRUE(content(here() / "run" / file) == content(here() / "whole" / file)) << file;
+  }
 }
 
 TEST_F(Ranks, EachKeepsALog) {

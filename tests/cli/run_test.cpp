@@ -1,10 +1,11 @@
 // What a run leaves behind, how it goes on, and what the other commands make of it; one process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -63,7 +64,8 @@ TEST_F(Run, LeavesTheFolderOfTheContract) {
   std::set<std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(here() / "run"))
     if (entry.is_regular_file()) found.insert(fs::relative(entry.path(), here() / "run").string());
-  std::set<std::string> expected = {"config.ini",
+  std::set<std::string> expected = {".lock",
+                                    "config.ini",
                                     "metrics.jsonl",
                                     "generator.safetensors",
                                     "discriminator.safetensors",
@@ -203,6 +205,52 @@ TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
     expect_same_weights(name, "whole" + name);
     EXPECT_EQ(logged_steps(name).size(), at + 5);
   }
+}
+
+TEST_F(Run, OneTrainingAtATimeWritesToAFolder) {
+  const Words options = {"--reproducible", "--log-every", "10", "--checkpoint-every", "200"};
+  for (const int end : {SIGKILL, SIGTERM}) {
+    SCOPED_TRACE(end);
+    Process first(tiny_training("run", options + Words{"--steps", "1000000000", "--resume"}), here());
+    char host[256] = {};
+    ASSERT_EQ(gethostname(host, sizeof host - 1), 0);
+    const std::string holder = "process " + std::to_string(first.id()) + " on " + host;
+    ASSERT_TRUE(eventually([&] {
+      return content(here() / "run/.lock") == holder + "\n" && !content(here() / "run/metrics.jsonl").empty();
+    }));
+    const Words nine = options + Words{"--steps", "9"};
+    for (const Words& words : {tiny_training("run", nine + Words{"--resume"}), tiny_training("run", nine),
+                               mpirun({"-n", "2"}, tiny_training("run", nine + Words{"--resume"}))}) {
+      const Ending second = run(words, here());
+      EXPECT_EQ(second.code, 2);
+      EXPECT_EQ(lines(second.err).size(), 1U) << second.err;
+      EXPECT_THAT(second.err, AllOf(StartsWith("ganymede: "), HasSubstr("--out run is in use by " + holder + ": ")));
+    }
+    // The first has noticed nothing.
+    const auto logged = [&] { return content(here() / "run/metrics.jsonl").size(); };
+    const std::size_t before = logged();
+    EXPECT_TRUE(eventually([&] { return logged() > before; }));
+    first.send(end);
+    const Ending ending = first.wait();
+    EXPECT_EQ(ending.err, "");
+    EXPECT_EQ(ending.code, end == SIGTERM ? 75 : -1);
+  }
+  // However a training ended, its lock is no other's.
+  const std::uint64_t steps = inspected("run")["step"].get<std::uint64_t>() + 3;
+  expect_trained("run", options + Words{"--steps", std::to_string(steps), "--resume"});
+  expect_trained("whole", options + Words{"--steps", std::to_string(steps)});
+  expect_same_weights("run", "whole");
+}
+
+TEST_F(Run, OfManyThatBeginAtOnceOneGetsTheFolder) {
+  const Words options = {"--steps", "300", "--log-every", "1"};
+  std::vector<std::unique_ptr<Process>> all;
+  for (int i = 0; i < 6; ++i) all.push_back(std::make_unique<Process>(tiny_training("run", options), here()));
+  std::multiset<int> codes;
+  for (const auto& one : all) codes.insert(one->wait().code);
+  EXPECT_EQ(codes, (std::multiset<int>{0, 2, 2, 2, 2, 2}));
+  EXPECT_EQ(logged_steps("run").size(), 300U);
+  EXPECT_EQ(inspected("run")["kind"], "finished run");
 }
 
 TEST_F(Run, AHangupThatIsIgnoredEndsNothing) {
@@ -390,59 +438,81 @@ TEST_F(Run, InspectSaysWhatIsThere) {
   EXPECT_EQ(inspected("\xFFrun")["step"], 6);
 }
 
-TEST_F(Run, FinalWeightsOutliveItsCheckpoints) {
-  expect_trained("run", {"--steps", "6", "--checkpoint-every", "3"});
-  const std::string digest = inspected("run")["files"]["generator"]["digest"];
-  for (const char* step : {"3", "6"})
-    damage(here() / "run/checkpoints" / (std::string("step-0000000") + step) / "generator.safetensors");
-  const Ending ending = run(ganymede({"inspect", "--json", "run"}), here());
-  ASSERT_EQ(ending.code, 0) << ending.err;
-  EXPECT_EQ(Json::parse(ending.out)["kind"], "finished run");
-  EXPECT_EQ(Json::parse(ending.out)["files"]["generator"]["digest"], digest);
-  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("step-00000006")));
-  EXPECT_EQ(run(ganymede({"sample", "run"}), here()).code, 0);
-}
-
-// A training that is killed while it writes its final weights leaves D's without G's, or beside an earlier G.
-TEST_F(Run, FinalWeightsThatAreNoPairGiveWayToTheCheckpoint) {
-  expect_trained("run", {"--steps", "4"});
-  const std::string early = content(here() / "run/generator.safetensors");
-  expect_trained("run", {"--steps", "8", "--resume"});
-  std::ofstream(here() / "run/generator.safetensors", std::ios::binary) << early;
-  const Ending ending = run(ganymede({"inspect", "--json", "run"}), here());
-  ASSERT_EQ(ending.code, 0) << ending.err;
-  EXPECT_EQ(Json::parse(ending.out)["kind"], "checkpoint");
-  EXPECT_EQ(Json::parse(ending.out)["step"], 8);
-  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: "), HasSubstr("(step 4)"), HasSubstr("(step 8)")));
+// The final weights are two files: what an interruption between them leaves is found out, and the newest checkpoint
+// taken for them.
+TEST_F(Run, FinalWeightsThatAreNoPairGiveWayToTheNewestCheckpoint) {
+  const Words options = {"--reproducible", "--checkpoint-every", "4", "--keep", "0"};
+  expect_trained("earlier", options + Words{"--steps", "6"});
+  expect_trained("run", options + Words{"--steps", "6"});
+  expect_trained("other", options + Words{"--steps", "8", "--seed", "2"});
+  expect_trained("run", options + Words{"--steps", "8", "--resume"});
+  fs::create_directory(here() / "aside");
+  fs::copy(here() / "run", here() / "aside", fs::copy_options::recursive);
+  const auto expect_checkpoint = [&](const std::string& says) {
+    SCOPED_TRACE(says);
+    const Json json = inspected("run");
+    EXPECT_EQ(json["kind"], "checkpoint");
+    EXPECT_EQ(json["step"], 8);
+    EXPECT_THAT(json["refused"].dump(), HasSubstr(says));
+    for (const Words& words : {Words{"inspect", "run"}, Words{"inspect", "--json", "run"},
+                               Words{"sample", "run", "--count", "1"}, Words{"export", "run"}}) {
+      const Ending ending = run(ganymede(words), here());
+      EXPECT_EQ(ending.code, 0) << ending.err;
+      EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+      EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: warning: "), HasSubstr(says)));
+    }
+    EXPECT_TRUE(content(here() / "generator.safetensors") == content(here() / "aside/generator.safetensors"));
+  };
+  const auto put = [&](const std::string& from, const std::string& name) {
+    fs::copy_file(here() / from / name, here() / "run" / name, fs::copy_options::overwrite_existing);
+  };
+  put("earlier", "generator.safetensors");
+  expect_checkpoint("run/generator.safetensors is of step 6, discriminator.safetensors of step 8");
+  put("other", "generator.safetensors");
+  expect_checkpoint("of step 8 of another training");
+  fs::remove(here() / "run/generator.safetensors");
+  expect_checkpoint("run/discriminator.safetensors, but no generator.safetensors");
+  put("aside", "generator.safetensors");
   fs::remove(here() / "run/discriminator.safetensors");
-  EXPECT_THAT(run(ganymede({"inspect", "run"}), here()).err, HasSubstr("discriminator.safetensors is missing"));
-  // Without a checkpoint there is nothing to show.
+  expect_checkpoint("run/generator.safetensors, but no discriminator.safetensors");
+  put("earlier", "discriminator.safetensors");
+  // Nothing to take for them.
   fs::remove_all(here() / "run/checkpoints");
-  const Ending nothing = run(ganymede({"sample", "run"}), here());
-  EXPECT_EQ(nothing.code, 3);
-  EXPECT_THAT(nothing.err, HasSubstr("discriminator.safetensors is missing"));
+  for (const Words& words : {Words{"inspect", "run"}, Words{"sample", "run"}, Words{"export", "run"}}) {
+    const Ending ending = run(ganymede(words), here());
+    EXPECT_EQ(ending.code, 3);
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: run holds nothing that can be used: "),
+                                  HasSubstr("is of step 8, discriminator.safetensors of step 6")));
+  }
 }
 
-TEST_F(Run, ExportSaysWhichNetworkAFileLacks) {
-  expect_trained("plain", {"--steps", "2", "--ema", "0"});
-  expect_trained("averaged", {"--steps", "2"});
-  for (const char* run_name : {"plain", "averaged"})
-    for (const char* file : {"generator", "discriminator"})
-      for (const char* network : {"generator", "discriminator"})
-        for (const char* weights : {"raw", "average"}) {
-          const std::string place = std::string(run_name) + "/" + file + ".safetensors";
-          SCOPED_TRACE(place + ", " + network + ", " + weights);
-          const Ending ending =
-              run(ganymede({"export", place, "--network", network, "--weights", weights, "--out", "x"}), here());
-          const bool raw_average = network == std::string("generator") && weights == std::string("raw") &&
-                                   run_name == std::string("averaged");
-          if (file == std::string(network) && !raw_average) {
-            EXPECT_EQ(ending.code, 0) << ending.err;
-          } else {
-            EXPECT_EQ(ending.code, 3);
-            EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: "), HasSubstr(place), HasSubstr(" holds ")));
-          }
-        }
+TEST_F(Run, TheGeneratorIsWrittenLast) {
+  fs::create_directories(here() / "run/generator.safetensors");  // where no file can be put
+  EXPECT_EQ(train("run", {"--steps", "2"}).code, 3);
+  EXPECT_TRUE(fs::is_regular_file(here() / "run/discriminator.safetensors"));
+}
+
+TEST_F(Run, FinalWeightsNeedNoCheckpoint) {
+  expect_trained("run", {"--steps", "6", "--checkpoint-every", "3"});
+  const std::string generator = content(here() / "run/generator.safetensors");
+  for (const char* step : {"3", "6"})
+    damage(here() / (std::string("run/checkpoints/step-0000000") + step) / "generator.safetensors");
+  const Json json = inspected("run");
+  EXPECT_EQ(json["kind"], "finished run");
+  EXPECT_EQ(json["refused"].size(), 2U);
+  for (const Words& words :
+       {Words{"inspect", "run"}, Words{"sample", "run"}, Words{"export", "run", "--out", "x.safetensors"}}) {
+    const Ending ending = run(ganymede(words), here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 2U) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: warning: "), HasSubstr("step-00000006/generator.safetensors"),
+                                  HasSubstr("step-00000003/generator.safetensors")));
+  }
+  EXPECT_TRUE(content(here() / "x.safetensors") == generator);
+  const Ending raw = run(ganymede({"export", "run", "--weights", "raw"}), here());
+  EXPECT_EQ(raw.code, 3);
+  EXPECT_THAT(lines(raw.err).back(), HasSubstr("run has G's raw weights of step 6 no more"));
 }
 
 TEST_F(Run, ExportWritesTheRunsOwnFiles) {
@@ -462,6 +532,57 @@ TEST_F(Run, ExportWritesTheRunsOwnFiles) {
   // Without --out the network gives the name.
   EXPECT_EQ(run(ganymede({"export", "run", "--network", "discriminator"}), here()).code, 0);
   EXPECT_TRUE(fs::exists(here() / "discriminator.safetensors"));
+}
+
+// Every network and kind of weights from everything that holds some: the tensors of one of the last checkpoint's
+// files, or one sentence.
+TEST_F(Run, ExportTakesAnyNetworkFromAnyPlace) {
+  expect_trained("with", {"--steps", "3"});
+  expect_trained("without", {"--steps", "3", "--ema", "0"});
+  const auto digest = [&](const std::string& place, const std::string& name) {
+    return inspected(place)["files"][name]["digest"].get<std::string>();
+  };
+  const auto exported = [&](const std::string& place, const std::string& network, const std::string& weights,
+                            const std::string& out) {
+    fs::remove(here() / out);
+    const Ending ending =
+        run(ganymede({"export", place, "--network", network, "--weights", weights, "--out", out}), here());
+    if (ending.code == 0) return digest(out, network);
+    EXPECT_EQ(ending.code, 3) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_FALSE(fs::exists(here() / out));
+    return ending.err;
+  };
+  for (const std::string run : {"with", "without"}) {
+    const std::string checkpoint = run + "/checkpoints/step-00000003";
+    const std::string raw = digest(checkpoint, "generator");
+    const std::string average = run == "with" ? digest(checkpoint, "generator-average") : raw;
+    const std::string discriminator = digest(checkpoint, "discriminator");
+    EXPECT_EQ(raw == average, run == "without");
+    const std::string raw_file = run + "-raw.safetensors";
+    EXPECT_EQ(exported(run, "generator", "raw", raw_file), raw);
+    const std::string no_generator = "discriminator.safetensors holds no generator";
+    const std::string no_discriminator = "generator.safetensors holds no discriminator";
+    struct Place {
+      std::string name;
+      std::string average, raw, discriminator;
+    };
+    for (const Place& place : std::vector<Place>{
+             {run, average, raw, discriminator},
+             {checkpoint, average, raw, discriminator},
+             {run + "/generator.safetensors", average, run == "with" ? "holds G's average alone" : raw,
+              no_discriminator},
+             {checkpoint + "/generator" + (run == "with" ? "-average" : "") + ".safetensors", average,
+              run == "with" ? "generator-average.safetensors holds no generator" : raw, "holds no discriminator"},
+             {raw_file, run == "with" ? "holds G's raw weights alone" : raw, raw, "holds no discriminator"},
+             {run + "/discriminator.safetensors", no_generator, no_generator, discriminator}}) {
+      SCOPED_TRACE(place.name);
+      EXPECT_THAT(exported(place.name, "generator", "average", "x.safetensors"), HasSubstr(place.average));
+      EXPECT_THAT(exported(place.name, "generator", "raw", "x.safetensors"), HasSubstr(place.raw));
+      for (const char* weights : {"average", "raw"})
+        EXPECT_THAT(exported(place.name, "discriminator", weights, "x.safetensors"), HasSubstr(place.discriminator));
+    }
+  }
 }
 
 TEST_F(Run, BenchMeasuresTheStep) {

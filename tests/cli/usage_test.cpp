@@ -101,7 +101,9 @@ TEST_F(Usage, WrongCommandLines) {
            {{"train", "--out", "new", "--discriminator-activation", "tanh"}, 2, "--r1 0"},
            {{"train", "--out", "new", "--recipe", "gan-litteral"}, 2, "did you mean 'gan-literal'?"},
            {{"train", "--out", "new", "--recipe", "unheard"}, 2, "there is no recipe 'unheard'. There are: gan, "},
-           {{"train", "--out", "new", "--device", "gpu"}, 2, "did you mean 'cuda'?"},
+           {{"train", "--out", "new", "--device", "gpu"},
+            2,
+            "those this process sees), not 'gpu'; did you mean 'cuda'?"},
            {{"train", "--out", "new", "--recipe", "none.ini"}, 2, "none.ini"},
            {{"train", "--out", "new", "--config", "none.ini"}, 2, "none.ini"},
            {{"train", "--out", "new", "--config", "empty"}, 2, "empty"},
@@ -193,7 +195,12 @@ TEST_F(Usage, OutputThatIsLostIsAnError) {
     const Ending ending = into("> /dev/full", ganymede(words));
     EXPECT_EQ(ending.code, 3) << words[0];
     EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
-    EXPECT_THAT(ending.err, StartsWith("ganymede: the output could not be written"));
+    EXPECT_THAT(ending.err,
+                StartsWith("ganymede: the output could not be written: No space left on device; make room"));
+    // Line by line, so that the last write has failed before the program asks.
+    const Ending by_line = into("> /dev/full", Words{"stdbuf", "-oL"} + ganymede(words));
+    EXPECT_EQ(by_line.code, 3) << words[0];
+    EXPECT_THAT(by_line.err, HasSubstr("could not be written: No space left on device")) << words[0];
     // A reader that has seen enough.
     const Ending cut = into("| true; exit ${PIPESTATUS[0]}", ganymede(words));
     EXPECT_EQ(cut.code, 0) << words[0] << cut.err;
@@ -205,6 +212,37 @@ TEST_F(Usage, OutputThatIsLostIsAnError) {
   EXPECT_EQ(into("| head -1; exit ${PIPESTATUS[0]}", tiny_training("headed", training)).code, 0);
   EXPECT_TRUE(content(folder_->path() / "full/generator.safetensors") ==
               content(folder_->path() / "headed/generator.safetensors"));
+}
+
+// Processes that a launcher failed to bring together: its first one says so.
+TEST(Launchers, OneOfTheirProcessesSpeaks) {
+  const TemporaryFolder folder;
+  const auto start = [&](const Words& variables) {
+    const Words clean = {"env",
+                         "-u",
+                         "OMPI_COMM_WORLD_RANK",
+                         "-u",
+                         "OMPI_COMM_WORLD_SIZE",
+                         "-u",
+                         "PMIX_RANK",
+                         "-u",
+                         "PMIX_NAMESPACE",
+                         "-u",
+                         "PMI_RANK",
+                         "-u",
+                         "SLURM_PROCID"};
+    return run(clean + variables + ganymede({"recipes"}), folder.path());
+  };
+  for (const std::string name : {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"}) {
+    for (const char* rank : {"0", "1"}) {
+      const Ending ending = start({"PMI_SIZE=2", name + "=" + rank});
+      EXPECT_EQ(ending.code, 4);
+      EXPECT_EQ(lines(ending.err).size(), rank[0] == '0' ? 1U : 0U) << name << " " << rank << ": " << ending.err;
+    }
+  }
+  EXPECT_EQ(lines(start({"PMI_SIZE=2"}).err).size(), 1U);
+  // mpirun's ranks in a batch job's second task.
+  EXPECT_EQ(lines(start({"PMI_SIZE=2", "PMI_RANK=0", "SLURM_PROCID=1"}).err).size(), 1U);
 }
 
 TEST(DanglingLinks, AreNoPlaceForARun) {

@@ -19,6 +19,7 @@
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "support/ordinary_user.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -62,6 +63,13 @@ void expect_same(const Checkpoint& a, const Checkpoint& b) {
   }
 }
 
+/// As a training does it.
+fs::path store(const fs::path& run, const Checkpoint& checkpoint, int keep) {
+  auto folder = write_checkpoint(run, checkpoint);
+  prune_checkpoints(run, checkpoint.step, keep);
+  return folder;
+}
+
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
@@ -90,7 +98,7 @@ std::string refusal(const fs::path& folder) {
 
 TEST(Checkpoint, ComesBack) {
   const test::TemporaryFolder run;
-  const auto folder = write_checkpoint(run.path(), example(1200), 0);
+  const auto folder = store(run.path(), example(1200), 0);
   EXPECT_EQ(folder, run / "checkpoints" / "step-00001200");
   EXPECT_THAT(names_in(folder), ElementsAre("discriminator.safetensors", "generator.safetensors", "manifest.json"));
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00001200"));
@@ -100,14 +108,14 @@ TEST(Checkpoint, ComesBack) {
 
 TEST(Checkpoint, MakesTheRunFolderItNeeds) {
   const test::TemporaryFolder folder;
-  write_checkpoint(folder / "a" / "run", example(0), 1);
+  store(folder / "a" / "run", example(0), 1);
   EXPECT_EQ(newest_checkpoint(folder / "a" / "run")->checkpoint.step, 0U);
 }
 
 TEST(Checkpoint, FollowsTheUmask) {
   const test::TemporaryFolder run;
   const auto before = umask(027);
-  const auto folder = write_checkpoint(run.path(), example(1), 0);
+  const auto folder = store(run.path(), example(1), 0);
   umask(before);
   const auto mode = [](const fs::path& path) { return static_cast<unsigned>(fs::status(path).permissions()); };
   EXPECT_EQ(mode(folder), 0750U);
@@ -117,7 +125,7 @@ TEST(Checkpoint, FollowsTheUmask) {
 
 TEST(Checkpoint, RefusesEveryTruncationOfEveryFile) {
   const test::TemporaryFolder run;
-  const auto folder = write_checkpoint(run.path(), example(7), 0);
+  const auto folder = store(run.path(), example(7), 0);
   for (const auto& name : names_in(folder)) {
     const std::string whole = read_file(folder / name);
     for (std::size_t size = 0; size < whole.size(); ++size) {
@@ -133,7 +141,7 @@ TEST(Checkpoint, RefusesEveryTruncationOfEveryFile) {
 
 TEST(Checkpoint, RefusesRandomBitFlips) {
   const test::TemporaryFolder run;
-  const auto folder = write_checkpoint(run.path(), example(7), 0);
+  const auto folder = store(run.path(), example(7), 0);
   std::mt19937 random(3);
   for (const auto& name : names_in(folder)) {
     const std::string whole = read_file(folder / name);
@@ -153,7 +161,7 @@ TEST(Checkpoint, RefusesRandomBitFlips) {
 
 TEST(Checkpoint, RefusesFilesThatAreMissingOrNoFiles) {
   const test::TemporaryFolder run;
-  const auto folder = write_checkpoint(run.path(), example(7), 0);
+  const auto folder = store(run.path(), example(7), 0);
   const auto file = folder / "generator.safetensors";
   fs::rename(file, folder / "aside");
   EXPECT_THAT(refusal(folder), AllOf(HasSubstr("generator.safetensors"), HasSubstr("missing")));
@@ -175,7 +183,7 @@ TEST(Checkpoint, RefusesFileNamesThatLeaveTheFolder) {
   for (const auto* name : {"../x", "a/b", ".hidden", "", "a b"}) {
     auto checkpoint = example(5);
     checkpoint.files[name] = checkpoint.files.at("generator");
-    EXPECT_THROW(write_checkpoint(run.path(), checkpoint, 0), Error) << name;
+    EXPECT_THROW(store(run.path(), checkpoint, 0), Error) << name;
     EXPECT_THAT(names_in(run / "checkpoints"), IsEmpty());
   }
 }
@@ -194,13 +202,13 @@ TEST(NewestCheckpoint, IsNothingInAnEmptyRun) {
 
 TEST(NewestCheckpoint, OrdersStepsAsNumbers) {
   const test::TemporaryFolder run;
-  for (const std::uint64_t step : {99'999'999ULL, 100'000'000ULL, 5ULL}) write_checkpoint(run.path(), example(step), 0);
+  for (const std::uint64_t step : {99'999'999ULL, 100'000'000ULL, 5ULL}) store(run.path(), example(step), 0);
   EXPECT_EQ(newest_checkpoint(run.path())->checkpoint.step, 100'000'000U);
 }
 
 TEST(NewestCheckpoint, FallsBackAndSaysWhy) {
   const test::TemporaryFolder run;
-  for (const std::uint64_t step : {100U, 200U, 300U}) write_checkpoint(run.path(), example(step), 0);
+  for (const std::uint64_t step : {100U, 200U, 300U}) store(run.path(), example(step), 0);
   fs::resize_file(checkpoint_folder(run.path(), 300) / "generator.safetensors", 20);
   auto found = newest_checkpoint(run.path());
   ASSERT_TRUE(found.has_value());
@@ -228,7 +236,7 @@ TEST(NewestCheckpoint, FallsBackAndSaysWhy) {
 
 TEST(NewestCheckpoint, RefusesAFolderUnderAnotherStepsName) {
   const test::TemporaryFolder run;
-  write_checkpoint(run.path(), example(100), 0);
+  store(run.path(), example(100), 0);
   fs::copy(checkpoint_folder(run.path(), 100), checkpoint_folder(run.path(), 900));
   const auto found = newest_checkpoint(run.path());
   ASSERT_TRUE(found.has_value());
@@ -238,31 +246,50 @@ TEST(NewestCheckpoint, RefusesAFolderUnderAnotherStepsName) {
 
 TEST(WriteCheckpoint, KeepsTheNewest) {
   const test::TemporaryFolder run;
-  for (std::uint64_t step = 1; step <= 5; ++step) write_checkpoint(run.path(), example(step), 2);
+  for (std::uint64_t step = 1; step <= 5; ++step) store(run.path(), example(step), 2);
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000004", "step-00000005"));
-  for (std::uint64_t step = 6; step <= 8; ++step) write_checkpoint(run.path(), example(step), 0);
+  for (std::uint64_t step = 6; step <= 8; ++step) store(run.path(), example(step), 0);
   EXPECT_EQ(names_in(run / "checkpoints").size(), 5U);
 }
 
 TEST(WriteCheckpoint, NeverPrunesTheOneItWroteAfterGoingBack) {
   // Step 300 was damaged, so the run went on from 100: what it writes next is older by number.
   const test::TemporaryFolder run;
-  for (const std::uint64_t step : {100U, 300U}) write_checkpoint(run.path(), example(step), 0);
+  for (const std::uint64_t step : {100U, 300U}) store(run.path(), example(step), 0);
   overwrite(checkpoint_folder(run.path(), 300) / "manifest.json", "");
-  write_checkpoint(run.path(), example(200, 1), 1);
+  store(run.path(), example(200, 1), 1);
   const auto found = newest_checkpoint(run.path());
   ASSERT_TRUE(found.has_value());
   expect_same(found->checkpoint, example(200, 1));
   // Reached again, 300 replaces the damaged one.
-  write_checkpoint(run.path(), example(300, 1), 1);
+  store(run.path(), example(300, 1), 1);
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000300"));
   expect_same(newest_checkpoint(run.path())->checkpoint, example(300, 1));
 }
 
+TEST(PruneCheckpoints, WhatCannotGoIsNamedAndTheOthersGo) {
+  const test::TemporaryFolder run;
+  const test::AsOrdinaryUser user(run.path());
+  if (!user) GTEST_SKIP() << "nothing stays when root deletes it";
+  for (std::uint64_t step = 1; step <= 4; ++step) write_checkpoint(run.path(), example(step));
+  const auto stuck = checkpoint_folder(run.path(), 2);
+  fs::permissions(stuck, fs::perms::owner_read | fs::perms::owner_exec);
+  try {
+    prune_checkpoints(run.path(), 4, 1);
+    ADD_FAILURE() << "nothing said";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("cannot delete"), HasSubstr("step-00000002")));
+  }
+  const auto doomed = run / "checkpoints" / (".step-00000002.partial-" + std::to_string(getpid()));
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre(doomed.filename().string(), "step-00000004"));
+  fs::permissions(doomed, fs::perms::owner_all);
+}
+
 TEST(WriteCheckpoint, ReplacesOneOfTheSameStep) {
   const test::TemporaryFolder run;
-  write_checkpoint(run.path(), example(100, 1), 3);
-  write_checkpoint(run.path(), example(100, 2), 3);
+  store(run.path(), example(100, 1), 3);
+  store(run.path(), example(100, 2), 3);
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000100"));
   expect_same(newest_checkpoint(run.path())->checkpoint, example(100, 2));
 }
@@ -270,7 +297,7 @@ TEST(WriteCheckpoint, ReplacesOneOfTheSameStep) {
 TEST(WriteCheckpoint, AnInterruptedReplacementLosesNothing) {
   // Between its two renames: the old one has its hidden name, the new one not yet its final one.
   const test::TemporaryFolder run;
-  const auto folder = write_checkpoint(run.path(), example(100, 1), 0);
+  const auto folder = store(run.path(), example(100, 1), 0);
   const auto hidden = run / "checkpoints" / ".step-00000100.replaced";
   fs::rename(folder, hidden);
   expect_same(newest_checkpoint(run.path())->checkpoint, example(100, 1));
@@ -279,7 +306,7 @@ TEST(WriteCheckpoint, AnInterruptedReplacementLosesNothing) {
   expect_same(read_checkpoint(folder), example(100, 1));
   // Behind the second rename: the new one stands.
   fs::rename(folder, hidden);
-  write_checkpoint(run / "elsewhere", example(100, 2), 0);
+  store(run / "elsewhere", example(100, 2), 0);
   fs::rename(checkpoint_folder(run / "elsewhere", 100), folder);
   expect_same(newest_checkpoint(run.path())->checkpoint, example(100, 2));
   sweep_checkpoints(run.path());
@@ -287,7 +314,7 @@ TEST(WriteCheckpoint, AnInterruptedReplacementLosesNothing) {
   expect_same(read_checkpoint(folder), example(100, 2));
   // Without a sweep the next write of that step settles it.
   fs::rename(folder, hidden);
-  write_checkpoint(run.path(), example(100, 3), 0);
+  store(run.path(), example(100, 3), 0);
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000100"));
   expect_same(read_checkpoint(folder), example(100, 3));
 }
@@ -295,7 +322,7 @@ TEST(WriteCheckpoint, AnInterruptedReplacementLosesNothing) {
 TEST(SweepCheckpoints, DeletesOnlyWhatAnInterruptedWriteLeft) {
   const test::TemporaryFolder run;
   sweep_checkpoints(run.path());
-  write_checkpoint(run.path(), example(100), 0);
+  store(run.path(), example(100), 0);
   const auto folder = run / "checkpoints";
   const std::vector<std::string> foreign = {".step-00000200.partial-",
                                             ".step-00000200.partial-12x",
@@ -324,7 +351,7 @@ TEST(WriteCheckpoint, OverwritesItsOwnLeftovers) {
   fs::create_directories(leftover);
   overwrite(leftover / "generator.safetensors", "half");
   overwrite(leftover / "stray", "half");
-  const auto folder = write_checkpoint(run.path(), example(100), 0);
+  const auto folder = store(run.path(), example(100), 0);
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000100"));
   EXPECT_THAT(names_in(folder), ElementsAre("discriminator.safetensors", "generator.safetensors", "manifest.json"));
 }
@@ -334,7 +361,7 @@ TEST(WriteCheckpoint, SaysWhyItCannot) {
   overwrite(folder / "file", "");
   for (const fs::path& run : {folder / "file" / "run", fs::path("/proc/ganymede")}) {
     try {
-      write_checkpoint(run, example(1200), 1);
+      store(run, example(1200), 1);
       FAIL() << "written to " << run;
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::data);
@@ -345,14 +372,14 @@ TEST(WriteCheckpoint, SaysWhyItCannot) {
 
 TEST(WriteCheckpoint, AFullDiskLeavesTheOldOneAndNothingElse) {
   const test::TemporaryFolder run;
-  write_checkpoint(run.path(), example(100), 1);
+  store(run.path(), example(100), 1);
   // A limit on the size of files makes writes short and then fail, as a full disk does. The manifest is the
   // largest file and the last: one byte short of it, all others are there.
   const auto before = std::signal(SIGXFSZ, SIG_IGN);
   rlimit saved{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &saved), 0);
   const Checkpoint large = example(200, 0, 20);
-  const auto sample = write_checkpoint(run / "sample", large, 1);
+  const auto sample = store(run / "sample", large, 1);
   const auto tensors_size = fs::file_size(sample / "generator.safetensors");
   const auto manifest_size = fs::file_size(sample / "manifest.json");
   ASSERT_LT(tensors_size, manifest_size);
@@ -361,7 +388,7 @@ TEST(WriteCheckpoint, AFullDiskLeavesTheOldOneAndNothingElse) {
     std::string message;
     setrlimit(RLIMIT_FSIZE, &tight);
     try {
-      write_checkpoint(run.path(), large, 1);
+      store(run.path(), large, 1);
       message = "written";
     } catch (const Error& error) {
       message = error.code() == ExitCode::data ? error.what() : "another code";
@@ -372,7 +399,7 @@ TEST(WriteCheckpoint, AFullDiskLeavesTheOldOneAndNothingElse) {
     expect_same(newest_checkpoint(run.path())->checkpoint, example(100));
   }
   std::signal(SIGXFSZ, before);
-  write_checkpoint(run.path(), large, 1);
+  store(run.path(), large, 1);
   expect_same(newest_checkpoint(run.path())->checkpoint, large);
 }
 
@@ -385,7 +412,7 @@ TEST(WriteCheckpoint, SurvivesKillsAtAnyInstant) {
   std::uint64_t newest = 0;
   using Clock = std::chrono::steady_clock;
   auto begin = Clock::now();
-  write_checkpoint(run.path(), example(newest), 2);
+  store(run.path(), example(newest), 2);
   auto one_write = Clock::now() - begin;
   int leftovers = 0;
   for (int round = 0; round < 40; ++round) {
@@ -396,7 +423,7 @@ TEST(WriteCheckpoint, SurvivesKillsAtAnyInstant) {
     if (child == 0) {
       try {
         for (std::uint64_t count = 0;; ++count) {
-          write_checkpoint(run.path(), example(newest + count / 2, static_cast<int>(1 + count % 2)), 2);
+          store(run.path(), example(newest + count / 2, static_cast<int>(1 + count % 2)), 2);
           if (write(written[1], "w", 1) != 1) _exit(1);
         }
       } catch (...) {

@@ -28,7 +28,7 @@ TEST(Activations, AreFoundByName) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_NE(std::string(error.what()).find("identity, relu, leaky-relu, sigmoid and tanh"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("identity, relu, leaky-relu, sigmoid, tanh"), std::string::npos);
   }
 }
 

@@ -8,17 +8,22 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "ganymede/device.hpp"
 #include "math/permutation.hpp"
+#include "report/metrics_log.hpp"
 #include "support/forwarding_communicator.hpp"
+#include "support/ordinary_user.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 TrainOptions small(const std::filesystem::path& out) {
   TrainOptions options;
@@ -201,6 +206,92 @@ TEST(SetUp, RanksComputeWithWhatAllOfThemHave) {
     EXPECT_THAT(warned, AllOf(HasSubstr("computed with x86-64-v2"), HasSubstr("--instruction-set x86-64-v2 keeps")));
   } else {
     EXPECT_EQ(warned, "");
+  }
+}
+
+/// As if another rank had been given another seed.
+class BesideAnotherSeed final : public test::ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
+    std::string other = mine;
+    const std::size_t at = other.find("seed = 1\n");
+    if (at != std::string::npos) other[at + 7] = '2';
+    return {mine, other};
+  }
+};
+
+TEST(SetUp, RanksWithDifferentOptionsAreRefused) {
+  const test::TemporaryFolder folder;
+  const auto alone = make_local_communicator();
+  BesideAnotherSeed ranks(*alone);
+  try {
+    train(small(folder / "run"), ranks);
+    FAIL() << "trained";
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_THAT(error.what(), HasSubstr("rank 0 was started with 'seed = 1', rank 1 with 'seed = 2'"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST(Training, GoesOnWhenAnOldCheckpointCannotBeDeleted) {
+  namespace fs = std::filesystem;
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  options.log_every = options.checkpoint_every = 1;
+  options.keep = 1;
+  const fs::path checkpoints = folder / "run" / "checkpoints";
+  std::vector<std::string> warned;
+  std::optional<test::AsOrdinaryUser> user;
+  TrainEvents events;
+  events.planned = [&](const TrainPlan&) { user.emplace(folder.path()); };
+  events.progressed = [&](const MetricsRecord& record, double, bool) {
+    if (record.step == 2) fs::permissions(checkpoints / "step-00000001", fs::perms::owner_read | fs::perms::owner_exec);
+  };
+  events.warned = [&](const std::string& message) { warned.push_back(message); };
+  EXPECT_EQ(train(options, *ranks, events).steps, 3U);
+  if (!*user) GTEST_SKIP() << "nothing stays when root deletes it";
+  EXPECT_THAT(warned, ElementsAre(AllOf(StartsWith("an old checkpoint stays: "), HasSubstr("step-00000001"))));
+  std::ifstream log(folder / "run/logs/rank-0000.log");
+  const std::string text{std::istreambuf_iterator<char>(log), {}};
+  EXPECT_THAT(text, HasSubstr("warning an old checkpoint stays: "));
+  EXPECT_TRUE(fs::exists(checkpoints / "step-00000003"));
+  for (const auto& entry : fs::directory_iterator(checkpoints)) fs::permissions(entry.path(), fs::perms::owner_all);
+}
+
+// A record ends where a training is stopped, and the next begins there: together they hold what one of a training that
+// was never stopped does.
+TEST(Training, NoStepIsMissingFromTheRecordsOfAStoppedRun) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "whole");
+  options.steps = 20;
+  options.log_every = 10;
+  train(options, *ranks);
+  const std::vector<MetricsRecord> whole = read_metrics(folder / "whole/metrics.jsonl");
+  options.out = (folder / "parts").string();
+  options.steps = 4;
+  train(options, *ranks);
+  options.steps = 20;
+  options.resume = true;
+  request_stop();
+  ASSERT_EQ(train(options, *ranks).steps, 5U);
+  train(options, *ranks);
+  const std::vector<MetricsRecord> parts = read_metrics(folder / "parts/metrics.jsonl");
+  ASSERT_EQ(whole.size(), 2U);
+  ASSERT_EQ(parts.size(), 4U);
+  EXPECT_EQ(parts[0].step, 4U);
+  EXPECT_EQ(parts[1].step, 5U);
+  EXPECT_EQ(parts[2].step, 10U);
+  EXPECT_EQ(parts[3].step, 20U);
+  for (double MetricsRecord::*mean :
+       {&MetricsRecord::discriminator_loss, &MetricsRecord::generator_loss, &MetricsRecord::penalty,
+        &MetricsRecord::real_accuracy, &MetricsRecord::fake_accuracy, &MetricsRecord::real_score,
+        &MetricsRecord::fake_score}) {
+    EXPECT_NEAR((4 * parts[0].*mean + parts[1].*mean + 5 * parts[2].*mean) / 10, whole[0].*mean, 1e-9);
+    EXPECT_EQ(parts[3].*mean, whole[1].*mean);
   }
 }
 

@@ -1,0 +1,101 @@
+// The lock of a run's folder, also where the file system has none: flock is this file's own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "ganymede/error.hpp"
+#include "ganymede/trainer.hpp"
+#include "support/temporary_folder.hpp"
+#include "train/run_folder.hpp"
+
+namespace {
+int flock_failure = 0;
+}
+
+extern "C" int flock(int file, int operation) noexcept {
+  if (flock_failure == 0) return static_cast<int>(syscall(SYS_flock, file, operation));
+  errno = flock_failure;
+  return -1;
+}
+
+namespace ganymede {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string holder() { return "process " + std::to_string(getpid()) + " on " + host_name(); }
+
+std::string refusal(const RunFolder& folder) {
+  try {
+    const RunLock lock(folder);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    return error.what();
+  }
+  return "held";
+}
+
+TEST(RunLock, IsHeldOnceAndSaysByWhom) {
+  const test::TemporaryFolder run;
+  const RunFolder folder(run.path());
+  for (int again = 0; again < 2; ++again) {
+    const RunLock lock(folder);
+    EXPECT_EQ(lock.warning(), "");
+    EXPECT_THAT(refusal(folder), HasSubstr("--out " + run.path().string() + " is in use by " + holder() + ": "));
+  }
+  EXPECT_EQ(refusal(folder), "held");
+}
+
+TEST(RunLock, WhatAnotherLeftInItBlocksNothing) {
+  const test::TemporaryFolder run;
+  const RunFolder folder(run.path());
+  std::ofstream(folder.lock()) << "process 1 on a host with a very long name indeed\nand more\n";
+  const RunLock lock(folder);
+  std::ifstream in(folder.lock());
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), holder() + "\n");
+  // Nor does what cannot be understood hide that it is held.
+  std::ofstream(folder.lock()) << "";
+  EXPECT_THAT(refusal(folder), HasSubstr("is in use by another training: "));
+  std::ofstream(folder.lock()) << "\x1b[2J\n";
+  EXPECT_THAT(refusal(folder), HasSubstr("is in use by \\x1b[2J: "));
+}
+
+TEST(RunLock, NeedsAFolder) {
+  const test::TemporaryFolder run;
+  EXPECT_THROW(RunLock(RunFolder(run / "none")), Error);
+}
+
+TEST(RunLock, AFileSystemWithoutLocksIsWarnedOf) {
+  const test::TemporaryFolder run;
+  for (const int failure : {ENOLCK, EOPNOTSUPP, ENOSYS}) {
+    flock_failure = failure;
+    const RunLock first{RunFolder(run.path())};
+    const RunLock second{RunFolder(run.path())};
+    EXPECT_THAT(second.warning(), AllOf(HasSubstr(".lock cannot be locked ("), HasSubstr("no other training")));
+  }
+  const auto ranks = make_local_communicator();
+  TrainOptions options;
+  options.out = (run / "run").string();
+  options.generator_hidden = options.discriminator_hidden = {4};
+  options.latent = 3;
+  options.steps = 1;
+  options.threads = 1;
+  std::vector<std::string> warned;
+  TrainEvents events;
+  events.warned = [&](const std::string& message) { warned.push_back(message); };
+  EXPECT_EQ(train(options, *ranks, events).steps, 1U);
+  flock_failure = 0;
+  EXPECT_THAT(warned, ElementsAre(HasSubstr("run/.lock cannot be locked (")));
+}
+
+}  // namespace
+}  // namespace ganymede
