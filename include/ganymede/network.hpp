@@ -79,6 +79,8 @@ class Layer {
   [[nodiscard]] virtual std::vector<ParameterSpec> parameters() const = 0;
   /// "Linear 784 → 128, relu".
   [[nodiscard]] virtual std::string description() const = 0;
+  /// The output as people write it: "128", "64×14×14" (channels, height, width).
+  [[nodiscard]] virtual std::string output_text() const { return std::to_string(outputs()); }
   /// True when a sample's output depends on that sample alone and the map before the activation is
   /// affine: what exact gradient penalties and the tangent pass need.
   [[nodiscard]] virtual bool affine_per_sample() const = 0;

@@ -39,16 +39,11 @@ class ConvolutionLayer final : public Layer {
     return {weight, {"bias", {channels()}, Init::zero, weight.fan_in, weight.fan_out}};
   }
   [[nodiscard]] std::string description() const override {
-    const Convolution& g = geometry_;
-    const auto grid = [](int channels, int height, int width) {
-      return std::to_string(channels) + "×" + std::to_string(height) + "×" + std::to_string(width);
-    };
-    const std::string fine = grid(g.fine_channels, g.fine_height, g.fine_width);
-    const std::string coarse = grid(g.coarse_channels, g.coarse_height, g.coarse_width);
-    const std::string kernel = std::to_string(g.kernel) + "×" + std::to_string(g.kernel);
-    return (transposed_ ? "ConvTranspose " + coarse + " → " + fine : "Conv " + fine + " → " + coarse) + ", kernel " +
-           kernel + ", stride " + std::to_string(g.stride) + ", " + activation_.name();
+    const std::string kernel = std::to_string(geometry_.kernel) + "×" + std::to_string(geometry_.kernel);
+    return (transposed_ ? "ConvTranspose " + coarse() + " → " + fine() : "Conv " + fine() + " → " + coarse()) +
+           ", kernel " + kernel + ", stride " + std::to_string(geometry_.stride) + ", " + activation_.name();
   }
+  [[nodiscard]] std::string output_text() const override { return transposed_ ? fine() : coarse(); }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] double flops() const override { return 2.0 * geometry_.coarse_size() * geometry_.filter(); }
 
@@ -76,6 +71,15 @@ class ConvolutionLayer final : public Layer {
   }
 
  private:
+  static std::string grid(int channels, int height, int width) {
+    return std::to_string(channels) + "×" + std::to_string(height) + "×" + std::to_string(width);
+  }
+  [[nodiscard]] std::string fine() const {
+    return grid(geometry_.fine_channels, geometry_.fine_height, geometry_.fine_width);
+  }
+  [[nodiscard]] std::string coarse() const {
+    return grid(geometry_.coarse_channels, geometry_.coarse_height, geometry_.coarse_width);
+  }
   void upwards(const Pass& pass, const float* x, const Finish& finish, float* y) const {
     if (transposed_)
       pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y);

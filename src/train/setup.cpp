@@ -55,7 +55,7 @@ std::string network_row(const Network& network) {
   for (int l = 0; l < network.layers(); ++l) {
     const Layer& layer = network.layer(l);
     if (l == 0) text = std::to_string(layer.inputs());
-    text += " → " + std::to_string(layer.outputs());
+    text += layer.normalised_channels() > 0 ? std::string(" normalised") : " → " + layer.output_text();
     if (layer.activation().kind != 0) text += std::string(" ") + layer.activation().name();
   }
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";

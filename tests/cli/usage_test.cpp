@@ -100,7 +100,7 @@ TEST_F(Usage, WrongCommandLines) {
            {{"train", "--out", "new", "--reproducible", "--batch", "5"}, 2, "--shards 5"},
            {{"train", "--out", "new", "--discriminator-activation", "tanh"}, 2, "--r1 0"},
            {{"train", "--out", "new", "--recipe", "gan-litteral"}, 2, "did you mean 'gan-literal'?"},
-           {{"train", "--out", "new", "--recipe", "unheard"}, 2, "there is no recipe 'unheard'. There are: gan, "},
+           {{"train", "--out", "new", "--recipe", "unheard"}, 2, "there is no recipe 'unheard'. There are: dcgan, gan, "},
            {{"train", "--out", "new", "--device", "gpu"},
             2,
             "those this process sees), not 'gpu'; did you mean 'cuda'?"},

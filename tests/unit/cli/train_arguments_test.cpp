@@ -115,11 +115,11 @@ TEST_F(TrainArguments, RecipesByNameAndByFile) {
     EXPECT_EQ(trajectory_options(resolve({"--recipe", recipe.name}).options),
               trajectory_options(resolve({"--recipe", recipe.file.string()}).options));
   }
-  EXPECT_THAT(names, ElementsAre("gan", "gan-literal"));
+  EXPECT_THAT(names, ElementsAre("dcgan", "gan", "gan-literal", "wgan"));
   EXPECT_THAT(refusal({"--recipe", "gan-litteral"}),
               AllOf(HasSubstr("did you mean 'gan-literal'?"), HasSubstr("gan, gan-literal")));
   EXPECT_THAT(refusal({"--recipe", "nothing-like-it"}),
-              AllOf(HasSubstr("There are: gan"), Not(HasSubstr("did you mean"))));
+              AllOf(HasSubstr("There are: dcgan, gan"), Not(HasSubstr("did you mean"))));
   EXPECT_THAT(refusal({"--recipe", (folder_ / "none.ini").string()}), HasSubstr("none.ini"));
 }
 

@@ -58,6 +58,12 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"d-burst", {"0", "1000"}},
     {"d-burst-first", {"0", "1000000000000"}},
     {"d-burst-every", {"0", "1000000000000"}},
+    {"generator-norm", {"none", "batch"}},
+    {"discriminator-norm", {"none", "batch"}},
+    {"init", {"glorot", "normal"}},
+    {"channels", {"64", "3,5,7"}},
+    {"kernel", {"2", "15"}},
+    {"fully-connected", {"0", "65536"}},
     {"r1", {"0", "1e+06", "0.125"}},
     {"r2", {"0", "1e+06", "0.125"}},
     {"gradient-penalty", {"0", "1e+06", "10"}},
@@ -100,9 +106,9 @@ const std::map<std::string, std::vector<std::string>> taken = {
 };
 
 const std::set<std::string> whole = {
-    "latent",           "d-steps", "batch",         "steps",         "seed",         "threads",
-    "shards",           "keep",    "sample-every",  "sample-count",  "log-every",    "drift-every",
-    "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every"};
+    "latent",        "d-steps",       "batch",         "steps",     "seed",           "threads",          "shards",
+    "keep",          "sample-every",  "sample-count",  "log-every", "drift-every",    "checkpoint-every", "d-burst",
+    "d-burst-first", "d-burst-every", "penalty-every", "kernel",    "fully-connected"};
 const std::set<std::string> real = {"leak",
                                     "label-smoothing",
                                     "r1",
@@ -123,7 +129,7 @@ const std::set<std::string> real = {"leak",
                                     "beta2",
                                     "epsilon",
                                     "epochs"};
-const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden"};
+const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden", "channels"};
 const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32"};
 const std::set<std::string> texts = {"data", "out"};
 
@@ -323,6 +329,18 @@ TEST(Options, ThoseThatDoNotGoTogether) {
   }
   for (const char* straight : {"identity", "leaky-relu"})
     EXPECT_EQ(answer({{"discriminator-activation", straight}}), "fine");
+  EXPECT_THAT(answer({{"discriminator-norm", "batch"}}), AllOf(HasSubstr("--r1 needs"), HasSubstr("--r1 0")));
+  EXPECT_EQ(answer({{"discriminator-norm", "batch"}, {"r1", "0"}}), "fine");
+  EXPECT_EQ(answer({{"generator-norm", "batch"}}), "fine");
+  // An option of one family of networks says nothing about another.
+  for (const auto& [name, value] : {std::pair{"channels", "32"}, {"kernel", "3"}, {"fully-connected", "0"}}) {
+    EXPECT_THAT(answer({{name, value}}), HasSubstr("--" + std::string(name) + " belongs to --model dcgan"));
+    EXPECT_EQ(answer({{name, value}, {"model", "dcgan"}}), "fine");
+  }
+  for (const char* name : {"generator-hidden", "discriminator-hidden"}) {
+    EXPECT_THAT(answer({{name, "32"}, {"model", "dcgan"}}), HasSubstr("belongs to --model mlp"));
+    EXPECT_EQ(answer({{name, "32"}}), "fine");
+  }
 }
 
 TEST(Options, TheTrajectoryKnowsNoPlaces) {
