@@ -188,7 +188,8 @@ class CpuDevice final : public Device {
     float* carry = dw.exact() ? carry_.get(weights) : nullptr;
     run(kernels_.convolution_weights,
         {{order, geometry.filter(), geometry.coarse_channels, fine, coarse, accumulate, sum(dw), carry},
-         shape_of(geometry)},
+         shape_of(geometry),
+         layout.total_rows()},
         2 * static_cast<std::size_t>(order.count) * weights);
   }
   void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,

@@ -94,6 +94,7 @@ struct WeightsArgs {
 struct ConvolutionWeightsArgs {
   WeightsArgs weights;
   ConvolutionShape shape;
+  int images;  ///< that x holds
 };
 
 struct BiasArgs {

@@ -16,11 +16,6 @@ namespace {
 // Results with so few channels are dot products: a tile would waste nearly all of its columns.
 constexpr int narrow_channels = 4;
 
-struct Image {
-  const float* data;
-  int height, width, channels;
-};
-
 // The pixels of the result that the same taps reach.
 struct Phase {
   int height, width;                       // of its part of the result
@@ -144,33 +139,53 @@ void pack_filters(const ConvolutionArgs& args, float*, int part, int parts) {
   }
 }
 
-GANYMEDE_INLINE void copy_floats(float* to, const float* from, int count) {
+// An array of images; `end` is behind its last element.
+struct Images {
+  const float* data;
+  const float* end;
+  int height, width, channels;
+
+  GANYMEDE_INLINE Images(const float* images, int count, const Grid& grid)
+      : data(images), height(grid.height), width(grid.width), channels(grid.channels) {
+    end = at(count, 0, 0);
+  }
+  GANYMEDE_INLINE const float* at(int image, int y, int x) const {
+    return data + ((static_cast<std::ptrdiff_t>(image) * height + y) * width + x) * channels;
+  }
+  // Whether all of a window lies inside.
+  GANYMEDE_INLINE bool holds(int y, int x, int taps_y, int taps_x) const {
+    return y >= 0 && y + taps_y <= height && x >= 0 && x + taps_x <= width;
+  }
+};
+
+// Copies in whole vectors: up to lanes - 1 floats behind the copy are overwritten too, and as many read where they are
+// in front of `end`.
+GANYMEDE_INLINE void copy_floats(float* to, const float* from, int count, const float* end) {
   int i = 0;
-  for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));
+  for (; i < count && from + i + lanes <= end; i += lanes) store(to + i, load(from + i));
   for (; i < count; ++i) to[i] = from[i];
 }
+// Clears in whole vectors, likewise.
 GANYMEDE_INLINE void clear_floats(float* to, int count) {
-  int i = 0;
-  for (; i + lanes <= count; i += lanes) store(to + i, Vector{});
-  for (; i < count; ++i) to[i] = 0.0F;
+  for (int i = 0; i < count; i += lanes) store(to + i, Vector{});
 }
 
-// Floats `columns` of a row of `taps` pixels that begins at pixel (y, x) of an image; what lies outside is 0.
-GANYMEDE_INLINE void copy_window_row(const Image& image, int y, int x, int taps, Range columns, float* to) {
+// Floats `columns` of the window row of `taps` pixels that begins at pixel (y, x) of an image; what lies outside is 0.
+GANYMEDE_INLINE void copy_window_row(const Images& images, int image, int y, int x, int taps, Range columns,
+                                     float* to) {
   const int count = columns.end - columns.begin;
-  int begin = count;
-  int end = count;
-  if (y >= 0 && y < image.height) {
-    const int inside_begin = (x < 0 ? -x : 0) * image.channels;
-    const int inside_end = smaller(taps, image.width - x) * image.channels;
-    begin = inside_begin <= columns.begin ? 0 : smaller(inside_begin - columns.begin, count);
-    end = inside_end >= columns.end ? count : inside_end - columns.begin;
-    if (end < begin) end = begin;
+  if (y < 0 || y >= images.height) {
+    clear_floats(to, count);
+    return;
   }
+  const int inside_begin = (x < 0 ? -x : 0) * images.channels;
+  const int inside_end = smaller(taps, images.width - x) * images.channels;
+  const int begin = inside_begin <= columns.begin ? 0 : smaller(inside_begin - columns.begin, count);
+  int end = inside_end >= columns.end ? count : inside_end - columns.begin;
+  if (end < begin) end = begin;
+  // In this order, as each overwrites what follows it.
   clear_floats(to, begin);
-  copy_floats(to + begin,
-              image.data + (static_cast<std::ptrdiff_t>(y) * image.width + x) * image.channels + columns.begin + begin,
-              end - begin);
+  copy_floats(to + begin, images.at(image, y, x) + columns.begin + begin, end - begin, images.end);
   clear_floats(to + end, count - end);
 }
 
@@ -198,41 +213,79 @@ struct PixelWalk {
   }
 };
 
-// What is done to `n` sums that stand for the elements from `place` on of the result.
-using FinishSums = void (*)(const ConvolutionArgs& args, std::ptrdiff_t place, int column, int n, float* sums);
+// Brings rows of sums, `pitch` apart, to the result: row i stands for the elements from places[i] + column on.
+using FinishRows = void (*)(const ConvolutionArgs& args, const std::ptrdiff_t* places, int rows, int column, int width,
+                            const float* sums, int pitch);
 
+// What becomes of a sum.
 template <class Sigma>
-void finish_forward(const ConvolutionArgs& args, std::ptrdiff_t, int column, int n, float* sums) {
-  for (int j = 0; j < n; ++j) sums[j] = Sigma::value(sums[j] + args.bias[column + j], args.parameter);
-}
+struct ForwardSum {
+  static GANYMEDE_INLINE float of(const ConvolutionArgs& args, std::ptrdiff_t, int column, float sum) {
+    return Sigma::value(sum + args.bias[column], args.parameter);
+  }
+};
 template <class Sigma>
-void finish_slope(const ConvolutionArgs& args, std::ptrdiff_t place, int, int n, float* sums) {
-  for (int j = 0; j < n; ++j) sums[j] *= Sigma::slope(args.slope_of[place + j], args.parameter);
-}
-void finish_plain(const ConvolutionArgs&, std::ptrdiff_t, int, int, float*) {}
+struct SlopeSum {
+  static GANYMEDE_INLINE float of(const ConvolutionArgs& args, std::ptrdiff_t place, int, float sum) {
+    return sum * Sigma::slope(args.slope_of[place], args.parameter);
+  }
+};
+struct PlainSum {
+  static GANYMEDE_INLINE float of(const ConvolutionArgs&, std::ptrdiff_t, int, float sum) { return sum; }
+};
 
-GANYMEDE_INLINE FinishSums finish_of(const ConvolutionArgs& args) {
-  FinishSums finish = finish_plain;
+template <class Sum>
+void finish_rows(const ConvolutionArgs& args, const std::ptrdiff_t* places, int rows, int column, int width,
+                 const float* sums, int pitch) {
+  for (int i = 0; i < rows; ++i, sums += pitch) {
+    const std::ptrdiff_t place = places[i] + column;
+    float* to = args.result + place;
+    if (width == tile_columns) {
+      // A copy, which cannot overlap anything, lets the loop become plain vectors.
+      alignas(64) float row[tile_columns];
+      for (int j = 0; j < tile_columns; ++j) row[j] = Sum::of(args, place + j, column + j, sums[j]);
+      GANYMEDE_UNROLL
+      for (int j = 0; j < tile_vectors; ++j) store(to + j * lanes, load(row + j * lanes));
+    } else {
+      for (int j = 0; j < width; ++j) to[j] = Sum::of(args, place + j, column + j, sums[j]);
+    }
+  }
+}
+
+GANYMEDE_INLINE FinishRows finish_of(const ConvolutionArgs& args) {
+  FinishRows finish = finish_rows<PlainSum>;
   math::Activations::visit(args.activation, [&](auto sigma) {
     if (args.bias != nullptr)
-      finish = finish_forward<decltype(sigma)>;
+      finish = finish_rows<ForwardSum<decltype(sigma)>>;
     else if (args.slope_of != nullptr)
-      finish = finish_slope<decltype(sigma)>;
+      finish = finish_rows<SlopeSum<decltype(sigma)>>;
   });
   return finish;
 }
 
+// The dot product of dot() with a window that lies inside its image, taken from there. Rows of the window are multiples
+// of sixteen floats, so that running sums meet what they meet in a copy.
+GANYMEDE_INLINE float window_dot(const float* from, std::ptrdiff_t image_row, int window_rows, int window_row,
+                                 const float* filter) {
+  float sum[16] = {};
+  for (int y = 0; y < window_rows; ++y, from += image_row, filter += window_row)
+    for (int i = 0; i < window_row; i += 16)
+      for (int j = 0; j < 16; ++j) sum[j] = from[i + j] * filter[i + j] + sum[j];
+  return tree_sum(sum);
+}
+
 void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
-  const Grid source = source_grid(args);
+  constexpr int most_block = 20 * tile_rows;
   const Grid target = target_grid(args);
-  const FinishSums finish = finish_of(args);
+  const Images images(args.source, args.rows, source_grid(args));
+  const FinishRows finish = finish_of(args);
   const bool narrow = target.channels <= narrow_channels;
   const int panels = (target.channels + tile_columns - 1) / tile_columns;
   const int packed_columns = narrow ? target.channels : panels * tile_columns;
   float* left = args.left + part * args.left_floats;
   const auto block_of = [&](const Phase& phase) __attribute__((always_inline)) {
-    const auto fitting = static_cast<int>(args.left_floats / window_pitch(phase.taps() * source.channels));
-    return smaller(fitting, 20 * tile_rows) / tile_rows * tile_rows;
+    const auto fitting = static_cast<int>((args.left_floats - lanes) / window_pitch(phase.taps() * images.channels));
+    return smaller(fitting, most_block) / tile_rows * tile_rows;
   };
   const auto blocks_of = [&](const Phase& phase) __attribute__((always_inline)) {
     const int block = block_of(phase);
@@ -243,17 +296,19 @@ void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
   int all_blocks = 0;
   for (int p = 0; p < phases; ++p) all_blocks += blocks_of(phase_of(args, p));
   const Range own = piece(all_blocks, part, parts);
-  std::ptrdiff_t places[20 * tile_rows];
+  std::ptrdiff_t places[most_block];
   alignas(64) float sums[tile_rows * tile_columns];
+  float narrow_sums[most_block * narrow_channels];
   int first_block = 0;
   for (int p = 0; p < phases; ++p) {
     const Phase phase = phase_of(args, p);
     const int blocks = blocks_of(phase);
     const int block = block_of(phase);
-    const int depth = phase.taps() * source.channels;
+    const int depth = phase.taps() * images.channels;
     const int pitch = window_pitch(depth);
-    const int window_row = phase.taps_x * source.channels;
-    const float* packed = args.packed + phase.taps_before * source.channels * packed_columns;
+    const int window_row = phase.taps_x * images.channels;
+    const std::ptrdiff_t image_row = static_cast<std::ptrdiff_t>(images.width) * images.channels;
+    const float* packed = args.packed + phase.taps_before * images.channels * packed_columns;
     const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(args.rows) * phase.height * phase.width;
     const int begin = own.begin > first_block ? own.begin - first_block : 0;
     const int end = smaller(own.end - first_block, blocks);
@@ -263,28 +318,38 @@ void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
       const int count = pixels - at < block ? static_cast<int>(pixels - at) : block;
       PixelWalk pixel(phase, at);
       for (int i = 0; i < count; ++i, pixel.advance(phase)) {
-        const Image image{
-            args.source + static_cast<std::ptrdiff_t>(pixel.row) * source.height * source.width * source.channels,
-            source.height, source.width, source.channels};
-        float* window = left + static_cast<std::ptrdiff_t>(i) * pitch;
-        const int x = phase.source_x + pixel.x * phase.source_step;
-        for (int y = 0; y < phase.taps_y; ++y)
-          copy_window_row(image, phase.source_y + pixel.y * phase.source_step + y, x, phase.taps_x, {0, window_row},
-                          window + static_cast<std::ptrdiff_t>(y) * window_row);
         places[i] =
             ((static_cast<std::ptrdiff_t>(pixel.row) * target.height + phase.target_y + pixel.y * phase.target_step) *
                  target.width +
              phase.target_x + pixel.x * phase.target_step) *
             target.channels;
+        const int y = phase.source_y + pixel.y * phase.source_step;
+        const int x = phase.source_x + pixel.x * phase.source_step;
+        const bool inside = images.holds(y, x, phase.taps_y, phase.taps_x);
+        float* to = narrow_sums + static_cast<std::ptrdiff_t>(i) * target.channels;
+        if (narrow && inside && window_row % 16 == 0) {
+          const float* from = images.at(pixel.row, y, x);
+          for (int j = 0; j < target.channels; ++j)
+            to[j] =
+                window_dot(from, image_row, phase.taps_y, window_row, packed + static_cast<std::ptrdiff_t>(j) * depth);
+          continue;
+        }
+        float* window = narrow ? left : left + static_cast<std::ptrdiff_t>(i) * pitch;
+        if (inside) {
+          const float* from = images.at(pixel.row, y, x);
+          for (int tap = 0; tap < phase.taps_y; ++tap, from += image_row)
+            copy_floats(window + static_cast<std::ptrdiff_t>(tap) * window_row, from, window_row, images.end);
+        } else {
+          for (int tap = 0; tap < phase.taps_y; ++tap)
+            copy_window_row(images, pixel.row, y + tap, x, phase.taps_x, {0, window_row},
+                            window + static_cast<std::ptrdiff_t>(tap) * window_row);
+        }
+        if (narrow)
+          for (int j = 0; j < target.channels; ++j)
+            to[j] = dot(window, packed + static_cast<std::ptrdiff_t>(j) * depth, depth);
       }
       if (narrow) {
-        for (int i = 0; i < count; ++i) {
-          for (int j = 0; j < target.channels; ++j)
-            sums[j] = dot(left + static_cast<std::ptrdiff_t>(i) * pitch,
-                          packed + static_cast<std::ptrdiff_t>(j) * depth, depth);
-          finish(args, places[i], 0, target.channels, sums);
-          for (int j = 0; j < target.channels; ++j) args.result[places[i] + j] = sums[j];
-        }
+        finish(args, places, count, 0, target.channels, narrow_sums, target.channels);
         continue;
       }
       const Tiles tiles(Range{0, count});
@@ -296,11 +361,7 @@ void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
           const Range r = tiles[t];
           tile_of<false, Walk::packed>(r.end - r.begin)(left + static_cast<std::ptrdiff_t>(r.begin) * pitch, pitch,
                                                         steps, sums, tile_columns, false);
-          for (int i = r.begin; i < r.end; ++i) {
-            float* row = sums + (i - r.begin) * tile_columns;
-            finish(args, places[i] + column, column, width, row);
-            copy_floats(args.result + places[i] + column, row, width);
-          }
+          finish(args, places + r.begin, r.end - r.begin, column, width, sums, tile_columns);
         }
       }
     }
@@ -311,26 +372,42 @@ void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
 struct WindowRows {
   static constexpr bool direct = false;
   static constexpr bool long_sums = true;  // over thousands of pixels: block by block, which rounds less
-  const float* x;
+  Images images;
   ConvolutionShape shape;
 
   GANYMEDE_INLINE void pack(int column, int width, const int* row, Range k, float* to) const {
     const int pixels = shape.coarse_height * shape.coarse_width;
     const int window_row = shape.kernel * shape.fine_channels;
-    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(shape.fine_height) * shape.fine_width * shape.fine_channels;
+    // The columns are pieces of one or more of the window's rows.
+    const int first_tap = column / window_row;
+    const int last_tap = (column + width - 1) / window_row;
+    int sample = 0;
+    int y = 0;
+    int x = 0;
     for (int i = k.begin; i < k.end; ++i, to += tile_columns) {
-      const int sample = row[i] / pixels;
-      const int pixel = row[i] - sample * pixels;
-      const int y = pixel / shape.coarse_width;
-      const int x0 = (pixel - y * shape.coarse_width) * shape.stride - shape.padding;
+      if (i == k.begin || row[i] != row[i - 1] + 1) {
+        sample = row[i] / pixels;
+        y = (row[i] - sample * pixels) / shape.coarse_width;
+        x = row[i] - sample * pixels - y * shape.coarse_width;
+      } else if (++x == shape.coarse_width) {
+        x = 0;
+        if (++y == shape.coarse_height) {
+          y = 0;
+          ++sample;
+        }
+      }
       const int y0 = y * shape.stride - shape.padding;
-      const Image image{x + sample * size, shape.fine_height, shape.fine_width, shape.fine_channels};
-      for (int at = column; at < column + width;) {
-        const int tap = at / window_row;
-        const int first = at - tap * window_row;
-        const int count = smaller(window_row - first, column + width - at);
-        copy_window_row(image, y0 + tap, x0, shape.kernel, {first, first + count}, to + (at - column));
-        at += count;
+      const int x0 = x * shape.stride - shape.padding;
+      const bool inside = images.holds(y0, x0, shape.kernel, shape.kernel);
+      int done = 0;
+      for (int tap = first_tap; tap <= last_tap; ++tap) {
+        const int first = tap == first_tap ? column - first_tap * window_row : 0;
+        const int count = smaller(window_row - first, width - done);
+        if (inside)
+          copy_floats(to + done, images.at(sample, y0 + tap, x0) + first, count, images.end);
+        else
+          copy_window_row(images, sample, y0 + tap, x0, shape.kernel, {first, first + count}, to + done);
+        done += count;
       }
       for (int j = width; j < tile_columns; ++j) to[j] = 0.0F;
     }
@@ -338,7 +415,8 @@ struct WindowRows {
 };
 
 void convolution_weights(const ConvolutionWeightsArgs& args, float* scratch, int part, int parts) {
-  weight_gradient(args.weights, WindowRows{args.weights.x, args.shape}, scratch, part, parts);
+  weight_gradient(args.weights, WindowRows{Images(args.weights.x, args.images, fine_grid(args.shape)), args.shape},
+                  scratch, part, parts);
 }
 
 }  // namespace

@@ -397,6 +397,12 @@ GANYMEDE_INLINE void product(int rows, int columns, int depth, const float* a, c
   }
 }
 
+GANYMEDE_INLINE float tree_sum(float (&sum)[16]) {
+  for (int width = 8; width > 0; width /= 2)
+    for (int j = 0; j < width; ++j) sum[j] += sum[j + width];
+  return sum[0];
+}
+
 // Sixteen running sums and a tree: a dot product whose order depends on `count` alone, on any vector width.
 GANYMEDE_INLINE float dot(const float* a, const float* b, int count) {
   float sum[16] = {};
@@ -404,9 +410,7 @@ GANYMEDE_INLINE float dot(const float* a, const float* b, int count) {
   for (; i + 16 <= count; i += 16)
     for (int j = 0; j < 16; ++j) sum[j] = a[i + j] * b[i + j] + sum[j];
   for (int j = 0; i + j < count; ++j) sum[j] = a[i + j] * b[i + j] + sum[j];
-  for (int width = 8; width > 0; width /= 2)
-    for (int j = 0; j < width; ++j) sum[j] += sum[j + width];
-  return sum[0];
+  return tree_sum(sum);
 }
 
 }  // namespace
