@@ -57,6 +57,7 @@ struct Entry {
   std::vector<std::int64_t> shape;
   std::uint64_t begin;
   std::uint64_t end;
+  bool counter;  // PyTorch's count of a normalisation's batches, an int64, which nothing here needs
 };
 
 Entry parse_entry(const std::string& name, const nlohmann::json& value, const std::string& source) {
@@ -64,10 +65,11 @@ Entry parse_entry(const std::string& name, const nlohmann::json& value, const st
   if (name.empty()) refuse(source, field, "a name", "an empty one");
   expect_keys(value, {"dtype", "shape", "data_offsets"}, source, field);
   const auto& dtype = expect_string(value["dtype"], source, field + " dtype");
-  if (dtype != "F32") {
+  const bool counter = dtype == "I64" && name.ends_with(".num_batches_tracked");
+  if (dtype != "F32" && !counter) {
     refuse(source, field + " dtype", "F32", printable(dtype) + "; convert it first (in Python: tensor.float())");
   }
-  Entry entry{name, {}, 0, 0};
+  Entry entry{name, {}, 0, 0, counter};
   const auto& shape = value["shape"];
   if (!shape.is_array()) refuse(source, field + " shape", "an array", describe(shape));
   for (const auto& element : shape) {
@@ -100,7 +102,8 @@ void check_offsets(const std::vector<Entry>& entries, std::uint64_t data_bytes, 
              "an end from " + text(entry.begin) + " to the " + text(data_bytes) + " bytes that the file holds",
              text(entry.end));
     }
-    const auto bytes = shape_bytes(entry.shape);
+    auto bytes = shape_bytes(entry.shape);
+    if (entry.counter) bytes = entry.shape.empty() ? std::optional(sizeof(std::int64_t)) : std::nullopt;
     if (!bytes) refuse(source, field + " shape", "a size that 64 bits hold", "a larger one");
     if (entry.end - entry.begin != *bytes) {
       refuse(source, field + " data_offsets", text(*bytes) + " bytes for its shape", text(entry.end - entry.begin));
@@ -224,6 +227,7 @@ TensorFile TensorFile::parse(const std::string& bytes, const std::string& source
 
   const char* const data = bytes.data() + length_bytes + header_bytes;
   for (auto& entry : entries) {
+    if (entry.counter) continue;
     Tensor tensor{std::move(entry.name), std::move(entry.shape), {}};
     tensor.values.resize((entry.end - entry.begin) / sizeof(float));
     if (!tensor.values.empty()) std::memcpy(tensor.values.data(), data + entry.begin, entry.end - entry.begin);

@@ -2,7 +2,8 @@
 """Weights between ganymede and PyTorch: safetensors_load.py PROGRAM FOLDER, a scratch folder.
 
 A short training's weights load into the matching torch.nn.Sequential by name and shape, and its generator then
-draws what `ganymede sample` draws from the same z. A file that the safetensors package wrote is read by ganymede.
+draws what `ganymede sample` draws from the same z. A file that the safetensors package wrote is read by ganymede. For
+the recipe dcgan the network is the one that README.md shows.
 """
 
 import pathlib
@@ -66,22 +67,22 @@ def sequential(widths, activation, last):
     return torch.nn.Sequential(*modules, *last)
 
 
-def check(name, latent, hidden, activation, options):
-    print(f"{name}: ", end="")
+def train(name, *options):
     run = FOLDER / name
-    widths = ",".join(map(str, hidden))
-    ganymede("train", "--data", "mnist-mini", "--steps", 30, "--out", run, "--latent", latent, "--generator-hidden",
-             widths, "--discriminator-hidden", widths, "--generator-activation", activation,
-             "--discriminator-activation", activation, "--learning-rate", 0.005, *options)
+    ganymede("train", "--data", "mnist-mini", "--out", run, *options)
+    return run
 
-    g = sequential([latent, *hidden, 784], activation, [torch.nn.Sigmoid()]).float()
-    d = sequential([784, *hidden, 1], activation, []).float()
-    g_state = safetensors.torch.load_file(run / "generator.safetensors")
-    g.load_state_dict(g_state, strict=True)
-    d.load_state_dict(safetensors.torch.load_file(run / "discriminator.safetensors"), strict=True)
+
+def load(network, file):
+    network.load_state_dict(safetensors.torch.load_file(file), strict=True)
+
+
+def check(name, run, g, latent, steps):
+    """Our pictures are those of g, which holds the weights of the run."""
+    print(f"{name}: ", end="")
     with safetensors.safe_open(run / "generator.safetensors", "pt") as file:
         metadata = file.metadata()
-    assert metadata["format"] == "pt" and metadata["steps"] == "30", metadata
+    assert metadata["format"] == "pt" and metadata["steps"] == str(steps), metadata
 
     seed, count = 2**40 + 7, 20
     ganymede("sample", run, "--count", count, "--seed", seed, "--out", FOLDER / f"{name}.png")
@@ -103,13 +104,42 @@ def check(name, latent, hidden, activation, options):
     print(f"loaded, pixels within {error:.3f} of 255, read back")
 
 
+def check_mlp(name, latent, hidden, activation, options):
+    widths = ",".join(map(str, hidden))
+    run = train(name, "--steps", 30, "--latent", latent, "--generator-hidden", widths, "--discriminator-hidden", widths,
+                "--generator-activation", activation, "--discriminator-activation", activation, "--learning-rate",
+                0.005, *options)
+    g = sequential([latent, *hidden, 784], activation, [torch.nn.Sigmoid()]).float()
+    load(g, run / "generator.safetensors")
+    load(sequential([784, *hidden, 1], activation, []).float(), run / "discriminator.safetensors")
+    check(name, run, g, latent, 30)
+
+
+def check_dcgan():
+    readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
+    (shown,) = [block for block in readme.split("```")[1::2] if "ConvTranspose2d" in block]
+    network = shown.removeprefix("python\n").split("g.load_state_dict")[0]
+    names = {"nn": torch.nn}
+    exec(network, names)
+    g = names["g"].float()
+    run = train("dcgan", "--recipe", "dcgan", "--steps", 4)
+    load(g, run / "generator.safetensors")
+    nn = torch.nn
+    d = nn.Sequential(nn.Conv2d(1, 64, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 5, 2, 2, bias=False),
+                      nn.BatchNorm2d(128), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(6272, 1024, bias=False),
+                      nn.BatchNorm1d(1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1)).float()
+    load(d, run / "discriminator.safetensors")
+    check("dcgan", run, g, 100, 4)
+
+
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    check("default", 100, [128, 128], "relu", [])
-    check("literal", 100, [128, 128], "relu", ["--recipe", "gan-literal"])
+    check_mlp("default", 100, [128, 128], "relu", [])
+    check_mlp("literal", 100, [128, 128], "relu", ["--recipe", "gan-literal"])
     # Enough modules for two-digit names, which sort otherwise than they count.
-    check("deep", 10, [24, 20, 16, 20, 24], "leaky-relu", ["--r1", 0, "--ema", 0])
+    check_mlp("deep", 10, [24, 20, 16, 20, 24], "leaky-relu", ["--r1", 0, "--ema", 0])
+    check_dcgan()
 
 
 if __name__ == "__main__":

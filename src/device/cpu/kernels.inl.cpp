@@ -15,15 +15,15 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
-#include "device/cpu/kernels/affine.inl.hpp"
-#include "device/cpu/kernels/batch_norm.inl.hpp"
-#include "device/cpu/kernels/convolution.inl.hpp"
-#include "device/cpu/kernels/draws.inl.hpp"
-#include "device/cpu/kernels/flat.inl.hpp"
-#include "device/cpu/kernels/gradients.inl.hpp"
-#include "device/cpu/kernels/losses.inl.hpp"
-#include "device/cpu/kernels/product.inl.hpp"
-#include "device/cpu/kernels/vectors.inl.hpp"
+#include "device/cpu/kernels/affine.inl.cpp"
+#include "device/cpu/kernels/batch_norm.inl.cpp"
+#include "device/cpu/kernels/convolution.inl.cpp"
+#include "device/cpu/kernels/draws.inl.cpp"
+#include "device/cpu/kernels/flat.inl.cpp"
+#include "device/cpu/kernels/gradients.inl.cpp"
+#include "device/cpu/kernels/losses.inl.cpp"
+#include "device/cpu/kernels/product.inl.cpp"
+#include "device/cpu/kernels/vectors.inl.cpp"
 
 namespace ganymede::cpu {
 namespace {

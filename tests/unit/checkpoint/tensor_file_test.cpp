@@ -125,6 +125,16 @@ TEST(TensorFile, ReadsTensorsInTheOrderOfTheirBytes) {
   EXPECT_TRUE(file.at("b").shape.empty());
 }
 
+TEST(TensorFile, PassesOverPyTorchsCountsOfBatches) {
+  const auto file =
+      TensorFile::parse(file_of(R"({"1.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[0,8]},)"
+                                R"("1.weight":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
+                                std::string("\x05\0\0\0\0\0\0\0\0\0\0\x40", 12)),
+                        "test");
+  ASSERT_EQ(file.tensors.size(), 1U);
+  EXPECT_EQ(file.at("1.weight").values, std::vector<float>{2});
+}
+
 TEST(TensorFile, NamesItsTensorsWhenOneIsMissing) {
   try {
     (void)example().at("1.weight");
@@ -206,6 +216,12 @@ std::vector<Damage> damages() {
       {"half precision",
        file_of(R"({"x":)" + entry("[2]", "[0,4]", "F16") + "}", four),
        {"tensor \"x\" dtype", "F32", "found F16", "tensor.float()"}},
+      {"whole numbers of another name",
+       file_of(R"({"x":)" + entry("[]", "[0,8]", "I64") + "}", four + four),
+       {"tensor \"x\" dtype", "F32", "found I64"}},
+      {"counts that are no scalar",
+       file_of(R"({"1.num_batches_tracked":)" + entry("[1]", "[0,8]", "I64") + "}", four + four),
+       {"shape", "found"}},
       {"dtype with an escape sequence",
        file_of(R"({"x":)" + entry("[2]", "[0,4]", "\\u001b[2J") + "}", four),
        {"found \\x1b[2J"}},

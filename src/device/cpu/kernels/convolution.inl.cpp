@@ -6,8 +6,8 @@
 // chain over its own taps, as in every product here, and nothing is multiplied by zeros that were only inserted.
 #pragma once
 
-#include "device/cpu/kernels/gradients.inl.hpp"
-#include "device/cpu/kernels/product.inl.hpp"
+#include "device/cpu/kernels/gradients.inl.cpp"
+#include "device/cpu/kernels/product.inl.cpp"
 #include "math/activation/activations.hpp"
 
 namespace ganymede::cpu {

@@ -2,7 +2,7 @@
 // kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/product.inl.hpp"
+#include "device/cpu/kernels/product.inl.cpp"
 #include "math/fixed_point.hpp"
 
 namespace ganymede::cpu {

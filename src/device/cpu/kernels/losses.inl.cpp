@@ -1,7 +1,7 @@
 // GAN losses and gradient penalties. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/product.inl.hpp"
+#include "device/cpu/kernels/product.inl.cpp"
 #include "math/loss/losses.hpp"
 #include "math/penalty/penalties.hpp"
 

@@ -1,7 +1,7 @@
 // Draws and what is gathered from the data set. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/vectors.inl.hpp"
+#include "device/cpu/kernels/vectors.inl.cpp"
 #include "math/functions.hpp"
 #include "math/normal.hpp"
 #include "math/permutation.hpp"

@@ -1,7 +1,7 @@
 // Flat buffers: conversions, norms and the optimisers. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/vectors.inl.hpp"
+#include "device/cpu/kernels/vectors.inl.cpp"
 #include "math/fixed_point.hpp"
 #include "math/optimizer/optimizers.hpp"
 

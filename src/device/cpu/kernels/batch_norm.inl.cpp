@@ -1,7 +1,7 @@
 // Batch normalisation: sums over a batch, and the passes that follow from them. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/gradients.inl.hpp"
+#include "device/cpu/kernels/gradients.inl.cpp"
 #include "math/activation/activations.hpp"
 
 namespace ganymede::cpu {

@@ -1,7 +1,7 @@
 // The fully connected layers' passes from one layer to the next. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/product.inl.hpp"
+#include "device/cpu/kernels/product.inl.cpp"
 #include "math/activation/activations.hpp"
 
 namespace ganymede::cpu {

@@ -1,7 +1,7 @@
 // Matrix products: tiles of fused multiply-adds, packing, and the loop around them. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/vectors.inl.hpp"
+#include "device/cpu/kernels/vectors.inl.cpp"
 
 namespace ganymede::cpu {
 namespace {
