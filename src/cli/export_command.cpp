@@ -56,7 +56,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
     TensorFile file = chosen(saved, network, weights);
     const bool raw = network == "generator" && weights == "raw" && averages(saved);
     file.metadata = saved.options;
-    if (saved.facts.contains("data-digest")) file.metadata["data-digest"] = saved.facts.at("data-digest");
+    for (const char* fact : {"data-digest", "image-side"})
+      if (saved.facts.contains(fact)) file.metadata[fact] = saved.facts.at(fact);
     file.metadata["format"] = "pt";
     file.metadata["network"] = network;
     if (raw) file.metadata["weights"] = "raw";

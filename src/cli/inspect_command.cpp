@@ -34,15 +34,15 @@ void print_json(const SavedRun& saved) {
 }
 
 void print_table(const SavedRun& saved) {
-  std::printf("%-28s%s\n", saved.kind.c_str(), saved.source.c_str());
-  std::printf("%-28s%llu\n", "step", static_cast<unsigned long long>(saved.step));
-  std::printf("%-28s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
-  for (const auto& [name, value] : saved.facts) std::printf("%-28s%s\n", name.c_str(), value.c_str());
+  std::printf("%-30s%s\n", saved.kind.c_str(), saved.source.c_str());
+  std::printf("%-30s%llu\n", "step", static_cast<unsigned long long>(saved.step));
+  std::printf("%-30s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
+  for (const auto& [name, value] : saved.facts) std::printf("%-30s%s\n", name.c_str(), value.c_str());
   std::printf("\noptions that determine the trajectory\n");
-  for (const auto& [name, value] : saved.options) std::printf("  %-26s%s\n", name.c_str(), value.c_str());
+  for (const auto& [name, value] : saved.options) std::printf("  %-28s%s\n", name.c_str(), value.c_str());
   std::printf("\nweights (digest: XXH3-128 of the values)\n");
   for (const auto& [name, file] : saved.files)
-    std::printf("  %-26s%s  %zu values\n", name.c_str(), weights_digest(file).c_str(), parameters(file));
+    std::printf("  %-28s%s  %zu values\n", name.c_str(), weights_digest(file).c_str(), parameters(file));
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {

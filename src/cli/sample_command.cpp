@@ -63,7 +63,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);
     const TensorFile& weights = picture_weights(saved);
-    const int side = image_side(weights, saved.source.string());
+    const int side = image_side(saved);
     const std::unique_ptr<Device> device = make_cpu_device(1);
     Network generator = make_generator(options, side, *device);
     generator.load(weights, saved.source.string());

@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t most_side = 1024;
+
 SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   SavedRun run;
   run.kind = "checkpoint";
@@ -28,6 +30,9 @@ SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
                {"arithmetic", checkpoint.arithmetic},
                {"written-by", checkpoint.program}};
   run.files = std::move(checkpoint.files);
+  if (const auto generator = run.files.find("generator"); generator != run.files.end())
+    if (const auto side = generator->second.metadata.find("image-side"); side != generator->second.metadata.end())
+      run.facts.insert(*side);
   return run;
 }
 
@@ -163,7 +168,17 @@ const TensorFile& picture_weights(const SavedRun& run) {
   throw Error(ExitCode::data, run.source.string() + " holds no generator");
 }
 
-int image_side(const TensorFile& generator, const std::string& source) {
+int image_side(const SavedRun& run) {
+  const std::string source = run.source.string();
+  if (const auto stated = run.facts.find("image-side"); stated != run.facts.end()) {
+    const std::uint64_t side = whole_number(stated->second);
+    if (side < 1 || side > most_side)
+      throw Error(ExitCode::data, source + ": image-side is '" + stated->second + "', not a whole number from 1 to " +
+                                      std::to_string(most_side));
+    return static_cast<int>(side);
+  }
+  // Files of before, whose networks were all fully connected.
+  const TensorFile& generator = picture_weights(run);
   // The last layer by its number, not its place: other writers sort names, and "10.weight" is before "2.weight".
   const auto layer = [](const Tensor& tensor) { return whole_number(tensor.name); };
   const auto last = std::max_element(generator.tensors.begin(), generator.tensors.end(),

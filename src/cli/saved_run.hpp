@@ -40,8 +40,8 @@ TrainOptions saved_options(const SavedRun& run);
 /// The generator's weights that pictures are drawn from: the average where there is one.
 const TensorFile& picture_weights(const SavedRun& run);
 
-/// Height and width of the images that these generator weights make.
-int image_side(const TensorFile& generator, const std::string& source);
+/// Height and width of the images that its generator makes. Throws Error(data).
+int image_side(const SavedRun& run);
 
 /// XXH3-128 over the values of a file's tensors, in order: what --reproducible promises to be equal.
 std::string weights_digest(const TensorFile& file);

@@ -46,6 +46,8 @@ void load_moments(const Network& network, Optimizer& optimizer, const TensorFile
 
 std::map<std::string, TensorFile> Gan::save() const {
   std::map<std::string, TensorFile> files;
+  // Convolutions' shapes do not say for which images they are.
+  files["generator"].metadata["image-side"] = std::to_string(image_side);
   files["generator"].tensors = generator.tensors(generator.parameter_array());
   files["discriminator"].tensors = discriminator.tensors(discriminator.parameter_array());
   files["generator-optimizer"] = moments(generator, *generator_optimizer);
@@ -74,7 +76,8 @@ Gan make_gan(const TrainOptions& o, int side, Device& device) {
           Network(device, family_named(o.model).discriminator(o, side)),
           nullptr,
           nullptr,
-          {}};
+          {},
+          side};
   gan.generator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::generator), device,
                                                         gan.generator.parameter_count());
   gan.discriminator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::discriminator),

@@ -19,6 +19,7 @@ struct Gan {
   std::unique_ptr<Optimizer> discriminator_optimizer;
   /// The exponential moving average of G's parameters; empty without --ema.
   DeviceArray<float> average;
+  int image_side = 0;
 
   /// G's parameters that pictures are drawn from: the average where there is one.
   [[nodiscard]] const DeviceArray<float>& picture_parameters() const {

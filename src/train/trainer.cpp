@@ -274,6 +274,7 @@ class Training {
       file.metadata["format"] = "pt";
       file.metadata["steps"] = std::to_string(setup_.step->steps());
       file.metadata["data-digest"] = setup_.dataset.digest();
+      file.metadata["image-side"] = std::to_string(gan.image_side);
       // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
       // is, the run has ended.
       file.metadata["network"] = "discriminator";

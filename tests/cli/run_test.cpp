@@ -409,6 +409,33 @@ TEST_F(Run, SamplesAreAFunctionOfTheSeed) {
   }
 }
 
+// Convolutions' weights do not say for which images they are, and pictures need running statistics: from the final
+// weights, from a checkpoint and from an export alike; a run that was resumed draws what the uninterrupted one draws.
+TEST_F(Run, ConvolutionsAreSampledAndResumed) {
+  const auto trained = [&](const std::string& out, const std::string& steps) {
+    return run(ganymede({"train", "--data",   "mnist-mini", "--recipe",   "dcgan",    "--channels",
+                         "3,4",   "--kernel", "4",          "--latent",   "5",        "--fully-connected",
+                         "6",     "--ema",    "0.9",        "--schedule", "constant", "--batch",
+                         "24",    "--seed",   "3",          "--steps",    steps,      "--out",
+                         out}),
+               here());
+  };
+  for (const auto& [out, steps] : {std::pair{"whole", "4"}, {"parts", "2"}}) {
+    const Ending ending = trained(out, steps);
+    ASSERT_EQ(ending.code, 0) << ending.err;
+    EXPECT_THAT(ending.out, HasSubstr("3×14×14"));
+  }
+  ASSERT_EQ(run(ganymede({"train", "--out", "parts", "--steps", "4", "--resume"}), here()).code, 0);
+  expect_same_weights("whole", "parts");
+  ASSERT_EQ(run(ganymede({"export", "whole", "--out", "exported.safetensors"}), here()).code, 0);
+  std::set<std::string> pictures;
+  for (const char* place : {"whole", "parts/checkpoints/step-00000004", "exported.safetensors"}) {
+    ASSERT_EQ(run(ganymede({"sample", place, "--count", "5", "--out", "p.png"}), here()).code, 0) << place;
+    pictures.insert(content(here() / "p.png"));
+  }
+  EXPECT_EQ(pictures.size(), 1U);
+}
+
 TEST_F(Run, InspectSaysWhatIsThere) {
   expect_trained("run", {"--steps", "6", "--checkpoint-every", "2", "--seed", "5", "--d-steps", "2"});
   const Json finished = inspected("run");

@@ -1,8 +1,9 @@
 // GAN losses and gradient penalties. Part of kernels.inl.cpp.
 #pragma once
 
-#include "device/cpu/kernels/product.inl.cpp"
 #include "math/loss/losses.hpp"
+
+#include "device/cpu/kernels/product.inl.cpp"
 #include "math/penalty/penalties.hpp"
 
 namespace ganymede::cpu {
