@@ -287,7 +287,7 @@ class Device {
                                   std::int64_t* sums) = 0;
   /// From the moments on all ranks to statistics[parts][2][channels]: the mean and 1/√(variance + ε), NaN where a
   /// sum did not fit. Then, part by part where they are finite, running[2][channels], the mean and the unbiased
-  /// variance, becomes (1 - momentum) · running + momentum · the batch's.
+  /// variance, becomes (1 - momentum) · running + momentum · the batch's; running may be null.
   virtual void batch_norm_statistics(int parts, const BatchNorm& norm, const std::int64_t* moments, float* statistics,
                                      float* running) = 0;
   /// The statistics [2][channels] that running ones stand for.
@@ -296,7 +296,7 @@ class Device {
   virtual void batch_norm_forward(const BatchLayout& layout, const BatchNorm& norm, const float* x,
                                   const float* statistics, const float* gamma, const float* beta, Activation sigma,
                                   float* y) = 0;
-  /// sums of δ and of δ · x̂, overwritten, where x̂ = (x - mean) / √(variance + ε) and δ is the adjoint of γ · x̂ + β;
+  /// sums, overwritten, of δ and of δ · x̂, where x̂ = (x - mean) / √(variance + ε) and δ is the adjoint of γ · x̂ + β;
   /// summed shard by shard.
   virtual void batch_norm_adjoints(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
                                    const float* statistics, std::int64_t* sums) = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "ganymede/error.hpp"
@@ -197,7 +198,9 @@ Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) 
   const auto index = static_cast<std::size_t>(l);
   Pass pass{*device_, layout, parameters_.data() + offsets_[index]};
   Tape::Normalised& normalised = tape.normalised_[index];
-  if (normalised.sums.empty()) return pass;
+  if (layers_[index]->normalised_channels() == 0) return pass;
+  if (normalised.sums.empty())
+    throw std::logic_error("this tape is for evaluation: training normalises over the ranks");
   const std::ptrdiff_t skip = layout.rows == 0 ? 0
                                                : static_cast<std::ptrdiff_t>(first_row / layout.rows) * 2 *
                                                      layers_[index]->normalised_channels();

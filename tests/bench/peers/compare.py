@@ -24,6 +24,11 @@ def visible_gpu(arguments):
     return (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0] if arguments.device == "cuda" else ""
 
 
+# The small networks of convolutions that libraries are compared on.
+CONVOLUTIONS = ["--recipe", "dcgan", "--kernel", "4", "--fully-connected", "0", "--generator-norm", "none",
+                "--discriminator-norm", "none", "--weight-decay", "0", "--schedule", "constant"]
+
+
 class Absent(Exception):
     """A library is not there, or not for this device."""
 
@@ -39,7 +44,7 @@ class Peer:
         self.name, self.times, self.losses = name, [], None
         self.goal = GOALS.get(kind) if arguments.device == "cuda" else None
         command = [sys.executable, HERE / "contenders.py", kind, arguments.data, str(arguments.r1), str(arguments.ema),
-                   str(threads), arguments.device]
+                   str(threads), arguments.device, arguments.recipe]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
                            JAX_PLATFORMS=arguments.device, XLA_PYTHON_CLIENT_PREALLOCATE="false",
                            CUDA_VISIBLE_DEVICES=visible_gpu(arguments), PYTHONWARNINGS="ignore", TORCH_LOGS="-all")
@@ -90,8 +95,9 @@ class Ganymede:
     def __init__(self, name, ranks, cores, threads, arguments, *options):
         self.name, self.times, self.losses, self.goal = name, [], None, None
         self.cores, self.gpu = set(cores), visible_gpu(arguments)
-        self.command = [arguments.program, "bench", "--data", arguments.data, "--recipe", arguments.recipe, "--threads",
-                        str(threads), "--rounds", "1", "--json", "--device", arguments.device, *options]
+        recipe = CONVOLUTIONS if arguments.recipe == "convolutions" else ["--recipe", arguments.recipe]
+        self.command = [arguments.program, "bench", "--data", arguments.data, *recipe, "--threads", str(threads),
+                        "--rounds", "1", "--json", "--device", arguments.device, *options]
         version = subprocess.run([arguments.program, "--version"], capture_output=True, text=True)
         self.version = version.stdout.split("\n")[0]
         if ranks > 1:
@@ -194,12 +200,18 @@ def on_cpu(arguments, cores):
         if threads > len(cores):
             sys.exit("two threads need two cores: give --only 1")
         use = cores[:threads]
-        yield compare(f"{arguments.recipe}, {threads} thread{'s' if threads > 1 else ''}", [
-            ("ganymede", own(1, use, threads)),
-            ("JAX, jit of the step", peer("jax", use, threads)),
-            ("PyTorch, torch.compile", peer("compile", use, threads)),
-            ("PyTorch, eager, fused Adam", peer("eager", use, threads))], arguments)
-    if arguments.only in (None, "ranks") and len(cores) == 2:
+        makers = [("ganymede", own(1, use, threads)),
+                  ("PyTorch, eager, fused Adam", peer("eager", use, threads))]
+        if arguments.recipe != "convolutions":
+            makers += [("JAX, jit of the step", peer("jax", use, threads)),
+                       ("PyTorch, torch.compile", peer("compile", use, threads))]
+        yield compare(f"{arguments.recipe}, {threads} thread{'s' if threads > 1 else ''}", makers, arguments)
+    if arguments.only in (None, "ranks") and len(cores) == 2 and arguments.recipe == "convolutions":
+        yield compare("convolutions, 2 ranks of 1 thread", [
+            ("ganymede, 2 ranks", own(2, cores, 1)),
+            ("PyTorch DDP on gloo, 2 ranks", peer("ddp", cores, 1)),
+            ("PyTorch, eager, 2 threads", peer("eager", cores, 2))], arguments)
+    elif arguments.only in (None, "ranks") and len(cores) == 2:
         yield compare(f"{arguments.recipe}, 2 ranks of 1 thread (JAX: 2 threads)", [
             ("ganymede, 2 ranks", own(2, cores, 1)),
             ("JAX, jit of the step, 2 threads", peer("jax", cores, 2)),
@@ -216,7 +228,8 @@ def main():
     parser.add_argument("--only", choices=["1", "2", "ranks"],
                         help="on the CPU: one thread, two threads, or two ranks alone")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cpu (default) or cuda: the first GPU")
-    parser.add_argument("--recipes", default="gan-literal,gan", help="gan-literal, gan (with R1), or both (default)")
+    parser.add_argument("--recipes", default="gan-literal,gan",
+                        help="of gan-literal, gan (with R1) and, on the CPU, convolutions (default: the first two)")
     parser.add_argument("--json", help="a file for the results")
     parser.add_argument("--markdown", help="a file for the results as tables, with the goals on a GPU")
     arguments = parser.parse_args()
@@ -232,7 +245,7 @@ def main():
     cores = sorted(os.sched_getaffinity(0))[:2]
     results = []
     for arguments.recipe in arguments.recipes.split(","):
-        arguments.r1, arguments.ema = {"gan-literal": (0, 0), "gan": (5, 0.999)}[arguments.recipe]
+        arguments.r1, arguments.ema = {"gan": (5, 0.999)}.get(arguments.recipe, (0, 0))
         results += [on_gpu(arguments)] if arguments.device == "cuda" else on_cpu(arguments, cores)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n")

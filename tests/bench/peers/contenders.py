@@ -1,11 +1,13 @@
 """The same training step in PyTorch and in JAX: contenders.py KIND …, one process, driven by compare.py.
 
-The step is ganymede's: batch 100, G 100-128-128-784, D 784-128-128-1, D's update on real above fake as one batch,
-G's with a fresh z through the new D without D's weight gradients, Adam; images gathered from bytes by a shuffle per
-epoch, random numbers drawn, losses and D's accuracies summed. Each library does it the fast way that its manual
-gives; on a GPU the images lie in its memory, and float32 is float32 (TF32 is off). When it has compiled and warmed up
-it says "ready VERSION"; or "absent REASON" where the library is not there, or sees no GPU. Then every line on standard
-input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS", when the device is done with them.
+The step is ganymede's: batch 100, G 100-128-128-784, D 784-128-128-1 (or, with the recipe "convolutions", batch 128 and
+two convolutions of 4 x 4 and stride 2, 1-64-128, in D, and as many transposed in G, channels last), D's update on real
+above fake as one batch, G's with a fresh z through the new D without D's weight gradients, Adam; images gathered from
+bytes by a shuffle per epoch, random numbers drawn, losses and D's accuracies summed. Each library does it the fast way
+that its manual gives; on a GPU the images lie in its memory, and float32 is float32 (TF32 is off). When it has compiled
+and warmed up it says "ready VERSION"; or "absent REASON" where the library is not there, or sees no GPU. Then every
+line on standard input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS", when the device is
+done with them.
 """
 
 import gzip
@@ -15,6 +17,7 @@ import sys
 import time
 
 BATCH, LATENT, HIDDEN, PIXELS = 100, 100, 128, 784
+CONVOLUTIONS = False
 RATE, BETA1, BETA2, EPSILON = 2e-4, 0.5, 0.999, 1e-8
 
 
@@ -116,6 +119,13 @@ def torch_networks(device):
     from torch import nn
 
     torch.manual_seed(1)
+    if CONVOLUTIONS:
+        g = nn.Sequential(nn.Linear(LATENT, 6272), nn.ReLU(), nn.Unflatten(1, (128, 7, 7)),
+                          nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(64, 1, 4, 2, 1),
+                          nn.Sigmoid(), nn.Flatten())
+        d = nn.Sequential(nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 64, 4, 2, 1), nn.LeakyReLU(0.2),
+                          nn.Conv2d(64, 128, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(6272, 1))
+        return (network.to(device, memory_format=torch.channels_last) for network in (g, d))
     g = nn.Sequential(nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(),
                       nn.Linear(HIDDEN, PIXELS), nn.Sigmoid())
     d = nn.Sequential(nn.Linear(PIXELS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
@@ -388,6 +398,9 @@ def jax_version(device):
 def main():
     kind, folder, device = sys.argv[1], sys.argv[2], sys.argv[6]
     gamma, ema, threads = float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
+    global BATCH, CONVOLUTIONS
+    CONVOLUTIONS = sys.argv[7] == "convolutions"
+    BATCH = 128 if CONVOLUTIONS else BATCH
     version = jax_version(device) if kind == "jax" else torch_version(device)
     if kind in ("eager", "eager-graph"):
         run = torch_eager(folder, gamma, ema, threads, device, graph=kind == "eager-graph")
@@ -416,7 +429,7 @@ def main():
             return alone(steps)
     else:
         sys.exit(f"no contender {kind}")
-    run(30)  # compiles, and warms up
+    run(3 if CONVOLUTIONS else 30)  # compiles, and warms up
     serve(run, version)
     if kind == "ddp":
         torch.distributed.broadcast(torch.zeros(1, dtype=torch.int64), 0)
