@@ -119,7 +119,12 @@ SavedRun read_saved_run(const fs::path& place) {
   if (fs::exists(place / "manifest.json", error)) return from_checkpoint(place, read_checkpoint(place));
   std::vector<std::string> refused;
   std::optional<SavedRun> run = final_weights(place, refused);
-  std::optional<FoundCheckpoint> found = newest_checkpoint(place, refused);
+  std::optional<FoundCheckpoint> found;
+  try {
+    found = newest_checkpoint(place, refused);
+  } catch (const Error& failure) {
+    refused.emplace_back(failure.what());
+  }
   // A run that was resumed for more steps has checkpoints beyond its final weights.
   if (found && (!run || found->checkpoint.step > run->step))
     run = from_checkpoint(found->folder, std::move(found->checkpoint));

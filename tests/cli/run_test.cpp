@@ -540,6 +540,11 @@ TEST_F(Run, FinalWeightsNeedNoCheckpoint) {
   const Ending raw = run(ganymede({"export", "run", "--weights", "raw"}), here());
   EXPECT_EQ(raw.code, 3);
   EXPECT_THAT(lines(raw.err).back(), HasSubstr("run has G's raw weights of step 6 no more"));
+  fs::remove_all(here() / "run/checkpoints");
+  write(here() / "run/checkpoints", "");
+  const Ending unlisted = run(ganymede({"inspect", "run"}), here());
+  EXPECT_EQ(unlisted.code, 0) << unlisted.err;
+  EXPECT_THAT(unlisted.err, StartsWith("ganymede: warning: cannot list run/checkpoints: "));
 }
 
 TEST_F(Run, ExportWritesTheRunsOwnFiles) {
