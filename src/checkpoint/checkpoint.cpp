@@ -161,6 +161,21 @@ void publish(const fs::path& partial, const fs::path& folder) {
   settle_replacement(folder);
 }
 
+/// Tidies every folder of ours with `tidy`. One that cannot be keeps none of the others as they are: the first failure
+/// is thrown at the end.
+template <class Tidy>
+void for_each_folder(const fs::path& run, const Tidy& tidy) {
+  std::optional<Error> failure;
+  for (const auto& folder : list_folders(run / "checkpoints")) {
+    try {
+      tidy(folder);
+    } catch (const Error& error) {
+      if (!failure) failure = error;
+    }
+  }
+  if (failure) throw Error(*failure);
+}
+
 /// The file's bytes. Only regular files: a pipe would hang, a link could point anywhere.
 std::string read_regular(const fs::path& file, std::size_t limit) {
   std::error_code error;
@@ -202,20 +217,14 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
 void prune_checkpoints(const fs::path& run, std::uint64_t step, int keep) {
   if (keep <= 0) return;
   int kept = 0;
-  std::optional<Error> failure;
-  for (const auto& folder : list_folders(run / "checkpoints")) {
-    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < keep) continue;
-    try {
-      // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
-      const fs::path doomed = partial_path(folder.path);
-      delete_folder(doomed);
-      rename_folder(folder.path, doomed);
-      delete_folder(doomed);
-    } catch (const Error& error) {
-      if (!failure) failure = error;
-    }
-  }
-  if (failure) throw Error(*failure);
+  for_each_folder(run, [&](const StoredFolder& folder) {
+    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < keep) return;
+    // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
+    const fs::path doomed = partial_path(folder.path);
+    delete_folder(doomed);
+    rename_folder(folder.path, doomed);
+    delete_folder(doomed);
+  });
 }
 
 Checkpoint read_checkpoint(const fs::path& folder) {
@@ -278,12 +287,11 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
 }
 
 void sweep_checkpoints(const fs::path& run) {
-  for (const auto& folder : list_folders(run / "checkpoints")) {
+  for_each_folder(run, [](const StoredFolder& folder) {
     if (folder.kind == StoredFolder::Kind::partial) delete_folder(folder.path);
-    if (folder.kind == StoredFolder::Kind::replaced) {
+    if (folder.kind == StoredFolder::Kind::replaced)
       settle_replacement(folder.path.parent_path() / step_name(folder.step));
-    }
-  }
+  });
 }
 
 }  // namespace ganymede

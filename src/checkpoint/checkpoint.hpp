@@ -53,7 +53,8 @@ std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& ru
 /// `refused` instead.
 std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run, std::vector<std::string>& refused);
 
-/// Deletes what an interrupted write left behind.
+/// Deletes what an interrupted write left behind. Throws Error(data) for the first that stays, once the others are
+/// gone.
 void sweep_checkpoints(const std::filesystem::path& run);
 
 }  // namespace ganymede

@@ -78,7 +78,11 @@ class Training {
       }
       if (!lock_->warning().empty()) setup_.plan.warnings.push_back(lock_->warning());
       folder_.make();
-      sweep_checkpoints(options_.out);
+      try {
+        sweep_checkpoints(options_.out);
+      } catch (const Error& failure) {
+        setup_.plan.warnings.push_back(std::string("what an interrupted training left stays: ") + failure.what());
+      }
       TrainOptions stored = options_;
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));

@@ -258,6 +258,15 @@ TEST(Training, GoesOnWhenAnOldCheckpointCannotBeDeleted) {
   const std::string text{std::istreambuf_iterator<char>(log), {}};
   EXPECT_THAT(text, HasSubstr("warning an old checkpoint stays: "));
   EXPECT_TRUE(fs::exists(checkpoints / "step-00000003"));
+  // Nor is it in a resumed training's way.
+  events.planned = nullptr;
+  events.progressed = nullptr;
+  warned.clear();
+  options.resume = true;
+  options.steps = 4;
+  EXPECT_EQ(train(options, *ranks, events).steps, 4U);
+  EXPECT_THAT(warned, ElementsAre(AllOf(StartsWith("what an interrupted training left stays: cannot delete "),
+                                        HasSubstr(".step-00000001.partial-"))));
   for (const auto& entry : fs::directory_iterator(checkpoints)) fs::permissions(entry.path(), fs::perms::owner_all);
 }
 
