@@ -273,10 +273,14 @@ void check_run_place(const TrainOptions& options) {
   check_writable(options.out);
 }
 
-void check_no_other_run(const TrainOptions& options) {
+bool holds_run(const TrainOptions& options) {
   const fs::path run = options.out;
   std::error_code error;
-  if (!options.resume && (fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error)))
+  return fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error);
+}
+
+void check_no_other_run(const TrainOptions& options) {
+  if (!options.resume && holds_run(options))
     throw Error(ExitCode::usage, "--out " + options.out +
                                      " already holds a run: add --resume to go on with it, or choose another folder");
 }

@@ -30,6 +30,9 @@ std::string shared_text(Communicator& ranks, std::string text);
 /// Refuses a run's folder that is missing from the options, or that could not be made or written to. Throws Error.
 void check_run_place(const TrainOptions& options);
 
+/// Whether a training was begun in the run's folder.
+bool holds_run(const TrainOptions& options);
+
 /// Refuses one that already holds a run which is not to be resumed. Throws Error(usage).
 void check_no_other_run(const TrainOptions& options);
 

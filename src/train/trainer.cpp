@@ -74,7 +74,11 @@ class Training {
       if (lock_ == nullptr) {
         make_folders(folder_.root());
         lock_ = std::make_unique<RunLock>(folder_);
-        check_no_other_run(options_);  // that was begun, and has ended, meanwhile
+        // Also one that could be resumed: what is set up here knows nothing of it.
+        if (holds_run(options_))
+          throw Error(ExitCode::usage, "--out " + options_.out +
+                                           " holds a run that another training has begun meanwhile: add --resume to go "
+                                           "on with it, or choose another folder");
       }
       if (!lock_->warning().empty()) setup_.plan.warnings.push_back(lock_->warning());
       folder_.make();

@@ -12,6 +12,7 @@
 
 #include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
+#include "support/forwarding_communicator.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/run_folder.hpp"
 
@@ -74,6 +75,55 @@ TEST(RunLock, NeedsAFolder) {
   EXPECT_THROW(RunLock(RunFolder(run / "none")), Error);
 }
 
+TrainOptions small(const std::filesystem::path& out) {
+  TrainOptions options;
+  options.out = out.string();
+  options.generator_hidden = options.discriminator_hidden = {4};
+  options.latent = 3;
+  options.steps = 1;
+  options.threads = 1;
+  return options;
+}
+
+/// As if, while this training is set up, another one began in its folder and ended.
+class WhileAnotherTrains final : public test::ForwardingCommunicator {
+ public:
+  WhileAnotherTrains(Communicator& to, const TrainOptions& options) : ForwardingCommunicator(to), other_(options) {}
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
+    if (!begun_) {
+      begun_ = true;
+      const auto alone = make_local_communicator();
+      other_.resume = false;
+      train(other_, *alone);
+    }
+    return ForwardingCommunicator::all_gather(mine);
+  }
+
+ private:
+  TrainOptions other_;
+  bool begun_ = false;
+};
+
+TEST(RunLock, ARunThatHasBegunMeanwhileIsLeftAlone) {
+  for (const bool resume : {false, true}) {
+    const test::TemporaryFolder run;
+    const auto alone = make_local_communicator();
+    TrainOptions options = small(run / "run");
+    options.resume = resume;
+    WhileAnotherTrains ranks(*alone, options);
+    options.steps = 2;
+    try {
+      train(options, ranks);
+      FAIL() << "trained";
+    } catch (const AgreedError& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      EXPECT_THAT(error.what(), HasSubstr("holds a run that another training has begun meanwhile: add --resume"));
+    }
+    EXPECT_TRUE(std::filesystem::exists(run / "run/checkpoints/step-00000001"));
+    EXPECT_FALSE(std::filesystem::exists(run / "run/checkpoints/step-00000002"));
+  }
+}
+
 TEST(RunLock, AFileSystemWithoutLocksIsWarnedOf) {
   const test::TemporaryFolder run;
   for (const int failure : {ENOLCK, EOPNOTSUPP, ENOSYS}) {
@@ -83,16 +133,10 @@ TEST(RunLock, AFileSystemWithoutLocksIsWarnedOf) {
     EXPECT_THAT(second.warning(), AllOf(HasSubstr(".lock cannot be locked ("), HasSubstr("no other training")));
   }
   const auto ranks = make_local_communicator();
-  TrainOptions options;
-  options.out = (run / "run").string();
-  options.generator_hidden = options.discriminator_hidden = {4};
-  options.latent = 3;
-  options.steps = 1;
-  options.threads = 1;
   std::vector<std::string> warned;
   TrainEvents events;
   events.warned = [&](const std::string& message) { warned.push_back(message); };
-  EXPECT_EQ(train(options, *ranks, events).steps, 1U);
+  EXPECT_EQ(train(small(run / "run"), *ranks, events).steps, 1U);
   flock_failure = 0;
   EXPECT_THAT(warned, ElementsAre(HasSubstr("run/.lock cannot be locked (")));
 }
