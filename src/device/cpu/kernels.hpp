@@ -63,7 +63,9 @@ struct ConvolutionArgs {
 };
 inline constexpr int most_tile_rows = 12;
 inline constexpr int most_tile_columns = 32;
-inline constexpr int window_slack = 32;
+/// What a window takes beyond its floats: up to 31 to lie an odd number of cache lines from the next, and a share of
+/// the vector that copies may write behind the last.
+inline constexpr int window_slack = 48;
 
 /// Rows in the order in which they are summed, and where each shard ends in it.
 struct RowOrder {

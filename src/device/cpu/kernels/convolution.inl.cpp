@@ -326,7 +326,7 @@ void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
         const int y = phase.source_y + pixel.y * phase.source_step;
         const int x = phase.source_x + pixel.x * phase.source_step;
         const bool inside = images.holds(y, x, phase.taps_y, phase.taps_x);
-        float* to = narrow_sums + static_cast<std::ptrdiff_t>(i) * target.channels;
+        float* to = narrow ? narrow_sums + static_cast<std::ptrdiff_t>(i) * target.channels : nullptr;
         if (narrow && inside && window_row % 16 == 0) {
           const float* from = images.at(pixel.row, y, x);
           for (int j = 0; j < target.channels; ++j)
