@@ -12,7 +12,7 @@ struct NormalPair {
 
 /// Two independent ones from two times 32 bits.
 GANYMEDE_MATH NormalPair normal_pair(std::uint32_t a, std::uint32_t b) {
-  const float radius = __builtin_sqrtf(-2.0F * logarithm(unit_interval(a)));
+  const float radius = square_root(-2.0F * logarithm(unit_interval(a)));
   const SinCos angle = sincos_turn(unit_interval(b));
   return {radius * angle.cos, radius * angle.sin};
 }

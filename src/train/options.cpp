@@ -375,19 +375,19 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage,
                 "--tf32 and --reproducible exclude each other: the products of --reproducible are "
                 "float32's, in an order of their own");
-  for (const PenaltySpec& spec : penalties_of(o))
+  for (const PenaltySpec& spec : penalties_of(o)) {
     if (!Activation::named(o.discriminator_activation).piecewise_linear())
       throw Error(ExitCode::usage,
                   std::string(spec.option) +
                       " needs a discriminator made of straight lines, but --discriminator-activation " +
                       o.discriminator_activation + " is curved: use relu or leaky-relu, or " + spec.option + " 0");
-  for (const PenaltySpec& spec : penalties_of(o))
     if (o.discriminator_norm == "batch")
       throw Error(ExitCode::usage, std::string(spec.option) +
                                        " needs a discriminator that judges each image by itself, but "
                                        "--discriminator-norm batch looks at the whole batch: use "
                                        "--discriminator-norm none, or " +
                                        spec.option + " 0");
+  }
   // An option of another family would do nothing.
   const TrainOptions defaults;
   const auto only = [&](const char* option, const char* model, bool changed) {

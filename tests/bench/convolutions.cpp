@@ -2,10 +2,7 @@
 // reordered beforehand), best of interleaved rounds: at the shapes of the small networks that peers are compared on and
 // of DCGAN's. Ours with bias, activation or slope; oneDNN's bare. Arguments: rounds (default 20), and an instruction
 // set (default: the widest).
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -15,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/timing.hpp"
 #include "device/cpu/cpu_device.hpp"
 #include "ganymede/device.hpp"
 
@@ -24,12 +22,7 @@ using ganymede::Activation;
 using ganymede::Convolution;
 using ganymede::Device;
 using ganymede::DeviceArray;
-
-double seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+using ganymede::bench::seconds;
 
 struct Case {
   const char* name;
@@ -101,13 +94,7 @@ class Theirs {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 20;
-  // oneDNN's threads are counted as the program is loaded: a later setenv would leave it all of them.
-  if (const char* given = std::getenv("OMP_NUM_THREADS"); given == nullptr || std::string(given) != "1") {
-    setenv("OMP_NUM_THREADS", "1", 1);
-    execv("/proc/self/exe", argv);
-    std::perror("cannot start again with OMP_NUM_THREADS=1");
-    return 1;
-  }
+  if (!ganymede::bench::with_one_thread(argv)) return 1;
   const std::unique_ptr<Device> device = ganymede::make_cpu_device(1, argc > 2 ? argv[2] : "");
   std::printf("%s; peak of one thread %.1f GFLOP/s\n\n", device->description().c_str(),
               ganymede::measure_fma_peak_gflops());

@@ -3,10 +3,8 @@
 // nanoseconds per element for the passes over flat arrays, and gigabytes per second for batch normalisation. Arguments:
 // rounds (default 300), and an instruction set (default: the widest).
 #include <oneapi/dnnl/dnnl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/timing.hpp"
 #include "device/cpu/cpu_device.hpp"
 #include "ganymede/device.hpp"
 #include "math/philox.hpp"
@@ -28,12 +27,7 @@ using ganymede::BatchLayout;
 using ganymede::Device;
 using ganymede::DeviceArray;
 using ganymede::SumTarget;
-
-double seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+using ganymede::bench::seconds;
 
 // The best time of each of several pieces of work, run in turns so that each meets the same weather.
 std::vector<double> best_times(const std::vector<std::function<void()>>& works, int rounds) {
@@ -58,13 +52,7 @@ struct Layer {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 300;
-  // oneDNN's threads are counted as the program is loaded: a later setenv would leave it all of them.
-  if (const char* given = std::getenv("OMP_NUM_THREADS"); given == nullptr || std::string(given) != "1") {
-    setenv("OMP_NUM_THREADS", "1", 1);
-    execv("/proc/self/exe", argv);
-    std::perror("cannot start again with OMP_NUM_THREADS=1");
-    return 1;
-  }
+  if (!ganymede::bench::with_one_thread(argv)) return 1;
   const std::unique_ptr<Device> device = ganymede::make_cpu_device(1, argc > 2 ? argv[2] : "");
   std::printf("%s; peak of one thread %.1f GFLOP/s\n\n", device->description().c_str(),
               ganymede::measure_fma_peak_gflops());

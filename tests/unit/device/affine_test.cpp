@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "math/fixed_point.hpp"
+#include "support/activations.hpp"
 #include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
@@ -20,28 +21,6 @@ const std::vector<Shape> shapes = {
     {12, 32, 32}, {13, 33, 31},   {24, 8, 24},    {25, 100, 7},   {3, 401, 17}, {37, 256, 64}, {19, 513, 48},
     {40, 784, 9}, {50, 100, 128}, {50, 128, 784}, {20, 784, 128}, {64, 128, 1}, {300, 9, 20},
 };
-
-double value_of(const Activation& sigma, double a) {
-  const std::string name = sigma.name();
-  if (name == "relu") return a > 0 ? a : 0;
-  if (name == "leaky-relu") return a > 0 ? a : static_cast<double>(sigma.parameter) * a;
-  if (name == "sigmoid") return 1 / (1 + std::exp(-a));
-  if (name == "tanh") return std::tanh(a);
-  return a;
-}
-
-double slope_of(const Activation& sigma, double h) {
-  const std::string name = sigma.name();
-  if (name == "relu") return h > 0 ? 1 : 0;
-  if (name == "leaky-relu") return h > 0 ? 1 : static_cast<double>(sigma.parameter);
-  if (name == "sigmoid") return h * (1 - h);
-  if (name == "tanh") return 1 - h * h;
-  return 1;
-}
-
-const std::vector<Activation> activations = {Activation::named("identity"), Activation::named("relu"),
-                                             Activation::named("leaky-relu", 0.2F), Activation::named("sigmoid"),
-                                             Activation::named("tanh")};
 
 // Σ_k a(i, k) · b(k, j) in double.
 template <class Left, class Right>

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "math/fixed_point.hpp"
+#include "support/activations.hpp"
 #include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
@@ -21,28 +22,6 @@ struct Shape {
 const std::vector<Shape> shapes = {{1, 1, 1},    {2, 1, 3},     {3, 5, 2},     {7, 1, 100},  {4, 9, 17},
                                    {5, 49, 8},   {129, 4, 1},   {6, 49, 64},   {3, 16, 65},  {13, 1, 97},
                                    {2, 196, 33}, {40, 1, 1024}, {9, 130, 130}, {3, 7000, 1}, {3, 600, 31}};
-
-const std::vector<Activation> activations = {Activation::named("identity"), Activation::named("relu"),
-                                             Activation::named("leaky-relu", 0.2F), Activation::named("sigmoid"),
-                                             Activation::named("tanh")};
-
-double value_of(const Activation& sigma, double a) {
-  const std::string name = sigma.name();
-  if (name == "relu") return a > 0 ? a : 0;
-  if (name == "leaky-relu") return a > 0 ? a : static_cast<double>(sigma.parameter) * a;
-  if (name == "sigmoid") return 1 / (1 + std::exp(-a));
-  if (name == "tanh") return std::tanh(a);
-  return a;
-}
-
-double slope_of(const Activation& sigma, double h) {
-  const std::string name = sigma.name();
-  if (name == "relu") return h > 0 ? 1 : 0;
-  if (name == "leaky-relu") return h > 0 ? 1 : static_cast<double>(sigma.parameter);
-  if (name == "sigmoid") return h * (1 - h);
-  if (name == "tanh") return 1 - h * h;
-  return 1;
-}
 
 using Doubles = std::vector<double>;
 

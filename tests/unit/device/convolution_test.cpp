@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "math/fixed_point.hpp"
+#include "support/activations.hpp"
 #include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
@@ -34,29 +35,8 @@ const std::vector<Case> cases = {
     {"one pixel", 1, {1, 1, 1, 1, 1, 1, 1, 1, 0}},
     {"no rows", 0, {6, 6, 4, 3, 3, 8, 4, 2, 1}},
     {"many windows", 40, {16, 16, 32, 16, 16, 32, 3, 1, 1}},
+    {"large windows", 13, {3, 3, 457, 1, 1, 6, 3, 1, 0}},
 };
-
-const std::vector<Activation> activations = {Activation::named("identity"), Activation::named("relu"),
-                                             Activation::named("leaky-relu", 0.2F), Activation::named("sigmoid"),
-                                             Activation::named("tanh")};
-
-double value_of(const Activation& sigma, double a) {
-  const std::string name = sigma.name();
-  if (name == "relu") return a > 0 ? a : 0;
-  if (name == "leaky-relu") return a > 0 ? a : static_cast<double>(sigma.parameter) * a;
-  if (name == "sigmoid") return 1 / (1 + std::exp(-a));
-  if (name == "tanh") return std::tanh(a);
-  return a;
-}
-
-double slope_of(const Activation& sigma, double h) {
-  const std::string name = sigma.name();
-  if (name == "relu") return h > 0 ? 1 : 0;
-  if (name == "leaky-relu") return h > 0 ? 1 : static_cast<double>(sigma.parameter);
-  if (name == "sigmoid") return h * (1 - h);
-  if (name == "tanh") return 1 - h * h;
-  return 1;
-}
 
 std::size_t fine_count(const Convolution& g, int rows) { return area(rows, g.fine_size()); }
 std::size_t coarse_count(const Convolution& g, int rows) { return area(rows, g.coarse_size()); }

@@ -125,23 +125,6 @@ constexpr double tolerance = 3e-5;
 // Thirty steps with batches of eleven that are normalised, which divides by small deviations: 7e-5 is seen.
 constexpr double tolerance_of_convolutions = 2e-4;
 
-// Every option of the training that the fixture names, set by its name.
-TrainOptions options_of(const nlohmann::json& given) {
-  TrainOptions o;
-  for (const auto& [key, value] : given.items()) {
-    if (key == "name") continue;
-    std::string name = key;
-    std::replace(name.begin(), name.end(), '_', '-');
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    if (value.is_array()) {
-      text.clear();
-      for (const nlohmann::json& item : value) text += (text.empty() ? "" : ",") + item.dump();
-    }
-    set_train_option(o, name, text);
-  }
-  return o;
-}
-
 // The largest error, as a part of the largest distance that a weight moved: so that a part left untrained, or
 // trained with a wrong constant, would show.
 double training_error(const std::vector<float>& actual, const Doubles& start, const Doubles& end) {

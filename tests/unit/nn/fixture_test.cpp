@@ -2,8 +2,6 @@
 // convolutions and batch normalisation, in training and in evaluation.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "gan/models/models.hpp"
 #include "ganymede/network.hpp"
 #include "support/fixtures.hpp"
@@ -53,18 +51,6 @@ TEST(PyTorch, LayerPasses) {
     ++seen;
   }
   EXPECT_EQ(seen, 5);
-}
-
-TrainOptions options_of(const nlohmann::json& given) {
-  TrainOptions o;
-  for (const auto& [key, value] : given.items()) {
-    std::string name = key;
-    std::replace(name.begin(), name.end(), '_', '-');
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    if (value.is_array()) text = text.substr(1, text.size() - 2);
-    set_train_option(o, name, text);
-  }
-  return o;
 }
 
 // The networks that the options make take PyTorch's state_dict as it is, and give back its outputs, gradients and

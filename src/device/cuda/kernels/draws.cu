@@ -1,5 +1,6 @@
 // What a step draws: noise, and which images it shows. Functions of (seed, draw, global sample), src/math/philox.hpp.
 #include "device/cuda/kernels/device.hpp"
+#include "math/normal.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
 
@@ -23,10 +24,9 @@ __global__ void __launch_bounds__(threads)
   float normal[4];
   GANYMEDE_UNROLL
   for (int pair = 0; pair < 2; ++pair) {
-    const float radius = sqrtf(-2.0F * math::logarithm(math::unit_interval(bits.v[2 * pair])));
-    const math::SinCos angle = math::sincos_turn(math::unit_interval(bits.v[2 * pair + 1]));
-    normal[2 * pair] = radius * angle.cos;
-    normal[2 * pair + 1] = radius * angle.sin;
+    const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
+    normal[2 * pair] = two.first;
+    normal[2 * pair + 1] = two.second;
   }
   store4(out + row * columns + 4 * block, columns - 4 * block, vector, {normal[0], normal[1], normal[2], normal[3]});
 }
