@@ -2,12 +2,14 @@
 // stay uint8 and are kept once per node, however many ranks run there.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "ganymede/communicator.hpp"
+#include "ganymede/shapes.hpp"
 #include "ganymede/share_folder.hpp"
 
 namespace ganymede {
@@ -20,6 +22,9 @@ struct ImageSet {
   int height = 0;
   int width = 0;
   [[nodiscard]] int pixels() const { return height * width; }
+  /// Classes are 0 … classes()-1: one more than the greatest label; 0 without labels.
+  [[nodiscard]] int classes() const { return labels.empty() ? 0 : *std::max_element(labels.begin(), labels.end()) + 1; }
+  [[nodiscard]] DataShape shape() const { return {{height, width, 1}, classes()}; }
 };
 
 /// What a caller needs of a set, beyond its training images.
@@ -44,7 +49,8 @@ class Dataset {
   [[nodiscard]] const ImageSet& train() const { return train_; }
   /// count == 0 unless asked for.
   [[nodiscard]] const ImageSet& test() const { return test_; }
-  /// XXH3-128 of the training images' dimensions and bytes, in hex: says whether two runs saw the same data.
+  /// XXH3-128 of the training images' dimensions and bytes, and of the labels' where they were asked for, in hex: says
+  /// whether two runs saw the same data.
   [[nodiscard]] const std::string& digest() const { return digest_; }
 
  private:

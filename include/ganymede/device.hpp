@@ -308,6 +308,21 @@ class Device {
                                         const float* delta, const float* statistics, const float* gamma,
                                         const std::int64_t* adjoints, Activation below, float* delta_in) = 0;
 
+  // --- classes; labels[rows] are less than `classes` --------------------------------------------------------
+  /// y[rows, pixels, channels + classes] = x[rows, pixels, channels], then 1 at the row's class and 0 at the others;
+  /// 0 throughout where labels are null (the tangent).
+  virtual void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
+                            float* y) = 0;
+  /// The way back: delta_in[rows, pixels, channels] = σ'_below(x) · delta's first channels; x may be null with an
+  /// identity below.
+  virtual void append_class_backward(int rows, int pixels, int channels, int classes, const float* delta,
+                                     Activation below, const float* x, float* delta_in) = 0;
+  /// y[row] = x[row, 0] + x[row, 1 + labels[row]]; x is [rows, 1 + classes].
+  virtual void class_score(int rows, int classes, const std::uint8_t* labels, const float* x, float* y) = 0;
+  /// The way back: delta_in[row] = delta[row] at these two places, 0 elsewhere.
+  virtual void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
+                                    float* delta_in) = 0;
+
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;
   /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements, overwritten) gets
@@ -346,12 +361,18 @@ class Device {
   /// out[rows, columns] ~ N(0, 1); row r is global sample `first` + r.
   virtual void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            float* out) = 0;
+  /// out[rows, columns] ~ U(-1, 1).
+  virtual void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                            float* out) = 0;
   /// out[rows, columns] = α·a + (1-α)·b, with one α in (0, 1) for each row.
   virtual void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            const float* a, const float* b, float* out) = 0;
   /// out[rows, pixels] = the images that these global samples show, scaled to 0 … 1: pixel / 255.
   virtual void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                              int rows, int pixels, float* out) = 0;
+  /// out[rows] = those images' labels.
+  virtual void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
+                             int rows, std::uint8_t* out) = 0;
 
  private:
   [[nodiscard]] virtual std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks,

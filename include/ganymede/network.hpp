@@ -14,19 +14,13 @@
 #include <vector>
 
 #include "ganymede/device.hpp"
+#include "ganymede/shapes.hpp"
 #include "ganymede/tensor_file.hpp"
 
 namespace ganymede {
 
 /// How a parameter starts: normal is N(0, 0.02²), as DCGAN's authors chose it.
 enum class Init { zero, one, glorot_uniform, normal };
-
-/// An image as a layer's input or output: [y][x][channel] in memory, [channel][y][x] in PyTorch's order.
-struct ImageShape {
-  int height = 1, width = 1, channels = 1;
-  [[nodiscard]] int pixels() const { return height * width; }
-  [[nodiscard]] int size() const { return pixels() * channels; }
-};
 
 /// One parameter tensor of a layer, or a buffer (running statistics), which the optimiser leaves alone.
 struct ParameterSpec {
@@ -40,6 +34,8 @@ struct ParameterSpec {
   /// these is memory's first, second … axis. Empty: the same order.
   std::vector<std::int64_t> view = {};
   std::vector<int> order = {};
+  /// With a view: so many more elements at the end of each slice of the first axis are in the same order.
+  std::int64_t tail = 0;
 
   [[nodiscard]] std::size_t count() const {
     std::size_t n = 1;
@@ -54,6 +50,8 @@ struct Pass {
   const BatchLayout& layout;
   const float* parameters = nullptr;  ///< this layer's trainable ones
   float* buffers = nullptr;           ///< this layer's others
+  /// The class of each row, [layout.total_rows()]; null: the rows have none.
+  const std::uint8_t* labels = nullptr;
   /// Of a layer that normalises over the batch: what its forward pass leaves behind, [parts][2][channels] and, on the
   /// way back, fixed-point sums.
   float* statistics = nullptr;
@@ -79,8 +77,8 @@ class Layer {
   [[nodiscard]] virtual std::vector<ParameterSpec> parameters() const = 0;
   /// "Linear 784 → 128, relu".
   [[nodiscard]] virtual std::string description() const = 0;
-  /// The output as people write it: "128", "64×14×14" (channels, height, width).
-  [[nodiscard]] virtual std::string output_text() const { return std::to_string(outputs()); }
+  /// What it does in a row of layers, as people write it: "→ 128", "→ 64×14×14" (channels, height, width).
+  [[nodiscard]] virtual std::string row_text() const { return "→ " + std::to_string(outputs()); }
   /// True when a sample's output depends on that sample alone and the map before the activation is
   /// affine: what exact gradient penalties and the tangent pass need.
   [[nodiscard]] virtual bool affine_per_sample() const = 0;
@@ -88,6 +86,10 @@ class Layer {
   [[nodiscard]] virtual int normalised_channels() const { return 0; }
   /// True where PyTorch's nn.Sequential has a Flatten or an Unflatten before this layer's module.
   [[nodiscard]] virtual bool reshapes_input() const { return false; }
+  /// True where a pass needs each row's class.
+  [[nodiscard]] virtual bool needs_labels() const { return false; }
+  /// Whether PyTorch's nn.Sequential has a module for its map (and one for an activation other than the identity).
+  [[nodiscard]] virtual bool is_module() const { return true; }
   /// Floating-point operations of a forward pass over one sample (a multiply-add counts as two).
   [[nodiscard]] virtual double flops() const = 0;
 
@@ -109,8 +111,8 @@ struct Weights {
   bool bias = true;
 };
 
-/// y = σ(W·x + b), W [out, in]. Where the input is an image, PyTorch flattens it first; where the output becomes one,
-/// PyTorch unflattens it later: `in_image` and `out_image` say so.
+/// y = σ(W·x + b), W [out, in]. Where the input is an image (or begins with one), PyTorch flattens it first; where the
+/// output becomes one, PyTorch unflattens it later: `in_image` and `out_image` say so.
 std::unique_ptr<Layer> make_linear(int in, int out, Activation activation, Weights weights = {},
                                    std::optional<ImageShape> in_image = {}, std::optional<ImageShape> out_image = {});
 
@@ -127,6 +129,15 @@ std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, 
 /// and each of its elements is a channel of its own.
 std::unique_ptr<Layer> make_batch_norm(ImageShape image, Activation activation, bool flat = false);
 
+/// Puts the row's class behind the channels of every pixel, as one channel per class that is 1 where it is the row's and
+/// else 0 (Mirza, Osindero 2014; Radford et al. 2015). No module of PyTorch's nn.Sequential.
+std::unique_ptr<Layer> make_append_class(ImageShape image, int classes);
+
+/// From 1 + classes inputs to one output: the first input plus the one that belongs to the row's class. Behind a linear
+/// layer without activation it is the projection discriminator's ψ(φ) + e_yᵀφ (Miyato, Koyama 2018), with a bias for
+/// each class. No module of PyTorch's nn.Sequential.
+std::unique_ptr<Layer> make_class_score(int classes);
+
 /// What a pass leaves behind for those that follow: h_l, δ_l and, where asked for, t_l of every layer,
 /// allocated once for a number of rows. Arrays are [rows, outputs of the layer].
 class Tape {
@@ -137,6 +148,8 @@ class Tape {
   /// The last layer's.
   [[nodiscard]] float* output() { return outputs_.back().data(); }
   [[nodiscard]] float* delta() { return deltas_.back().data(); }
+  /// From now on row r of the passes has the class labels[r], in the device's memory; null: none.
+  void set_labels(const std::uint8_t* labels) { labels_ = labels; }
 
  private:
   friend class Network;
@@ -152,6 +165,7 @@ class Tape {
   std::vector<DeviceArray<float>> tangents_;
   std::vector<Normalised> normalised_;  // by layer
   int batch_ = 0;
+  const std::uint8_t* labels_ = nullptr;
 };
 
 class Network {

@@ -21,6 +21,8 @@ struct TrainOptions {
   // networks
   std::string model = "mlp";
   int latent = 100;
+  std::string latent_distribution = "normal";
+  std::string condition = "none";
   std::vector<int> generator_hidden = {128, 128};
   std::vector<int> discriminator_hidden = {128, 128};
   std::string generator_activation = "relu";

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
@@ -15,9 +16,9 @@
 namespace ganymede::cli {
 namespace {
 
-// Spherical interpolation (Shoemake 1985) between two latent vectors: normal vectors lie near a sphere, and
-// a straight line between two of them would leave it.
-void interpolate(const float* a, const float* b, std::size_t size, double t, float* to) {
+// Between two latent vectors. Normal ones lie near a sphere, which a straight line between two of them would leave: for
+// those it is spherical (Shoemake 1985).
+void interpolate(const float* a, const float* b, std::size_t size, double t, float* to, bool spherical) {
   double dot = 0;
   double aa = 0;
   double bb = 0;
@@ -28,8 +29,9 @@ void interpolate(const float* a, const float* b, std::size_t size, double t, flo
   }
   const double angle = std::acos(std::clamp(dot / std::sqrt(aa * bb), -1.0, 1.0));
   const double s = std::sin(angle);
-  const double wa = s < 1e-6 ? 1 - t : std::sin((1 - t) * angle) / s;
-  const double wb = s < 1e-6 ? t : std::sin(t * angle) / s;
+  const bool straight = !spherical || s < 1e-6;
+  const double wa = straight ? 1 - t : std::sin((1 - t) * angle) / s;
+  const double wb = straight ? t : std::sin(t * angle) / s;
   for (std::size_t i = 0; i < size; ++i) to[i] = static_cast<float>(wa * a[i] + wb * b[i]);
 }
 
@@ -42,6 +44,14 @@ void refuse_other_pictures(const std::filesystem::path& out) {
       throw Error(ExitCode::usage, "--out " + out.string() +
                                        " names another kind of picture than the PNG that is written: "
                                        "let it end in .png");
+}
+
+// The class that is asked for, if any.
+std::optional<int> only_class(const Parsed& parsed, int classes, const std::string& source) {
+  if (!parsed.has("class")) return std::nullopt;
+  if (classes == 0)
+    throw Error(ExitCode::usage, source + " was trained without classes: leave --class out, or train with --condition");
+  return static_cast<int>(parse_count(parsed, "class", 0, 0, classes - 1));
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
@@ -63,34 +73,39 @@ int run(const Parsed& parsed, Communicator& ranks) {
     warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);
     const TensorFile& weights = picture_weights(saved);
-    const int side = image_side(saved);
+    const DataShape shape = saved_shape(saved);
+    const std::optional<int> only = only_class(parsed, shape.classes, saved.source.string());
     const std::unique_ptr<Device> device = make_cpu_device(1);
-    Network generator = make_generator(options, side, *device);
+    Network generator = make_generator(options, shape, *device);
     generator.load(weights, saved.source.string());
-    Sampler sampler(generator);
+    Sampler sampler(generator, options, shape.classes);
 
     std::vector<float> images;
-    int columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+    int columns = grid_columns(count, only ? 0 : shape.classes);
     int drawn = count;
     if (steps > 0) {
-      // Row r goes from sample r to sample r+1.
+      // Row r goes from sample r to sample r+1, all of the class of r.
       const auto latent = static_cast<std::size_t>(generator.inputs());
       const std::vector<float> ends = sampler.latents(seed, math::Stream::noise_for_samples, 0, count + 1);
       std::vector<float> z(static_cast<std::size_t>(count) * static_cast<std::size_t>(steps) * latent);
+      std::vector<std::uint8_t> labels;
       for (int r = 0; r < count; ++r)
-        for (int i = 0; i < steps; ++i)
+        for (int i = 0; i < steps; ++i) {
+          labels.push_back(static_cast<std::uint8_t>(only ? *only : sampler.class_of(static_cast<std::uint64_t>(r))));
           interpolate(
               ends.data() + static_cast<std::size_t>(r) * latent,
               ends.data() + static_cast<std::size_t>(r + 1) * latent, latent, static_cast<double>(i) / (steps - 1),
               z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) + static_cast<std::size_t>(i)) *
-                             latent);
-      images = sampler.images(generator.parameter_array(), z);
+                             latent,
+              options.latent_distribution == "normal");
+        }
+      images = sampler.images(generator.parameter_array(), z, labels);
       columns = steps;
       drawn = count * steps;
     } else {
-      images = sampler.draw(generator.parameter_array(), seed, math::Stream::noise_for_samples, 0, count);
+      images = sampler.draw(generator.parameter_array(), seed, math::Stream::noise_for_samples, 0, count, only);
     }
-    write_png_grid(out, images, drawn, side, side, columns,
+    write_png_grid(out, images, drawn, shape.image.height, shape.image.width, columns,
                    {{"step", std::to_string(saved.step)}, {"seed", std::to_string(seed)}});
     // Not into the file itself, should that be the standard output.
     std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%d %s from %s (step %llu) in %s\n", drawn,
@@ -108,7 +123,9 @@ Command sample_command() {
            "RUN",
            {{"count", "N", "images; with --interpolate, rows", "Options", "64, or 8 rows"},
             {"seed", "N", "of z; the same seed draws the same images", "Options", "1"},
-            {"interpolate", "N", "rows of N images, each row a spherical walk from one sample to the next", "Options"},
+            {"class", "N", "of all images, where the run has classes", "Options", "the classes in turn"},
+            {"interpolate", "N", "rows of N images, each row a walk (spherical, for normal z) from one sample to the next",
+             "Options"},
             {"out", "FILE.png", "the picture", "Options", "samples.png"}}},
           run};
 }

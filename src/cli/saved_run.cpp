@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t most_side = 1024;
+constexpr std::uint64_t most_classes = 256;
 
 SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   SavedRun run;
@@ -31,8 +32,7 @@ SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
                {"written-by", checkpoint.program}};
   run.files = std::move(checkpoint.files);
   if (const auto generator = run.files.find("generator"); generator != run.files.end())
-    if (const auto side = generator->second.metadata.find("image-side"); side != generator->second.metadata.end())
-      run.facts.insert(*side);
+    for (const auto& fact : generator->second.metadata) run.facts.insert(fact);
   return run;
 }
 
@@ -97,6 +97,21 @@ std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::st
   }
   describe(run, generator);
   return run;
+}
+
+// Of the square images that a fully connected generator's last layer makes.
+int side_of_last_layer(const SavedRun& run) {
+  const TensorFile& generator = picture_weights(run);
+  // The last layer by its number, not its place: other writers sort names, and "10.weight" is before "2.weight".
+  const auto layer = [](const Tensor& tensor) { return whole_number(tensor.name); };
+  const auto last = std::max_element(generator.tensors.begin(), generator.tensors.end(),
+                                     [&](const Tensor& a, const Tensor& b) { return layer(a) < layer(b); });
+  const std::int64_t pixels = last == generator.tensors.end() || last->shape.empty() ? 0 : last->shape.front();
+  const auto side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(pixels))));
+  if (side < 1 || std::int64_t{side} * side != pixels)
+    throw Error(ExitCode::data, run.source.string() + ": the last layer gives " + std::to_string(pixels) +
+                                    " outputs, which is no square image");
+  return side;
 }
 
 }  // namespace
@@ -173,27 +188,22 @@ const TensorFile& picture_weights(const SavedRun& run) {
   throw Error(ExitCode::data, run.source.string() + " holds no generator");
 }
 
-int image_side(const SavedRun& run) {
+DataShape saved_shape(const SavedRun& run) {
   const std::string source = run.source.string();
-  if (const auto stated = run.facts.find("image-side"); stated != run.facts.end()) {
-    const std::uint64_t side = whole_number(stated->second);
-    if (side < 1 || side > most_side)
-      throw Error(ExitCode::data, source + ": image-side is '" + stated->second + "', not a whole number from 1 to " +
-                                      std::to_string(most_side));
-    return static_cast<int>(side);
-  }
+  const auto stated = [&](const char* name, std::uint64_t least, std::uint64_t most) -> std::optional<int> {
+    const auto found = run.facts.find(name);
+    if (found == run.facts.end()) return std::nullopt;
+    const std::uint64_t value = whole_number(found->second);
+    if (value < least || value > most)
+      throw Error(ExitCode::data, source + ": " + name + " is '" + found->second + "', not a whole number from " +
+                                      std::to_string(least) + " to " + std::to_string(most));
+    return static_cast<int>(value);
+  };
+  const int classes = stated("classes", 0, most_classes).value_or(0);
+  std::optional<int> side = stated("image-side", 1, most_side);
   // Files of before, whose networks were all fully connected.
-  const TensorFile& generator = picture_weights(run);
-  // The last layer by its number, not its place: other writers sort names, and "10.weight" is before "2.weight".
-  const auto layer = [](const Tensor& tensor) { return whole_number(tensor.name); };
-  const auto last = std::max_element(generator.tensors.begin(), generator.tensors.end(),
-                                     [&](const Tensor& a, const Tensor& b) { return layer(a) < layer(b); });
-  const std::int64_t pixels = last == generator.tensors.end() || last->shape.empty() ? 0 : last->shape.front();
-  const auto side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(pixels))));
-  if (side < 1 || std::int64_t{side} * side != pixels)
-    throw Error(ExitCode::data,
-                source + ": the last layer gives " + std::to_string(pixels) + " outputs, which is no square image");
-  return side;
+  if (!side) side = side_of_last_layer(run);
+  return {{*side, *side, 1}, classes};
 }
 
 std::string weights_digest(const TensorFile& file) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ganymede/options.hpp"
+#include "ganymede/shapes.hpp"
 #include "ganymede/tensor_file.hpp"
 
 namespace ganymede::cli {
@@ -40,8 +41,8 @@ TrainOptions saved_options(const SavedRun& run);
 /// The generator's weights that pictures are drawn from: the average where there is one.
 const TensorFile& picture_weights(const SavedRun& run);
 
-/// Height and width of the images that its generator makes. Throws Error(data).
-int image_side(const SavedRun& run);
+/// What its generator makes. Throws Error(data).
+DataShape saved_shape(const SavedRun& run);
 
 /// XXH3-128 over the values of a file's tensors, in order: what --reproducible promises to be equal.
 std::string weights_digest(const TensorFile& file);

@@ -47,7 +47,7 @@ void load_moments(const Network& network, Optimizer& optimizer, const TensorFile
 std::map<std::string, TensorFile> Gan::save() const {
   std::map<std::string, TensorFile> files;
   // Convolutions' shapes do not say for which images they are.
-  files["generator"].metadata["image-side"] = std::to_string(image_side);
+  files["generator"].metadata = shape_facts(data);
   files["generator"].tensors = generator.tensors(generator.parameter_array());
   files["discriminator"].tensors = discriminator.tensors(discriminator.parameter_array());
   files["generator-optimizer"] = moments(generator, *generator_optimizer);
@@ -71,13 +71,18 @@ void Gan::load(const std::map<std::string, TensorFile>& files, const std::string
   if (average.size() > 0) generator.load(file("generator-average"), average, source + "/generator-average.safetensors");
 }
 
-Gan make_gan(const TrainOptions& o, int side, Device& device) {
-  Gan gan{Network(device, family_named(o.model).generator(o, side)),
-          Network(device, family_named(o.model).discriminator(o, side)),
+Gan make_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
+  DataShape data = labelled;
+  if (o.condition == "none")
+    data.classes = 0;
+  else if (data.classes == 0)
+    throw Error(ExitCode::data, "--condition " + o.condition + " needs labels, and the images have none");
+  Gan gan{Network(device, family_named(o.model).generator(o, data)),
+          Network(device, family_named(o.model).discriminator(o, data)),
           nullptr,
           nullptr,
           {},
-          side};
+          data};
   gan.generator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::generator), device,
                                                         gan.generator.parameter_count());
   gan.discriminator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::discriminator),
@@ -97,8 +102,20 @@ Gan make_gan(const TrainOptions& o, int side, Device& device) {
   return gan;
 }
 
-Network make_generator(const TrainOptions& options, int side, Device& device) {
-  return {device, family_named(options.model).generator(options, side)};
+Network make_generator(const TrainOptions& options, const DataShape& data, Device& device) {
+  return {device, family_named(options.model).generator(options, data)};
+}
+
+std::map<std::string, std::string> shape_facts(const DataShape& data) {
+  return {{"image-side", std::to_string(data.image.height)}, {"classes", std::to_string(data.classes)}};
+}
+
+void draw_latent(Device& device, const TrainOptions& options, std::uint64_t seed, std::uint32_t stream, StepCount first,
+                 int rows, float* z) {
+  if (options.latent_distribution == "uniform")
+    device.draw_uniform(seed, stream, first, rows, options.latent, z);
+  else
+    device.draw_normal(seed, stream, first, rows, options.latent, z);
 }
 
 }  // namespace ganymede

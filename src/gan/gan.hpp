@@ -19,7 +19,7 @@ struct Gan {
   std::unique_ptr<Optimizer> discriminator_optimizer;
   /// The exponential moving average of G's parameters; empty without --ema.
   DeviceArray<float> average;
-  int image_side = 0;
+  DataShape data;
 
   /// G's parameters that pictures are drawn from: the average where there is one.
   [[nodiscard]] const DeviceArray<float>& picture_parameters() const {
@@ -32,11 +32,19 @@ struct Gan {
   void load(const std::map<std::string, TensorFile>& files, const std::string& source);
 };
 
-/// The networks that the options name, for square images of side `side`, with initial weights. A schedule other than
-/// the constant one runs over options.steps, which then say how long the training is.
-Gan make_gan(const TrainOptions& options, int side, Device& device);
+/// The networks that the options name, for such images (square ones), with initial weights. Classes matter with
+/// --condition alone. A schedule other than the constant one runs over options.steps, which then say how long the
+/// training is.
+Gan make_gan(const TrainOptions& options, const DataShape& data, Device& device);
 
 /// Only G, uninitialised: what sampling needs.
-Network make_generator(const TrainOptions& options, int side, Device& device);
+Network make_generator(const TrainOptions& options, const DataShape& data, Device& device);
+
+/// The shape of data in a weights file's metadata, by name.
+std::map<std::string, std::string> shape_facts(const DataShape& data);
+
+/// Latent vectors z[rows, options.latent] of global samples `first` …: normal, or uniform on (-1, 1).
+void draw_latent(Device& device, const TrainOptions& options, std::uint64_t seed, std::uint32_t stream, StepCount first,
+                 int rows, float* z);
 
 }  // namespace ganymede

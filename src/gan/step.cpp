@@ -118,6 +118,13 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     image_copy_ = DeviceArray<std::uint8_t>(device, images.images.size());
     image_copy_.assign(images.images.data());
   }
+  if (gan.data.classes > 0) {
+    labels_ = DeviceArray<std::uint8_t>(device, x_.size() / static_cast<std::size_t>(images.pixels()));
+    if (!device.is_host()) {
+      label_copy_ = DeviceArray<std::uint8_t>(device, images.labels.size());
+      label_copy_.assign(images.labels.data());
+    }
+  }
 }
 
 GanStep::~GanStep() {
@@ -180,16 +187,21 @@ void GanStep::enqueue(StepKind kind) {
     begin_generator_sum();
     if (!one_generator_pass_) {
       draw_noise(math::Stream::noise_for_generator, generator_sample(), 0);
+      // Beside real images those of the same classes.
+      if (!generator_sees_real_) gather_labels(generator_sample(), labels(1));
       enter(Phase::generator_forward);
+      generator_tape_.set_labels(labels(1));
       gan_->generator.forward(one_, z_.data(), generator_tape_, fake());
       if (generator_sees_real_) gather(updates - 1);  // a penalty may have used up D's
     }
     update_discriminator(updates - 1);
     enter(Phase::discriminator_forward);
     if (generator_sees_real_) {
+      discriminator_tape_.set_labels(labels(0));
       gan_->discriminator.forward(both_, real(), discriminator_tape_);
       generator_gradient(share_.rows(), 0);
     } else {
+      discriminator_tape_.set_labels(labels(one_generator_pass_ ? 2 : 1));
       gan_->discriminator.forward(one_, one_generator_pass_ ? part(2) : fake(), discriminator_tape_);
       generator_gradient(0, one_generator_pass_ ? share_.rows() : 0);
     }
@@ -219,9 +231,16 @@ void GanStep::enqueue(StepKind kind) {
 // z for this rank's rows of the batch, from row `row` of G's input on.
 void GanStep::draw_noise(math::Stream stream, StepCount first, int row) {
   enter(Phase::noise);
-  device_->draw_normal(options_.seed, static_cast<std::uint32_t>(stream), first, share_.rows(),
-                       gan_->generator.inputs(),
-                       z_.data() + static_cast<std::ptrdiff_t>(row) * gan_->generator.inputs());
+  draw_latent(*device_, options_, options_.seed, static_cast<std::uint32_t>(stream), first, share_.rows(),
+              z_.data() + static_cast<std::ptrdiff_t>(row) * gan_->generator.inputs());
+}
+
+// The classes of the images that these samples show, which generated ones are to have too.
+void GanStep::gather_labels(StepCount first, std::uint8_t* to) {
+  if (labels_.size() == 0) return;
+  enter(Phase::data);
+  device_->gather_labels(options_.seed, first, label_copy_.size() > 0 ? label_copy_.data() : images_->labels.data(),
+                         images_->count, share_.rows(), to);
 }
 
 // The global sample number of this rank's first row in one of D's updates, which count through all steps.
@@ -248,15 +267,20 @@ void GanStep::gather(int repetition) {
 void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) {
   const int rows = share_.rows();
   const bool with_generator = last && one_generator_pass_;
+  const PenaltyParts parts = penalised ? penalties_->parts() : PenaltyParts{};
+  const BatchLayout& pass = parts.between ? three_ : both_;
+  const int first_part = parts.between ? -1 : 0;
+  float* x = part(first_part);
   gather(repetition);
   draw_noise(math::Stream::noise_for_discriminator, discriminator_sample(repetition), 0);
   if (with_generator) draw_noise(math::Stream::noise_for_generator, generator_sample(), rows);
+  for (int number = first_part; number <= 1; ++number)
+    gather_labels(discriminator_sample(repetition), labels(number));
+  if (with_generator) gather_labels(generator_sample(), labels(2));
   enter(Phase::generator_forward);
+  generator_tape_.set_labels(labels(1));
   gan_->generator.forward(with_generator ? both_ : one_, z_.data(), generator_tape_, fake());
 
-  const PenaltyParts parts = penalised ? penalties_->parts() : PenaltyParts{};
-  const BatchLayout& pass = parts.between ? three_ : both_;
-  float* x = parts.between ? part(-1) : real();
   if (parts.between) {
     enter(Phase::penalty);
     device_->interpolate(options_.seed, static_cast<std::uint32_t>(math::Stream::interpolation),
@@ -265,6 +289,7 @@ void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) 
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
   enter(Phase::discriminator_forward);
+  tape.set_labels(labels(first_part));
   d.forward(pass, x, tape);
   if (last && simultaneous_) {
     // Before the penalties turn this pass into what they need.

@@ -119,6 +119,7 @@ class GanStep {
  private:
   void enqueue(StepKind kind);
   void draw_noise(math::Stream stream, StepCount first, int row);
+  void gather_labels(StepCount first, std::uint8_t* to);
   [[nodiscard]] StepCount discriminator_sample(int repetition) const;
   [[nodiscard]] StepCount generator_sample() const;
   void gather(int repetition);
@@ -136,6 +137,11 @@ class GanStep {
   [[nodiscard]] float* part(int number) {
     const int before = penalties_ && penalties_->parts().between ? 1 : 0;
     return x_.data() + static_cast<std::ptrdiff_t>((before + number) * share_.rows()) * images_->pixels();
+  }
+  /// The classes of that part's rows; null where networks are not told any.
+  [[nodiscard]] std::uint8_t* labels(int number) {
+    if (labels_.size() == 0) return nullptr;
+    return labels_.data() + (part(number) - x_.data()) / images_->pixels();
   }
   [[nodiscard]] float* real() { return part(0); }
   [[nodiscard]] float* fake() { return part(1); }
@@ -159,10 +165,12 @@ class GanStep {
   std::optional<GradientPenalties> penalties_;
 
   DeviceArray<std::uint8_t> image_copy_;  // where the device cannot read the host's
+  DeviceArray<std::uint8_t> label_copy_;
   // D's input, parts of [rows, pixels]: with such a penalty points between images, then real images, generated ones,
   // and with one G pass G's own.
   DeviceArray<float> x_;
-  DeviceArray<float> z_;  // G's input [rows or 2·rows, latent]
+  DeviceArray<std::uint8_t> labels_;  // of the rows of x_; generated images have those of the real ones beside them
+  DeviceArray<float> z_;              // G's input [rows or 2·rows, latent]
   Tape generator_tape_;
   Tape discriminator_tape_;
   GradientSum discriminator_sum_;

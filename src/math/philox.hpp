@@ -52,4 +52,7 @@ GANYMEDE_MATH float unit_interval(std::uint32_t bits) {
   return (static_cast<float>(static_cast<std::int32_t>(bits >> 9)) + 0.5F) * 0x1p-23F;
 }
 
+/// The same to (-1, 1), exact as well.
+GANYMEDE_MATH float symmetric_unit(std::uint32_t bits) { return 2.0F * unit_interval(bits) - 1.0F; }
+
 }  // namespace ganymede::math

@@ -31,6 +31,7 @@ class BatchNormLayer final : public Layer {
   [[nodiscard]] std::string description() const override {
     return "BatchNorm " + std::to_string(channels()) + ", " + activation_.name();
   }
+  [[nodiscard]] std::string row_text() const override { return "normalised"; }
   [[nodiscard]] bool affine_per_sample() const override { return false; }
   [[nodiscard]] int normalised_channels() const override { return channels(); }
   [[nodiscard]] double flops() const override { return 8.0 * image_.size(); }

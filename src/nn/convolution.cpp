@@ -43,7 +43,7 @@ class ConvolutionLayer final : public Layer {
     return (transposed_ ? "ConvTranspose " + coarse() + " → " + fine() : "Conv " + fine() + " → " + coarse()) +
            ", kernel " + kernel + ", stride " + std::to_string(geometry_.stride) + ", " + activation_.name();
   }
-  [[nodiscard]] std::string output_text() const override { return transposed_ ? fine() : coarse(); }
+  [[nodiscard]] std::string row_text() const override { return "→ " + (transposed_ ? fine() : coarse()); }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] double flops() const override { return 2.0 * geometry_.coarse_size() * geometry_.filter(); }
 

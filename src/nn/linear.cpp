@@ -21,6 +21,7 @@ class Linear final : public Layer {
     if (in_image_) {
       weight.view = {out_, in_image_->channels, in_image_->height, in_image_->width};
       weight.order = {0, 2, 3, 1};
+      weight.tail = in_ - in_image_->size();
     }
     if (out_image_) {
       weight.view = {out_image_->channels, out_image_->height, out_image_->width, in_};

@@ -36,7 +36,7 @@ std::vector<float> initial_values(const ParameterSpec& p, std::uint64_t seed, ma
                                        math::normal_pair(bits.v[2], bits.v[3])};
     for (std::size_t j = 0; j < 4 && i + j < count; ++j)
       to[i + j] = p.init == Init::normal ? deviation * (j % 2 == 0 ? pairs[j / 2].first : pairs[j / 2].second)
-                                         : bound * (2.0F * math::unit_interval(bits.v[j]) - 1.0F);
+                                         : bound * math::symmetric_unit(bits.v[j]);
   }
   return to;
 }
@@ -45,12 +45,23 @@ std::vector<float> initial_values(const ParameterSpec& p, std::uint64_t seed, ma
 template <class Visit>
 void for_each_place(const ParameterSpec& p, Visit&& visit) {
   const std::size_t axes = p.order.size();
+  if (axes == 0) {
+    for (std::size_t here = 0; here < p.count(); ++here) visit(here, here);
+    return;
+  }
   std::vector<std::size_t> stride(axes, 1);  // of PyTorch's axes
   for (std::size_t a = axes; a-- > 1;) stride[a - 1] = stride[a] * static_cast<std::size_t>(p.view[a]);
+  const std::size_t slice = stride[0];
+  const auto tail = static_cast<std::size_t>(p.tail);
+  stride[0] += tail;
   std::vector<std::int64_t> at(axes, 0);  // by memory's axes
   std::size_t there = 0;
-  for (std::size_t here = 0; here < p.count(); ++here) {
-    visit(here, axes == 0 ? here : there);
+  std::size_t here = 0;
+  for (std::size_t i = 0; i < p.count() - static_cast<std::size_t>(p.view[0]) * tail; ++i) {
+    visit(here++, there);
+    // The first axis is memory's first too, and so a tail has the same place in both.
+    if ((i + 1) % slice == 0)
+      for (std::size_t t = 0; t < tail; ++t, ++here) visit(here, here);
     for (std::size_t m = axes; m-- > 0;) {
       const auto axis = static_cast<std::size_t>(p.order[m]);
       there += stride[axis];
@@ -117,7 +128,7 @@ std::vector<Network::Place> Network::places(bool with_buffers) const {
       if (p.trainable || with_buffers) result.push_back({std::to_string(module) + "." + p.name, p, at});
       at += p.count();
     }
-    module += layer.activation().kind == 0 ? 1 : 2;
+    if (layer.is_module()) module += layer.activation().kind == 0 ? 1 : 2;
   }
   return result;
 }
@@ -197,6 +208,7 @@ Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch)
 Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const {
   const auto index = static_cast<std::size_t>(l);
   Pass pass{*device_, layout, parameters_.data() + offsets_[index]};
+  if (tape.labels_ != nullptr) pass.labels = tape.labels_ + first_row;
   Tape::Normalised& normalised = tape.normalised_[index];
   if (layers_[index]->normalised_channels() == 0) return pass;
   if (normalised.sums.empty())
@@ -229,6 +241,7 @@ void Network::evaluate(const BatchLayout& layout, const DeviceArray<float>& para
     const auto index = static_cast<std::size_t>(l);
     float* out = l + 1 == layers() ? y : tape.output(l);
     Pass own{*device_, layout, flat + offsets_[index], flat + buffer_offsets_[index]};
+    own.labels = tape.labels_;
     own.statistics = tape.normalised_[index].statistics.data();
     layer(l).forward(own, x, out);
     x = out;

@@ -148,6 +148,10 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
   return std::move(sink.bytes);
 }
 
+int grid_columns(int count, int classes) {
+  return classes > 0 ? std::min(count, classes) : static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+}
+
 void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height, int width,
                     int columns, const std::map<std::string, std::string>& text) {
   write_file_atomically(file, encode_png_grid(images, count, height, width, columns, text));

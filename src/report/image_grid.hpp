@@ -19,4 +19,7 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
 void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height, int width,
                     int columns, const std::map<std::string, std::string>& text);
 
+/// Columns for `count` images: a square's, or where their classes take turns, one for each class.
+int grid_columns(int count, int classes);
+
 }  // namespace ganymede

@@ -55,7 +55,7 @@ std::string network_row(const Network& network) {
   for (int l = 0; l < network.layers(); ++l) {
     const Layer& layer = network.layer(l);
     if (l == 0) text = std::to_string(layer.inputs());
-    text += layer.normalised_channels() > 0 ? std::string(" normalised") : " → " + layer.output_text();
+    text += " " + layer.row_text();
     if (layer.activation().kind != 0) text += std::string(" ") + layer.activation().name();
   }
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
@@ -229,7 +229,9 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
-                   std::to_string(images.width) + " from " + s.dataset.folder()},
+                   std::to_string(images.width) +
+                   (s.gan->data.classes > 0 ? " in " + std::to_string(s.gan->data.classes) + " classes" : "") +
+                   " from " + s.dataset.folder()},
       {"generator", network_row(s.gan->generator)},
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
@@ -384,12 +386,14 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   });
   check_same_options(options, ranks);
   TrainSetup s;
-  s.dataset = Dataset::open(options.data, {}, ranks);
+  DatasetNeeds needs;
+  needs.train_labels = options.condition != "none";
+  s.dataset = Dataset::open(options.data, needs, ranks);
   s.device = make_agreed_device(options, ranks, s.warnings);
   together(ranks, [&] {
     TrainOptions resolved = options;
     resolved.steps = total_steps(options, s.dataset.train().count);
-    s.gan = std::make_unique<Gan>(make_gan(resolved, s.dataset.train().height, *s.device));
+    s.gan = std::make_unique<Gan>(make_gan(resolved, s.dataset.train().shape(), *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
       throw Error(ExitCode::usage,

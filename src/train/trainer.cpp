@@ -92,7 +92,7 @@ class Training {
       write_file_atomically(folder_.config(), config_text(stored, recipe));
       metrics_.emplace(folder_.metrics(), setup_.step->steps());
       if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
-      sampler_.emplace(setup_.gan->generator);
+      sampler_.emplace(setup_.gan->generator, options_, setup_.gan->data.classes);
     });
     together(ranks_, [&] { open_log(); });
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
@@ -241,9 +241,9 @@ class Training {
   void write_grid(std::uint64_t step) {
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] {
-      const int side = setup_.dataset.train().height;
+      const int side = setup_.gan->data.image.height;
       const int count = options_.sample_count;
-      const auto columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+      const int columns = grid_columns(count, setup_.gan->data.classes);
       const std::vector<float> images =
           sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, count);
       write_png_grid(picture_, images, count, side, side, columns,
@@ -282,7 +282,7 @@ class Training {
       file.metadata["format"] = "pt";
       file.metadata["steps"] = std::to_string(setup_.step->steps());
       file.metadata["data-digest"] = setup_.dataset.digest();
-      file.metadata["image-side"] = std::to_string(gan.image_side);
+      file.metadata.merge(shape_facts(gan.data));
       // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
       // is, the run has ended.
       file.metadata["network"] = "discriminator";

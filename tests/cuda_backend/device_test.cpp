@@ -28,7 +28,7 @@ class SimulatedDevice : public ::testing::Test {
   int recorded(const TrainOptions& o, int side) {
     const RandomImages images(20, side, 1);
     const std::unique_ptr<Device> device = make_gpu(*alone_);
-    Gan gan = make_gan(o, side, *device);
+    Gan gan = make_gan(o, DataShape::grey(side), *device);
     GanStep step(*device, *alone_, gan, images.set(), o);
     step.run(false);
     step.run(false);
@@ -54,7 +54,7 @@ TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
   CudaOptions options;
   options.debug = true;
   const std::unique_ptr<Device> device = make_gpu(*alone_, options);
-  Gan gan = make_gan(o, small_side, *device);
+  Gan gan = make_gan(o, DataShape::grey(small_side), *device);
   GanStep step(*device, *alone_, gan, images.set(), o);
   step.run(false);
   // The first weight of D's first layer: the first unit of every row.

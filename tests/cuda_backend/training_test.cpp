@@ -36,7 +36,9 @@ TrainOptions options_of(const GanSetting& setting, bool reproducible) {
 /// A training in memory, on a device of its own.
 struct Training {
   Training(std::unique_ptr<Device> on, const TrainOptions& options, Communicator& ranks, const ImageSet& images)
-      : device(std::move(on)), gan(make_gan(options, side, *device)), step(*device, ranks, gan, images, options) {}
+      : device(std::move(on)),
+        gan(make_gan(options, images.shape(), *device)),
+        step(*device, ranks, gan, images, options) {}
   void go() {
     for (int i = 0; i < steps; ++i) step.run(false);
     step.settle();

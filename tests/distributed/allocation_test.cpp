@@ -29,7 +29,7 @@ TEST(StepOfRanks, AllocatesNothing) {
       TrainOptions o;
       o.reproducible = reproducible;
       const std::unique_ptr<Device> device = make_cpu_device(1);
-      Gan gan = make_gan(o, 28, *device);
+      Gan gan = make_gan(o, DataShape::grey(28), *device);
       GanStep step(*device, *ranks, gan, images.set(), o);
       for (int i = 0; i < 5; ++i) step.run(false);  // MPI connects ranks when they first talk
       ranks->barrier();

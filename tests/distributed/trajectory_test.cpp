@@ -46,7 +46,7 @@ constexpr int side = 12;
 struct Training {
   Training(const TrainOptions& options, Communicator& ranks, const ImageSet& images, int threads)
       : device(make_cpu_device(threads)),
-        gan(make_gan(options, side, *device)),
+        gan(make_gan(options, images.shape(), *device)),
         step(*device, ranks, gan, images, options) {}
   void go(int steps) {
     for (int i = 0; i < steps; ++i) step.run(false);

@@ -102,6 +102,22 @@ class ForwardingDevice : public Device {
     to_.batch_norm_backward_data(layout, norm, x, delta, statistics, gamma, adjoints, below, delta_in);
   }
 
+  void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
+                    float* y) override {
+    to_.append_class(rows, pixels, channels, classes, labels, x, y);
+  }
+  void append_class_backward(int rows, int pixels, int channels, int classes, const float* delta, Activation below,
+                             const float* x, float* delta_in) override {
+    to_.append_class_backward(rows, pixels, channels, classes, delta, below, x, delta_in);
+  }
+  void class_score(int rows, int classes, const std::uint8_t* labels, const float* x, float* y) override {
+    to_.class_score(rows, classes, labels, x, y);
+  }
+  void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
+                            float* delta_in) override {
+    to_.class_score_backward(rows, classes, labels, delta, delta_in);
+  }
+
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
                           float scale, float* seed, float* row_scale, SumTarget sums) override {
     to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, sums);
@@ -133,6 +149,10 @@ class ForwardingDevice : public Device {
                    float* out) override {
     to_.draw_normal(seed, stream, first, rows, columns, out);
   }
+  void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                    float* out) override {
+    to_.draw_uniform(seed, stream, first, rows, columns, out);
+  }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
     to_.interpolate(seed, stream, first, rows, columns, a, b, out);
@@ -140,6 +160,10 @@ class ForwardingDevice : public Device {
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                      int rows, int pixels, float* out) override {
     to_.gather_images(seed, first, images, image_count, rows, pixels, out);
+  }
+  void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
+                     int rows, std::uint8_t* out) override {
+    to_.gather_labels(seed, first, labels, image_count, rows, out);
   }
 
  private:

@@ -111,8 +111,8 @@ TEST_P(QualityFloor, HoldsOrIsSeenToBreak) {
   ImageSet seen = mnist.train();
   seen.count = 50000;
   seen.images = seen.images.first(static_cast<std::size_t>(seen.count) * static_cast<std::size_t>(seen.pixels()));
-  const auto device = training.device(*cpu, make_gan(options, seen.height, *cpu).discriminator.parameter_count());
-  Gan gan = make_gan(options, seen.height, *device);
+  const auto device = training.device(*cpu, make_gan(options, DataShape::grey(seen.height), *cpu).discriminator.parameter_count());
+  Gan gan = make_gan(options, DataShape::grey(seen.height), *device);
   GanStep step(*device, *alone, gan, seen, options);
   while (step.steps() < static_cast<std::uint64_t>(training.steps)) {
     step.run(false);

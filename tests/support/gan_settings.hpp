@@ -73,6 +73,44 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.gradient_penalty = o.r1 = o.r2 = 1;
          o.epsilon = cancels;
        }},
+      {"mlp_told_the_class",
+       [](TrainOptions& o) {
+         o.condition = "concat";
+         o.latent_distribution = "uniform";
+         o.r1 = 1;
+         o.d_steps = 2;
+       }},
+      {"mlp_projecting_the_class",
+       [](TrainOptions& o) {
+         o.condition = "projection";
+         o.loss = "relativistic";
+         o.epsilon = cancels;
+         o.gradient_penalty = o.r2 = 1;
+       }},
+      {"dcgan_told_the_class",
+       [](TrainOptions& o) {
+         o.model = "dcgan";
+         o.condition = "concat";
+         o.channels = {2, 3};
+         o.fully_connected = 4;
+         o.generator_norm = o.discriminator_norm = "batch";
+         o.discriminator_activation = "leaky-relu";
+         o.r1 = 0;
+         o.epsilon = cancels;
+       }},
+      {"dcgan_projecting_the_class_simultaneously",
+       [](TrainOptions& o) {
+         o.model = "dcgan";
+         o.condition = "projection";
+         o.scheme = "simultaneous";
+         o.channels = {3};
+         o.kernel = 4;
+         o.fully_connected = 0;
+         o.generator_norm = "batch";
+         o.discriminator_activation = "leaky-relu";
+         o.r1 = 1;
+         o.epsilon = cancels;
+       }},
   };
   return settings;
 }

@@ -13,14 +13,18 @@
 
 namespace ganymede::testing {
 
-/// `count` square images of random bytes.
+/// `count` square images of random bytes, of three classes.
 class RandomImages {
  public:
   RandomImages(std::uint32_t count, int side, unsigned seed) {
     std::mt19937 generator(seed);
     bytes_.resize(count * count_of(side, side));
     for (std::uint8_t& byte : bytes_) byte = static_cast<std::uint8_t>(generator() >> 24);
+    labels_.resize(count);
+    for (std::uint8_t& label : labels_) label = static_cast<std::uint8_t>(generator() % 3);
+    labels_.front() = 2;
     set_.images = bytes_;
+    set_.labels = labels_;
     set_.count = count;
     set_.height = set_.width = side;
   }
@@ -28,6 +32,7 @@ class RandomImages {
 
  private:
   std::vector<std::uint8_t> bytes_;
+  std::vector<std::uint8_t> labels_;
   ImageSet set_;
 };
 

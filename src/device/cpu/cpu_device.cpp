@@ -27,6 +27,7 @@
 #include "math/loss/losses.hpp"
 #include "math/optimizer/optimizers.hpp"
 #include "math/penalty/penalties.hpp"
+#include "math/permutation.hpp"
 
 namespace ganymede {
 namespace {
@@ -307,6 +308,30 @@ class CpuDevice final : public Device {
         4 * static_cast<std::size_t>(layout.parts) * size);
   }
 
+  void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
+                    float* y) override {
+    run(kernels_.append_class, {rows, pixels, channels, classes, labels, x, nullptr, 0, 0, y},
+        product(rows, pixels * (channels + classes)));
+  }
+  void append_class_backward(int rows, int pixels, int channels, int classes, const float* delta, Activation below,
+                             const float* x, float* delta_in) override {
+    // The identity's slope depends on no input: any array will do.
+    run(kernels_.append_class_backward,
+        {rows, pixels, channels, classes, nullptr, delta, x == nullptr ? delta : x, below.kind, below.parameter,
+         delta_in},
+        product(rows, pixels * channels));
+  }
+  void class_score(int rows, int classes, const std::uint8_t* labels, const float* x, float* y) override {
+    for (int row = 0; row < rows; ++row, x += 1 + classes) y[row] = x[0] + x[1 + labels[row]];
+  }
+  void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
+                            float* delta_in) override {
+    for (int row = 0; row < rows; ++row, delta_in += 1 + classes) {
+      std::fill(delta_in, delta_in + 1 + classes, 0.0F);
+      delta_in[0] = delta_in[1 + labels[row]] = delta[row];
+    }
+  }
+
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
                           float scale, float* seed, float* row_scale, SumTarget sums) override {
     const int rows = layout.rows;
@@ -408,6 +433,10 @@ class CpuDevice final : public Device {
                    float* out) override {
     run(kernels_.draw_normal, {seed, stream, value(first), rows, columns, out}, 32 * product(rows, columns));
   }
+  void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                    float* out) override {
+    run(kernels_.draw_uniform, {seed, stream, value(first), rows, columns, out}, 8 * product(rows, columns));
+  }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
     run(kernels_.interpolate, {seed, stream, value(first), rows, columns, a, b, out}, 2 * product(rows, columns));
@@ -415,6 +444,12 @@ class CpuDevice final : public Device {
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
                      int rows, int pixels, float* out) override {
     run(kernels_.gather_images, {seed, value(first), images, image_count, rows, pixels, out}, product(rows, pixels));
+  }
+  void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
+                     int rows, std::uint8_t* out) override {
+    const std::uint64_t sample = value(first);
+    for (int row = 0; row < rows; ++row)
+      out[row] = labels[math::image_of_sample(seed, sample + static_cast<std::uint64_t>(row), image_count)];
   }
 
  private:

@@ -210,7 +210,18 @@ struct AverageArgs {
   float* average;
 };
 
-struct NormalArgs {
+/// append_class: x, with labels or null, to result; append_class_backward: delta as x, slope_of, to result. See Device.
+struct ClassArgs {
+  int rows, pixels, channels, classes;
+  const std::uint8_t* labels;
+  const float* x;
+  const float* slope_of;
+  int activation;
+  float parameter;
+  float* result;
+};
+
+struct NoiseArgs {
   std::uint64_t seed;
   std::uint32_t stream;
   std::uint64_t first_sample;
@@ -260,7 +271,10 @@ struct Kernels {
   Kernel<SquaresArgs> sum_of_squares;
   Kernel<OptimizerArgs> optimizer_update;
   Kernel<AverageArgs> exponential_average;
-  Kernel<NormalArgs> draw_normal;
+  Kernel<ClassArgs> append_class;
+  Kernel<ClassArgs> append_class_backward;
+  Kernel<NoiseArgs> draw_normal;
+  Kernel<NoiseArgs> draw_uniform;
   Kernel<InterpolateArgs> interpolate;
   Kernel<ImagesArgs> gather_images;
   /// Runs `rounds` rounds of independent multiply-adds on registers and returns how many floating-point

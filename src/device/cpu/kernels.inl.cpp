@@ -17,6 +17,7 @@
 
 #include "device/cpu/kernels/affine.inl.cpp"
 #include "device/cpu/kernels/batch_norm.inl.cpp"
+#include "device/cpu/kernels/classes.inl.cpp"
 #include "device/cpu/kernels/convolution.inl.cpp"
 #include "device/cpu/kernels/draws.inl.cpp"
 #include "device/cpu/kernels/flat.inl.cpp"
@@ -69,7 +70,10 @@ extern const Kernels GANYMEDE_KERNELS = {
     sum_of_squares,
     optimizer_update,
     exponential_average,
-    draw_normal,
+    append_class,
+    append_class_backward,
+    draw_noise<NormalNoise>,
+    draw_noise<UniformNoise>,
     interpolate,
     gather_images,
     multiply_adds,

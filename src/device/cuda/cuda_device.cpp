@@ -261,6 +261,27 @@ class CudaDevice final : public Device {
              product(layout.total_rows(), norm.pixels * norm.channels));
   }
 
+  void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
+                    float* y) override {
+    cuda::append_class(compute_.get(), rows, pixels, channels, classes, labels, x, y);
+    launched("appended classes", y, product(rows, pixels * (channels + classes)));
+  }
+  void append_class_backward(int rows, int pixels, int channels, int classes, const float* delta, Activation below,
+                             const float* x, float* delta_in) override {
+    cuda::append_class_backward(compute_.get(), rows, pixels, channels, classes, delta, below.kind, below.parameter, x,
+                                delta_in);
+    launched("appended classes' backward pass", delta_in, product(rows, pixels * channels));
+  }
+  void class_score(int rows, int classes, const std::uint8_t* labels, const float* x, float* y) override {
+    cuda::class_score(compute_.get(), rows, classes, labels, x, y);
+    launched("the scores of classes", y, product(rows, 1));
+  }
+  void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
+                            float* delta_in) override {
+    cuda::class_score_backward(compute_.get(), rows, classes, labels, delta, delta_in);
+    launched("the scores' backward pass", delta_in, product(rows, 1 + classes));
+  }
+
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
                           float scale, float* seed, float* row_scale, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
@@ -328,6 +349,11 @@ class CudaDevice final : public Device {
     cuda::draw_normal(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
     launched("draws", out, product(rows, columns));
   }
+  void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                    float* out) override {
+    cuda::draw_uniform(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
+    launched("draws", out, product(rows, columns));
+  }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
     cuda::interpolate(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, a, b, out);
@@ -338,6 +364,11 @@ class CudaDevice final : public Device {
     cuda::gather_images(compute_.get(), seed, first.step, first.per_step, first.offset, images, image_count, rows,
                         pixels, out);
     launched("images", out, product(rows, pixels));
+  }
+  void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
+                     int rows, std::uint8_t* out) override {
+    cuda::gather_labels(compute_.get(), seed, first.step, first.per_step, first.offset, labels, image_count, rows, out);
+    launched("labels", nullptr, 0);
   }
 
  private:

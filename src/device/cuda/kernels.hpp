@@ -169,6 +169,16 @@ void activate(cudaStream_t stream, int rows, int columns, const float* b, int si
 /// delta[i] *= σ'(h[i]).
 void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
 
+// --- classes: labels[rows] are less than `classes` -----------------------------------------------------------------
+/// `labels` may be null: zeros.
+void append_class(cudaStream_t stream, int rows, int pixels, int channels, int classes, const std::uint8_t* labels,
+                  const float* x, float* y);
+void append_class_backward(cudaStream_t stream, int rows, int pixels, int channels, int classes, const float* delta,
+                           int below, float parameter, const float* x, float* delta_in);
+void class_score(cudaStream_t stream, int rows, int classes, const std::uint8_t* labels, const float* x, float* y);
+void class_score_backward(cudaStream_t stream, int rows, int classes, const std::uint8_t* labels, const float* delta,
+                          float* delta_in);
+
 // --- losses and penalties ----------------------------------------------------------------------------------------
 /// See Device::discriminator_loss(), Device::generator_loss(). `logits`, `seed` and `row_scale` stand at the first
 /// part: points between images, real images, generated ones, where the first two may be missing.
@@ -203,12 +213,17 @@ void find_not_finite(cudaStream_t stream, std::size_t count, const float* x, uns
 // --- draws ----------------------------------------------------------------------------------------------------------
 void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
+void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
 void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, const float* a, const float* b,
                  float* out);
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
                    float* out);
+void gather_labels(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
+                   std::uint64_t offset, const std::uint8_t* labels, std::uint32_t image_count, int rows,
+                   std::uint8_t* out);
 
 // --- counters and flags ---------------------------------------------------------------------------------------------
 /// *to = *flag ≠ 0 ? 1 : 0, in the target's form; `flag` is host memory, mapped, read when the kernel runs.

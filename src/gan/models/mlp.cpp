@@ -4,25 +4,37 @@
 namespace ganymede {
 namespace {
 
-Layers stack(int in, const std::vector<int>& widths, const Hidden& hidden, int out, Activation last) {
-  Layers layers;
+void hidden_layers(Stack& stack, const std::vector<int>& widths, const Hidden& hidden) {
   for (const int width : widths) {
-    layers.push_back(make_linear(in, width, hidden.map_activation(), hidden.weights()));
-    if (hidden.batch_norm) layers.push_back(make_batch_norm({1, 1, width}, hidden.activation));
-    in = width;
+    stack.linear({1, 1, width}, hidden.map_activation(), hidden.weights());
+    stack.normalise(hidden);
   }
-  layers.push_back(make_linear(in, out, last, {hidden.init, true}));
-  return layers;
 }
+
+// Of one channel, images have the same order everywhere: the networks take and give them as vectors.
+ImageShape vector_if_grey(const ImageShape& image) { return image.channels == 1 ? ImageShape{1, 1, image.size()} : image; }
 
 }  // namespace
 
-Layers mlp_generator(const TrainOptions& o, int side) {
-  return stack(o.latent, o.generator_hidden, generator_hidden_layers(o), side * side, Activation::named("sigmoid"));
+Layers mlp_generator(const TrainOptions& o, const DataShape& data) {
+  const Hidden hidden = generator_hidden_layers(o);
+  Stack stack({1, 1, o.latent}, data.classes);
+  stack.append_class();
+  hidden_layers(stack, o.generator_hidden, hidden);
+  stack.linear(vector_if_grey(data.image), Activation::named("sigmoid"), {hidden.init, true});
+  return stack.take();
 }
 
-Layers mlp_discriminator(const TrainOptions& o, int side) {
-  return stack(side * side, o.discriminator_hidden, discriminator_hidden_layers(o), 1, Activation::named("identity"));
+Layers mlp_discriminator(const TrainOptions& o, const DataShape& data) {
+  const Hidden hidden = discriminator_hidden_layers(o);
+  Stack stack(vector_if_grey(data.image), data.classes);
+  stack.flatten();
+  const bool projection = projects_class(o);
+  if (!projection) stack.append_class();
+  hidden_layers(stack, o.discriminator_hidden, hidden);
+  stack.linear({1, 1, projection ? 1 + data.classes : 1}, {}, {hidden.init, true});
+  if (projection) stack.class_score();
+  return stack.take();
 }
 
 }  // namespace ganymede

@@ -33,7 +33,10 @@ const Family& family_named(const std::string& name) {
   throw Error(ExitCode::usage, "there is no model '" + name + "': known are " + known);
 }
 
+std::vector<std::string> latent_distribution_names() { return {"normal", "uniform"}; }
 std::vector<std::string> init_names() { return {"glorot", "normal"}; }
+std::vector<std::string> condition_names() { return {"none", "concat", "projection"}; }
+bool projects_class(const TrainOptions& o) { return o.condition == "projection"; }
 std::vector<std::string> norm_names() { return {"none", "batch"}; }
 
 Hidden generator_hidden_layers(const TrainOptions& o) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ganymede/network.hpp"
@@ -12,19 +14,26 @@ namespace ganymede {
 
 using Layers = std::vector<std::unique_ptr<Layer>>;
 
-/// A family by its name in --model. Both functions make layers for square images of side `side`.
+/// A family by its name in --model. Both functions make layers for square images, told their class where `data` has any.
 struct Family {
   const char* name;
-  Layers (*generator)(const TrainOptions& options, int side);
-  Layers (*discriminator)(const TrainOptions& options, int side);
+  Layers (*generator)(const TrainOptions& options, const DataShape& data);
+  Layers (*discriminator)(const TrainOptions& options, const DataShape& data);
 };
 
 std::vector<std::string> model_names();
 /// Throws Error(usage) naming the known ones.
 const Family& family_named(const std::string& name);
 
+/// How z is drawn, by --latent-distribution: from N(0, 1) or from U(-1, 1).
+std::vector<std::string> latent_distribution_names();
 /// How initial weights are drawn, by --init.
 std::vector<std::string> init_names();
+/// How networks learn of an image's class, by --condition: not at all, by channels that are appended to D's input as to
+/// G's, or in D by projection and in G as before.
+std::vector<std::string> condition_names();
+/// Whether D learns of it by projection.
+bool projects_class(const TrainOptions& options);
 /// What may follow a hidden layer's map before its activation, by --generator-norm and --discriminator-norm.
 std::vector<std::string> norm_names();
 
@@ -40,12 +49,40 @@ struct Hidden {
 Hidden generator_hidden_layers(const TrainOptions& options);
 Hidden discriminator_hidden_layers(const TrainOptions& options);
 
-/// Fully connected: z → hidden … → pixels, sigmoid; pixels → hidden … → one logit (Goodfellow et al. 2014).
-Layers mlp_generator(const TrainOptions& options, int side);
-Layers mlp_discriminator(const TrainOptions& options, int side);
+/// A network under construction: each function adds a layer to what is there.
+class Stack {
+ public:
+  Stack(ImageShape input, int classes) : shape_(input), classes_(classes) {}
+
+  /// Makes a vector of an image, for a fully connected layer.
+  void flatten();
+  /// Appends the row's class, where rows have one.
+  void append_class();
+  void linear(ImageShape out, Activation activation, Weights weights);
+  /// For `geometry` but for its numbers of input channels, which are those that are there.
+  void convolution(Convolution geometry, Activation activation, Weights weights);
+  void transposed_convolution(Convolution geometry, Activation activation, Weights weights);
+  /// What follows the map of a hidden layer that was added with hidden.weights() and hidden.map_activation().
+  void normalise(const Hidden& hidden);
+  /// From 1 + classes scores to that of the row's class.
+  void class_score();
+  [[nodiscard]] Layers take() { return std::move(layers_); }
+
+ private:
+  Layers layers_;
+  ImageShape shape_;
+  int classes_;
+  std::optional<ImageShape> flattened_;  // the image that the vector began as
+  bool from_linear_ = false;             // the image is a linear layer's output
+};
+
+/// Fully connected: z → hidden … → pixels, sigmoid; pixels → hidden … → one logit (Goodfellow et al. 2014). Classes are
+/// appended to both inputs.
+Layers mlp_generator(const TrainOptions& options, const DataShape& data);
+Layers mlp_discriminator(const TrainOptions& options, const DataShape& data);
 
 /// Convolutions of stride 2 (Radford et al. 2015): see dcgan.cpp.
-Layers dcgan_generator(const TrainOptions& options, int side);
-Layers dcgan_discriminator(const TrainOptions& options, int side);
+Layers dcgan_generator(const TrainOptions& options, const DataShape& data);
+Layers dcgan_discriminator(const TrainOptions& options, const DataShape& data);
 
 }  // namespace ganymede

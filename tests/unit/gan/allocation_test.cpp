@@ -58,7 +58,7 @@ TEST(Step, AllocatesNothing) {
           o.d_burst_every = 3;
         }
         const std::unique_ptr<Device> device = make_cpu_device(threads);
-        Gan gan = make_gan(o, 28, *device);
+        Gan gan = make_gan(o, DataShape::grey(28), *device);
         GanStep step(*device, *alone, gan, images.set(), o);
         for (int i = 0; i < 3; ++i) step.run(false);  // one of each kind
         allocations::counting(true);

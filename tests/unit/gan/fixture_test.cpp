@@ -165,7 +165,7 @@ TEST_F(PyTorch, Optimizers) {
       o.d_steps = 2;
       o.steps = c["gradients"].size() / (d ? 2 : 1);
       check_train_options(o);
-      Gan gan = make_gan(o, 1, *device);
+      Gan gan = make_gan(o, DataShape::grey(1), *device);
       Optimizer& optimizer = d ? *gan.discriminator_optimizer : *gan.generator_optimizer;
       std::vector<float> p = floats(c["start"]);
       ASSERT_EQ(p.size(), (d ? gan.discriminator : gan.generator).parameter_count());
@@ -201,7 +201,7 @@ TEST_F(PyTorch, WholeTrainings) {
         TrainOptions options = options_of(c["options"]);
         options.reproducible = exact;
         const std::unique_ptr<Device> device = make_cpu_device(2, instruction_set);
-        Gan gan = make_gan(options, images.height, *device);
+        Gan gan = make_gan(options, DataShape::grey(images.height), *device);
         const Doubles g_start = doubles(c["generator_start"]);
         const Doubles d_start = doubles(c["discriminator_start"]);
         if (options.init == "normal") {

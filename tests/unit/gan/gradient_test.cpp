@@ -189,7 +189,7 @@ class WholeGradients : public ::testing::TestWithParam<Case> {
     options_.gradient_penalty = GetParam().between;
     for (options_.seed = 1;; ++options_.seed) {
       ASSERT_LT(options_.seed, 1000U);
-      gan_.emplace(make_gan(options_, small_side, *device_));
+      gan_.emplace(make_gan(options_, DataShape::grey(small_side), *device_));
       // Biases that are not zero, so that they take part.
       for (Network* network : {&gan_->generator, &gan_->discriminator}) {
         const std::vector<float> more =

@@ -51,7 +51,7 @@ TEST_P(StepGradients, AreTheReferences) {
 
   // A seed for which no unit is near its kink in any of the passes.
   for (o.seed = 1; o.seed < 1000; ++o.seed) {
-    Gan gan = make_gan(o, small_side, *device_);
+    Gan gan = make_gan(o, DataShape::grey(small_side), *device_);
     const Mlp g_before = reference_of(gan.generator);
     Mlp d = reference_of(gan.discriminator);
     const auto z_of = [&](math::Stream stream) {
@@ -137,14 +137,14 @@ TEST_F(Step, GoesOnAfterALoadAsIfNothingHadHappened) {
     o.gradient_penalty = 2;
     o.penalty_every = 3;
     o.ema = 0.9;
-    Gan through = make_gan(o, small_side, *device_);
+    Gan through = make_gan(o, DataShape::grey(small_side), *device_);
     GanStep through_step(*device_, *alone_, through, images_.set(), o);
     for (int i = 0; i < 9; ++i) through_step.run(false);
 
-    Gan first = make_gan(o, small_side, *device_);
+    Gan first = make_gan(o, DataShape::grey(small_side), *device_);
     GanStep first_step(*device_, *alone_, first, images_.set(), o);
     for (int i = 0; i < 4; ++i) first_step.run(false);
-    Gan second = make_gan(o, small_side, *device_);
+    Gan second = make_gan(o, DataShape::grey(small_side), *device_);
     second.load(first.save(), "memory");
     GanStep second_step(*device_, *alone_, second, images_.set(), o);
     second_step.set_steps(first_step.steps());
@@ -172,7 +172,7 @@ TEST_F(Step, KeepsBadNumbersOutOfTheWeights) {
     o.shards = 2;
     o.ema = 0.9;
     o.discriminator_activation = "leaky-relu";  // no unit is 0 and hides its weight
-    Gan gan = make_gan(o, small_side, *device_);
+    Gan gan = make_gan(o, DataShape::grey(small_side), *device_);
     GanStep step(*device_, *alone_, gan, images_.set(), o);
     step.run(false);
     ASSERT_TRUE(step.finite());
@@ -194,7 +194,7 @@ TEST_F(Step, AgreesOnAStop) {
     TrainOptions o = small_options();
     o.reproducible = exact;
     o.shards = 2;
-    Gan gan = make_gan(o, small_side, *device_);
+    Gan gan = make_gan(o, DataShape::grey(small_side), *device_);
     GanStep step(*device_, *alone_, gan, images_.set(), o);
     step.run(false);
     EXPECT_FALSE(step.stop_agreed());
@@ -209,7 +209,7 @@ TEST_F(Step, MeansAreOverTheStepsSinceTheLastOnes) {
   TrainOptions o = small_options();
   o.learning_rate = 0;  // every step then sees the same weights
   o.batch = 20;         // and all images
-  Gan gan = make_gan(o, small_side, *device_);
+  Gan gan = make_gan(o, DataShape::grey(small_side), *device_);
   GanStep step(*device_, *alone_, gan, images_.set(), o);
   step.run(false);
   const StepMeans one = step.take_means();

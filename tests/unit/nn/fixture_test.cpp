@@ -66,7 +66,9 @@ TEST(PyTorch, Networks) {
       const TrainOptions o = options_of(c["options"]);
       const bool generator = c["role"] == "generator";
       const Family& family = family_named(o.model);
-      Network network(*device, generator ? family.generator(o, c["side"]) : family.discriminator(o, c["side"]));
+      DataShape data = DataShape::grey(c["side"]);
+      if (o.condition != "none") data.classes = c["classes"];
+      Network network(*device, generator ? family.generator(o, data) : family.discriminator(o, data));
       TensorFile state;
       for (const nlohmann::json& t : c["state"])
         state.tensors.push_back({t["name"], t["shape"].get<std::vector<std::int64_t>>(), floats(t["values"])});

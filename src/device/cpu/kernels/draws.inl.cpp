@@ -10,8 +10,25 @@
 namespace ganymede::cpu {
 namespace {
 
-// Blocks of four normal numbers, counted through all rows, sixteen at a time.
-void draw_normal(const NormalArgs& args, float*, int part, int parts) {
+// What becomes of the four numbers of a Philox block.
+struct NormalNoise {
+  GANYMEDE_INLINE static void draw(const math::Philox4& bits, float* to) {
+    for (int pair = 0; pair < 2; ++pair) {
+      const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
+      to[2 * pair] = two.first;
+      to[2 * pair + 1] = two.second;
+    }
+  }
+};
+struct UniformNoise {
+  GANYMEDE_INLINE static void draw(const math::Philox4& bits, float* to) {
+    for (int i = 0; i < 4; ++i) to[i] = math::symmetric_unit(bits.v[i]);
+  }
+};
+
+// Blocks of four numbers, counted through all rows, sixteen at a time.
+template <class Noise>
+void draw_noise(const NoiseArgs& args, float*, int part, int parts) {
   constexpr int group = 16;
   const int per_row = (args.columns + 3) / 4;
   const LongRange range =
@@ -33,21 +50,17 @@ void draw_normal(const NormalArgs& args, float*, int part, int parts) {
         ++row;
       }
     }
-    float normal[group][4];
+    float noise[group][4];
     for (int l = 0; l < group; ++l) {
       const math::Philox4 bits =
           math::philox4x32({{counter[0][l], counter[1][l], counter[2][l], counter[3][l]}},
                            static_cast<std::uint32_t>(args.seed), static_cast<std::uint32_t>(args.seed >> 32));
-      for (int pair = 0; pair < 2; ++pair) {
-        const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
-        normal[l][2 * pair] = two.first;
-        normal[l][2 * pair + 1] = two.second;
-      }
+      Noise::draw(bits, noise[l]);
     }
     const int count = range.end - first < group ? static_cast<int>(range.end - first) : group;
     for (int l = 0; l < count; ++l) {
       const int n = smaller(4, args.columns - static_cast<int>(counter[0][l]) * 4);
-      for (int j = 0; j < n; ++j) place[l][j] = normal[l][j];
+      for (int j = 0; j < n; ++j) place[l][j] = noise[l][j];
     }
   }
 }

@@ -9,9 +9,10 @@ namespace {
 
 constexpr unsigned threads = 256;
 
-// Box and Muller: four numbers to a Philox block, a block to a thread.
+// Four numbers to a Philox block, a block to a thread; by Box and Muller, or uniform on (-1, 1).
+template <bool Normal>
 __global__ void __launch_bounds__(threads)
-    draw_normal_kernel(std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step, std::uint64_t per_step,
+    draw_noise_kernel(std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step, std::uint64_t per_step,
                        std::uint64_t offset, int rows, int columns, float* out, bool vector) {
   const int per_row = (columns + 3) / 4;
   const std::ptrdiff_t index = static_cast<std::ptrdiff_t>(blockIdx.x) * threads + threadIdx.x;
@@ -21,14 +22,19 @@ __global__ void __launch_bounds__(threads)
   const std::uint64_t sample = *step * per_step + offset + static_cast<std::uint64_t>(row);
   const math::Philox4 bits =
       math::philox_draw(seed, static_cast<math::Stream>(draw), sample, static_cast<std::uint32_t>(block));
-  float normal[4];
-  GANYMEDE_UNROLL
-  for (int pair = 0; pair < 2; ++pair) {
-    const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
-    normal[2 * pair] = two.first;
-    normal[2 * pair + 1] = two.second;
+  float noise[4];
+  if constexpr (Normal) {
+    GANYMEDE_UNROLL
+    for (int pair = 0; pair < 2; ++pair) {
+      const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
+      noise[2 * pair] = two.first;
+      noise[2 * pair + 1] = two.second;
+    }
+  } else {
+    GANYMEDE_UNROLL
+    for (int i = 0; i < 4; ++i) noise[i] = math::symmetric_unit(bits.v[i]);
   }
-  store4(out + row * columns + 4 * block, columns - 4 * block, vector, {normal[0], normal[1], normal[2], normal[3]});
+  store4(out + row * columns + 4 * block, columns - 4 * block, vector, {noise[0], noise[1], noise[2], noise[3]});
 }
 
 // A row to a block; all threads draw its α.
@@ -62,14 +68,31 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
+// A label to a thread.
+__global__ void __launch_bounds__(threads)
+    gather_labels_kernel(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
+                         const std::uint8_t* labels, std::uint32_t image_count, int rows, std::uint8_t* out) {
+  const unsigned row = blockIdx.x * threads + threadIdx.x;
+  if (row >= static_cast<unsigned>(rows)) return;
+  out[row] = labels[math::image_of_sample(seed, *step * per_step + offset + row, image_count)];
+}
+
 }  // namespace
 
 void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
   const std::size_t draws = static_cast<std::size_t>(rows) * static_cast<std::size_t>(ceiling(columns, 4));
   if (draws == 0) return;
-  launch<draw_normal_kernel>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step, per_step,
-                             offset, rows, columns, out, aligned_rows(out, columns));
+  launch<draw_noise_kernel<true>>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step, per_step,
+                                  offset, rows, columns, out, aligned_rows(out, columns));
+}
+
+void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
+  const std::size_t draws = static_cast<std::size_t>(rows) * static_cast<std::size_t>(ceiling(columns, 4));
+  if (draws == 0) return;
+  launch<draw_noise_kernel<false>>("draw_uniform", blocks_for(draws, threads), threads, stream, seed, draw, step,
+                                   per_step, offset, rows, columns, out, aligned_rows(out, columns));
 }
 
 void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
@@ -87,6 +110,14 @@ void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t*
   const bool vector = aligned_rows(out, pixels) && reinterpret_cast<std::uintptr_t>(images) % 4 == 0;
   launch<gather_images_kernel>("gather_images", static_cast<unsigned>(rows), threads, stream, seed, step, per_step,
                                offset, images, image_count, pixels, out, vector);
+}
+
+void gather_labels(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
+                   std::uint64_t offset, const std::uint8_t* labels, std::uint32_t image_count, int rows,
+                   std::uint8_t* out) {
+  if (rows == 0) return;
+  launch<gather_labels_kernel>("gather_labels", blocks_for(static_cast<std::size_t>(rows), threads), threads, stream,
+                               seed, step, per_step, offset, labels, image_count, rows, out);
 }
 
 }  // namespace ganymede::cuda

@@ -1,0 +1,49 @@
+// See Stack in models.hpp.
+#include "gan/models/models.hpp"
+
+namespace ganymede {
+
+void Stack::flatten() {
+  if (shape_.pixels() == 1) return;
+  flattened_ = shape_;
+  shape_ = {1, 1, shape_.size()};
+}
+
+void Stack::append_class() {
+  if (classes_ == 0) return;
+  layers_.push_back(make_append_class(shape_, classes_));
+  shape_.channels += classes_;
+}
+
+void Stack::linear(ImageShape out, Activation activation, Weights weights) {
+  std::optional<ImageShape> out_image;
+  if (out.pixels() > 1) out_image = out;
+  layers_.push_back(make_linear(shape_.size(), out.size(), activation, weights, flattened_, out_image));
+  flattened_.reset();
+  from_linear_ = out_image.has_value();
+  shape_ = out;
+}
+
+void Stack::convolution(Convolution geometry, Activation activation, Weights weights) {
+  geometry.fine_channels = shape_.channels;
+  layers_.push_back(make_convolution(geometry, activation, weights));
+  shape_ = {geometry.coarse_height, geometry.coarse_width, geometry.coarse_channels};
+}
+
+void Stack::transposed_convolution(Convolution geometry, Activation activation, Weights weights) {
+  geometry.coarse_channels = shape_.channels;
+  layers_.push_back(make_transposed_convolution(geometry, activation, weights, from_linear_));
+  from_linear_ = false;
+  shape_ = {geometry.fine_height, geometry.fine_width, geometry.fine_channels};
+}
+
+void Stack::normalise(const Hidden& hidden) {
+  if (hidden.batch_norm) layers_.push_back(make_batch_norm(shape_, hidden.activation, from_linear_));
+}
+
+void Stack::class_score() {
+  layers_.push_back(make_class_score(classes_));
+  shape_ = {1, 1, 1};
+}
+
+}  // namespace ganymede
