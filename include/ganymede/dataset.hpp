@@ -49,14 +49,16 @@ class Dataset {
   [[nodiscard]] const ImageSet& train() const { return train_; }
   /// count == 0 unless asked for.
   [[nodiscard]] const ImageSet& test() const { return test_; }
-  /// XXH3-128 of the training images' dimensions and bytes, and of the labels' where they were asked for, in hex: says
-  /// whether two runs saw the same data.
+  /// XXH3-128 of the training images' dimensions and bytes, in hex: says whether two runs saw the same data.
   [[nodiscard]] const std::string& digest() const { return digest_; }
+  /// The same of the training images and their labels, which were asked for.
+  [[nodiscard]] const std::string& labelled_digest() const { return labelled_digest_; }
 
  private:
   std::string name_;
   std::string folder_;
   std::string digest_;
+  std::string labelled_digest_;
   ImageSet train_;
   ImageSet test_;
   std::shared_ptr<const void> memory_;

@@ -129,8 +129,8 @@ std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, 
 /// and each of its elements is a channel of its own.
 std::unique_ptr<Layer> make_batch_norm(ImageShape image, Activation activation, bool flat = false);
 
-/// Puts the row's class behind the channels of every pixel, as one channel per class that is 1 where it is the row's and
-/// else 0 (Mirza, Osindero 2014; Radford et al. 2015). No module of PyTorch's nn.Sequential.
+/// Puts the row's class behind the channels of every pixel, as one channel per class that is 1 where it is the row's
+/// and else 0 (Mirza, Osindero 2014; Radford et al. 2015). No module of PyTorch's nn.Sequential.
 std::unique_ptr<Layer> make_append_class(ImageShape image, int classes);
 
 /// From 1 + classes inputs to one output: the first input plus the one that belongs to the row's class. Behind a linear

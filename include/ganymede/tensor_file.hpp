@@ -23,6 +23,9 @@ struct TensorFile {
   /// The tensor called `name`; throws Error(data) naming the file's tensors when there is none.
   [[nodiscard]] const Tensor& at(const std::string& name) const;
 
+  /// XXH3-128 over the values of the tensors, in order, in hex: what --reproducible promises to be equal.
+  [[nodiscard]] std::string weights_digest() const;
+
   /// The file's bytes: the same tensors and metadata always give the same bytes (keys sorted, header
   /// padded to 8 bytes, tensors in order).
   [[nodiscard]] std::string serialize() const;

@@ -135,6 +135,13 @@ const Tensor& TensorFile::at(const std::string& name) const {
                                   (names.empty() ? "is none at all" : "are " + printable(names, 400)));
 }
 
+std::string TensorFile::weights_digest() const {
+  std::string bytes;
+  for (const Tensor& t : tensors)
+    bytes.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
+  return digest({bytes});
+}
+
 std::string TensorFile::serialize() const {
   std::string header = "{";
   const auto add = [&](const std::string& key, const std::string& value) {

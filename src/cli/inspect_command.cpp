@@ -24,7 +24,7 @@ void print_json(const SavedRun& saved) {
   for (const auto& [name, value] : saved.facts) json[name] = value;
   for (const auto& [name, file] : saved.files) {
     nlohmann::ordered_json& entry = json["files"][name];
-    entry["digest"] = weights_digest(file);
+    entry["digest"] = file.weights_digest();
     entry["values"] = parameters(file);
     for (const Tensor& t : file.tensors) entry["tensors"][t.name] = t.shape;
   }
@@ -42,7 +42,7 @@ void print_table(const SavedRun& saved) {
   for (const auto& [name, value] : saved.options) std::printf("  %-28s%s\n", name.c_str(), value.c_str());
   std::printf("\nweights (digest: XXH3-128 of the values)\n");
   for (const auto& [name, file] : saved.files)
-    std::printf("  %-28s%s  %zu values\n", name.c_str(), weights_digest(file).c_str(), parameters(file));
+    std::printf("  %-28s%s  %zu values\n", name.c_str(), file.weights_digest().c_str(), parameters(file));
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {

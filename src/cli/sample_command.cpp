@@ -124,8 +124,8 @@ Command sample_command() {
            {{"count", "N", "images; with --interpolate, rows", "Options", "64, or 8 rows"},
             {"seed", "N", "of z; the same seed draws the same images", "Options", "1"},
             {"class", "N", "of all images, where the run has classes", "Options", "the classes in turn"},
-            {"interpolate", "N", "rows of N images, each row a walk (spherical, for normal z) from one sample to the next",
-             "Options"},
+            {"interpolate", "N",
+             "rows of N images, each row a walk (spherical, for normal z) from one sample to the next", "Options"},
             {"out", "FILE.png", "the picture", "Options", "samples.png"}}},
           run};
 }

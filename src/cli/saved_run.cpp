@@ -7,7 +7,6 @@
 #include <cstdio>
 
 #include "checkpoint/checkpoint.hpp"
-#include "core/files.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "train/run_folder.hpp"
@@ -204,13 +203,6 @@ DataShape saved_shape(const SavedRun& run) {
   // Files of before, whose networks were all fully connected.
   if (!side) side = side_of_last_layer(run);
   return {{*side, *side, 1}, classes};
-}
-
-std::string weights_digest(const TensorFile& file) {
-  std::string bytes;
-  for (const Tensor& t : file.tensors)
-    bytes.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
-  return digest(bytes);
 }
 
 }  // namespace ganymede::cli

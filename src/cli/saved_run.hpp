@@ -44,7 +44,4 @@ const TensorFile& picture_weights(const SavedRun& run);
 /// What its generator makes. Throws Error(data).
 DataShape saved_shape(const SavedRun& run);
 
-/// XXH3-128 over the values of a file's tensors, in order: what --reproducible promises to be equal.
-std::string weights_digest(const TensorFile& file);
-
 }  // namespace ganymede::cli

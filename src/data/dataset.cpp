@@ -238,7 +238,7 @@ Dataset Dataset::open(const std::string& name, const DatasetNeeds& needs, Commun
   set.train_ = half(0, 1);
   set.test_ = half(2, 3);
   set.digest_ = digests.substr(0, digest_length);
-  if (needs.train_labels) set.digest_ = ganymede::digest({std::string_view(digests).substr(0, 2 * digest_length)});
+  set.labelled_digest_ = ganymede::digest({std::string_view(digests).substr(0, 2 * digest_length)});
   set.memory_ = std::move(memory);
   return set;
 }

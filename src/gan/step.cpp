@@ -274,8 +274,7 @@ void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) 
   gather(repetition);
   draw_noise(math::Stream::noise_for_discriminator, discriminator_sample(repetition), 0);
   if (with_generator) draw_noise(math::Stream::noise_for_generator, generator_sample(), rows);
-  for (int number = first_part; number <= 1; ++number)
-    gather_labels(discriminator_sample(repetition), labels(number));
+  for (int number = first_part; number <= 1; ++number) gather_labels(discriminator_sample(repetition), labels(number));
   if (with_generator) gather_labels(generator_sample(), labels(2));
   enter(Phase::generator_forward);
   generator_tape_.set_labels(labels(1));

@@ -121,7 +121,7 @@ void check_same_options(const TrainOptions& options, Communicator& ranks) {
   }
 }
 
-void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& options, const Dataset& dataset,
+void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& options, const TrainSetup& setup,
                            const std::string& folder) {
   const std::map<std::string, std::string> now = trajectory_options(options);
   std::string differences;
@@ -138,10 +138,10 @@ void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& opt
   if (!differences.empty())
     throw Error(ExitCode::usage, "cannot resume " + folder + ": these options would change its trajectory: " +
                                      differences + ". Give the run's own values (see its config.ini)");
-  if (checkpoint.data_digest != dataset.digest())
+  if (checkpoint.data_digest != setup.data_digest)
     throw Error(ExitCode::data, "cannot resume " + folder + ": it was trained on other images than those of " +
-                                    dataset.folder() + " (digest " + checkpoint.data_digest + ", here " +
-                                    dataset.digest() + "); give the run's own --data");
+                                    setup.dataset.folder() + " (digest " + checkpoint.data_digest + ", here " +
+                                    setup.data_digest + "); give the run's own --data");
 }
 
 // CPU ranks choose one instruction set for all; GPUs are what they are.
@@ -389,6 +389,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   DatasetNeeds needs;
   needs.train_labels = options.condition != "none";
   s.dataset = Dataset::open(options.data, needs, ranks);
+  s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
   together(ranks, [&] {
     TrainOptions resolved = options;
@@ -411,7 +412,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     if (const std::optional<FoundCheckpoint> found = found_by_root(options, ranks)) {
       const Checkpoint& c = found->checkpoint;
       together(ranks, [&] {
-        check_same_trajectory(c, options, s.dataset, found->folder.string());
+        check_same_trajectory(c, options, s, found->folder.string());
         s.gan->load(c.files, found->folder.string());
       });
       s.step->set_steps(c.step);

@@ -31,6 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 bool due(std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; }
 
+// Of the memory as it is: replicas must not differ in a bit of it.
 std::string parameter_digest(const DeviceArray<float>& parameters) {
   const std::vector<float> values = parameters.host();
   return digest({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
@@ -125,8 +126,10 @@ class Training {
     outcome.interrupted = step.steps() < total;
     outcome.last = record_;
     outcome.picture = picture_;
-    outcome.generator_digest = parameter_digest(setup_.gan->picture_parameters());
-    outcome.discriminator_digest = parameter_digest(setup_.gan->discriminator.parameter_array());
+    const Gan& gan = *setup_.gan;
+    outcome.generator_digest = TensorFile{gan.generator.tensors(gan.picture_parameters()), {}}.weights_digest();
+    outcome.discriminator_digest =
+        TensorFile{gan.discriminator.tensors(gan.discriminator.parameter_array()), {}}.weights_digest();
     if (!outcome.interrupted) write_weights();
     if (outcome.interrupted)
       log_->info("stopped at step {} by request; --resume goes on", outcome.steps);
@@ -259,7 +262,7 @@ class Training {
       c.step = step;
       c.images_seen = images_seen(step);
       c.options = trajectory_options(options_);
-      c.data_digest = setup_.dataset.digest();
+      c.data_digest = setup_.data_digest;
       c.arithmetic = setup_.device->arithmetic();
       c.program = std::string("ganymede ") + version;
       c.files = setup_.gan->save();
@@ -281,7 +284,7 @@ class Training {
       file.metadata = trajectory_options(options_);
       file.metadata["format"] = "pt";
       file.metadata["steps"] = std::to_string(setup_.step->steps());
-      file.metadata["data-digest"] = setup_.dataset.digest();
+      file.metadata["data-digest"] = setup_.data_digest;
       file.metadata.merge(shape_facts(gan.data));
       // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
       // is, the run has ended.

@@ -314,10 +314,17 @@ TEST_F(Run, AResumedRunKeepsItsRecipesName) {
 
 TEST_F(Run, ItsLogNamesTheDigestsOfItsFiles) {
   expect_trained("run", {"--steps", "4"});
-  const Json files = inspected("run")["files"];
-  EXPECT_THAT(content(here() / "run/logs/rank-0000.log"),
-              HasSubstr("generator " + files["generator"]["digest"].get<std::string>() + ", discriminator " +
-                        files["discriminator"]["digest"].get<std::string>()));
+  // Whose memory holds weights in another order than files do.
+  const Ending ending = run(ganymede({"train", "--data", "mnist-mini", "--recipe", "dcgan", "--channels", "3,4",
+                                      "--fully-connected", "6", "--steps", "2", "--batch", "8", "--out", "dcgan"}),
+                            here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  for (const std::string name : {"run", "dcgan"}) {
+    const Json files = inspected(name)["files"];
+    EXPECT_THAT(content(here() / name / "logs/rank-0000.log"),
+                HasSubstr("generator " + files["generator"]["digest"].get<std::string>() + ", discriminator " +
+                          files["discriminator"]["digest"].get<std::string>()));
+  }
 }
 
 TEST_F(Run, OneIsNoPlural) {
@@ -434,6 +441,54 @@ TEST_F(Run, ConvolutionsAreSampledAndResumed) {
     pictures.insert(content(here() / "p.png"));
   }
   EXPECT_EQ(pictures.size(), 1U);
+}
+
+// A run that was told classes draws them in turn, or the one that is asked for.
+TEST_F(Run, AClassIsSampled) {
+  const auto sampled = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"sample", "told", "--out", "p.png"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(ganymede(arguments), here());
+  };
+  for (const std::string condition : {"concat", "projection"}) {
+    const Ending ending = run(ganymede({"train", "--data", "mnist-mini", "--condition", condition, "--steps", "60",
+                                        "--learning-rate", "0.002", "--out", "told"}),
+                              here());
+    ASSERT_EQ(ending.code, 0) << ending.err;
+    EXPECT_THAT(ending.out, HasSubstr("in 10 classes"));
+    EXPECT_EQ(inspected("told")["classes"], "10");
+    // Image i is of class i % 10: those of one class are where they were, and the others are others.
+    ASSERT_EQ(sampled({"--count", "20"}).code, 0);
+    const std::string all = content(here() / "p.png");
+    std::set<std::string> pictures;
+    for (const char* which : {"0", "3", "9"}) {
+      ASSERT_EQ(sampled({"--count", "20", "--class", which}).code, 0);
+      pictures.insert(content(here() / "p.png"));
+    }
+    EXPECT_EQ(pictures.size(), 3U);
+    EXPECT_FALSE(pictures.contains(all));
+    ASSERT_EQ(sampled({"--count", "1"}).code, 0);
+    const std::string first = content(here() / "p.png");
+    ASSERT_EQ(sampled({"--count", "1", "--class", "0"}).code, 0);
+    EXPECT_TRUE(content(here() / "p.png") == first);
+    EXPECT_EQ(sampled({"--interpolate", "3", "--class", "7"}).code, 0);
+    const Ending wrong = sampled({"--class", "10"});
+    EXPECT_EQ(wrong.code, 2);
+    EXPECT_THAT(wrong.err, HasSubstr("--class takes a whole number from 0 to 9"));
+    fs::remove_all(here() / "told");
+  }
+  expect_trained("told", {"--steps", "2"});
+  const Ending without = sampled({"--class", "1"});
+  EXPECT_EQ(without.code, 2);
+  EXPECT_THAT(without.err, HasSubstr("was trained without classes"));
+  // Nor can a set without labels be trained on with classes.
+  fs::copy(fs::path(GANYMEDE_PROGRAM).parent_path().parent_path() / "share/ganymede/data/mnist-mini", here() / "bare");
+  for (const auto& file : fs::directory_iterator(here() / "bare"))
+    if (file.path().filename().string().find("train-labels") == 0) fs::remove(file.path());
+  const Ending bare =
+      run(ganymede({"train", "--data", "bare", "--condition", "concat", "--steps", "1", "--out", "r"}), here());
+  EXPECT_EQ(bare.code, 3);
+  EXPECT_THAT(bare.err, HasSubstr("train-labels"));
 }
 
 TEST_F(Run, InspectSaysWhatIsThere) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "cuda_backend/gpu.hpp"
 #include "gan/losses.hpp"
@@ -421,6 +422,71 @@ TEST_P(GpuOperations, DrawsAreTheCpus) {
         DeviceArray<float> out(d, 70 * 49);  // more than two epochs
         d.gather_images(3, {step.data(), 100, 5}, all.data(), 30, 70, 49, out.data());
         return out.host();
+      },
+      0);
+  compare(
+      "uniform noise",
+      [](Device& d) {
+        auto step = on(d, std::vector<std::uint64_t>{3});
+        DeviceArray<float> z(d, 21 * 101);
+        d.draw_uniform(99, 5, {step.data(), 100, 7}, 21, 101, z.data());
+        return z.host();
+      },
+      0);
+  compare(
+      "labels",
+      [&](Device& d) {
+        auto all = on(d, std::vector<std::uint8_t>(images.begin(), images.begin() + 30));
+        auto step = on(d, std::vector<std::uint64_t>{2});
+        DeviceArray<std::uint8_t> out(d, 70);
+        d.gather_labels(3, {step.data(), 100, 5}, all.data(), 30, 70, out.data());
+        const std::vector<std::uint8_t> labels = out.host();
+        return Floats(labels.begin(), labels.end());
+      },
+      0);
+}
+
+TEST_P(GpuOperations, ClassesAreTheCpus) {
+  constexpr int rows = 37;
+  constexpr int classes = 10;
+  std::vector<std::uint8_t> labels(rows);
+  for (std::size_t r = 0; r < labels.size(); ++r) labels[r] = static_cast<std::uint8_t>(r * 7 % classes);
+  for (const auto& [pixels, channels] : {std::pair{1, 100}, std::pair{49, 5}}) {
+    const Floats x = uniform_floats(count_of(rows, pixels * channels), 1);
+    const Floats delta = uniform_floats(count_of(rows, pixels * (channels + classes)), 2);
+    const auto appended = [&](Device& d, bool tangent, const Activation& below) {
+      auto on_x = on(d, x);
+      auto on_labels = on(d, labels);
+      auto on_delta = on(d, delta);
+      DeviceArray<float> y(d, delta.size());
+      DeviceArray<float> back(d, x.size());
+      d.append_class(rows, pixels, channels, classes, tangent ? nullptr : on_labels.data(), on_x.data(), y.data());
+      d.append_class_backward(rows, pixels, channels, classes, on_delta.data(), below,
+                              below.kind == 0 ? nullptr : on_x.data(), back.data());
+      Floats result = y.host();
+      const Floats more = back.host();
+      result.insert(result.end(), more.begin(), more.end());
+      return result;
+    };
+    compare(
+        "appended", [&](Device& d) { return appended(d, false, Activation::named("leaky-relu", 0.25F)); }, 0);
+    compare(
+        "appended to a tangent", [&](Device& d) { return appended(d, true, {}); }, 0);
+  }
+  const Floats scores = uniform_floats(count_of(rows, 1 + classes), 3);
+  compare(
+      "scores",
+      [&](Device& d) {
+        auto on_scores = on(d, scores);
+        auto on_labels = on(d, labels);
+        DeviceArray<float> y(d, rows);
+        DeviceArray<float> back(d, scores.size());
+        d.class_score(rows, classes, on_labels.data(), on_scores.data(), y.data());
+        d.class_score_backward(rows, classes, on_labels.data(), y.data(), back.data());
+        Floats result = y.host();
+        const Floats more = back.host();
+        result.insert(result.end(), more.begin(), more.end());
+        return result;
       },
       0);
 }

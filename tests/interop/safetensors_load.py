@@ -51,9 +51,9 @@ def grey_png(path):
     return rows[:, 1:]
 
 
-def grid(pixels, count, side):
-    """The images [count, side, side] of a square grid with one pixel between them."""
-    columns = int(np.ceil(np.sqrt(count)))
+def grid(pixels, count, side, classes):
+    """The images [count, side, side] of a grid with one pixel between them: a square, or a column for each class."""
+    columns = classes or int(np.ceil(np.sqrt(count)))
     step = side + 1
     return np.stack([pixels[i // columns * step :, i % columns * step :][:side, :side] for i in range(count)])
 
@@ -77,8 +77,8 @@ def load(network, file):
     network.load_state_dict(safetensors.torch.load_file(file), strict=True)
 
 
-def check(name, run, g, latent, steps):
-    """Our pictures are those of g, which holds the weights of the run."""
+def check(name, run, g, latent, steps, classes=0, noise=generate.normal):
+    """Our pictures are those of g, which holds the weights of the run; the classes take turns."""
     print(f"{name}: ", end="")
     with safetensors.safe_open(run / "generator.safetensors", "pt") as file:
         metadata = file.metadata()
@@ -86,10 +86,10 @@ def check(name, run, g, latent, steps):
 
     seed, count = 2**40 + 7, 20
     ganymede("sample", run, "--count", count, "--seed", seed, "--out", FOLDER / f"{name}.png")
-    drawn = grid(grey_png(FOLDER / f"{name}.png"), count, 28)
-    z = torch.tensor(generate.normal(seed, NOISE_FOR_SAMPLES, 0, count, latent), dtype=torch.float32)
+    drawn = grid(grey_png(FOLDER / f"{name}.png"), count, 28, classes)
+    z = torch.tensor(noise(seed, NOISE_FOR_SAMPLES, 0, count, latent), dtype=torch.float32)
     with torch.no_grad():
-        expected = (g(z) * 255).numpy().reshape(count, 28, 28)
+        expected = ((g(z, torch.arange(count) % classes) if classes else g(z)) * 255).numpy().reshape(count, 28, 28)
     # Half a grey level of rounding, and a hundredth for single precision.
     error = np.abs(drawn.astype(np.float64) - expected).max()
     assert error < 0.51, f"pixels differ by up to {error} of 255"
@@ -99,7 +99,7 @@ def check(name, run, g, latent, steps):
     theirs = FOLDER / f"{name}-from-pytorch.safetensors"
     safetensors.torch.save_file(g.state_dict(), theirs, metadata=metadata)
     ganymede("sample", theirs, "--count", count, "--seed", seed, "--out", FOLDER / f"{name}-from-pytorch.png")
-    again = grid(grey_png(FOLDER / f"{name}-from-pytorch.png"), count, 28)
+    again = grid(grey_png(FOLDER / f"{name}-from-pytorch.png"), count, 28, classes)
     assert (again == drawn).all(), "the same weights from the safetensors package draw other pictures"
     print(f"loaded, pixels within {error:.3f} of 255, read back")
 
@@ -119,17 +119,23 @@ def check_dcgan():
     readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
     (shown,) = [block for block in readme.split("```")[1::2] if "ConvTranspose2d" in block]
     network = shown.removeprefix("python\n").split("g.load_state_dict")[0]
-    names = {"nn": torch.nn}
+    names = {"nn": torch.nn, "torch": torch}
     exec(network, names)
     g = names["g"].float()
     run = train("dcgan", "--recipe", "dcgan", "--steps", 4)
     load(g, run / "generator.safetensors")
     nn = torch.nn
-    d = nn.Sequential(nn.Conv2d(1, 64, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 5, 2, 2, bias=False),
-                      nn.BatchNorm2d(128), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(6272, 1024, bias=False),
-                      nn.BatchNorm1d(1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1)).float()
-    load(d, run / "discriminator.safetensors")
-    check("dcgan", run, g, 100, 4)
+
+    def discriminator(more):
+        return nn.Sequential(nn.Conv2d(1 + more, 64, 5, 2, 2), nn.LeakyReLU(0.2),
+                             nn.Conv2d(64 + more, 128, 5, 2, 2, bias=False), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
+                             nn.Flatten(), nn.Linear(6272 + more, 1024, bias=False), nn.BatchNorm1d(1024),
+                             nn.LeakyReLU(0.2), nn.Linear(1024 + more, 1)).float()
+
+    load(discriminator(10), run / "discriminator.safetensors")
+    check("dcgan", run, g, 100, 4, 10, generate.uniform)
+    run = train("dcgan-none", "--recipe", "dcgan", "--condition", "none", "--steps", 4)
+    load(discriminator(0), run / "discriminator.safetensors")
 
 
 def main():

@@ -111,14 +111,14 @@ TEST_P(QualityFloor, HoldsOrIsSeenToBreak) {
   ImageSet seen = mnist.train();
   seen.count = 50000;
   seen.images = seen.images.first(static_cast<std::size_t>(seen.count) * static_cast<std::size_t>(seen.pixels()));
-  const auto device = training.device(*cpu, make_gan(options, DataShape::grey(seen.height), *cpu).discriminator.parameter_count());
-  Gan gan = make_gan(options, DataShape::grey(seen.height), *device);
+  const auto device = training.device(*cpu, make_gan(options, seen.shape(), *cpu).discriminator.parameter_count());
+  Gan gan = make_gan(options, seen.shape(), *device);
   GanStep step(*device, *alone, gan, seen, options);
   while (step.steps() < static_cast<std::uint64_t>(training.steps)) {
     step.run(false);
     ASSERT_TRUE(step.finite());
   }
-  Sampler sampler(gan.generator);
+  Sampler sampler(gan.generator, options, 0);
   const Verdict verdict =
       judge.judge(sampler.draw(gan.picture_parameters(), options.seed, math::Stream::noise_for_samples, 0, samples));
   std::printf("%s, seed %d, %d steps:\n%s", training.name, seed, training.steps, verdict.text().c_str());

@@ -44,11 +44,11 @@ Layers dcgan_generator(const TrainOptions& o, const DataShape& data) {
   Stack stack({1, 1, o.latent}, data.classes);
   if (o.fully_connected > 0) {
     stack.append_class();
-    stack.linear({1, 1, o.fully_connected}, hidden.map_activation(), hidden.weights());
+    stack.linear(o.fully_connected, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
   }
   stack.append_class();
-  stack.linear(top_of(convolutions.back()), hidden.map_activation(), hidden.weights());
+  stack.linear_to_image(top_of(convolutions.back()), hidden.map_activation(), hidden.weights());
   stack.normalise(hidden);
   for (std::size_t i = convolutions.size(); i-- > 1;) {
     stack.append_class();
@@ -78,11 +78,11 @@ Layers dcgan_discriminator(const TrainOptions& o, const DataShape& data) {
   stack.flatten();
   append_class();
   if (o.fully_connected > 0) {
-    stack.linear({1, 1, o.fully_connected}, hidden.map_activation(), hidden.weights());
+    stack.linear(o.fully_connected, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
     append_class();
   }
-  stack.linear({1, 1, projection ? 1 + data.classes : 1}, {}, {hidden.init, true});
+  stack.linear(projection ? 1 + data.classes : 1, {}, {hidden.init, true});
   if (projection) stack.class_score();
   return stack.take();
 }

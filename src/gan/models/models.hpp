@@ -14,7 +14,8 @@ namespace ganymede {
 
 using Layers = std::vector<std::unique_ptr<Layer>>;
 
-/// A family by its name in --model. Both functions make layers for square images, told their class where `data` has any.
+/// A family by its name in --model. Both functions make layers for square images, told their class where `data` has
+/// any.
 struct Family {
   const char* name;
   Layers (*generator)(const TrainOptions& options, const DataShape& data);
@@ -58,7 +59,8 @@ class Stack {
   void flatten();
   /// Appends the row's class, where rows have one.
   void append_class();
-  void linear(ImageShape out, Activation activation, Weights weights);
+  void linear(int out, Activation activation, Weights weights);
+  void linear_to_image(ImageShape out, Activation activation, Weights weights);
   /// For `geometry` but for its numbers of input channels, which are those that are there.
   void convolution(Convolution geometry, Activation activation, Weights weights);
   void transposed_convolution(Convolution geometry, Activation activation, Weights weights);

@@ -4,7 +4,6 @@
 namespace ganymede {
 
 void Stack::flatten() {
-  if (shape_.pixels() == 1) return;
   flattened_ = shape_;
   shape_ = {1, 1, shape_.size()};
 }
@@ -15,12 +14,16 @@ void Stack::append_class() {
   shape_.channels += classes_;
 }
 
-void Stack::linear(ImageShape out, Activation activation, Weights weights) {
-  std::optional<ImageShape> out_image;
-  if (out.pixels() > 1) out_image = out;
-  layers_.push_back(make_linear(shape_.size(), out.size(), activation, weights, flattened_, out_image));
+void Stack::linear(int out, Activation activation, Weights weights) {
+  layers_.push_back(make_linear(shape_.size(), out, activation, weights, flattened_));
   flattened_.reset();
-  from_linear_ = out_image.has_value();
+  shape_ = {1, 1, out};
+}
+
+void Stack::linear_to_image(ImageShape out, Activation activation, Weights weights) {
+  layers_.push_back(make_linear(shape_.size(), out.size(), activation, weights, flattened_, out));
+  flattened_.reset();
+  from_linear_ = true;
   shape_ = out;
 }
 

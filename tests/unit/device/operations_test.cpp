@@ -1,5 +1,6 @@
 // The CPU device's other operations against plain double precision, and their promises on bits.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -384,6 +385,61 @@ TEST_P(Operations, GathersTheImagesOfItsSamples) {
           out[area(r, pixels) + static_cast<std::size_t>(j)],
           static_cast<float>(images[area(static_cast<int>(image), pixels) + static_cast<std::size_t>(j)]) / 255.0F);
   }
+}
+
+TEST_P(Operations, GathersTheLabelsOfItsSamples) {
+  std::vector<std::uint8_t> labels(37);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::uint8_t>(i * 11);
+  const std::uint64_t step = 2;
+  std::vector<std::uint8_t> out(120);
+  device_->gather_labels(3, {&step, 100, 5}, labels.data(), 37, 120, out.data());
+  for (std::size_t r = 0; r < out.size(); ++r) ASSERT_EQ(out[r], labels[math::image_of_sample(3, 205 + r, 37)]);
+}
+
+// Small ones, and some that threads share.
+TEST_P(Operations, AppendsTheClass) {
+  for (const int rows : {1, 7, 150})
+    for (const auto& [pixels, channels, classes] : {std::array{1, 5, 3}, std::array{49, 8, 10}, std::array{6, 1, 1}}) {
+      std::vector<std::uint8_t> labels(static_cast<std::size_t>(rows));
+      for (std::size_t r = 0; r < labels.size(); ++r)
+        labels[r] = static_cast<std::uint8_t>(r * 7 % static_cast<std::size_t>(classes));
+      const Values x = draws(area(rows, pixels * channels), 1);
+      Values y(area(rows, pixels * (channels + classes)), nan);
+      device_->append_class(rows, pixels, channels, classes, labels.data(), x.data(), y.data());
+      Values tangent(y.size(), nan);
+      device_->append_class(rows, pixels, channels, classes, nullptr, x.data(), tangent.data());
+      Values back(x.size(), nan);
+      const Activation sigma = Activation::named("leaky-relu", 0.25F);
+      device_->append_class_backward(rows, pixels, channels, classes, y.data(), sigma, x.data(), back.data());
+      Values as_it_is(x.size(), nan);
+      device_->append_class_backward(rows, pixels, channels, classes, y.data(), {}, nullptr, as_it_is.data());
+      std::size_t at = 0;
+      std::size_t from = 0;
+      for (int r = 0; r < rows; ++r)
+        for (int p = 0; p < pixels; ++p) {
+          for (int c = 0; c < channels; ++c, ++at, ++from) {
+            ASSERT_EQ(y[at], x[from]);
+            ASSERT_EQ(tangent[at], x[from]);
+            ASSERT_EQ(as_it_is[from], x[from]);
+            ASSERT_EQ(back[from], x[from] > 0 ? x[from] : 0.25F * x[from]);
+          }
+          for (int c = 0; c < classes; ++c, ++at) {
+            ASSERT_EQ(y[at], c == labels[static_cast<std::size_t>(r)] ? 1.0F : 0.0F);
+            ASSERT_EQ(tangent[at], 0.0F);
+          }
+        }
+    }
+}
+
+TEST_P(Operations, ScoresTheRowsOwnClass) {
+  const std::vector<std::uint8_t> labels = {2, 0, 1};
+  const Values x = {1, 10, 20, 30, 2, 11, 21, 31, 3, 12, 22, 32};
+  Values y(3, nan);
+  device_->class_score(3, 3, labels.data(), x.data(), y.data());
+  EXPECT_EQ(y, (Values{31, 13, 25}));
+  Values back(12, nan);
+  device_->class_score_backward(3, 3, labels.data(), y.data(), back.data());
+  EXPECT_EQ(back, (Values{31, 0, 0, 31, 13, 13, 0, 0, 25, 0, 25, 0}));
 }
 
 TEST_P(Operations, AStepEndsWithAReport) {

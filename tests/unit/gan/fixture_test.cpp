@@ -29,6 +29,15 @@ TEST_F(PyTorch, TrainsOnOurDraws) {
     device_->draw_normal(seed, c["stream"], {&zero, 0, c["first"]}, rows, columns, z.data());
     expect_near(z, doubles(c["values"]), 1e-6, "normal numbers");
   }
+  for (const nlohmann::json& c : draws["uniform"]) {
+    const int rows = c["rows"];
+    const int columns = c["columns"];
+    std::vector<float> z(count_of(rows, columns));
+    const std::uint64_t zero = 0;
+    device_->draw_uniform(seed, c["stream"], {&zero, 0, c["first"]}, rows, columns, z.data());
+    // To the last bit.
+    EXPECT_EQ(widen(z), doubles(c["values"]));
+  }
   for (const nlohmann::json& c : draws["permutation"]) {
     const std::uint32_t images = c["images"];
     const math::Permutation permutation(seed, c["epoch"], images);
@@ -187,13 +196,15 @@ TEST_F(PyTorch, WholeTrainings) {
   std::vector<std::uint8_t> pixels;
   for (const nlohmann::json& image : trainings["images"])
     for (const nlohmann::json& pixel : image) pixels.push_back(pixel.get<std::uint8_t>());
+  const auto labels = trainings["labels"].get<std::vector<std::uint8_t>>();
   ImageSet images;
   images.images = pixels;
+  images.labels = labels;
   images.height = images.width = trainings["side"];
   images.count = static_cast<std::uint32_t>(trainings["images"].size());
   const std::unique_ptr<Communicator> alone = make_local_communicator();
 
-  EXPECT_EQ(trainings["cases"].size(), 19U);
+  EXPECT_EQ(trainings["cases"].size(), 24U);
   for (const nlohmann::json& c : trainings["cases"])
     for (const std::string& instruction_set : cpu_instruction_sets())
       for (const bool exact : {false, true}) {
@@ -201,7 +212,7 @@ TEST_F(PyTorch, WholeTrainings) {
         TrainOptions options = options_of(c["options"]);
         options.reproducible = exact;
         const std::unique_ptr<Device> device = make_cpu_device(2, instruction_set);
-        Gan gan = make_gan(options, DataShape::grey(images.height), *device);
+        Gan gan = make_gan(options, images.shape(), *device);
         const Doubles g_start = doubles(c["generator_start"]);
         const Doubles d_start = doubles(c["discriminator_start"]);
         if (options.init == "normal") {

@@ -58,6 +58,8 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"d-burst", {"0", "1000"}},
     {"d-burst-first", {"0", "1000000000000"}},
     {"d-burst-every", {"0", "1000000000000"}},
+    {"latent-distribution", {"normal", "uniform"}},
+    {"condition", {"none", "concat", "projection"}},
     {"generator-norm", {"none", "batch"}},
     {"discriminator-norm", {"none", "batch"}},
     {"init", {"glorot", "normal"}},

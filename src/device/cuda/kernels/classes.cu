@@ -7,9 +7,8 @@ namespace {
 constexpr unsigned threads = 256;
 
 // An element of the result to a thread.
-__global__ void __launch_bounds__(threads)
-    append_class_kernel(std::size_t count, int pixels, int channels, int classes, const std::uint8_t* labels,
-                        const float* x, float* y) {
+__global__ void __launch_bounds__(threads) append_class_kernel(std::size_t count, int pixels, int channels, int classes,
+                                                               const std::uint8_t* labels, const float* x, float* y) {
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * threads + threadIdx.x;
   if (i >= count) return;
   const auto width = static_cast<std::size_t>(channels + classes);

@@ -13,7 +13,7 @@ constexpr unsigned threads = 256;
 template <bool Normal>
 __global__ void __launch_bounds__(threads)
     draw_noise_kernel(std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step, std::uint64_t per_step,
-                       std::uint64_t offset, int rows, int columns, float* out, bool vector) {
+                      std::uint64_t offset, int rows, int columns, float* out, bool vector) {
   const int per_row = (columns + 3) / 4;
   const std::ptrdiff_t index = static_cast<std::ptrdiff_t>(blockIdx.x) * threads + threadIdx.x;
   const std::ptrdiff_t row = index / per_row;
@@ -83,8 +83,8 @@ void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
   const std::size_t draws = static_cast<std::size_t>(rows) * static_cast<std::size_t>(ceiling(columns, 4));
   if (draws == 0) return;
-  launch<draw_noise_kernel<true>>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step, per_step,
-                                  offset, rows, columns, out, aligned_rows(out, columns));
+  launch<draw_noise_kernel<true>>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step,
+                                  per_step, offset, rows, columns, out, aligned_rows(out, columns));
 }
 
 void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
