@@ -14,17 +14,19 @@
 
 namespace ganymede {
 
-/// One half of a set: images [count, height, width] of uint8, and one label per image where there are any.
+/// One half of a set: images [count, height, width] of uint8, and one label per image where there are any. A training
+/// may be shown several at a time, one in each of its images' channels.
 struct ImageSet {
   std::span<const std::uint8_t> images;
   std::span<const std::uint8_t> labels;  ///< empty unless asked for
   std::uint32_t count = 0;
   int height = 0;
   int width = 0;
+  int channels = 1;  ///< how many images are shown at a time
   [[nodiscard]] int pixels() const { return height * width; }
   /// Classes are 0 … classes()-1: one more than the greatest label; 0 without labels.
   [[nodiscard]] int classes() const { return labels.empty() ? 0 : *std::max_element(labels.begin(), labels.end()) + 1; }
-  [[nodiscard]] DataShape shape() const { return {{height, width, 1}, classes()}; }
+  [[nodiscard]] DataShape shape() const { return {{height, width, channels}, classes()}; }
 };
 
 /// What a caller needs of a set, beyond its training images.

@@ -25,6 +25,7 @@ struct Activation {
   /// Looks a name up ("relu", "leaky-relu"); throws Error(usage) naming the known ones.
   static Activation named(const std::string& name, float parameter = 0.0F);
   [[nodiscard]] const char* name() const;
+  [[nodiscard]] bool is_identity() const { return kind == 0; }
   /// True for activations made of straight lines, which exact gradient penalties need.
   [[nodiscard]] bool piecewise_linear() const;
 };
@@ -367,10 +368,11 @@ class Device {
   /// out[rows, columns] = α·a + (1-α)·b, with one α in (0, 1) for each row.
   virtual void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            const float* a, const float* b, float* out) = 0;
-  /// out[rows, pixels] = the images that these global samples show, scaled to 0 … 1: pixel / 255.
+  /// out[rows, pixels, channels] = the images [image_count, pixels] that these global samples show, one in each
+  /// channel, scaled to 0 … 1: pixel / 255.
   virtual void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
-                             int rows, int pixels, float* out) = 0;
-  /// out[rows] = those images' labels.
+                             int rows, int pixels, int channels, float* out) = 0;
+  /// out[rows] = the labels of the first channel's images.
   virtual void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
                              int rows, std::uint8_t* out) = 0;
 

@@ -15,6 +15,7 @@ namespace ganymede {
 struct TrainOptions {
   // data and run
   std::string data = "mnist-mini";
+  int stack = 1;
   std::string out;  ///< the run's folder; must be set
   bool resume = false;
 
@@ -83,7 +84,7 @@ struct TrainOptions {
   int shards = 8;
   std::string instruction_set = "auto";
 
-  // what is written, and when (in steps; 0: never)
+  // what is written, and when (in steps)
   std::uint64_t checkpoint_every = 5000;
   int keep = 3;
   std::uint64_t sample_every = 1000;

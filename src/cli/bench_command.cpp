@@ -3,11 +3,14 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "cli/commands.hpp"
 #include "cli/train_arguments.hpp"
 #include "device/cpu/cpu_device.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "train/setup.hpp"
 
@@ -40,6 +43,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   std::vector<double> plain;
   PhaseClock clock;
   double clocked = 0;
+  const std::uint64_t before = step.steps();
   for (long round = 0; round < rounds; ++round) {
     ranks.barrier();
     const auto begin = Clock::now();
@@ -56,6 +60,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
   std::sort(plain.begin(), plain.end());
   // A step lasts as long as its slowest rank's; with the barrier before each round these hardly differ.
   const double best = plain.front();
+  const auto updates =
+      static_cast<double>(discriminator_updates(options, step.steps()) - discriminator_updates(options, before)) /
+      static_cast<double>(step.steps() - before);
   const double median = plain[plain.size() / 2];
   // Of a CPU the peak can be measured here and now; a GPU's is in its data sheet.
   const bool cpu = setup.device->is_host();
@@ -71,7 +78,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     json["ranks"] = ranks.size();
     json["batch"] = options.batch;
     json["seconds_per_step"] = {{"min", best}, {"median", median}, {"all", plain}};
-    json["images_per_second"] = options.batch * options.d_steps / median;
+    json["images_per_second"] = options.batch * updates / median;
     for (int p = 0; p < static_cast<int>(Phase::count); ++p)
       json["phases"][phase_name(static_cast<Phase>(p))] = clock.seconds(static_cast<Phase>(p)) / clocked_steps;
     json["clocked_seconds_per_step"] = clocked / clocked_steps;
@@ -86,7 +93,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   }
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
-              best * 1e3, median * 1e3, rounds, per_round, options.batch * options.d_steps / median);
+              best * 1e3, median * 1e3, rounds, per_round, options.batch * updates / median);
   std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best\n", step.flops() / 1e6,
               achieved);
   if (cpu)
@@ -112,7 +119,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
 Command bench_command() {
   CommandSyntax syntax{"bench", "Times a training's step, split by phase, on this machine and these ranks.", "",
                        train_arguments()};
-  std::erase_if(syntax.arguments, [](const Argument& a) { return a.name == "out" || a.name == "resume"; });
+  // It writes nothing, and goes on from nothing.
+  static const std::set<std::string> without = {"out",          "resume",       "checkpoint-every", "keep",
+                                                "sample-every", "sample-count", "drift-every"};
+  std::erase_if(syntax.arguments, [](const Argument& a) { return without.contains(a.name); });
   syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
   syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
   syntax.arguments.push_back({"json", "", "as JSON", "Measurement"});

@@ -56,7 +56,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     TensorFile file = chosen(saved, network, weights);
     const bool raw = network == "generator" && weights == "raw" && averages(saved);
     file.metadata = saved.options;
-    for (const char* fact : {"data-digest", "image-side", "classes"})
+    for (const char* fact : {"data-digest", "image-side", "image-channels", "classes"})
       if (saved.facts.contains(fact)) file.metadata[fact] = saved.facts.at(fact);
     file.metadata["format"] = "pt";
     file.metadata["network"] = network;

@@ -105,7 +105,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     } else {
       images = sampler.draw(generator.parameter_array(), seed, math::Stream::noise_for_samples, 0, count, only);
     }
-    write_png_grid(out, images, drawn, shape.image.height, shape.image.width, columns,
+    write_png_grid(out, images, drawn, shape.image, columns,
                    {{"step", std::to_string(saved.step)}, {"seed", std::to_string(seed)}});
     // Not into the file itself, should that be the standard output.
     std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%d %s from %s (step %llu) in %s\n", drawn,

@@ -202,7 +202,8 @@ DataShape saved_shape(const SavedRun& run) {
   std::optional<int> side = stated("image-side", 1, most_side);
   // Files of before, whose networks were all fully connected.
   if (!side) side = side_of_last_layer(run);
-  return {{*side, *side, 1}, classes};
+  const int channels = stated("image-channels", 1, 3).value_or(1);
+  return {{*side, *side, channels}, classes};
 }
 
 }  // namespace ganymede::cli

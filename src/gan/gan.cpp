@@ -107,7 +107,9 @@ Network make_generator(const TrainOptions& options, const DataShape& data, Devic
 }
 
 std::map<std::string, std::string> shape_facts(const DataShape& data) {
-  return {{"image-side", std::to_string(data.image.height)}, {"classes", std::to_string(data.classes)}};
+  return {{"image-side", std::to_string(data.image.height)},
+          {"image-channels", std::to_string(data.image.channels)},
+          {"classes", std::to_string(data.classes)}};
 }
 
 void draw_latent(Device& device, const TrainOptions& options, std::uint64_t seed, std::uint32_t stream, StepCount first,

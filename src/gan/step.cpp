@@ -75,6 +75,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     : device_(&device),
       gan_(&gan),
       images_(&images),
+      image_size_(images.shape().image.size()),
       options_(options),
       simultaneous_(options.scheme == "simultaneous"),
       loss_{loss_index(options.loss), static_cast<float>(options.label_smoothing)},
@@ -107,8 +108,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
   discriminator_tape_ =
       gan.discriminator.make_tape(parts * share_.rows(), penalties_.has_value(), ranks, options.batch);
   x_ = DeviceArray<float>(device, static_cast<std::size_t>(parts + (one_generator_pass_ ? 1 : 0)) *
-                                      static_cast<std::size_t>(share_.rows()) *
-                                      static_cast<std::size_t>(images.pixels()));
+                                      static_cast<std::size_t>(share_.rows()) * static_cast<std::size_t>(image_size_));
   for (const bool burst : {false, true})
     for (const bool penalised : {false, true}) {
       const StepKind kind{burst, penalised};
@@ -119,7 +119,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     image_copy_.assign(images.images.data());
   }
   if (gan.data.classes > 0) {
-    labels_ = DeviceArray<std::uint8_t>(device, x_.size() / static_cast<std::size_t>(images.pixels()));
+    labels_ = DeviceArray<std::uint8_t>(device, x_.size() / static_cast<std::size_t>(image_size_));
     if (!device.is_host()) {
       label_copy_ = DeviceArray<std::uint8_t>(device, images.labels.size());
       label_copy_.assign(images.labels.data());
@@ -259,7 +259,7 @@ void GanStep::gather(int repetition) {
   enter(Phase::data);
   device_->gather_images(options_.seed, discriminator_sample(repetition),
                          image_copy_.size() > 0 ? image_copy_.data() : images_->images.data(), images_->count,
-                         share_.rows(), images_->pixels(), real());
+                         share_.rows(), images_->pixels(), images_->channels, real());
 }
 
 // D's gradient in one of a step's updates; in the last one of the simultaneous scheme also G's, through the same D and
@@ -283,7 +283,7 @@ void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) 
   if (parts.between) {
     enter(Phase::penalty);
     device_->interpolate(options_.seed, static_cast<std::uint32_t>(math::Stream::interpolation),
-                         discriminator_sample(repetition), rows, images_->pixels(), real(), fake(), x);
+                         discriminator_sample(repetition), rows, image_size_, real(), fake(), x);
   }
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
@@ -331,7 +331,7 @@ void GanStep::generator_gradient(int discriminator_row, int generator_row) {
   Network& g = gan_->generator;
   Network& d = gan_->discriminator;
   Tape& tape = discriminator_tape_;
-  const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(generator_row) * images_->pixels();
+  const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(generator_row) * image_size_;
   const std::ptrdiff_t skip =
       static_cast<std::ptrdiff_t>(discriminator_row - (generator_sees_real_ ? share_.rows() : 0)) * d.outputs();
   enter(Phase::loss);

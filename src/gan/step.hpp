@@ -136,12 +136,12 @@ class GanStep {
   /// D's input from the part of that number on, counted from that of real images.
   [[nodiscard]] float* part(int number) {
     const int before = penalties_ && penalties_->parts().between ? 1 : 0;
-    return x_.data() + static_cast<std::ptrdiff_t>((before + number) * share_.rows()) * images_->pixels();
+    return x_.data() + static_cast<std::ptrdiff_t>((before + number) * share_.rows()) * image_size_;
   }
   /// The classes of that part's rows; null where networks are not told any.
   [[nodiscard]] std::uint8_t* labels(int number) {
     if (labels_.size() == 0) return nullptr;
-    return labels_.data() + (part(number) - x_.data()) / images_->pixels();
+    return labels_.data() + (part(number) - x_.data()) / image_size_;
   }
   [[nodiscard]] float* real() { return part(0); }
   [[nodiscard]] float* fake() { return part(1); }
@@ -149,6 +149,7 @@ class GanStep {
   Device* device_;
   Gan* gan_;
   const ImageSet* images_;
+  int image_size_;
   TrainOptions options_;
   bool simultaneous_;
   GanLoss loss_;
@@ -166,8 +167,8 @@ class GanStep {
 
   DeviceArray<std::uint8_t> image_copy_;  // where the device cannot read the host's
   DeviceArray<std::uint8_t> label_copy_;
-  // D's input, parts of [rows, pixels]: with such a penalty points between images, then real images, generated ones,
-  // and with one G pass G's own.
+  // D's input, parts of [rows, image_size_]: with such a penalty points between images, then real images, generated
+  // ones, and with one G pass G's own.
   DeviceArray<float> x_;
   DeviceArray<std::uint8_t> labels_;  // of the rows of x_; generated images have those of the real ones beside them
   DeviceArray<float> z_;              // G's input [rows or 2·rows, latent]

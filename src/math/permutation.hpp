@@ -14,10 +14,12 @@ namespace ganymede::math {
 
 class Permutation {
  public:
-  GANYMEDE_MATH Permutation(std::uint64_t seed, std::uint64_t epoch, std::uint32_t size) : size_(size) {
+  /// Each channel has permutations of its own.
+  GANYMEDE_MATH Permutation(std::uint64_t seed, std::uint64_t epoch, std::uint32_t size, std::uint32_t channel = 0)
+      : size_(size) {
     while (half_bits_ < 16 && (std::uint64_t{1} << (2 * half_bits_)) < size) ++half_bits_;
     for (int i = 0; i < 2; ++i) {
-      const Philox4 keys = philox_draw(seed, Stream::shuffle, epoch, static_cast<std::uint32_t>(i));
+      const Philox4 keys = philox_draw(seed, Stream::shuffle, epoch, 2 * channel + static_cast<std::uint32_t>(i));
       for (int j = 0; j < 4; ++j)
         if (4 * i + j < rounds) keys_[4 * i + j] = keys.v[j];
     }
@@ -61,8 +63,9 @@ class Permutation {
 /// The image that the global sample number `sample` of a training shows: epochs follow each other without
 /// a gap, so a batch that straddles two epochs takes the rest of one and the start of the next, and every
 /// image is seen exactly once per epoch whatever the batch size.
-GANYMEDE_MATH std::uint32_t image_of_sample(std::uint64_t seed, std::uint64_t sample, std::uint32_t images) {
-  return Permutation(seed, sample / images, images)(static_cast<std::uint32_t>(sample % images));
+GANYMEDE_MATH std::uint32_t image_of_sample(std::uint64_t seed, std::uint64_t sample, std::uint32_t images,
+                                            std::uint32_t channel = 0) {
+  return Permutation(seed, sample / images, images, channel)(static_cast<std::uint32_t>(sample % images));
 }
 
 }  // namespace ganymede::math

@@ -74,7 +74,7 @@ class ClassScore final : public Layer {
   }
   void backward_data(const Pass& pass, const float* delta, Activation below, const float* /*x*/,
                      float* delta_in) const override {
-    if (below.kind != 0) throw std::logic_error("the scores of classes come from a layer without activation");
+    if (!below.is_identity()) throw std::logic_error("the scores of classes come from a layer without activation");
     pass.device.class_score_backward(pass.layout.total_rows(), classes_, labels_of(pass), delta, delta_in);
   }
   void gradients(const Pass& /*pass*/, const float* /*x*/, const float* /*delta*/, const float* /*row_scale*/,

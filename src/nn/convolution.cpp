@@ -16,7 +16,7 @@ class ConvolutionLayer final : public Layer {
         options_(weights),
         unflatten_(unflatten) {
     // Device::convolve() takes sums without a bias for a backward pass.
-    if (!weights.bias && activation.kind != 0)
+    if (!weights.bias && !activation.is_identity())
       throw std::logic_error("a convolution without a bias has no activation: a normalisation follows it");
   }
 

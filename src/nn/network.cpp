@@ -128,7 +128,7 @@ std::vector<Network::Place> Network::places(bool with_buffers) const {
       if (p.trainable || with_buffers) result.push_back({std::to_string(module) + "." + p.name, p, at});
       at += p.count();
     }
-    if (layer.is_module()) module += layer.activation().kind == 0 ? 1 : 2;
+    if (layer.is_module()) module += layer.activation().is_identity() ? 1 : 2;
   }
   return result;
 }

@@ -1,4 +1,4 @@
-// Grids of grey images, through libpng.
+// Grids of images, through libpng.
 #include "report/image_grid.hpp"
 
 #include <png.h>
@@ -52,10 +52,10 @@ void on_write(png_structp png, png_bytep data, std::size_t count) {
 void on_flush(png_structp /*png*/) {}
 
 /// The calls that may longjmp. Holds nothing that has a destructor. False: sink says why.
-bool encode(png_structp png, png_infop info, std::size_t width, std::size_t height, png_bytep* rows, png_text* texts,
-            int text_count) {
+bool encode(png_structp png, png_infop info, std::size_t width, std::size_t height, int colour, png_bytep* rows,
+            png_text* texts, int text_count) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
-  png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, PNG_COLOR_TYPE_GRAY,
+  png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour,
                PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   // Fixed, so that the bytes depend on the pixels alone; digits have flat grounds, which filters only blur.
   png_set_compression_level(png, 9);
@@ -84,9 +84,10 @@ png_byte to_byte(float value) {
 
 }  // namespace
 
-std::string encode_png_grid(std::span<const float> images, int count, int height, int width, int columns,
+std::string encode_png_grid(std::span<const float> images, int count, ImageShape shape, int columns,
                             const std::map<std::string, std::string>& text) {
-  if (count < 1 || height < 1 || width < 1 || columns < 1) {
+  const auto [height, width, channels] = shape;
+  if (count < 1 || height < 1 || width < 1 || columns < 1 || channels < 1 || channels > 3) {
     throw Error(ExitCode::data, "a grid of images needs at least one image, pixel and column");
   }
   const auto n = static_cast<std::size_t>(count);
@@ -98,9 +99,10 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
     throw Error(ExitCode::data, "a grid of " + std::to_string(count) + " images of " + std::to_string(height) + " x " +
                                     std::to_string(width) + " pixels is too large; draw fewer");
   }
-  if (images.size() != n * h * w) {
-    throw Error(ExitCode::data, "a grid of " + std::to_string(count) + " images needs " + std::to_string(n * h * w) +
-                                    " pixels, got " + std::to_string(images.size()));
+  const auto c = static_cast<std::size_t>(channels);
+  if (images.size() != n * h * w * c) {
+    throw Error(ExitCode::data, "a grid of " + std::to_string(count) + " images needs " +
+                                    std::to_string(n * h * w * c) + " values, got " + std::to_string(images.size()));
   }
   const std::size_t grid_width = across * (w + margin) - margin;
   const std::size_t grid_height = down * (h + margin) - margin;
@@ -109,18 +111,20 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
                                     " pixels is too large; draw fewer images or use more columns");
   }
 
-  std::vector<png_byte> pixels(grid_width * grid_height, margin_grey);
+  const std::size_t bytes = c == 1 ? 1 : 3;  // of a pixel
+  std::vector<png_byte> pixels(grid_width * grid_height * bytes, margin_grey);
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t top = i / across * (h + margin);
     const std::size_t left = i % across * (w + margin);
     for (std::size_t y = 0; y < h; ++y) {
-      const float* const from = images.data() + (i * h + y) * w;
-      std::transform(from, from + w, pixels.begin() + static_cast<std::ptrdiff_t>((top + y) * grid_width + left),
-                     to_byte);
+      const float* from = images.data() + (i * h + y) * w * c;
+      png_byte* to = pixels.data() + ((top + y) * grid_width + left) * bytes;
+      for (std::size_t x = 0; x < w; ++x, from += c, to += bytes)
+        for (std::size_t b = 0; b < bytes; ++b) to[b] = b < c ? to_byte(from[b]) : png_byte{0};
     }
   }
   std::vector<png_bytep> rows(grid_height);
-  for (std::size_t y = 0; y < grid_height; ++y) rows[y] = pixels.data() + y * grid_width;
+  for (std::size_t y = 0; y < grid_height; ++y) rows[y] = pixels.data() + y * grid_width * bytes;
   std::vector<png_text> texts;
   for (const auto& [key, value] : text) {
     check_key(key);
@@ -141,7 +145,8 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
   bool done = false;
   if (info != nullptr) {
     png_set_write_fn(png, &sink, on_write, on_flush);
-    done = encode(png, info, grid_width, grid_height, rows.data(), texts.data(), static_cast<int>(texts.size()));
+    done = encode(png, info, grid_width, grid_height, c == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, rows.data(),
+                  texts.data(), static_cast<int>(texts.size()));
   }
   png_destroy_write_struct(&png, &info);
   if (!done) throw Error(ExitCode::data, std::string("libpng cannot encode the picture: ") + sink.message);
@@ -152,9 +157,9 @@ int grid_columns(int count, int classes) {
   return classes > 0 ? std::min(count, classes) : static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
 }
 
-void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height, int width,
+void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, ImageShape shape,
                     int columns, const std::map<std::string, std::string>& text) {
-  write_file_atomically(file, encode_png_grid(images, count, height, width, columns, text));
+  write_file_atomically(file, encode_png_grid(images, count, shape, columns, text));
 }
 
 }  // namespace ganymede

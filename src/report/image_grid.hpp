@@ -1,4 +1,4 @@
-// Grids of grey images as PNG files.
+// Grids of images as PNG files.
 #pragma once
 
 #include <cstdint>
@@ -7,16 +7,18 @@
 #include <span>
 #include <string>
 
+#include "ganymede/shapes.hpp"
+
 namespace ganymede {
 
-/// Encodes count images [count, height, width], values clamped to 0 … 1 (NaN: 0) and rounded to 8 bits, in
-/// rows of `columns`, with a one-pixel margin between them; `text` becomes PNG text chunks ("step": "1200").
-/// The same input gives the same bytes.
-std::string encode_png_grid(std::span<const float> images, int count, int height, int width, int columns,
+/// Encodes count images [count, height, width, channels], values clamped to 0 … 1 (NaN: 0) and rounded to 8 bits, in
+/// rows of `columns`, with a one-pixel margin between them; `text` becomes PNG text chunks ("step": "1200"). One
+/// channel is grey, two or three are red, green and blue. The same input gives the same bytes.
+std::string encode_png_grid(std::span<const float> images, int count, ImageShape shape, int columns,
                             const std::map<std::string, std::string>& text);
 
 /// The same into a file, atomically.
-void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, int height, int width,
+void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, ImageShape shape,
                     int columns, const std::map<std::string, std::string>& text);
 
 /// Columns for `count` images: a square's, or where their classes take turns, one for each class.

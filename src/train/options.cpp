@@ -171,6 +171,9 @@ const std::array specs = std::to_array<OptionSpec>({
     {"data", "Data and run", "NAME|DIR",
      "image set: mnist-mini (embedded), mnist (fetched once), or a folder of IDX files", true, true, set_text<&O::data>,
      get_text<&O::data>},
+    {"stack", "Data and run", "N",
+     "images shown at a time, one in each channel, from 1 to 3: 3 of MNIST's digits are stacked MNIST", true, true,
+     set_number<&O::stack, 1, 3>, get_number<&O::stack>},
     {"out", "Data and run", "RUN", "the run's folder; made when missing", false, false, set_text<&O::out>,
      get_text<&O::out>},
     {"resume", "Data and run", "", "go on from the run's newest valid checkpoint, on any number of ranks", false, false,
@@ -217,8 +220,9 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::label_smoothing, 0, 1>, get_number<&O::label_smoothing>},
     {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
      get_number<&O::d_steps>},
-    {"d-burst", "Objective", "N", "updates of D in the steps that the next two options name; 0: as in all others", true,
-     true, set_number<&O::d_burst, 0, 1000>, get_number<&O::d_burst>},
+    {"d-burst", "Objective", "N",
+     "updates of D in the steps that --d-burst-first and --d-burst-every name; 0: as in all others", true, true,
+     set_number<&O::d_burst, 0, 1000>, get_number<&O::d_burst>},
     {"d-burst-first", "Objective", "N", "with --d-burst: the first N steps", true, true,
      set_number<&O::d_burst_first, 0, most_steps>, get_number<&O::d_burst_first>},
     {"d-burst-every", "Objective", "N", "with --d-burst: every N-th step; 0: none of these", true, true,
@@ -245,8 +249,9 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::discriminator_learning_rate, 0, 1000>, get_number<&O::discriminator_learning_rate>},
     {"schedule", "Optimiser", "NAME", schedule_help.c_str(), true, true, set_choice<&O::schedule, schedule_names>,
      get_text<&O::schedule>},
-    {"schedule-start", "Optimiser", "X", "part of the training's steps after which step sizes begin to fall", true,
-     true, set_real<&O::schedule_start, below_one>, get_number<&O::schedule_start>},
+    {"schedule-start", "Optimiser", "X",
+     "fraction of the training's steps (0 to 1) after which step sizes begin to fall", true, true,
+     set_real<&O::schedule_start, below_one>, get_number<&O::schedule_start>},
     {"schedule-end", "Optimiser", "FACTOR", "what step sizes have been multiplied by at the training's end", true, true,
      set_number<&O::schedule_end, 0, 1>, get_number<&O::schedule_end>},
     {"beta1", "Optimiser", "X", "β₁ of adam and adamw", true, true, set_real<&O::beta1, below_one>,
@@ -263,8 +268,8 @@ const std::array specs = std::to_array<OptionSpec>({
      true, set_number<&O::weight_decay, 0, 1000>, get_number<&O::weight_decay>},
     {"clip-gradient", "Optimiser", "NORM", "a gradient of a greater norm is scaled to this one; 0: none", true, true,
      set_number<&O::clip_gradient, 0, 1'000'000'000>, get_number<&O::clip_gradient>},
-    {"clip-weights", "Optimiser", "C", "after each update D's weights and biases are clipped to ±C; 0: not", true, true,
-     set_number<&O::clip_weights, 0, 1'000'000'000>, get_number<&O::clip_weights>},
+    {"clip-weights", "Optimiser", "C", "after each update D's weights and biases are clipped to ±C; 0: never", true,
+     true, set_number<&O::clip_weights, 0, 1'000'000'000>, get_number<&O::clip_weights>},
 
     {"batch", "Training", "N", "images per step, over all ranks together", true, true,
      set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
@@ -365,13 +370,13 @@ void check_train_options(const TrainOptions& o) {
   TrainOptions copy = o;
   for (const OptionSpec& spec : specs)
     if (spec.trajectory) spec.set(copy, spec, spec.get(o));
-  const auto together = [&](const char* option, int updates) {
+  const auto refuse_updates = [&](const char* option, int updates) {
     throw Error(ExitCode::usage, std::string("--scheme simultaneous updates D and G from the same forward pass, so ") +
                                      option + " " + std::to_string(updates) +
                                      " makes no sense with it: use --scheme alternating");
   };
-  if (o.scheme == "simultaneous" && o.d_steps != 1) together("--d-steps", o.d_steps);
-  if (o.scheme == "simultaneous" && o.d_burst > 0) together("--d-burst", o.d_burst);
+  if (o.scheme == "simultaneous" && o.d_steps != 1) refuse_updates("--d-steps", o.d_steps);
+  if (o.scheme == "simultaneous" && o.d_burst > 0) refuse_updates("--d-burst", o.d_burst);
   if (o.reproducible && o.shards > o.batch)
     throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
                                      std::to_string(o.batch) + " into empty pieces: use at most --shards " +
@@ -393,6 +398,10 @@ void check_train_options(const TrainOptions& o) {
                                        "--discriminator-norm none, or " +
                                        spec.option + " 0");
   }
+  if (o.stack > 1 && o.condition != "none")
+    throw Error(ExitCode::usage, "--stack " + std::to_string(o.stack) +
+                                     " shows images of several classes at a time, so --condition " + o.condition +
+                                     " makes no sense with it: use --condition none");
   // An option of another family would do nothing.
   const TrainOptions defaults;
   const auto only = [&](const char* option, const char* model, bool changed) {

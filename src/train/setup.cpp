@@ -56,7 +56,7 @@ std::string network_row(const Network& network) {
     const Layer& layer = network.layer(l);
     if (l == 0) text = std::to_string(layer.inputs());
     text += " " + layer.row_text();
-    if (layer.activation().kind != 0) text += std::string(" ") + layer.activation().name();
+    if (!layer.activation().is_identity()) text += std::string(" ") + layer.activation().name();
   }
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
 }
@@ -211,7 +211,7 @@ std::string hosts_row(Communicator& ranks) {
 
 TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup& s, const std::string& origin) {
   TrainPlan plan;
-  const ImageSet& images = s.dataset.train();
+  const ImageSet& images = s.images;
   plan.steps = total_steps(o, images.count);
   plan.first_step = s.step->steps();
   plan.epochs = static_cast<double>(discriminator_updates(o, plan.steps)) * static_cast<double>(o.batch) / images.count;
@@ -230,6 +230,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
                    std::to_string(images.width) +
+                   (images.channels > 1 ? ", " + std::to_string(images.channels) + " at a time" : "") +
                    (s.gan->data.classes > 0 ? " in " + std::to_string(s.gan->data.classes) + " classes" : "") +
                    " from " + s.dataset.folder()},
       {"generator", network_row(s.gan->generator)},
@@ -389,12 +390,14 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   DatasetNeeds needs;
   needs.train_labels = options.condition != "none";
   s.dataset = Dataset::open(options.data, needs, ranks);
+  s.images = s.dataset.train();
+  s.images.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
   together(ranks, [&] {
     TrainOptions resolved = options;
     resolved.steps = total_steps(options, s.dataset.train().count);
-    s.gan = std::make_unique<Gan>(make_gan(resolved, s.dataset.train().shape(), *s.device));
+    s.gan = std::make_unique<Gan>(make_gan(resolved, s.images.shape(), *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
       throw Error(ExitCode::usage,
@@ -405,7 +408,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   // Not in together(): it makes reductions, in which the others would wait for a rank that has no memory for its share
   // and is already in the agreement on how things went. Such a failure is the rank's alone, and the caller ends the
   // job.
-  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.dataset.train(), options);
+  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, options);
 
   std::string origin = "from initial weights";
   if (options.resume) {

@@ -17,6 +17,7 @@ namespace ganymede {
 
 struct TrainSetup {
   Dataset dataset;
+  ImageSet images;          // the data set's for training, as it is shown
   std::string data_digest;  // of what the training sees: images, and with classes their labels
   std::unique_ptr<Device> device;
   std::unique_ptr<Gan> gan;

@@ -102,6 +102,18 @@ class Training {
   }
 
   TrainOutcome run() {
+    try {
+      return trained();
+    } catch (const AgreedError& failure) {
+      if (failure.code() != ExitCode::data) throw;
+      // A file system that is full or gone: the user wants to know what is left of the training.
+      throw AgreedError(ExitCode::data,
+                        std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume");
+    }
+  }
+
+ private:
+  TrainOutcome trained() {
     began_ = interval_began_ = Clock::now();
     GanStep& step = *setup_.step;
     const std::uint64_t total = setup_.plan.steps;
@@ -140,7 +152,6 @@ class Training {
     return outcome;
   }
 
- private:
   void open_log() {
     const std::filesystem::path file = folder_.log(ranks_.rank());
     try {
@@ -184,9 +195,22 @@ class Training {
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
                              "; its update was not made, and " + what_stands() +
                              ". Train again into another folder with a smaller --learning-rate" +
-                             (has_penalties(options_) ? "" : " or with --r1 5");
+                             (r1_would_be_new() ? " or with --r1 5" : "");
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
+  }
+
+  // Whether there is no penalty, and could be one.
+  [[nodiscard]] bool r1_would_be_new() const {
+    if (has_penalties(options_)) return false;
+    TrainOptions penalised = options_;
+    penalised.r1 = 5;
+    try {
+      check_train_options(penalised);
+    } catch (const Error&) {
+      return false;
+    }
+    return true;
   }
 
   void compare_replicas(std::uint64_t step) {
@@ -197,16 +221,18 @@ class Training {
     std::map<std::string, int> votes;
     for (const std::string& digests : all) ++votes[digests];
     if (votes.size() == 1) return;
+    const std::vector<std::string> hosts = ranks_.all_gather(host_name());
     const auto most =
         std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     const bool majority = 2 * most->second > ranks_.size();
     std::string odd;
     for (std::size_t r = 0; r < all.size(); ++r)
-      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r);
-    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": " +
-                             (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
-                             "; a host's memory or CPU may be faulty, and " + what_stands() +
-                             ". Run again with --resume, without that host";
+      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r) + " on " + hosts[r];
+    const std::string what =
+        "the replicas' weights differ at step " + std::to_string(step) + ": " +
+        (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
+        "; a host's memory or CPU may be faulty, and " + what_stands() + ". Run again with --resume, " +
+        (majority ? "without that host" : "and first without the one, then without the other host, to find out which");
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
   }
@@ -244,12 +270,11 @@ class Training {
   void write_grid(std::uint64_t step) {
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] {
-      const int side = setup_.gan->data.image.height;
       const int count = options_.sample_count;
       const int columns = grid_columns(count, setup_.gan->data.classes);
       const std::vector<float> images =
           sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, count);
-      write_png_grid(picture_, images, count, side, side, columns,
+      write_png_grid(picture_, images, count, setup_.gan->data.image, columns,
                      {{"Software", std::string("ganymede ") + version},
                       {"step", std::to_string(step)},
                       {"images seen", std::to_string(images_seen(step))}});

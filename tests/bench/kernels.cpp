@@ -152,7 +152,7 @@ int main(int argc, char** argv) {
                         {step.data(), 100, 0}, 100, 100, y.data());
   });
   element("gather images", std::size_t{100} * 784, [&] {
-    device->gather_images(1, {step.data(), 100, 0}, images.data(), 1000, 100, 784, y.data());
+    device->gather_images(1, {step.data(), 100, 0}, images.data(), 1000, 100, 784, 1, y.data());
   });
   const BatchLayout real{1, 100, {0, 100}};
   SumTarget target;

@@ -443,6 +443,28 @@ TEST_F(Run, ConvolutionsAreSampledAndResumed) {
   EXPECT_EQ(pictures.size(), 1U);
 }
 
+// Images shown three at a time are drawn in colour, from a run and from an export; not with classes.
+TEST_F(Run, StackedImagesAreColours) {
+  for (const std::string model : {"mlp", "dcgan"}) {
+    std::vector<std::string> options = {"train", "--stack", "3", "--model", model, "--steps", "3", "--out", model};
+    if (model == "dcgan") options.insert(options.end(), {"--channels", "2,3", "--fully-connected", "4"});
+    const Ending ending = run(ganymede(options), here());
+    ASSERT_EQ(ending.code, 0) << ending.err;
+    EXPECT_THAT(ending.out, HasSubstr("28×28, 3 at a time"));
+    ASSERT_EQ(run(ganymede({"export", model, "--out", "g.safetensors"}), here()).code, 0);
+    std::set<std::string> pictures;
+    for (const std::string& place : {model, std::string("g.safetensors")}) {
+      ASSERT_EQ(run(ganymede({"sample", place, "--count", "4", "--out", "p.png"}), here()).code, 0);
+      pictures.insert(content(here() / "p.png"));
+    }
+    ASSERT_EQ(pictures.size(), 1U);
+    EXPECT_EQ(pictures.begin()->at(25), 2) << "the type of a PNG's colours: RGB";
+  }
+  const Ending both = run(ganymede({"train", "--stack", "2", "--condition", "concat", "--out", "none"}), here());
+  EXPECT_EQ(both.code, 2);
+  EXPECT_THAT(both.err, HasSubstr("use --condition none"));
+}
+
 // A run that was told classes draws them in turn, or the one that is asked for.
 TEST_F(Run, AClassIsSampled) {
   const auto sampled = [&](const std::vector<std::string>& more) {

@@ -420,8 +420,13 @@ TEST_P(GpuOperations, DrawsAreTheCpus) {
         auto all = on(d, images);
         auto step = on(d, std::vector<std::uint64_t>{2});
         DeviceArray<float> out(d, 70 * 49);  // more than two epochs
-        d.gather_images(3, {step.data(), 100, 5}, all.data(), 30, 70, 49, out.data());
-        return out.host();
+        d.gather_images(3, {step.data(), 100, 5}, all.data(), 30, 70, 49, 1, out.data());
+        DeviceArray<float> stacked(d, 70 * 49 * 3);
+        d.gather_images(3, {step.data(), 100, 5}, all.data(), 30, 70, 49, 3, stacked.data());
+        Floats result = out.host();
+        const Floats more = stacked.host();
+        result.insert(result.end(), more.begin(), more.end());
+        return result;
       },
       0);
   compare(

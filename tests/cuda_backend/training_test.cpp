@@ -35,8 +35,9 @@ TrainOptions options_of(const GanSetting& setting, bool reproducible) {
 
 /// A training in memory, on a device of its own.
 struct Training {
-  Training(std::unique_ptr<Device> on, const TrainOptions& options, Communicator& ranks, const ImageSet& images)
-      : device(std::move(on)),
+  Training(std::unique_ptr<Device> on, const TrainOptions& options, Communicator& ranks, const ImageSet& set)
+      : images(shown(set, options)),
+        device(std::move(on)),
         gan(make_gan(options, images.shape(), *device)),
         step(*device, ranks, gan, images, options) {}
   void go() {
@@ -49,6 +50,7 @@ struct Training {
     for (const auto& [name, file] : gan.save()) bytes[name] = file.serialize();
     return bytes;
   }
+  ImageSet images;
   std::unique_ptr<Device> device;
   Gan gan;
   GanStep step;

@@ -84,3 +84,12 @@ run_on 3 stopped $((step + 5)) --resume
 run_on 2 unstopped $((step + 5))
 same unstopped stopped
 echo "the same bytes on 1, 2, 3 and 4 ranks, stopped at steps 25, 42, 47 and $step"
+
+# Batch normalisation's running statistics and classes too.
+common=(train --data mnist-mini --recipe dcgan --schedule constant --channels 3,4 --fully-connected 6 --latent 5 --batch 24
+  --reproducible --seed 5 --checkpoint-every 7 --sample-every 0 --log-every 10)
+run_on 1 dcgan 20 --threads 2
+run_on 3 dcgan-parts 9
+run_on 2 dcgan-parts 16 --resume
+run_on 4 dcgan-parts 20 --resume
+same dcgan dcgan-parts

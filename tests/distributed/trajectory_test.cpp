@@ -44,8 +44,9 @@ constexpr int side = 12;
 
 /// A training in memory.
 struct Training {
-  Training(const TrainOptions& options, Communicator& ranks, const ImageSet& images, int threads)
-      : device(make_cpu_device(threads)),
+  Training(const TrainOptions& options, Communicator& ranks, const ImageSet& set, int threads)
+      : images(shown(set, options)),
+        device(make_cpu_device(threads)),
         gan(make_gan(options, images.shape(), *device)),
         step(*device, ranks, gan, images, options) {}
   void go(int steps) {
@@ -58,6 +59,7 @@ struct Training {
     return bytes;
   }
 
+  ImageSet images;
   std::unique_ptr<Device> device;
   Gan gan;
   GanStep step;

@@ -158,8 +158,8 @@ class ForwardingDevice : public Device {
     to_.interpolate(seed, stream, first, rows, columns, a, b, out);
   }
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
-                     int rows, int pixels, float* out) override {
-    to_.gather_images(seed, first, images, image_count, rows, pixels, out);
+                     int rows, int pixels, int channels, float* out) override {
+    to_.gather_images(seed, first, images, image_count, rows, pixels, channels, out);
   }
   void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
                      int rows, std::uint8_t* out) override {

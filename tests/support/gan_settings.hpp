@@ -4,9 +4,16 @@
 
 #include <vector>
 
+#include "ganymede/dataset.hpp"
 #include "ganymede/options.hpp"
 
 namespace ganymede::testing {
+
+/// The images as a training with these options shows them.
+inline ImageSet shown(ImageSet images, const TrainOptions& options) {
+  images.channels = options.stack;
+  return images;
+}
 
 struct GanSetting {
   const char* name;
@@ -86,6 +93,21 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.loss = "relativistic";
          o.epsilon = cancels;
          o.gradient_penalty = o.r2 = 1;
+       }},
+      {"mlp_of_stacked_images",
+       [](TrainOptions& o) {
+         o.stack = 3;
+         o.gradient_penalty = 1;
+       }},
+      {"dcgan_of_stacked_images",
+       [](TrainOptions& o) {
+         o.model = "dcgan";
+         o.stack = 3;
+         o.channels = {2, 3};
+         o.fully_connected = 0;
+         o.r1 = 1;
+         o.discriminator_activation = "leaky-relu";
+         o.epsilon = cancels;
        }},
       {"dcgan_told_the_class",
        [](TrainOptions& o) {

@@ -49,6 +49,16 @@ inline TrainOptions small_options() {
 }
 inline constexpr int small_side = 4;
 
+/// Convolutions, batch normalisation and classes, as the recipe dcgan has them, but few of them.
+inline void change_to_small_dcgan(TrainOptions& o) {
+  o.model = "dcgan";
+  o.condition = "concat";
+  o.channels = {3, 4};
+  o.fully_connected = 6;
+  o.generator_norm = o.discriminator_norm = "batch";
+  o.r1 = 0;
+}
+
 inline reference::Mlp reference_of(const Network& network) {
   std::vector<int> widths = {network.inputs()};
   std::vector<reference::Sigma> sigmas;

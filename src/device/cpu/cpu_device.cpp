@@ -442,8 +442,9 @@ class CpuDevice final : public Device {
     run(kernels_.interpolate, {seed, stream, value(first), rows, columns, a, b, out}, 2 * product(rows, columns));
   }
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
-                     int rows, int pixels, float* out) override {
-    run(kernels_.gather_images, {seed, value(first), images, image_count, rows, pixels, out}, product(rows, pixels));
+                     int rows, int pixels, int channels, float* out) override {
+    run(kernels_.gather_images, {seed, value(first), images, image_count, rows, pixels, channels, out},
+        product(rows, pixels * channels));
   }
   void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
                      int rows, std::uint8_t* out) override {

@@ -244,7 +244,7 @@ struct ImagesArgs {
   std::uint64_t first_sample;
   const std::uint8_t* images;
   std::uint32_t image_count;
-  int rows, pixels;
+  int rows, pixels, channels;
   float* out;
 };
 

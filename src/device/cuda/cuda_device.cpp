@@ -360,10 +360,10 @@ class CudaDevice final : public Device {
     launched("points between images", out, product(rows, columns));
   }
   void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
-                     int rows, int pixels, float* out) override {
+                     int rows, int pixels, int channels, float* out) override {
     cuda::gather_images(compute_.get(), seed, first.step, first.per_step, first.offset, images, image_count, rows,
-                        pixels, out);
-    launched("images", out, product(rows, pixels));
+                        pixels, channels, out);
+    launched("images", out, product(rows, pixels * channels));
   }
   void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
                      int rows, std::uint8_t* out) override {

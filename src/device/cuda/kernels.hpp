@@ -220,7 +220,7 @@ void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
                  float* out);
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
-                   float* out);
+                   int channels, float* out);
 void gather_labels(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* labels, std::uint32_t image_count, int rows,
                    std::uint8_t* out);

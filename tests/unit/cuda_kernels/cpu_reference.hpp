@@ -24,8 +24,8 @@ class CpuReference {
     device_->draw_normal(seed, draw, {&step, per_step, offset}, rows, columns, out);
   }
   void gather_images(std::uint64_t seed, std::uint64_t step, std::uint64_t per_step, std::uint64_t offset,
-                     const std::uint8_t* images, std::uint32_t count, int rows, int pixels, float* out) {
-    device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, out);
+                     const std::uint8_t* images, std::uint32_t count, int rows, int pixels, int channels, float* out) {
+    device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, channels, out);
   }
   void optimizer_update(const OptimizerUpdate& args) { device_->optimizer_update(args); }
   /// D's loss on [2 or 3, rows] logits; seeds and row_scale likewise.

@@ -1,5 +1,6 @@
 // Noise and images: the CPU device's bits. (On a GPU, which fuses multiply-adds, noise is within 1e-6 of them.)
 #include <cstdint>
+#include <utility>
 
 #include "math/philox.hpp"
 #include "unit/cuda_kernels/cpu_reference.hpp"
@@ -35,13 +36,14 @@ TEST_F(CudaDraws, ImagesAreTheCpus) {
       constexpr std::uint32_t count = 37;  // 120 rows are more than three epochs
       std::vector<std::uint8_t> images(area(count, pixels));
       for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
-      for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
+      for (const auto& [shift, channels] : {std::pair{std::size_t{0}, 1}, {std::size_t{1}, 1}, {std::size_t{0}, 3}}) {
         Memory<std::uint8_t> device_images(images, shift);
         Memory<std::uint64_t> step(1, 2);
-        Memory<float> out(area(rows, pixels), nan);
-        cuda::gather_images(nullptr, 3, step.data(), 100, 5, device_images.data(), count, rows, pixels, out.data());
-        Values expected(area(rows, pixels));
-        cpu_.gather_images(3, 2, 100, 5, images.data(), count, rows, pixels, expected.data());
+        Memory<float> out(area(rows, pixels * channels), nan);
+        cuda::gather_images(nullptr, 3, step.data(), 100, 5, device_images.data(), count, rows, pixels, channels,
+                            out.data());
+        Values expected(area(rows, pixels * channels));
+        cpu_.gather_images(3, 2, 100, 5, images.data(), count, rows, pixels, channels, expected.data());
         expect_same_bits(out.host(), expected, std::to_string(pixels) + " pixels");
       }
     }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
@@ -377,7 +378,7 @@ TEST_P(Operations, GathersTheImagesOfItsSamples) {
   const std::uint64_t step = 2;
   constexpr int rows = 120;  // more than three epochs
   Values out(area(rows, pixels), nan);
-  device_->gather_images(3, {&step, 100, 5}, images.data(), count, rows, pixels, out.data());
+  device_->gather_images(3, {&step, 100, 5}, images.data(), count, rows, pixels, 1, out.data());
   for (int r = 0; r < rows; ++r) {
     const std::uint32_t image = math::image_of_sample(3, static_cast<std::uint64_t>(205 + r), count);
     for (int j = 0; j < pixels; ++j)
@@ -385,6 +386,33 @@ TEST_P(Operations, GathersTheImagesOfItsSamples) {
           out[area(r, pixels) + static_cast<std::size_t>(j)],
           static_cast<float>(images[area(static_cast<int>(image), pixels) + static_cast<std::size_t>(j)]) / 255.0F);
   }
+
+  // Three to a row, one in each channel; the first is the one that stands alone. In an epoch every channel shows every
+  // image once, and the channels in orders of their own.
+  constexpr int channels = 3;
+  const std::uint64_t start = 0;
+  Values stacked(area(count, pixels * channels), nan);
+  device_->gather_images(3, {&start, 1, 0}, images.data(), count, count, pixels, channels, stacked.data());
+  device_->gather_images(3, {&start, 1, 0}, images.data(), count, count, pixels, 1, out.data());
+  std::set<std::vector<std::uint32_t>> orders;
+  for (int c = 0; c < channels; ++c) {
+    std::vector<std::uint32_t> order;
+    for (int r = 0; r < static_cast<int>(count); ++r) {
+      order.push_back(math::image_of_sample(3, static_cast<std::uint64_t>(r), count, static_cast<std::uint32_t>(c)));
+      for (int j = 0; j < pixels; ++j) {
+        const float value =
+            stacked[(area(r, pixels) + static_cast<std::size_t>(j)) * channels + static_cast<std::size_t>(c)];
+        ASSERT_EQ(value, static_cast<float>(
+                             images[area(static_cast<int>(order.back()), pixels) + static_cast<std::size_t>(j)]) /
+                             255.0F);
+        ASSERT_TRUE(c > 0 || value == out[area(r, pixels) + static_cast<std::size_t>(j)]);
+      }
+    }
+    orders.insert(order);
+    std::sort(order.begin(), order.end());
+    for (std::uint32_t i = 0; i < count; ++i) ASSERT_EQ(order[i], i);
+  }
+  EXPECT_EQ(orders.size(), 3U);
 }
 
 TEST_P(Operations, GathersTheLabelsOfItsSamples) {

@@ -45,11 +45,15 @@ TEST(Step, AllocatesNothing) {
   const RandomImages images(60, 28, 3);
   for (const bool reproducible : {false, true})
     for (const int threads : {1, 2})
-      for (const char* scheme : {"alternating", "simultaneous"}) {
+      for (const char* scheme : {"alternating", "simultaneous", "convolutions"}) {
         if (threads == 2 && std::string(scheme) == "simultaneous") continue;  // nothing new
         TrainOptions o;  // the default recipe (R1, average, 128-128), or with more of everything
         o.reproducible = reproducible;
-        o.scheme = scheme;
+        if (scheme == std::string("convolutions")) {
+          change_to_small_dcgan(o);
+        } else {
+          o.scheme = scheme;
+        }
         if (scheme == std::string("alternating")) {
           o.loss = "relativistic";
           o.gradient_penalty = o.r2 = 1;
@@ -58,7 +62,7 @@ TEST(Step, AllocatesNothing) {
           o.d_burst_every = 3;
         }
         const std::unique_ptr<Device> device = make_cpu_device(threads);
-        Gan gan = make_gan(o, DataShape::grey(28), *device);
+        Gan gan = make_gan(o, images.set().shape(), *device);
         GanStep step(*device, *alone, gan, images.set(), o);
         for (int i = 0; i < 3; ++i) step.run(false);  // one of each kind
         allocations::counting(true);

@@ -62,7 +62,7 @@ TEST_P(StepGradients, AreTheReferences) {
     };
     std::vector<float> pixels(count_of(o.batch, small_side * small_side));
     device_->gather_images(o.seed, {&first_step, batch, 0}, images_.set().images.data(), images_.set().count, o.batch,
-                           small_side * small_side, pixels.data());
+                           small_side * small_side, 1, pixels.data());
     const Doubles real = widen(pixels);
     const Doubles z_d = z_of(math::Stream::noise_for_discriminator);
     const Doubles z_g = simultaneous ? z_d : z_of(math::Stream::noise_for_generator);

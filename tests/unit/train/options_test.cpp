@@ -58,6 +58,7 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"d-burst", {"0", "1000"}},
     {"d-burst-first", {"0", "1000000000000"}},
     {"d-burst-every", {"0", "1000000000000"}},
+    {"stack", {"1", "3"}},
     {"latent-distribution", {"normal", "uniform"}},
     {"condition", {"none", "concat", "projection"}},
     {"generator-norm", {"none", "batch"}},
@@ -108,9 +109,10 @@ const std::map<std::string, std::vector<std::string>> taken = {
 };
 
 const std::set<std::string> whole = {
-    "latent",        "d-steps",       "batch",         "steps",     "seed",           "threads",          "shards",
-    "keep",          "sample-every",  "sample-count",  "log-every", "drift-every",    "checkpoint-every", "d-burst",
-    "d-burst-first", "d-burst-every", "penalty-every", "kernel",    "fully-connected"};
+    "latent",           "d-steps", "batch",         "steps",         "seed",          "threads",
+    "shards",           "keep",    "sample-every",  "sample-count",  "log-every",     "drift-every",
+    "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
+    "fully-connected",  "stack"};
 const std::set<std::string> real = {"leak",
                                     "label-smoothing",
                                     "r1",

@@ -78,10 +78,29 @@ void interpolate(const InterpolateArgs& args, float*, int part, int parts) {
   }
 }
 
+// Several images to a row, each in its channel.
+GANYMEDE_INLINE void stack_images(const ImagesArgs& args, const Range& range) {
+  for (int i = range.begin; i < range.end; ++i) {
+    const std::uint64_t sample = args.first_sample + static_cast<std::uint64_t>(i);
+    for (int c = 0; c < args.channels; ++c) {
+      const std::size_t place =
+          math::image_of_sample(args.seed, sample, args.image_count, static_cast<std::uint32_t>(c));
+      const std::uint8_t* pixels = args.images + place * static_cast<std::size_t>(args.pixels);
+      float* out = args.out + static_cast<std::ptrdiff_t>(i) * args.pixels * args.channels + c;
+      for (int j = 0; j < args.pixels; ++j)
+        out[static_cast<std::ptrdiff_t>(j) * args.channels] = math::unit_scaled(pixels[j]);
+    }
+  }
+}
+
 void gather_images(const ImagesArgs& args, float*, int part, int parts) {
   // The images stand anywhere in a set that no cache holds: each is asked for this many before it is read.
   constexpr int ahead = 8;
   const Range range = piece(args.rows, part, parts);
+  if (args.channels > 1) {
+    stack_images(args, range);
+    return;
+  }
   std::uint64_t epoch = (args.first_sample + static_cast<std::uint64_t>(range.begin)) / args.image_count;
   math::Permutation permutation(args.seed, epoch, args.image_count);
   const std::uint8_t* image[ahead];

@@ -48,14 +48,18 @@ __global__ void __launch_bounds__(threads)
     out[start + j] = alpha * a[start + j] + (1.0F - alpha) * b[start + j];
 }
 
-// An image to a block. All threads find out which image it is: that takes no longer than for one to tell the others.
+// An image to a block, channels next to each other. All threads find out which image it is: that takes no longer than
+// for one to tell the others.
 __global__ void __launch_bounds__(threads)
     gather_images_kernel(std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset,
-                         const std::uint8_t* images, std::uint32_t image_count, int pixels, float* out, bool vector) {
-  const std::uint64_t sample = *step * per_step + offset + blockIdx.x;
-  const std::uint32_t image = math::image_of_sample(seed, sample, image_count);
+                         const std::uint8_t* images, std::uint32_t image_count, int pixels, int channels, float* out,
+                         bool vector) {
+  const unsigned row = blockIdx.x / static_cast<unsigned>(channels);
+  const unsigned channel = blockIdx.x % static_cast<unsigned>(channels);
+  const std::uint64_t sample = *step * per_step + offset + row;
+  const std::uint32_t image = math::image_of_sample(seed, sample, image_count, channel);
   const std::uint8_t* from = images + static_cast<std::size_t>(image) * static_cast<std::size_t>(pixels);
-  float* to = out + static_cast<std::ptrdiff_t>(blockIdx.x) * pixels;
+  float* to = out + static_cast<std::ptrdiff_t>(row) * pixels * channels + channel;
   if (vector) {
     for (int j = 4 * static_cast<int>(threadIdx.x); j < pixels; j += 4 * static_cast<int>(threads)) {
       const uchar4 p = *reinterpret_cast<const uchar4*>(from + j);
@@ -64,7 +68,7 @@ __global__ void __launch_bounds__(threads)
     }
   } else {
     for (int j = static_cast<int>(threadIdx.x); j < pixels; j += static_cast<int>(threads))
-      to[j] = static_cast<float>(from[j]) / 255.0F;
+      to[static_cast<std::ptrdiff_t>(j) * channels] = static_cast<float>(from[j]) / 255.0F;
   }
 }
 
@@ -105,11 +109,11 @@ void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
 
 void gather_images(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
                    std::uint64_t offset, const std::uint8_t* images, std::uint32_t image_count, int rows, int pixels,
-                   float* out) {
+                   int channels, float* out) {
   if (rows == 0) return;
-  const bool vector = aligned_rows(out, pixels) && reinterpret_cast<std::uintptr_t>(images) % 4 == 0;
-  launch<gather_images_kernel>("gather_images", static_cast<unsigned>(rows), threads, stream, seed, step, per_step,
-                               offset, images, image_count, pixels, out, vector);
+  const bool vector = channels == 1 && aligned_rows(out, pixels) && reinterpret_cast<std::uintptr_t>(images) % 4 == 0;
+  launch<gather_images_kernel>("gather_images", static_cast<unsigned>(rows * channels), threads, stream, seed, step,
+                               per_step, offset, images, image_count, pixels, channels, out, vector);
 }
 
 void gather_labels(cudaStream_t stream, std::uint64_t seed, const std::uint64_t* step, std::uint64_t per_step,
