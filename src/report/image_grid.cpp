@@ -77,12 +77,12 @@ void check_key(std::string_view key) {
   }
 }
 
-png_byte to_byte(float value) {
-  if (!(value > 0.0F)) return 0;  // NaN too
-  return static_cast<png_byte>(std::lround(std::min(value, 1.0F) * 255.0F));
-}
-
 }  // namespace
+
+std::uint8_t grey_level(float value) {
+  if (!(value > 0.0F)) return 0;  // NaN too
+  return static_cast<std::uint8_t>(std::lround(std::min(value, 1.0F) * 255.0F));
+}
 
 std::string encode_png_grid(std::span<const float> images, int count, int height, int width, int columns,
                             const std::map<std::string, std::string>& text) {
@@ -116,7 +116,7 @@ std::string encode_png_grid(std::span<const float> images, int count, int height
     for (std::size_t y = 0; y < h; ++y) {
       const float* const from = images.data() + (i * h + y) * w;
       std::transform(from, from + w, pixels.begin() + static_cast<std::ptrdiff_t>((top + y) * grid_width + left),
-                     to_byte);
+                     grey_level);
     }
   }
   std::vector<png_bytep> rows(grid_height);
