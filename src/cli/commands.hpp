@@ -17,6 +17,7 @@ struct Command {
 
 Command train_command();
 Command sample_command();
+Command eval_command();
 Command export_command();
 Command inspect_command();
 Command recipes_command();
