@@ -7,8 +7,10 @@
 
 #include "cli/commands.hpp"
 #include "cli/generator_source.hpp"
+#include "cli/shipped_judge.hpp"
 #include "core/files.hpp"
 #include "eval/distances.hpp"
+#include "eval/judged.hpp"
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
 #include "ganymede/error.hpp"
@@ -25,7 +27,7 @@ constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
 // What is measured, by the names of --metrics.
 const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error"};
+  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "judge"};
   return names;
 }
 
@@ -38,7 +40,8 @@ struct Request {
   std::vector<std::string> metrics;
   bool metrics_given = false;
   int threads = 0;
-  std::string json;  // where to; empty: nowhere
+  std::string judge;  // empty: the shipped one
+  std::string json;   // where to; empty: nowhere
 
   [[nodiscard]] bool wants(const std::string& metric) const {
     return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
@@ -76,6 +79,7 @@ Request parse_request(const Parsed& parsed) {
   request.metrics_given = parsed.has("metrics");
   request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : metric_names();
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
+  request.judge = parsed.get("judge", {});
   request.json = parsed.get("json", {});
   return request;
 }
@@ -106,7 +110,7 @@ void check_sizes(const SavedGenerator& saved, const Dataset& data) {
 // A table for people and the same numbers as JSON.
 class Report {
  public:
-  Json json;
+  Json json = Json::object();
 
   void say(const std::string& name, const std::string& text) { facts_.emplace_back(name, text); }
   void add(const std::string& metric, const std::string& value, const std::string& remark) {
@@ -213,6 +217,93 @@ void measure_classification(const Request& request, eval::SampleSource& source, 
   report.json["metrics"]["1nn_error"] = json_of(wrong);
 }
 
+// Rank 0 reads the judge; the others get its bytes.
+ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
+  ShippedJudge judge;
+  std::string bytes;
+  on_root(ranks, [&] {
+    judge = read_judge(file);
+    bytes = judge.file.serialize();
+  });
+  judge.source = shared_text(ranks, judge.source);
+  judge.digest = shared_text(ranks, judge.digest);
+  judge.file = TensorFile::parse(shared_text(ranks, bytes), judge.source);
+  return judge;
+}
+
+Json json_of(const eval::JudgedScores& scores) {
+  return {{"classifier_fd", scores.frechet},
+          {"kid",
+           {{"mean", scores.kernel.mean},
+            {"standard_error", scores.kernel.standard_error},
+            {"subsets", scores.kernel.subsets}}},
+          {"precision", scores.cover.precision},
+          {"recall", scores.cover.recall},
+          {"density", scores.cover.density},
+          {"coverage", scores.cover.coverage},
+          {"inception_score", scores.inception},
+          {"class_histogram", scores.histogram},
+          {"class_kl", scores.divergence}};
+}
+
+// As many of each kind: distances of small sets are greater.
+std::uint64_t judged_images(const Request& request, const Dataset& data) {
+  return std::min({request.samples, std::uint64_t{data.test().count}, std::uint64_t{data.train().count}});
+}
+
+// Why the judge cannot say anything; empty when it can.
+std::string judge_obstacle(const Request& request, const Dataset& data) {
+  if (data.train().height != eval::Judge::side || data.train().width != eval::Judge::side)
+    return "needs digits of 28×28, as MNIST's";
+  const std::uint64_t count = judged_images(request, data);
+  if (count < eval::least_judged)
+    return "needs at least " + std::to_string(eval::least_judged) + " samples and as many test images, and there are " +
+           std::to_string(count);
+  return {};
+}
+
+void measure_by_judge(const Request& request, eval::SampleSource& source, const Dataset& data,
+                      const ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
+                      Report& report) {
+  const std::uint64_t count = judged_images(request, data);
+  eval::ImageSetSource test(data.test());
+  eval::ImageSetSource train(data.train());
+  eval::NoiseSource noise(data.train().pixels(), request.seed, count);
+  const eval::Judged real = eval::judged(test, count, judge, ranks);
+  const auto beside_real = [&](eval::SampleSource& other) {
+    return eval::scores(eval::judged(other, count, judge, ranks), real, device, ranks);
+  };
+  const eval::JudgedScores found = beside_real(source);
+  const eval::JudgedScores floor = beside_real(train);
+  const eval::JudgedScores ceiling = beside_real(noise);
+  const auto add = [&](const char* name, const char* pattern, auto&& value) {
+    report.add(name, format(pattern, value(found)),
+               "training images " + format(pattern, value(floor)) + ", noise " + format(pattern, value(ceiling)));
+  };
+  const auto accuracy = shipped.file.metadata.find("test-accuracy");
+  report.add("by a classifier of MNIST", std::to_string(count) + " images",
+             "of each kind, beside test images; weights " + shipped.digest.substr(0, 8) + "…" +
+                 (accuracy == shipped.file.metadata.end() ? "" : ", accuracy " + accuracy->second));
+  add("  classifier-FD", "%.3f", [](const eval::JudgedScores& s) { return s.frechet; });
+  report.add("  KID", format("%.4f ± %.4f", found.kernel.mean, found.kernel.standard_error),
+             "training images " + format("%.4f ± %.4f", floor.kernel.mean, floor.kernel.standard_error) + ", noise " +
+                 format("%.4f ± %.4f", ceiling.kernel.mean, ceiling.kernel.standard_error));
+  add("  precision", "%.3f", [](const eval::JudgedScores& s) { return s.cover.precision; });
+  add("  recall", "%.3f", [](const eval::JudgedScores& s) { return s.cover.recall; });
+  add("  density", "%.3f", [](const eval::JudgedScores& s) { return s.cover.density; });
+  add("  coverage", "%.3f", [](const eval::JudgedScores& s) { return s.cover.coverage; });
+  add("  MNIST inception score", "%.2f", [](const eval::JudgedScores& s) { return s.inception; });
+  add("  KL of classes from real", "%.4f", [](const eval::JudgedScores& s) { return s.divergence; });
+  std::string shares;
+  for (const std::uint64_t n : found.histogram)
+    shares += (shares.empty() ? "" : " ") + format("%.1f", 100 * static_cast<double>(n) / static_cast<double>(count));
+  report.add("  share of 0, 1 … 9", "", shares + " %");
+  // An infinity has no number in JSON: null.
+  report.json["metrics"]["judge"] = {
+      {"weights", shipped.digest}, {"recipe", shipped.file.metadata},   {"count", count},
+      {"samples", json_of(found)}, {"training_images", json_of(floor)}, {"noise", json_of(ceiling)}};
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
@@ -233,6 +324,19 @@ int run(const Parsed& parsed, Communicator& ranks) {
                   "--metrics 1nn-error needs a class-conditional run, whose samples have labels, and " + saved.source +
                       " knows no classes: leave it out");
   });
+  const std::string obstacle = judge_obstacle(request, data);
+  ShippedJudge shipped;
+  std::unique_ptr<eval::Judge> judge;
+  if (request.wants("judge")) {
+    together(ranks, [&] {
+      if (request.metrics_given && !obstacle.empty())
+        throw Error(ExitCode::usage, "--metrics judge " + obstacle + ": leave it out, or give what it needs");
+    });
+    if (obstacle.empty()) {
+      shipped = shared_judge(request.judge, ranks);
+      together(ranks, [&] { judge = std::make_unique<eval::Judge>(*device, shipped.file, shipped.source); });
+    }
+  }
   eval::RememberingSource source(*generator, remembered_bytes);
 
   Report report;
@@ -240,6 +344,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
   if (request.wants("parzen")) measure_parzen(request, source, data, *device, ranks, report);
   if (request.wants("two-sample")) measure_two_sample(request, source, data, *device, ranks, report);
   if (request.wants("1nn-error")) measure_classification(request, source, data, *device, ranks, report);
+
+  if (judge) {
+    measure_by_judge(request, source, data, shipped, *judge, *device, ranks, report);
+  } else if (request.wants("judge")) {
+    report.add("by a classifier of MNIST", "none", obstacle);
+    report.json["metrics"]["judge"] = nullptr;
+  }
 
   on_root(ranks, [&] {
     for (const std::string& warning : warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
@@ -262,8 +373,9 @@ Command eval_command() {
          "Options", default_data},
         {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
         {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
-        {"metrics", "LIST", "of parzen, two-sample and, where the run knows classes, 1nn-error; with commas", "Options",
-         "all"},
+        {"metrics", "LIST", "of parzen, two-sample, judge and, where the run knows classes, 1nn-error; with commas",
+         "Options", "all"},
+        {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
         {"json", "FILE", "the numbers as JSON too; -: to the standard output, and no table", "Options"},
         {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
       run};

@@ -2,7 +2,6 @@
 #include "eval/nearest_neighbours.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -58,8 +57,6 @@ std::int64_t right_halves(std::int32_t own_kind, std::int32_t other_kind) {
 }
 
 }  // namespace
-
-double Share::standard_error() const { return std::sqrt(share() * (1 - share()) / static_cast<double>(of)); }
 
 Share classification_error(SampleSource& samples, std::uint64_t count, const ImageSet& test, Device& device,
                            Communicator& ranks) {

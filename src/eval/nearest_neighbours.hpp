@@ -4,18 +4,11 @@
 #include <cstdint>
 
 #include "eval/sample_source.hpp"
+#include "eval/share.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
 
 namespace ganymede::eval {
-
-/// A number of things of a kind among others, and the standard error √(p(1-p)/n) of their share.
-struct Share {
-  double part = 0;
-  std::uint64_t of = 0;
-  [[nodiscard]] double share() const { return part / static_cast<double>(of); }
-  [[nodiscard]] double standard_error() const;
-};
 
 /// The test images that a 1-nearest-neighbour classifier gets wrong which was trained on the source's first `count`
 /// labelled samples (Radford et al. 2015, table 3); of samples equally near the first counts. The source has classes

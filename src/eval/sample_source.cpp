@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "math/philox.hpp"
+
 namespace ganymede::eval {
 namespace {
 
@@ -48,6 +50,18 @@ void ImageSetSource::read(std::uint64_t first, int count, std::uint8_t* images, 
   const ImageSet part = part_of(set_, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count));
   std::copy(part.images.begin(), part.images.end(), images);
   if (labels != nullptr) std::copy(part.labels.begin(), part.labels.end(), labels);
+}
+
+void NoiseSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* /*labels*/) {
+  constexpr int bytes_of_block = 16;
+  for (int i = 0; i < count; ++i, images += image_size_)
+    for (int at = 0; at < image_size_; at += bytes_of_block) {
+      const math::Philox4 random =
+          math::philox_draw(seed_, math::Stream::ceiling, first + static_cast<std::uint64_t>(i),
+                            static_cast<std::uint32_t>(at / bytes_of_block));
+      for (int k = 0; k < std::min(bytes_of_block, image_size_ - at); ++k)
+        images[at + k] = static_cast<std::uint8_t>(random.v[k / 4] >> (8 * (k % 4)));
+    }
 }
 
 void RememberingSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) {

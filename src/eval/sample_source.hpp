@@ -48,6 +48,22 @@ class ImageSetSource final : public SampleSource {
   ImageSet set_;
 };
 
+/// Noise: every value from 0 to 255 as likely as any other.
+class NoiseSource final : public SampleSource {
+ public:
+  NoiseSource(int image_size, std::uint64_t seed, std::uint64_t count)
+      : image_size_(image_size), seed_(seed), count_(count) {}
+  [[nodiscard]] std::uint64_t count() const override { return count_; }
+  [[nodiscard]] int image_size() const override { return image_size_; }
+  [[nodiscard]] int classes() const override { return 0; }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
+
+ private:
+  int image_size_;
+  std::uint64_t seed_;
+  std::uint64_t count_;
+};
+
 /// Remembers what it has read, block by block, as far as `most_bytes` go: metrics go through the same samples again,
 /// and a generator takes longer than a look at memory. Of several ranks each remembers its own blocks alone.
 class RememberingSource final : public SampleSource {

@@ -48,10 +48,12 @@ TEST_F(Eval, TheNumberOfRanksChangesNothing) {
 TEST_F(Eval, SaysWhatTheNumbersAreOf) {
   train("run", {"--steps", "20"});
   const std::string table = evaluated({}, {"--samples", "500"});
-  EXPECT_THAT(table, AllOf(HasSubstr("run (finished run), step 20"), HasSubstr("moving average"),
-                           HasSubstr("500 of seed 1, rounded to 8 bits"),
-                           HasSubstr("mnist-mini: 4000 training and 1000 test images\n"), HasSubstr("nats"),
-                           HasSubstr("on 500 test images"), HasSubstr("needs a class-conditional run")));
+  EXPECT_THAT(table,
+              AllOf(HasSubstr("run (finished run), step 20"), HasSubstr("moving average"),
+                    HasSubstr("500 of seed 1, rounded to 8 bits"),
+                    HasSubstr("mnist-mini: 4000 training and 1000 test images\n"), HasSubstr("nats"),
+                    HasSubstr("on 500 test images"), HasSubstr("needs a class-conditional run"),
+                    HasSubstr("classifier-FD"), HasSubstr("KID"), HasSubstr("coverage"), HasSubstr("inception score")));
   const Json json = Json::parse(evaluated({}, {"--samples", "500", "--json", "-"}));
   EXPECT_EQ(json["run"]["step"], 20);
   EXPECT_EQ(json["run"]["averaged_weights"], true);
@@ -61,6 +63,14 @@ TEST_F(Eval, SaysWhatTheNumbersAreOf) {
   // Samples of twenty steps are no digits.
   EXPECT_GT(json["metrics"]["two_sample"]["accuracy"]["share"], 0.95);
   EXPECT_TRUE(json["metrics"]["1nn_error"].is_null());
+  const Json& judge = json["metrics"]["judge"];
+  EXPECT_EQ(judge["count"], 500);
+  EXPECT_EQ(judge["recipe"]["seed"], "1");
+  EXPECT_EQ(judge["samples"]["kid"]["subsets"], 2);
+  EXPECT_EQ(judge["samples"]["class_histogram"].size(), 10U);
+  // Samples of twenty steps are nearer to noise than to digits.
+  EXPECT_LT(10 * judge["training_images"]["classifier_fd"].get<double>(), judge["samples"]["classifier_fd"]);
+  EXPECT_LT(10 * judge["training_images"]["classifier_fd"].get<double>(), judge["noise"]["classifier_fd"]);
 }
 
 TEST_F(Eval, MeasuresWhatIsAskedFor) {
@@ -68,6 +78,7 @@ TEST_F(Eval, MeasuresWhatIsAskedFor) {
   const Json json = Json::parse(evaluated({}, {"--samples", "300", "--metrics", "two-sample", "--json", "-"}));
   EXPECT_EQ(json["metrics"].size(), 1U);
   EXPECT_TRUE(json["metrics"].contains("two_sample"));
+  EXPECT_EQ(Json::parse(evaluated({}, {"--samples", "100", "--json", "-"}))["metrics"]["judge"], nullptr);
   EXPECT_EQ(json["run"]["averaged_weights"], false);
   EXPECT_EQ(json["run"]["batch_norm"], "running statistics");
   EXPECT_THAT(evaluated({}, {"--samples", "300", "--metrics", "parzen"}),
@@ -92,6 +103,26 @@ TEST_F(Eval, SaysThatTheDataAreOthers) {
   EXPECT_EQ(ending.code, 0) << ending.err;
   EXPECT_THAT(ending.out,
               HasSubstr("other: 1000 training and 4000 test images, not the ones that the run was trained on"));
+}
+
+TEST_F(Eval, JudgesNothingButDigits) {
+  // Images of 3×3 pixels, all different.
+  std::string pixels;
+  for (int i = 0; i < 12 * 9; ++i) pixels += static_cast<char>(37 * i % 256);
+  for (const std::string half : {"train", "t10k"}) {
+    write(folder_.path() / "small" / (half + "-images-idx3-ubyte"),
+          std::string("\0\0\x08\x03\0\0\0\x0C\0\0\0\x03\0\0\0\x03", 16) + pixels);
+    write(folder_.path() / "small" / (half + "-labels-idx1-ubyte"),
+          std::string("\0\0\x08\x01\0\0\0\x0C", 8) + std::string(12, '\1'));
+  }
+  train("run", {"--steps", "4", "--data", "small"});
+  const Words words = {"eval", "run", "--data", "small", "--samples", "300"};
+  const Ending all = run(ganymede(words), folder_.path());
+  EXPECT_EQ(all.code, 0) << all.err;
+  EXPECT_THAT(all.out, AllOf(HasSubstr("nats"), HasSubstr("needs digits of 28×28")));
+  const Ending judge = run(ganymede(words + Words{"--metrics", "judge"}), folder_.path());
+  EXPECT_EQ(judge.code, 2);
+  EXPECT_THAT(judge.err, HasSubstr("needs digits of 28×28"));
 }
 
 // Without MNIST at hand and without a way to fetch it.

@@ -30,7 +30,7 @@ for example in "${examples[@]}"; do
       echo "not run   $example"
       continue
       ;;
-    *--data\ mnist | *--data\ mnist\ *)
+    *--data\ mnist | *--data\ mnist\ * | *ganymede\ judge*)
       if [ $mnist = no ]; then
         echo "no MNIST  $example"
         continue

@@ -1,7 +1,9 @@
 // What ranks make of samples together is what one makes of them alone, to the last bit.
 #include <gtest/gtest.h>
 
+#include "core/files.hpp"
 #include "distributed/distributed.hpp"
+#include "eval/judged.hpp"
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
 #include "unit/eval/images.hpp"
@@ -39,6 +41,27 @@ TEST_F(Evaluation, NeighboursAreTheSame) {
   const TwoSampleAccuracy alone = two_sample_accuracy(source_, real_.set(), *device_, *alone_);
   EXPECT_EQ(together.real.part, alone.real.part);
   EXPECT_EQ(together.generated.part, alone.generated.part);
+}
+
+TEST_F(Evaluation, WhatAJudgeSaysIsTheSame) {
+  const Dataset mini = Dataset::open("mnist-mini", {.test = true}, world());
+  Judge judge(*device_, TensorFile::read(share_folder() / "judge" / "mnist.safetensors"), "the shipped judge");
+  const auto found = [&](Communicator& ranks) {
+    ImageSetSource test(mini.test());
+    ImageSetSource train(mini.train());
+    return scores(judged(train, 1000, judge, ranks), judged(test, 1000, judge, ranks), *device_, ranks);
+  };
+  const JudgedScores together = found(world());
+  const JudgedScores alone = found(*alone_);
+  EXPECT_EQ(together.frechet, alone.frechet);
+  EXPECT_EQ(together.kernel.mean, alone.kernel.mean);
+  EXPECT_EQ(together.kernel.standard_error, alone.kernel.standard_error);
+  EXPECT_EQ(together.cover.precision, alone.cover.precision);
+  EXPECT_EQ(together.cover.recall, alone.cover.recall);
+  EXPECT_EQ(together.cover.density, alone.cover.density);
+  EXPECT_EQ(together.cover.coverage, alone.cover.coverage);
+  EXPECT_EQ(together.inception, alone.inception);
+  EXPECT_EQ(together.histogram, alone.histogram);
 }
 
 // Fewer blocks than ranks.
