@@ -5,6 +5,7 @@
 
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
+#include "support/environment.hpp"
 
 namespace ganymede::eval {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 class Mnist : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
+    const test::Environment data("GANYMEDE_DATA", GANYMEDE_TEST_DATA);
     ranks_ = make_local_communicator();
     set_ = std::make_unique<Dataset>(Dataset::open("mnist", {.train_labels = true, .test = true}, *ranks_));
   }
