@@ -18,7 +18,7 @@ Judged judged(SampleSource& source, std::uint64_t count, Judge& judge, Communica
   return result;
 }
 
-int kernel_subset(int count) { return std::min(1000, count / 2); }
+int kernel_subset(int count) { return std::min(1000, count / 10); }
 
 JudgedScores scores(const Judged& set, const Judged& real, Device& device, Communicator& ranks) {
   JudgedScores result;

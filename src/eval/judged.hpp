@@ -31,7 +31,7 @@ struct JudgedScores {
 };
 
 inline constexpr int neighbours = 5;  // of Naeem et al.
-/// KID's subsets of the authors' size, or of half the set where it is smaller.
+/// KID's subsets are of the authors' size, or of a tenth of a smaller set: of fewer no standard error would be known.
 int kernel_subset(int count);
 /// Fewer images than this have no covariance worth the name.
 inline constexpr int least_judged = 2 * Judge::features;

@@ -66,7 +66,7 @@ TEST_F(Eval, SaysWhatTheNumbersAreOf) {
   const Json& judge = json["metrics"]["judge"];
   EXPECT_EQ(judge["count"], 500);
   EXPECT_EQ(judge["recipe"]["seed"], "1");
-  EXPECT_EQ(judge["samples"]["kid"]["subsets"], 2);
+  EXPECT_EQ(judge["samples"]["kid"]["subsets"], 10);
   EXPECT_EQ(judge["samples"]["class_histogram"].size(), 10U);
   // Samples of twenty steps are nearer to noise than to digits.
   EXPECT_LT(10 * judge["training_images"]["classifier_fd"].get<double>(), judge["samples"]["classifier_fd"]);
