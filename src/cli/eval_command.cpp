@@ -266,8 +266,8 @@ void measure_by_judge(const Request& request, eval::SampleSource& source, const 
                       const ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
                       Report& report) {
   const std::uint64_t count = judged_images(request, data);
-  eval::ImageSetSource test(data.test());
-  eval::ImageSetSource train(data.train());
+  eval::ShuffledSource test(data.test());
+  eval::ShuffledSource train(data.train());
   eval::NoiseSource noise(data.train().pixels(), request.seed, count);
   const eval::Judged real = eval::judged(test, count, judge, ranks);
   const auto beside_real = [&](eval::SampleSource& other) {

@@ -94,17 +94,6 @@ double kernel_sum(const Features& a, const Features& b, int first, int count, bo
   return sum;
 }
 
-// Every n-th vector behind each other, n times `subset` of them.
-Features interleaved(const Features& set, int n, int subset) {
-  Features result{{}, set.size};
-  for (int s = 0; s < n; ++s)
-    for (int i = 0; i < subset; ++i) {
-      const float* const row = set.row(s + i * n);
-      result.values.insert(result.values.end(), row, row + set.size);
-    }
-  return result;
-}
-
 std::vector<double> norms_of(const Features& features) {
   std::vector<double> norms(static_cast<std::size_t>(features.count()));
   for (int i = 0; i < features.count(); ++i)
@@ -174,12 +163,9 @@ double frechet_distance(const Features& a, const Features& b) {
                            2 * trace_of_root(ma.covariance, mb.covariance, a.size));
 }
 
-KernelDistance kernel_distance(const Features& all_a, const Features& all_b, int subset, Device& device,
-                               Communicator& ranks) {
+KernelDistance kernel_distance(const Features& a, const Features& b, int subset, Device& device, Communicator& ranks) {
   KernelDistance result;
-  result.subsets = std::min(all_a.count(), all_b.count()) / subset;
-  const Features a = interleaved(all_a, result.subsets, subset);
-  const Features b = interleaved(all_b, result.subsets, subset);
+  result.subsets = std::min(a.count(), b.count()) / subset;
   // A subset is one rank's.
   std::vector<double> values(static_cast<std::size_t>(result.subsets));
   std::vector<float> memory;

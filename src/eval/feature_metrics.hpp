@@ -26,8 +26,8 @@ struct Features {
 double frechet_distance(const Features& a, const Features& b);
 
 /// An estimate of the squared maximum mean discrepancy for the kernel (x·y/size + 1)³ (Bińkowski et al. 2018),
-/// unbiased: the mean over disjoint subsets of equal size, and its standard error. A set's order may mean something, as
-/// that of MNIST's test images does: subset s of n takes every n-th vector from s on. Needs two subsets. Collective.
+/// unbiased: the mean over disjoint subsets of equal size, one behind another, and its standard error, which supposes
+/// that the sets' order means nothing. Needs two subsets. Collective.
 struct KernelDistance {
   double mean = 0;
   double standard_error = 0;

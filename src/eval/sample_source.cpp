@@ -52,6 +52,12 @@ void ImageSetSource::read(std::uint64_t first, int count, std::uint8_t* images, 
   if (labels != nullptr) std::copy(part.labels.begin(), part.labels.end(), labels);
 }
 
+void ShuffledSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) {
+  for (int i = 0; i < count; ++i, images += image_size())
+    source_.read(order_(static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(i)), 1, images,
+                 labels == nullptr ? nullptr : labels + i);
+}
+
 void NoiseSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* /*labels*/) {
   constexpr int bytes_of_block = 16;
   for (int i = 0; i < count; ++i, images += image_size_)

@@ -9,6 +9,7 @@
 
 #include "ganymede/communicator.hpp"
 #include "ganymede/dataset.hpp"
+#include "math/permutation.hpp"
 
 namespace ganymede::eval {
 
@@ -35,7 +36,7 @@ class SampleSource {
 /// Images `first` … first+count-1 of a set, with its labels where it has them.
 ImageSet part_of(const ImageSet& set, std::uint32_t first, std::uint32_t count);
 
-/// A set of real images, which must outlive it.
+/// A set of real images, which must outlive it, in their order.
 class ImageSetSource final : public SampleSource {
  public:
   explicit ImageSetSource(const ImageSet& set) : set_(set) {}
@@ -46,6 +47,22 @@ class ImageSetSource final : public SampleSource {
 
  private:
   ImageSet set_;
+};
+
+/// The same in an order drawn once and for all: a set's own may mean something. (MNIST's writers stand behind each
+/// other, and classes come back in periods: in a judge's features every sixth training image is further from the test
+/// images than ten thousand in a row.)
+class ShuffledSource final : public SampleSource {
+ public:
+  explicit ShuffledSource(const ImageSet& set) : source_(set), order_(0, 0, set.count) {}
+  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
+  [[nodiscard]] int image_size() const override { return source_.image_size(); }
+  [[nodiscard]] int classes() const override { return source_.classes(); }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
+
+ private:
+  ImageSetSource source_;
+  math::Permutation order_;
 };
 
 /// Noise: every value from 0 to 255 as likely as any other.

@@ -175,8 +175,8 @@ TEST_F(JudgeTest, SetsOfOneKindAreNearerThanNoise) {
   const TensorFile file = shipped();
   const auto device = make_cpu_device(1);
   Judge judge(*device, file, "the shipped one");
-  ImageSetSource test(mini_->test());
-  ImageSetSource train(mini_->train());
+  ShuffledSource test(mini_->test());
+  ShuffledSource train(mini_->train());
   NoiseSource noise(784, 1, 1000);
   const Judged real = judged(test, 1000, judge, *alone_);
   const JudgedScores floor = scores(judged(train, 1000, judge, *alone_), real, *device, *alone_);

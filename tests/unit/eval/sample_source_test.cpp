@@ -30,6 +30,24 @@ class CountingSource final : public SampleSource {
   ImageSetSource source_;
 };
 
+TEST(ShuffledSource, GivesEveryImageOnceWithItsLabel) {
+  // Images of their number, and labels that follow from it.
+  OwnSet set{std::vector<std::uint8_t>(200), std::vector<std::uint8_t>(200), 1};
+  for (std::size_t i = 0; i < 200; ++i) {
+    set.images[i] = static_cast<std::uint8_t>(i);
+    set.labels[i] = static_cast<std::uint8_t>(i % 10);
+  }
+  ShuffledSource source(set.set());
+  std::vector<std::uint8_t> images(200);
+  std::vector<std::uint8_t> labels(200);
+  source.read(0, 120, images.data(), labels.data());
+  source.read(120, 80, &images[120], &labels[120]);
+  for (std::size_t i = 0; i < 200; ++i) EXPECT_EQ(labels[i], images[i] % 10);
+  EXPECT_FALSE(std::is_sorted(images.begin(), images.end()));
+  std::sort(images.begin(), images.end());
+  EXPECT_EQ(images, set.images);
+}
+
 TEST(RememberingSource, ReadsOnceAsFarAsItsMemoryGoes) {
   const OwnSet set = random_set(600, 10, 3);
   const auto alone = make_local_communicator();
