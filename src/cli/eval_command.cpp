@@ -86,7 +86,7 @@ Request parse_request(const Parsed& parsed) {
 
 Dataset open_data(const Request& request, Communicator& ranks) {
   try {
-    return Dataset::open(request.data, {.train_labels = true, .test = true}, ranks);
+    return Dataset::open(request.data, {.test = true}, ranks);
   } catch (const AgreedError& failure) {
     if (request.data_given) throw;
     throw AgreedError(failure.code(), std::string(failure.what()) +

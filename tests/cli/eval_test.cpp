@@ -115,6 +115,8 @@ TEST_F(Eval, JudgesNothingButDigits) {
     write(folder_.path() / "small" / (half + "-labels-idx1-ubyte"),
           std::string("\0\0\x08\x01\0\0\0\x0C", 8) + std::string(12, '\1'));
   }
+  // Nothing asks for the labels of training images.
+  fs::remove(folder_.path() / "small/train-labels-idx1-ubyte");
   train("run", {"--steps", "4", "--data", "small"});
   const Words words = {"eval", "run", "--data", "small", "--samples", "300"};
   const Ending all = run(ganymede(words), folder_.path());
