@@ -17,6 +17,8 @@ struct Command {
 
 Command train_command();
 Command sample_command();
+Command eval_command();
+Command judge_command();
 Command export_command();
 Command inspect_command();
 Command recipes_command();

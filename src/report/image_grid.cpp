@@ -77,12 +77,12 @@ void check_key(std::string_view key) {
   }
 }
 
-png_byte to_byte(float value) {
-  if (!(value > 0.0F)) return 0;  // NaN too
-  return static_cast<png_byte>(std::lround(std::min(value, 1.0F) * 255.0F));
-}
-
 }  // namespace
+
+std::uint8_t grey_level(float value) {
+  if (!(value > 0.0F)) return 0;  // NaN too
+  return static_cast<std::uint8_t>(std::lround(std::min(value, 1.0F) * 255.0F));
+}
 
 std::string encode_png_grid(std::span<const float> images, int count, ImageShape shape, int columns,
                             const std::map<std::string, std::string>& text) {
@@ -120,7 +120,7 @@ std::string encode_png_grid(std::span<const float> images, int count, ImageShape
       const float* from = images.data() + (i * h + y) * w * c;
       png_byte* to = pixels.data() + ((top + y) * grid_width + left) * bytes;
       for (std::size_t x = 0; x < w; ++x, from += c, to += bytes)
-        for (std::size_t b = 0; b < bytes; ++b) to[b] = b < c ? to_byte(from[b]) : png_byte{0};
+        for (std::size_t b = 0; b < bytes; ++b) to[b] = b < c ? grey_level(from[b]) : png_byte{0};
     }
   }
   std::vector<png_bytep> rows(grid_height);

@@ -11,9 +11,12 @@
 
 namespace ganymede {
 
-/// Encodes count images [count, height, width, channels], values clamped to 0 … 1 (NaN: 0) and rounded to 8 bits, in
-/// rows of `columns`, with a one-pixel margin between them; `text` becomes PNG text chunks ("step": "1200"). One
-/// channel is grey, two or three are red, green and blue. The same input gives the same bytes.
+/// A value of 0 … 1 in 8 bits: clamped (NaN: 0) and rounded, as pictures hold it.
+std::uint8_t grey_level(float value);
+
+/// Encodes count images [count, height, width, channels], each value its grey_level(), in rows of `columns`, with a
+/// one-pixel margin between them; `text` becomes PNG text chunks ("step": "1200"). One channel is grey, two or three
+/// are red, green and blue. The same input gives the same bytes.
 std::string encode_png_grid(std::span<const float> images, int count, ImageShape shape, int columns,
                             const std::map<std::string, std::string>& text);
 

@@ -2,8 +2,9 @@
 # usage: readme_examples.sh PROGRAM
 # Runs the README's examples: the lines of its ```console blocks that begin with "$ ", one after another in one
 # scratch folder, each of which must end with 0. So that this takes seconds, trainings are cut to 20 steps
-# (--steps 20 in place of --steps or --epochs) and bench to 2 rounds of 5 steps. Not run, and listed: what
-# installs, builds or tests, what needs Slurm or a GPU, and what needs the full MNIST where that is not at hand.
+# (--steps 20 in place of --steps or --epochs), eval to 300 samples and bench to 2 rounds of 5 steps. Not run, and
+# listed: what installs, builds or tests, what needs Slurm or a GPU, and what needs the full MNIST where that is not
+# at hand.
 set -euo pipefail
 program=$(realpath "$1")
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -30,7 +31,7 @@ for example in "${examples[@]}"; do
       echo "not run   $example"
       continue
       ;;
-    *--data\ mnist | *--data\ mnist\ *)
+    *--data\ mnist | *--data\ mnist\ * | *ganymede\ judge*)
       if [ $mnist = no ]; then
         echo "no MNIST  $example"
         continue
@@ -46,6 +47,9 @@ for example in "${examples[@]}"; do
   case " $example " in
     *" ganymede train "*)
       short="$(sed -E 's/ --(steps|epochs)[ =][^ ]+//g' <<< "$example") --steps 20"
+      ;;
+    *" ganymede eval "*)
+      short="$example --samples 300"
       ;;
     *" ganymede bench "*)
       short="$(sed -E 's/ --(rounds|round-steps)[ =][^ ]+//g' <<< "$example") --rounds 2 --round-steps 5"

@@ -35,6 +35,13 @@ class Usage : public ::testing::Test {
     // The magic of images, and a claim of 2^31 - 1 of them.
     write(here / "huge-data/train-images-idx3-ubyte",
           std::string("\0\0\x08\x03\x7F\xFF\xFF\xFF\0\0\0\x1C\0\0\0\x1C", 16));
+    for (const std::string half : {"train", "t10k"})
+      for (const char* folder : {"small-images", "no-tests"}) {
+        if (half == "t10k" && folder == std::string("no-tests")) continue;
+        write(here / folder / (half + "-images-idx3-ubyte"),
+              std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02", 16) + std::string(8, 'x'));
+        write(here / folder / (half + "-labels-idx1-ubyte"), std::string("\0\0\x08\x01\0\0\0\x02\0\1", 10));
+      }
     write(here / "twice.ini", "seed = 1\nseed = 2\n");
     write(here / "hash.ini", "data = /tmp/a#b\n");
     write(here / "section.ini", "[train]\nseed = 1\n");
@@ -127,6 +134,24 @@ TEST_F(Usage, WrongCommandLines) {
            {{"sample", "run", "--seed", "1.5"}, 2, "--seed takes"},
            {{"sample", "run", "--seed", "18446744073709551616"}, 2, "from 0 to 18446744073709551615"},
            {{"sample", "run", "--out", "x.JPG"}, 2, "let it end in .png"},
+           {{"eval"}, 2, "RUN is missing"},
+           {{"eval", "run", "--samples", "1"}, 2, "--samples takes a whole number from 2 to 16777216"},
+           {{"eval", "run", "--metrics", "parzn"}, 2, "did you mean 'parzen'?"},
+           {{"eval", "run", "--metrics", "parzen,,"}, 2, "--metrics takes a list of parzen, "},
+           {{"eval", "run", "--seed", "x"}, 2, "--seed takes"},
+           {{"eval", "run", "--threads", "-1"}, 2, "--threads takes"},
+           {{"eval", "run", "--data", "mnist-mini", "--metrics", "parzen,1nn-error"},
+            2,
+            "needs a class-conditional run"},
+           {{"eval", "run", "--data", "mnist-mini", "--metrics", "judge", "--samples", "127"},
+            2,
+            "needs at least 128 samples"},
+           {{"judge", "run"}, 2, "'run' has no place here"},
+           {{"judge", "--epochs", "0"}, 2, "--epochs takes"},
+           {{"judge", "--check", "--seed", "2"}, 2, "--check trains nothing"},
+           {{"eval", "run", "--data", "small-images"},
+            2,
+            "run makes images of 28×28, and those of small-images are of 2×2"},
            {{"inspect", "run", "--jsn"}, 2, "did you mean --json?"},
            {{"export", "run", "--format", "onnx"}, 2, "--format takes safetensors"},
            {{"export", "run", "--network", "both"}, 2, "--network takes"},
@@ -159,6 +184,14 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"sample", "invalid"}, 3, "step-00000004"},
            {{"sample", "run", "--out", "file/x.png"}, 3, "file/x.png"},
            {{"sample", "run", "--out", "nowhere/x.png"}, 3, "nowhere/x.png"},
+           {{"eval", "nowhere"}, 3, "nowhere does not exist"},
+           {{"eval", "run", "--data", "mnist-mini", "--judge", "run/generator.safetensors"}, 3, "holds no judge"},
+           {{"eval", "run", "--data", "mnist-mini", "--judge", "flipped/generator.safetensors"}, 3, "is damaged"},
+           {{"eval", "run", "--data", "mnist-mini", "--judge", "nowhere"}, 3, "nowhere"},
+           {{"eval", "cut"}, 3, "generator.safetensors"},
+           {{"eval", "run", "--data", "nowhere"}, 3, "there is no data set 'nowhere'"},
+           {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
+           {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"},
            {{"inspect", "flipped"}, 3, "the file is damaged"},
            {{"export", "flipped/generator.safetensors"}, 3, "the file is damaged"},
            {{"inspect", "cut"}, 3, "generator.safetensors"},
@@ -171,14 +204,22 @@ TEST_F(Usage, DamagedOrMissingFiles) {
 }
 
 TEST_F(Usage, OneMessageFromSeveralRanks) {
-  for (const Refused& wrong :
-       std::vector<Refused>{{{"tran"}, 2, "did you mean 'train'?"},
-                            {{"train", "--out", "new", "--batch", "nan"}, 2, "--batch takes"},
-                            {{"train", "--out", "file/below"}, 3, "file"},
-                            {{"train", "--out", "new", "--data", "empty-data"}, 3, "empty-data"},
-                            {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
-                            {{"train", "--out", "run", "--resume", "--seed", "5"}, 2, "seed 1 → 5"},
-                            {{"sample", "cut"}, 3, "generator.safetensors"}})
+  for (const Refused& wrong : std::vector<Refused>{
+           {{"tran"}, 2, "did you mean 'train'?"},
+           {{"train", "--out", "new", "--batch", "nan"}, 2, "--batch takes"},
+           {{"train", "--out", "file/below"}, 3, "file"},
+           {{"train", "--out", "new", "--data", "empty-data"}, 3, "empty-data"},
+           {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
+           {{"train", "--out", "run", "--resume", "--seed", "5"}, 2, "seed 1 → 5"},
+           {{"sample", "cut"}, 3, "generator.safetensors"},
+           {{"eval", "run", "--samples", "0"}, 2, "--samples takes"},
+           {{"eval", "run", "--data", "small-images"}, 2, "small-images are of 2×2"},
+           {{"eval", "run", "--data", "mnist-mini", "--metrics", "1nn-error"}, 2, "class-conditional"},
+           {{"eval", "run", "--data", "mnist-mini", "--judge", "file"}, 3, "file"},
+           {{"judge", "--threads", "x"}, 2, "--threads takes"},
+           {{"eval", "cut"}, 3, "generator.safetensors"},
+           {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
+           {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"}})
     expect_refused(mpirun({"-n", "2"}, {}), wrong);
   for (const Refused& wrong : std::vector<Refused>{
            {{"train", "--out", "new", "--batch", "2"}, 2, "3 ranks cannot share a batch of 2"},

@@ -33,14 +33,17 @@ std::string cell(std::string text) {
 
 std::string code(const std::string& text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
 
-TEST(Readme, ItsTableOfOptionsIsTheParsers) {
-  std::string expected = "| option | default | meaning |\n|---|---|---|\n";
-  for (const Argument& a : train_command().syntax.arguments)
-    expected += "| " + code("--" + a.name + (a.value.empty() ? "" : " " + a.value)) + " | " + code(a.shown_default) +
-                " | " + cell(a.help) + " |\n";
-  EXPECT_TRUE(between("options:train", "options") == expected)
-      << "Put this between <!-- options:train --> and <!-- /options --> in README.md:\n"
-      << expected;
+TEST(Readme, ItsTablesOfOptionsAreTheParsers) {
+  for (const Command& command : {train_command(), eval_command(), judge_command()}) {
+    std::string expected = "| option | default | meaning |\n|---|---|---|\n";
+    for (const Argument& a : command.syntax.arguments)
+      expected += "| " + code("--" + a.name + (a.value.empty() ? "" : " " + a.value)) + " | " + code(a.shown_default) +
+                  " | " + cell(a.help) + " |\n";
+    const std::string marker = "options:" + command.syntax.name;
+    EXPECT_TRUE(between(marker, marker) == expected)
+        << "Put this between <!-- " << marker << " --> and <!-- /" << marker << " --> in README.md:\n"
+        << expected;
+  }
 }
 
 TEST(Readme, ItsTableOfCommandsIsThePrograms) {

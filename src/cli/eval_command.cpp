@@ -1,0 +1,391 @@
+// `ganymede eval`
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+
+#include "cli/commands.hpp"
+#include "cli/generator_source.hpp"
+#include "cli/shipped_judge.hpp"
+#include "core/files.hpp"
+#include "eval/distances.hpp"
+#include "eval/judged.hpp"
+#include "eval/nearest_neighbours.hpp"
+#include "eval/parzen.hpp"
+#include "ganymede/error.hpp"
+#include "train/setup.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* default_data = "mnist";
+// What a rank remembers of its samples, so that each metric need not draw them again.
+constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
+
+// What is measured, by the names of --metrics.
+const std::vector<std::string>& metric_names() {
+  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "judge"};
+  return names;
+}
+
+struct Request {
+  std::string place;
+  std::string data;
+  bool data_given = false;
+  std::uint64_t samples = 10000;
+  std::uint64_t seed = 1;
+  std::vector<std::string> metrics;
+  bool metrics_given = false;
+  int threads = 0;
+  std::string judge;  // empty: the shipped one
+  std::string json;   // where to; empty: nowhere
+
+  [[nodiscard]] bool wants(const std::string& metric) const {
+    return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
+  }
+};
+
+std::vector<std::string> parse_metrics(const std::string& text) {
+  std::string known;
+  for (const std::string& name : metric_names()) known += (known.empty() ? "" : ", ") + name;
+  std::vector<std::string> metrics;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) {
+    const auto& names = metric_names();
+    if (std::find(names.begin(), names.end(), word) == names.end()) {
+      const std::string near = nearest_name(word, names);
+      throw Error(ExitCode::usage, "--metrics takes a list of " + known + ", not '" + word + "'" +
+                                       (near.empty() ? "" : "; did you mean '" + near + "'?"));
+    }
+    metrics.push_back(word);
+  }
+  if (metrics.empty()) throw Error(ExitCode::usage, "--metrics takes a list of " + known);
+  return metrics;
+}
+
+Request parse_request(const Parsed& parsed) {
+  Request request;
+  request.place = parsed.positional[0];
+  request.data = parsed.get("data", default_data);
+  request.data_given = parsed.has("data");
+  request.samples = static_cast<std::uint64_t>(parse_count(parsed, "samples", 10000, 2, 1 << 24));
+  // A seed is what it is for a training.
+  TrainOptions seeded;
+  if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
+  request.seed = seeded.seed;
+  request.metrics_given = parsed.has("metrics");
+  request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : metric_names();
+  request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
+  request.judge = parsed.get("judge", {});
+  request.json = parsed.get("json", {});
+  return request;
+}
+
+Dataset open_data(const Request& request, bool train_labels, Communicator& ranks) {
+  try {
+    return Dataset::open(request.data, {.train_labels = train_labels, .test = true}, ranks);
+  } catch (const AgreedError& failure) {
+    if (request.data_given) throw;
+    throw AgreedError(failure.code(), std::string(failure.what()) +
+                                          "; or give --data mnist-mini, the digits that come with the program");
+  }
+}
+
+void check_sizes(const SavedGenerator& saved, const Dataset& data) {
+  const auto size = [](int height, int width) { return std::to_string(height) + "×" + std::to_string(width); };
+  const ImageSet& train = data.train();
+  const ImageShape& made = saved.shape.image;
+  if (made.channels > 1)
+    throw Error(ExitCode::usage, saved.source + " shows " + std::to_string(made.channels) +
+                                     " images at a time (--stack), which no metric here compares with single ones yet: "
+                                     "give a run without --stack");
+  if (made.height != train.height || made.width != train.width)
+    throw Error(ExitCode::usage, saved.source + " makes images of " + size(made.height, made.width) +
+                                     ", and those of " + data.name() + " are of " + size(train.height, train.width) +
+                                     ": give the set that it was trained on with --data");
+  if (data.test().count < 2 || eval::parzen_validation(train).count < 1)
+    throw Error(ExitCode::data, data.folder() + " has " + std::to_string(train.count) + " training and " +
+                                    std::to_string(data.test().count) +
+                                    " test images, too few to evaluate anything: give a larger set with --data");
+}
+
+// A table for people and the same numbers as JSON.
+class Report {
+ public:
+  Json json = Json::object();
+
+  void say(const std::string& name, const std::string& text) { facts_.emplace_back(name, text); }
+  void add(const std::string& metric, const std::string& value, const std::string& remark) {
+    rows_.push_back({metric, value, remark});
+  }
+  [[nodiscard]] std::string table() const {
+    std::string text;
+    for (const auto& [name, what] : facts_) text += padded(name, 14) + what + "\n";
+    text += "\n";
+    for (const Row& row : rows_) text += padded(row.metric, 30) + padded(row.value, 18) + row.remark + "\n";
+    return text;
+  }
+
+ private:
+  struct Row {
+    std::string metric, value, remark;
+  };
+  // To a width in characters; UTF-8's continuing bytes take none.
+  static std::string padded(const std::string& text, std::size_t width) {
+    const auto columns = static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](unsigned char c) { return (c & 0xC0U) != 0x80U; }));
+    return text + std::string(columns < width ? width - columns : 1, ' ');
+  }
+  std::vector<std::pair<std::string, std::string>> facts_;
+  std::vector<Row> rows_;
+};
+
+std::string format(const char* pattern, double a) {
+  char text[64];
+  std::snprintf(text, sizeof text, pattern, a);
+  return text;
+}
+std::string format(const char* pattern, double a, double b) {
+  char text[64];
+  std::snprintf(text, sizeof text, pattern, a, b);
+  return text;
+}
+std::string percent(const eval::Share& share) {
+  return format("%.2f ± %.2f %%", 100 * share.share(), 100 * share.standard_error());
+}
+Json json_of(const eval::Share& share) {
+  return {{"share", share.share()}, {"standard_error", share.standard_error()}, {"of", share.of}};
+}
+
+void describe(const Request& request, const SavedGenerator& saved, const Dataset& data, Report& report) {
+  const bool batch_norm = saved.options.generator_norm == "batch";
+  const std::string& digest = saved.shape.classes > 0 ? data.labelled_digest() : data.digest();
+  const bool other_data = !saved.data_digest.empty() && saved.data_digest != digest;
+  report.say("run", saved.source + " (" + saved.kind + "), step " + std::to_string(saved.step));
+  report.say("weights", std::string(saved.averaged ? "moving average of G's" : "G's as they were trained, no average") +
+                            (batch_norm ? "; batch normalisation by running statistics" : ""));
+  report.say("samples",
+             std::to_string(request.samples) + " of seed " + std::to_string(request.seed) + ", rounded to 8 bits");
+  report.say("data", data.name() + ": " + std::to_string(data.train().count) + " training and " +
+                         std::to_string(data.test().count) + " test images" +
+                         (other_data ? ", not the ones that the run was trained on" : ""));
+  report.json["run"] = {{"source", saved.source},
+                        {"kind", saved.kind},
+                        {"step", saved.step},
+                        {"averaged_weights", saved.averaged},
+                        {"batch_norm", batch_norm ? Json("running statistics") : Json(nullptr)}};
+  report.json["samples"] = {{"count", request.samples}, {"seed", request.seed}, {"bits", 8}};
+  report.json["data"] = {{"name", data.name()},
+                         {"folder", data.folder()},
+                         {"digest", digest},
+                         {"trained_on", saved.data_digest.empty() ? Json(nullptr) : Json(!other_data)},
+                         {"training_images", data.train().count},
+                         {"test_images", data.test().count}};
+  report.json["metrics"] = Json::object();
+}
+
+void measure_parzen(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
+                    Communicator& ranks, Report& report) {
+  const eval::ParzenScore score =
+      eval::parzen_score(source, request.samples, eval::parzen_validation(data.train()), data.test(), device, ranks);
+  report.add("Parzen log-likelihood", format("%.1f ± %.1f nats", score.mean, score.standard_error),
+             "of the test images; σ " + format("%.3f", score.sigma));
+  report.json["metrics"]["parzen"] = {
+      {"log_likelihood", score.mean}, {"standard_error", score.standard_error}, {"sigma", score.sigma}};
+}
+
+void measure_two_sample(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
+                        Communicator& ranks, Report& report) {
+  const ImageSet& test = data.test();
+  const ImageSet real =
+      eval::part_of(test, 0, static_cast<std::uint32_t>(std::min<std::uint64_t>(test.count, request.samples)));
+  const eval::TwoSampleAccuracy found = eval::two_sample_accuracy(source, real, device, ranks);
+  report.add(
+      "two-sample 1-NN accuracy", percent(found.all()),
+      "50 % is ideal; on " + std::to_string(real.count) + " test images " +
+          format("%.1f %%, on as many samples %.1f %%", 100 * found.real.share(), 100 * found.generated.share()));
+  report.json["metrics"]["two_sample"] = {
+      {"accuracy", json_of(found.all())}, {"on_real", json_of(found.real)}, {"on_generated", json_of(found.generated)}};
+}
+
+void measure_classification(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
+                            Communicator& ranks, Report& report) {
+  if (source.classes() == 0) {
+    report.add("1-NN classification error", "none", "needs a class-conditional run: this G knows no classes");
+    report.json["metrics"]["1nn_error"] = nullptr;
+    return;
+  }
+  const eval::Share wrong = eval::classification_error(source, request.samples, data.test(), device, ranks);
+  report.add("1-NN classification error", percent(wrong), "of the test images, by the nearest sample's class");
+  report.json["metrics"]["1nn_error"] = json_of(wrong);
+}
+
+// Rank 0 reads the judge; the others get its bytes.
+ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
+  ShippedJudge judge;
+  std::string bytes;
+  on_root(ranks, [&] {
+    judge = read_judge(file);
+    bytes = judge.file.serialize();
+  });
+  judge.source = shared_text(ranks, judge.source);
+  judge.digest = shared_text(ranks, judge.digest);
+  judge.file = TensorFile::parse(shared_text(ranks, bytes), judge.source);
+  return judge;
+}
+
+Json json_of(const eval::JudgedScores& scores) {
+  return {{"classifier_fd", scores.frechet},
+          {"kid",
+           {{"mean", scores.kernel.mean},
+            {"standard_error", scores.kernel.standard_error},
+            {"subsets", scores.kernel.subsets}}},
+          {"precision", scores.cover.precision},
+          {"recall", scores.cover.recall},
+          {"density", scores.cover.density},
+          {"coverage", scores.cover.coverage},
+          {"inception_score", scores.inception},
+          {"class_histogram", scores.histogram},
+          {"class_kl", scores.divergence}};
+}
+
+// As many of each kind: distances of small sets are greater.
+std::uint64_t judged_images(const Request& request, const Dataset& data) {
+  return std::min({request.samples, std::uint64_t{data.test().count}, std::uint64_t{data.train().count}});
+}
+
+// Why the judge cannot say anything; empty when it can.
+std::string judge_obstacle(const Request& request, const Dataset& data) {
+  if (data.train().height != eval::Judge::side || data.train().width != eval::Judge::side)
+    return "needs digits of 28×28, as MNIST's";
+  const std::uint64_t count = judged_images(request, data);
+  if (count < eval::least_judged)
+    return "needs at least " + std::to_string(eval::least_judged) + " samples and as many test images, and there are " +
+           std::to_string(count);
+  return {};
+}
+
+void measure_by_judge(const Request& request, eval::SampleSource& source, const Dataset& data,
+                      const ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
+                      Report& report) {
+  const std::uint64_t count = judged_images(request, data);
+  eval::ShuffledSource test(data.test());
+  eval::ShuffledSource train(data.train());
+  eval::NoiseSource noise(data.train().pixels(), request.seed, count);
+  const eval::Judged real = eval::judged(test, count, judge, ranks);
+  const auto beside_real = [&](eval::SampleSource& other) {
+    return eval::scores(eval::judged(other, count, judge, ranks), real, device, ranks);
+  };
+  const eval::JudgedScores found = beside_real(source);
+  const eval::JudgedScores floor = beside_real(train);
+  const eval::JudgedScores ceiling = beside_real(noise);
+  const auto add = [&](const char* name, const char* pattern, auto&& value) {
+    report.add(name, format(pattern, value(found)),
+               "training images " + format(pattern, value(floor)) + ", noise " + format(pattern, value(ceiling)));
+  };
+  const auto accuracy = shipped.file.metadata.find("test-accuracy");
+  report.add("by a classifier of MNIST", std::to_string(count) + " images",
+             "of each kind, beside test images; weights " + shipped.digest.substr(0, 8) + "…" +
+                 (accuracy == shipped.file.metadata.end() ? "" : ", accuracy " + accuracy->second));
+  add("  classifier-FD", "%.3f", [](const eval::JudgedScores& s) { return s.frechet; });
+  report.add("  KID", format("%.4f ± %.4f", found.kernel.mean, found.kernel.standard_error),
+             "training images " + format("%.4f ± %.4f", floor.kernel.mean, floor.kernel.standard_error) + ", noise " +
+                 format("%.4f ± %.4f", ceiling.kernel.mean, ceiling.kernel.standard_error));
+  add("  precision", "%.3f", [](const eval::JudgedScores& s) { return s.cover.precision; });
+  add("  recall", "%.3f", [](const eval::JudgedScores& s) { return s.cover.recall; });
+  add("  density", "%.3f", [](const eval::JudgedScores& s) { return s.cover.density; });
+  add("  coverage", "%.3f", [](const eval::JudgedScores& s) { return s.cover.coverage; });
+  add("  MNIST inception score", "%.2f", [](const eval::JudgedScores& s) { return s.inception; });
+  add("  KL of classes from real", "%.4f", [](const eval::JudgedScores& s) { return s.divergence; });
+  std::string shares;
+  for (const std::uint64_t n : found.histogram)
+    shares += (shares.empty() ? "" : " ") + format("%.1f", 100 * static_cast<double>(n) / static_cast<double>(count));
+  report.add("  share of 0, 1 … 9", "", shares + " %");
+  // An infinity has no number in JSON: null.
+  report.json["metrics"]["judge"] = {
+      {"weights", shipped.digest}, {"recipe", shipped.file.metadata},   {"count", count},
+      {"samples", json_of(found)}, {"training_images", json_of(floor)}, {"noise", json_of(ceiling)}};
+}
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  Request request;
+  together(ranks, [&] { request = parse_request(parsed); });
+  const SavedGenerator saved = read_saved_generator(request.place, ranks);
+  // A run that was told classes says by its digest which labels it saw.
+  const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
+  TrainOptions compute;
+  compute.device = "cpu";
+  compute.threads = request.threads;
+  std::vector<std::string> warnings;
+  const std::unique_ptr<Device> device = make_agreed_device(compute, ranks, warnings);
+  std::unique_ptr<GeneratorSource> generator;
+  together(ranks, [&] {
+    check_sizes(saved, data);
+    eval::check_comparable(data.train().pixels());
+    generator = std::make_unique<GeneratorSource>(saved, request.seed, request.samples, *device);
+    if (generator->classes() == 0 && request.metrics_given && request.wants("1nn-error"))
+      throw Error(ExitCode::usage,
+                  "--metrics 1nn-error needs a class-conditional run, whose samples have labels, and " + saved.source +
+                      " knows no classes: leave it out");
+  });
+  const std::string obstacle = judge_obstacle(request, data);
+  ShippedJudge shipped;
+  std::unique_ptr<eval::Judge> judge;
+  if (request.wants("judge")) {
+    together(ranks, [&] {
+      if (request.metrics_given && !obstacle.empty())
+        throw Error(ExitCode::usage, "--metrics judge " + obstacle + ": leave it out, or give what it needs");
+    });
+    if (obstacle.empty()) {
+      shipped = shared_judge(request.judge, ranks);
+      together(ranks, [&] { judge = std::make_unique<eval::Judge>(*device, shipped.file, shipped.source); });
+    }
+  }
+  eval::RememberingSource source(*generator, remembered_bytes);
+
+  Report report;
+  describe(request, saved, data, report);
+  if (request.wants("parzen")) measure_parzen(request, source, data, *device, ranks, report);
+  if (request.wants("two-sample")) measure_two_sample(request, source, data, *device, ranks, report);
+  if (request.wants("1nn-error")) measure_classification(request, source, data, *device, ranks, report);
+
+  if (judge) {
+    measure_by_judge(request, source, data, shipped, *judge, *device, ranks, report);
+  } else if (request.wants("judge")) {
+    report.add("by a classifier of MNIST", "none", obstacle);
+    report.json["metrics"]["judge"] = nullptr;
+  }
+
+  on_root(ranks, [&] {
+    for (const std::string& warning : warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
+    // File names may hold bytes that are no UTF-8, which JSON cannot.
+    const std::string json = report.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (!request.json.empty() && request.json != "-") write_file_atomically(request.json, json);
+    std::fputs(request.json == "-" ? json.c_str() : report.table().c_str(), stdout);
+  });
+  return 0;
+}
+
+}  // namespace
+
+Command eval_command() {
+  return {
+      {"eval",
+       "Measures how good a run's samples are: the same numbers alone and on any number of ranks.",
+       "RUN",
+       {{"data", "NAME|DIR", "real images to compare with: mnist, mnist-mini, or a folder of IDX files, test pair too",
+         "Options", default_data},
+        {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
+        {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
+        {"metrics", "LIST", "of parzen, two-sample, judge and, where the run knows classes, 1nn-error; with commas",
+         "Options", "all"},
+        {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
+        {"json", "FILE", "the numbers as JSON too; -: to the standard output, and no table", "Options"},
+        {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
+      run};
+}
+
+}  // namespace ganymede::cli

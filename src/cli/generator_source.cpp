@@ -1,0 +1,67 @@
+// See generator_source.hpp.
+#include "cli/generator_source.hpp"
+
+#include <algorithm>
+
+#include "report/image_grid.hpp"
+#include "train/setup.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+Network loaded_generator(const SavedGenerator& saved, Device& device) {
+  Network generator = make_generator(saved.options, saved.shape, device);
+  generator.load(saved.weights, saved.source);
+  return generator;
+}
+
+}  // namespace
+
+SavedGenerator read_saved_generator(const std::string& place, Communicator& ranks) {
+  SavedGenerator saved;
+  std::string weights;
+  on_root(ranks, [&] {
+    const SavedRun run = read_saved_run(place);
+    warn_of_refused(run);
+    saved.kind = run.kind;
+    saved.source = run.source.string();
+    saved.step = run.step;
+    saved.options = saved_options(run);
+    const auto raw = run.facts.find("weights");
+    saved.averaged = saved.options.ema > 0 && (raw == run.facts.end() || raw->second != "raw");
+    if (const auto digest = run.facts.find("data-digest"); digest != run.facts.end())
+      saved.data_digest = digest->second;
+    saved.shape = saved_shape(run);
+    weights = picture_weights(run).serialize();
+  });
+  saved.kind = shared_text(ranks, saved.kind);
+  saved.source = shared_text(ranks, saved.source);
+  saved.data_digest = shared_text(ranks, saved.data_digest);
+  ranks.broadcast(&saved.step, sizeof saved.step, 0);
+  ranks.broadcast(&saved.averaged, sizeof saved.averaged, 0);
+  ranks.broadcast(&saved.shape, sizeof saved.shape, 0);
+  for (const OptionSpec& spec : train_option_specs()) {
+    const std::string value = shared_text(ranks, spec.get(saved.options));
+    if (!ranks.is_root() && !value.empty()) set_train_option(saved.options, spec.name, value);
+  }
+  saved.weights = TensorFile::parse(shared_text(ranks, weights), saved.source);
+  return saved;
+}
+
+GeneratorSource::GeneratorSource(const SavedGenerator& saved, std::uint64_t seed, std::uint64_t count, Device& device)
+    : seed_(seed),
+      count_(count),
+      classes_(saved.shape.classes),
+      generator_(loaded_generator(saved, device)),
+      sampler_(generator_, saved.options, classes_) {}
+
+void GeneratorSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) {
+  if (labels != nullptr && classes_ > 0)
+    for (int i = 0; i < count; ++i)
+      labels[i] = static_cast<std::uint8_t>(sampler_.class_of(first + static_cast<std::uint64_t>(i)));
+  const std::vector<float> values =
+      sampler_.draw(generator_.parameter_array(), seed_, math::Stream::noise_for_samples, first, count);
+  std::transform(values.begin(), values.end(), images, grey_level);
+}
+
+}  // namespace ganymede::cli

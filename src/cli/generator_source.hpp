@@ -1,0 +1,53 @@
+// A trained generator as a source of samples, on every rank alike. All that `eval` knows of how generators are made
+// and drawn from is here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "cli/saved_run.hpp"
+#include "eval/sample_source.hpp"
+#include "gan/gan.hpp"
+#include "gan/sampler.hpp"
+#include "ganymede/communicator.hpp"
+
+namespace ganymede::cli {
+
+/// What an evaluation needs of a saved run.
+struct SavedGenerator {
+  std::string kind;  ///< see SavedRun
+  std::string source;
+  std::uint64_t step = 0;
+  bool averaged = false;    ///< the weights are the moving average
+  std::string data_digest;  ///< of the images it was trained on; empty where it does not say
+  TrainOptions options;
+  DataShape shape;
+  TensorFile weights;
+};
+
+/// Rank 0 reads; the others get what it read, so that no other host needs to have the run. Says on stderr what was
+/// passed over. Collective; throws AgreedError.
+SavedGenerator read_saved_generator(const std::string& place, Communicator& ranks);
+
+/// The images that `ganymede sample` draws, number 0 first, in 8 bits; of a generator that is told classes, these in
+/// turn.
+class GeneratorSource final : public eval::SampleSource {
+ public:
+  /// The first `count` of them. Throws Error(data) where the weights do not fit the options.
+  GeneratorSource(const SavedGenerator& saved, std::uint64_t seed, std::uint64_t count, Device& device);
+
+  [[nodiscard]] std::uint64_t count() const override { return count_; }
+  [[nodiscard]] int image_size() const override { return generator_.outputs(); }
+  [[nodiscard]] int classes() const override { return classes_; }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
+
+ private:
+  std::uint64_t seed_;
+  std::uint64_t count_;
+  int classes_;
+  Network generator_;
+  Sampler sampler_;
+};
+
+}  // namespace ganymede::cli

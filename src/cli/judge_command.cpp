@@ -1,0 +1,119 @@
+// `ganymede judge`
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "cli/shipped_judge.hpp"
+#include "eval/judge.hpp"
+#include "ganymede/dataset.hpp"
+#include "ganymede/error.hpp"
+#include "train/setup.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+// What a shipped judge must reach on MNIST's test images.
+constexpr double least_accuracy = 0.992;
+
+void report_accuracy(const eval::Share& right) {
+  std::printf("accuracy      %.2f %% of %llu test images of MNIST\n", 100 * right.share(),
+              static_cast<unsigned long long>(right.of));
+}
+
+// Its labels are digits: any other set would make another judge.
+Dataset open_mnist(Communicator& ranks) { return Dataset::open("mnist", {.train_labels = true, .test = true}, ranks); }
+
+void check(const std::string& file, Device& device, const Dataset& mnist) {
+  const ShippedJudge shipped = read_judge(file);
+  eval::Judge judge(device, shipped.file, shipped.source);
+  std::printf("judge         %s\nweights       %s (XXH3-128 of the values)\n", shipped.source.c_str(),
+              shipped.digest.c_str());
+  for (const auto& [name, value] : shipped.file.metadata)
+    if (name != "format" && name != "network") std::printf("  %-22s%s\n", name.c_str(), value.c_str());
+  const eval::Share right = judge.accuracy(mnist.test());
+  report_accuracy(right);
+  if (right.share() < least_accuracy)
+    throw Error(ExitCode::data, shipped.source + " is right about " + std::to_string(100 * right.share()) +
+                                    " % of MNIST's test images, less than the 99.2 % that a judge needs: train one " +
+                                    "with ganymede judge --out FILE");
+}
+
+struct Request {
+  bool check = false;
+  eval::JudgeRecipe recipe;
+  int threads = 0;
+  std::string file;  // empty: the shipped one to check, or judge.safetensors
+};
+
+Request parse_request(const Parsed& parsed) {
+  Request request;
+  request.check = parsed.on("check");
+  if (request.check && (parsed.has("epochs") || parsed.has("seed")))
+    throw Error(ExitCode::usage, "--check trains nothing: leave out --epochs and --seed");
+  request.recipe.epochs = static_cast<int>(parse_count(parsed, "epochs", request.recipe.epochs, 1, 10000));
+  // A seed is what it is for a training of a GAN.
+  TrainOptions seeded;
+  if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
+  request.recipe.seed = seeded.seed;
+  request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
+  request.file = parsed.get("out", {});
+  return request;
+}
+
+void train(const Request& request, Device& device, const Dataset& mnist, const Dataset& mini) {
+  const eval::JudgeRecipe& recipe = request.recipe;
+  const std::string out = request.file.empty() ? "judge.safetensors" : request.file;
+  const std::vector<ImageSet> halves = {mini.train(), mini.test()};
+  const std::vector<std::uint32_t> which = eval::images_outside(mnist.train(), halves);
+  std::printf("training on the %zu images of MNIST that are not in mnist-mini; %s\n", which.size(),
+              device.description().c_str());
+  std::fflush(stdout);
+  eval::Judge judge(device);
+  judge.train(mnist.train(), which, recipe, [&](int epoch, double loss) {
+    std::printf("epoch %d/%d  loss %.5f\n", epoch + 1, recipe.epochs, loss);
+    std::fflush(stdout);
+  });
+  const eval::Share right = judge.accuracy(mnist.test());
+  report_accuracy(right);
+  const TensorFile file = judge_file(judge, recipe, which.size(), mnist.digest(), right);
+  file.write(out);
+  std::printf("judge         %s\nweights       %s (XXH3-128 of the values)\n", out.c_str(),
+              file.weights_digest().c_str());
+}
+
+// One rank trains: a network of this size gains nothing from more. The others wait.
+int run(const Parsed& parsed, Communicator& ranks) {
+  Request request;
+  together(ranks, [&] { request = parse_request(parsed); });
+  const Dataset mnist = open_mnist(ranks);
+  const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, ranks);
+  TrainOptions compute;
+  compute.device = "cpu";
+  compute.threads = request.threads;
+  std::vector<std::string> warnings;
+  const std::unique_ptr<Device> device = make_agreed_device(compute, ranks, warnings);
+  on_root(ranks, [&] {
+    for (const std::string& warning : warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
+    if (request.check)
+      check(request.file, *device, mnist);
+    else
+      train(request, *device, mnist, mini);
+  });
+  return 0;
+}
+
+}  // namespace
+
+Command judge_command() {
+  return {
+      {"judge",
+       "Trains the classifier of digits that `eval` judges by, or checks the shipped one.",
+       "",
+       {{"check", "", "train nothing: say what the shipped judge is, or --out's, and check it on MNIST", "Options"},
+        {"epochs", "N", "passes over the images to train", "Options", "30"},
+        {"seed", "N", "of weights, order and shifts", "Options", "1"},
+        {"out", "FILE", "where the judge goes; with --check which one", "Options", "judge.safetensors"},
+        {"threads", "N", "threads of the rank that trains; 0: the node's cores shared by its ranks", "Options", "0"}}},
+      run};
+}
+
+}  // namespace ganymede::cli

@@ -1,0 +1,69 @@
+// A classifier of MNIST's digits, small and trained by our own layers, in whose features and answers samples are
+// compared with real digits. One is shipped with the program (share/judge/mnist.safetensors), so that its figures mean
+// the same wherever they are computed; `ganymede judge` trained it and trains it again.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eval/sample_source.hpp"
+#include "eval/share.hpp"
+#include "ganymede/device.hpp"
+#include "ganymede/network.hpp"
+#include "ganymede/tensor_file.hpp"
+
+namespace ganymede::eval {
+
+/// How a judge is trained: Adam on the softmax cross-entropy of images that are shifted by up to `shift` pixels each
+/// way, with a learning rate that falls to 0 as a cosine; the weights are their moving average. In the end the features
+/// are scaled so that their mean square over the training images is 1, which changes no answer: distances in them mean
+/// the same whichever judge was trained.
+struct JudgeRecipe {
+  int epochs = 30;
+  int batch = 100;
+  double learning_rate = 1e-3;
+  double average = 0.999;
+  int shift = 2;
+  std::uint64_t seed = 1;
+};
+
+class Judge {
+ public:
+  static constexpr int classes = 10;
+  static constexpr int side = 28;
+  /// What its last hidden layer says of an image.
+  static constexpr int features = 64;
+
+  /// Not trained.
+  explicit Judge(Device& device);
+  /// Throws Error(data) where the file holds another network.
+  Judge(Device& device, const TensorFile& file, const std::string& source);
+
+  /// Trains it on the images of `training` whose numbers are in `which`; `done(epoch, loss)` is called after each epoch
+  /// with its mean loss. Not collective: the same bits on any number of threads.
+  void train(const ImageSet& training, std::span<const std::uint32_t> which, const JudgeRecipe& recipe,
+             const std::function<void(int epoch, double loss)>& done);
+
+  /// Writes the features [count, features] and logits [count, classes] of count ≤ most_block_images images.
+  void look_at(const std::uint8_t* images, int count, float* to_features, float* logits);
+  /// The share of images that it gives the right label.
+  Share accuracy(const ImageSet& labelled);
+
+  [[nodiscard]] std::vector<Tensor> tensors() const { return network_.tensors(network_.parameter_array()); }
+
+ private:
+  void scale_features(const ImageSet& training, std::span<const std::uint32_t> which);
+
+  Network network_;
+  Tape tape_;
+  std::vector<float> x_;
+};
+
+/// The numbers of the images in `training` that are not among those of any of `others`, pixel by pixel.
+std::vector<std::uint32_t> images_outside(const ImageSet& training, std::span<const ImageSet> others);
+
+}  // namespace ganymede::eval

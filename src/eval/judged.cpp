@@ -1,0 +1,34 @@
+// See judged.hpp.
+#include "eval/judged.hpp"
+
+#include <algorithm>
+
+namespace ganymede::eval {
+
+Judged judged(SampleSource& source, std::uint64_t count, Judge& judge, Communicator& ranks) {
+  Judged result{{std::vector<float>(count * Judge::features), Judge::features},
+                std::vector<float>(count * Judge::classes)};
+  for_own_blocks(source, count, ranks, [&](const SampleBlock& block) {
+    judge.look_at(block.images.data(), block.count, &result.features.values[block.first * Judge::features],
+                  &result.logits[block.first * Judge::classes]);
+  });
+  // Each row is one rank's: adding the others' zeros changes no bit.
+  ranks.all_sum(std::span(result.features.values));
+  ranks.all_sum(std::span(result.logits));
+  return result;
+}
+
+int kernel_subset(int count) { return std::min(1000, count / 10); }
+
+JudgedScores scores(const Judged& set, const Judged& real, Device& device, Communicator& ranks) {
+  JudgedScores result;
+  result.frechet = frechet_distance(real.features, set.features);
+  result.kernel = kernel_distance(real.features, set.features, kernel_subset(set.features.count()), device, ranks);
+  result.cover = coverage(real.features, set.features, neighbours, device, ranks);
+  result.inception = inception_score(set.logits, Judge::classes);
+  result.histogram = class_histogram(set.logits, Judge::classes);
+  result.divergence = histogram_divergence(result.histogram, class_histogram(real.logits, Judge::classes));
+  return result;
+}
+
+}  // namespace ganymede::eval

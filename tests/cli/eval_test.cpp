@@ -1,0 +1,143 @@
+// `ganymede eval` as its users meet it: the same numbers on any number of ranks, and what they are of.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+class Eval : public ::testing::Test {
+ protected:
+  void train(const std::string& out, const Words& more) {
+    const Ending ending = run(tiny_training(out, more), folder_.path());
+    ASSERT_EQ(ending.code, 0) << ending.err;
+  }
+  // What a successful evaluation prints.
+  std::string evaluated(const Words& launcher, const Words& words) {
+    const Ending ending =
+        run(launcher + ganymede(Words{"eval", "run", "--data", "mnist-mini"} + words), folder_.path());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(ending.err, "");
+    return ending.out;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Eval, TheNumberOfRanksChangesNothing) {
+  train("run", {"--steps", "20"});
+  const Words words = {"--samples", "600", "--seed", "3"};
+  const std::string table = evaluated({}, words + Words{"--json", "alone.json"});
+  const std::string json = content(folder_.path() / "alone.json");
+  for (const char* ranks : {"2", "3"}) {
+    EXPECT_EQ(evaluated(mpirun({"-n", ranks}, {}), words), table);
+    EXPECT_EQ(evaluated(mpirun({"-n", ranks}, {}), words + Words{"--json", "-"}), json);
+  }
+  EXPECT_EQ(evaluated({}, words + Words{"--threads", "2", "--json", "-"}), json);
+  EXPECT_NE(evaluated({}, {"--samples", "600", "--seed", "4", "--json", "-"}), json);
+}
+
+TEST_F(Eval, SaysWhatTheNumbersAreOf) {
+  train("run", {"--steps", "20"});
+  const std::string table = evaluated({}, {"--samples", "500"});
+  EXPECT_THAT(table,
+              AllOf(HasSubstr("run (finished run), step 20"), HasSubstr("moving average"),
+                    HasSubstr("500 of seed 1, rounded to 8 bits"),
+                    HasSubstr("mnist-mini: 4000 training and 1000 test images\n"), HasSubstr("nats"),
+                    HasSubstr("on 500 test images"), HasSubstr("needs a class-conditional run"),
+                    HasSubstr("classifier-FD"), HasSubstr("KID"), HasSubstr("coverage"), HasSubstr("inception score")));
+  const Json json = Json::parse(evaluated({}, {"--samples", "500", "--json", "-"}));
+  EXPECT_EQ(json["run"]["step"], 20);
+  EXPECT_EQ(json["run"]["averaged_weights"], true);
+  EXPECT_EQ(json["samples"]["count"], 500);
+  EXPECT_EQ(json["data"]["trained_on"], true);
+  EXPECT_EQ(json["metrics"]["two_sample"]["accuracy"]["of"], 1000);
+  // Samples of twenty steps are no digits.
+  EXPECT_GT(json["metrics"]["two_sample"]["accuracy"]["share"], 0.95);
+  EXPECT_TRUE(json["metrics"]["1nn_error"].is_null());
+  const Json& judge = json["metrics"]["judge"];
+  EXPECT_EQ(judge["count"], 500);
+  EXPECT_EQ(judge["recipe"]["seed"], "1");
+  EXPECT_EQ(judge["samples"]["kid"]["subsets"], 10);
+  EXPECT_EQ(judge["samples"]["class_histogram"].size(), 10U);
+  // Samples of twenty steps are nearer to noise than to digits.
+  EXPECT_LT(10 * judge["training_images"]["classifier_fd"].get<double>(), judge["samples"]["classifier_fd"]);
+  EXPECT_LT(10 * judge["training_images"]["classifier_fd"].get<double>(), judge["noise"]["classifier_fd"]);
+}
+
+TEST_F(Eval, MeasuresWhatIsAskedFor) {
+  train("run", {"--steps", "4", "--ema", "0", "--generator-norm", "batch"});
+  const Json json = Json::parse(evaluated({}, {"--samples", "300", "--metrics", "two-sample", "--json", "-"}));
+  EXPECT_EQ(json["metrics"].size(), 1U);
+  EXPECT_TRUE(json["metrics"].contains("two_sample"));
+  EXPECT_EQ(Json::parse(evaluated({}, {"--samples", "100", "--json", "-"}))["metrics"]["judge"], nullptr);
+  EXPECT_EQ(json["run"]["averaged_weights"], false);
+  EXPECT_EQ(json["run"]["batch_norm"], "running statistics");
+  EXPECT_THAT(evaluated({}, {"--samples", "300", "--metrics", "parzen"}),
+              AllOf(HasSubstr("no average; batch normalisation by running statistics"), HasSubstr("Parzen"),
+                    Not(HasSubstr("two-sample"))));
+}
+
+TEST_F(Eval, SaysThatTheDataAreOthers) {
+  train("run", {"--steps", "4"});
+  // The set's two halves the other way round.
+  const fs::path mini = GANYMEDE_DATA_FOLDER "/mnist-mini";
+  fs::create_directory(folder_.path() / "other");
+  for (const auto& entry : fs::directory_iterator(mini)) {
+    std::string name = entry.path().filename();
+    for (const auto& [from, to] : {std::pair<std::string, std::string>{"train-", "t10k-"}, {"t10k-", "train-"}})
+      if (name.starts_with(from)) {
+        fs::copy(entry.path(), folder_.path() / "other" / (to + name.substr(from.size())));
+        break;
+      }
+  }
+  const Ending ending = run(ganymede({"eval", "run", "--data", "other", "--samples", "100"}), folder_.path());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out,
+              HasSubstr("other: 1000 training and 4000 test images, not the ones that the run was trained on"));
+}
+
+TEST_F(Eval, JudgesNothingButDigits) {
+  // Images of 3×3 pixels, all different.
+  std::string pixels;
+  for (int i = 0; i < 12 * 9; ++i) pixels += static_cast<char>(37 * i % 256);
+  for (const std::string half : {"train", "t10k"}) {
+    write(folder_.path() / "small" / (half + "-images-idx3-ubyte"),
+          std::string("\0\0\x08\x03\0\0\0\x0C\0\0\0\x03\0\0\0\x03", 16) + pixels);
+    write(folder_.path() / "small" / (half + "-labels-idx1-ubyte"),
+          std::string("\0\0\x08\x01\0\0\0\x0C", 8) + std::string(12, '\1'));
+  }
+  // Nothing asks for the labels of training images.
+  fs::remove(folder_.path() / "small/train-labels-idx1-ubyte");
+  train("run", {"--steps", "4", "--data", "small"});
+  const Words words = {"eval", "run", "--data", "small", "--samples", "300"};
+  const Ending all = run(ganymede(words), folder_.path());
+  EXPECT_EQ(all.code, 0) << all.err;
+  EXPECT_THAT(all.out, AllOf(HasSubstr("nats"), HasSubstr("needs digits of 28×28")));
+  const Ending judge = run(ganymede(words + Words{"--metrics", "judge"}), folder_.path());
+  EXPECT_EQ(judge.code, 2);
+  EXPECT_THAT(judge.err, HasSubstr("needs digits of 28×28"));
+}
+
+// Without MNIST at hand and without a way to fetch it.
+TEST_F(Eval, NamesTheSetThatIsAtHandWhereMnistIsNot) {
+  train("run", {"--steps", "4"});
+  const Ending ending = run(Words{"env", "GANYMEDE_DATA=" + folder_.path().string(),
+                                  "XDG_CACHE_HOME=" + folder_.path().string(), "https_proxy=http://127.0.0.1:9"} +
+                                ganymede({"eval", "run"}),
+                            folder_.path());
+  EXPECT_EQ(ending.code, 3);
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("train-images-idx3-ubyte"), HasSubstr("--data mnist-mini")));
+}
+
+}  // namespace
+}  // namespace ganymede::test
