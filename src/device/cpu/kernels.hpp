@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "device/cpu/winograd.hpp"
 #include "ganymede/optimizer_constants.hpp"
 
 namespace ganymede::cpu {
@@ -60,6 +61,10 @@ struct ConvolutionArgs {
   float* left;    ///< for every part left_floats of its own: windows of the source
   std::ptrdiff_t left_floats;  ///< at least most_tile_rows windows, each with window_slack floats more
   float* result;
+  /// For winograd_convolve, null where it does not pay. `packed` is then the transformed filters, and `left` holds what
+  /// `block` images take.
+  const WinogradPlan* winograd;
+  int block;
 };
 inline constexpr int most_tile_rows = 12;
 inline constexpr int most_tile_columns = 32;
@@ -97,6 +102,23 @@ struct ConvolutionWeightsArgs {
   WeightsArgs weights;
   ConvolutionShape shape;
   int images;  ///< that x holds
+};
+
+/// The gradients of a convolution's weights in the transform's domain: the kernels transform a block of images,
+/// multiply and, when a shard is done, bring its sums back.
+struct WinogradWeightsArgs {
+  const WinogradPlan* plan;
+  ConvolutionShape shape;
+  int images;        ///< that `fine` holds
+  const int* image;  ///< those of the block
+  int count;
+  const float* fine;
+  const float* coarse;
+  float* source;   ///< the block's transform of `fine`,
+  float* adjoint;  ///< of `coarse`
+  float* product;  ///< [points][points] planes, see WinogradPiece
+  bool accumulate;
+  Sum dw;
 };
 
 struct BiasArgs {
@@ -249,6 +271,11 @@ struct Kernels {
   Kernel<ConvolutionArgs> pack_filters;
   Kernel<ConvolutionArgs> convolve;
   Kernel<ConvolutionWeightsArgs> convolution_weights;
+  Kernel<ConvolutionArgs> winograd_filters;
+  Kernel<ConvolutionArgs> winograd_convolve;
+  Kernel<WinogradWeightsArgs> winograd_transform;
+  Kernel<WinogradWeightsArgs> winograd_multiply;
+  Kernel<WinogradWeightsArgs> winograd_gradients;
   Kernel<BatchNormSumsArgs> batch_norm_sums;
   Kernel<BatchNormForwardArgs> batch_norm_forward;
   Kernel<BatchNormBackwardArgs> batch_norm_backward_data;

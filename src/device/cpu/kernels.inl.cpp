@@ -24,6 +24,7 @@
 #include "device/cpu/kernels/losses.inl.cpp"
 #include "device/cpu/kernels/product.inl.cpp"
 #include "device/cpu/kernels/vectors.inl.cpp"
+#include "device/cpu/kernels/winograd.inl.cpp"
 
 namespace ganymede::cpu {
 namespace {
@@ -58,6 +59,11 @@ extern const Kernels GANYMEDE_KERNELS = {
     pack_filters,
     convolve,
     convolution_weights,
+    winograd_filters,
+    winograd_convolve,
+    winograd_transform,
+    winograd_multiply,
+    winograd_gradients,
     batch_norm_sums,
     batch_norm_forward,
     batch_norm_backward_data,
