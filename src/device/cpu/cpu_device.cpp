@@ -425,10 +425,10 @@ class CpuDevice final : public Device {
   }
 
  private:
-  // What transformed images may take, which the third cache holds: of a part's block, and of all threads' block for
-  // gradients, where larger ones mean fewer passes over the sums.
-  static constexpr std::size_t winograd_block_floats = std::size_t{512} * 1024;
-  static constexpr std::size_t winograd_gradient_floats = std::size_t{1280} * 1024;
+  // What transformed images may take, so that the second cache holds them: of a part's block, and of all threads' block
+  // for gradients, where larger ones mean fewer passes over the sums.
+  static constexpr std::size_t winograd_block_floats = std::size_t{128} * 1024;
+  static constexpr std::size_t winograd_gradient_floats = std::size_t{192} * 1024;
   using WinogradKey = std::array<int, 10>;
 
   // Below this many operations waking the other threads costs more than they save.
@@ -494,7 +494,7 @@ class CpuDevice final : public Device {
       const std::size_t image = winograd.source_floats() + winograd.sums_floats();
       const std::size_t share = (static_cast<std::size_t>(std::max(rows, 1)) + threads - 1) / threads;
       const std::size_t block = std::min(share, std::max<std::size_t>(1, winograd_block_floats / image));
-      const std::size_t left = block * image + cpu::window_slack;
+      const std::size_t left = block * image + 2 * cpu::window_slack;
       args.winograd = &winograd.plan();
       args.block = static_cast<int>(block);
       args.packed = filters_.get(winograd.filter_floats());
@@ -527,15 +527,16 @@ class CpuDevice final : public Device {
       accumulate = true;
     }
     // Blocks are cut from their shard's beginning on, and are as large for any number of rows and threads.
-    const std::size_t image = winograd.source_floats() + winograd.sums_floats();
+    const std::size_t image = winograd.source_floats() + winograd.adjoint_floats();
     const auto block = static_cast<int>(std::max<std::size_t>(1, winograd_gradient_floats / image));
     const auto most = static_cast<std::size_t>(std::min(block, std::max(order.count, 1)));
     const std::size_t source_floats = most * winograd.source_floats() + cpu::window_slack;
-    float* left = windows_.get(source_floats + most * winograd.sums_floats() + cpu::window_slack);
+    float* left = windows_.get(source_floats + most * winograd.adjoint_floats() + cpu::window_slack);
     cpu::WinogradWeightsArgs args{&winograd.plan(),
                                   shape_of(geometry),
                                   layout.total_rows(),
                                   nullptr,
+                                  0,
                                   0,
                                   fine,
                                   coarse,
@@ -553,8 +554,10 @@ class CpuDevice final : public Device {
         args.image = order.row + begin;
         args.count = std::min(block, end - begin);
         const std::size_t work = 2 * product(args.count, geometry.coarse_pixels()) * weights;
-        run(kernels_.winograd_transform, args, work);
-        run(kernels_.winograd_multiply, args, work);
+        for (args.group = 0; args.group < winograd.plan().piece->y.groups; ++args.group) {
+          run(kernels_.winograd_transform, args, work);
+          run(kernels_.winograd_multiply, args, work);
+        }
       }
       run(kernels_.winograd_gradients, args, 4 * weights);
     }

@@ -112,9 +112,10 @@ struct WinogradWeightsArgs {
   int images;        ///< that `fine` holds
   const int* image;  ///< those of the block
   int count;
+  int group;  ///< along y, of which is the block's transform
   const float* fine;
   const float* coarse;
-  float* source;   ///< the block's transform of `fine`,
+  float* source;   ///< of `fine`,
   float* adjoint;  ///< of `coarse`
   float* product;  ///< [points][points] planes, see WinogradPiece
   bool accumulate;

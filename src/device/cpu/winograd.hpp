@@ -26,6 +26,7 @@ struct WinogradSlot {
   int group;
   int index;                            ///< in its group
   float factor[winograd_outputs];       ///< what its product counts for in the tile's outputs
+  WinogradInput output;                 ///< the same as an input: the adjoints of the outputs that it has a share in
   WinogradInput input[winograd_terms];  ///< none for a term that has no share in it
 };
 
@@ -58,7 +59,8 @@ struct WinogradAxis {
   WinogradTerm term[winograd_terms];
 };
 
-/// Where the rows of a pair of groups lie: floats per image of the block.
+/// Where the rows of a pair of groups lie, in floats per image of the block: among the transformed sources of the same
+/// group along y, and among the sums of all.
 struct WinogradPlace {
   std::ptrdiff_t source, sums;
   int source_pitch;
@@ -69,8 +71,8 @@ struct WinogradPlace {
 struct WinogradPiece {
   WinogradAxis y, x;
   WinogradPlace place[winograd_groups][winograd_groups];
-  std::ptrdiff_t source_floats, sums_floats;  ///< per image
-  std::ptrdiff_t filters, plane;              ///< where its filters begin, and floats of a plane
+  std::ptrdiff_t sums_floats;     ///< per image
+  std::ptrdiff_t filters, plane;  ///< where its filters begin, and floats of a plane
   std::ptrdiff_t gradient_plane;
   int gradient_pitch;
 };

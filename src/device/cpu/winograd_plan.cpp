@@ -149,7 +149,12 @@ WinogradTables::Axis WinogradTables::axis_of(const Line& line) {
         plain.term[t].used[point] = true;
       }
       if (group.terms == 0) continue;
-      for (int i = 0; i < tile.outputs; ++i) slot.factor[i] = static_cast<float>(at_point(point, i, tile.outputs));
+      for (int i = 0; i < tile.outputs; ++i) {
+        slot.factor[i] = static_cast<float>(at_point(point, i, tile.outputs));
+        if (slot.factor[i] == 0) continue;
+        slot.output.position[slot.output.count] = tile.first + i;
+        slot.output.factor[slot.output.count++] = slot.factor[i];
+      }
       WinogradGroup* const end = plain.group + plain.groups;
       WinogradGroup* const known = std::find_if(plain.group, end, [&](const WinogradGroup& g) {
         return g.point == point && std::equal(g.rank, g.rank + winograd_terms, group.rank);
@@ -197,16 +202,22 @@ WinogradTables::WinogradTables(const ConvolutionShape& s, bool transposed) {
       WinogradPiece piece{};
       piece.y = axes_[y].plain;
       piece.x = axes_[x].plain;
-      for (int gy = 0; gy < piece.y.groups; ++gy)
+      for (int gy = 0; gy < piece.y.groups; ++gy) {
+        std::ptrdiff_t source = 0;
+        std::ptrdiff_t adjoint = 0;
         for (int gx = 0; gx < piece.x.groups; ++gx) {
           const WinogradGroup& a = piece.y.group[gy];
           const WinogradGroup& b = piece.x.group[gx];
-          const int rows = a.slots * b.slots;
+          const std::ptrdiff_t rows = static_cast<std::ptrdiff_t>(a.slots) * b.slots;
           const int pitch = row_pitch(a.terms * b.terms * source_channels);
-          piece.place[gy][gx] = {piece.source_floats, piece.sums_floats, pitch};
-          piece.source_floats += static_cast<std::ptrdiff_t>(rows) * pitch;
-          piece.sums_floats += static_cast<std::ptrdiff_t>(rows) * columns;
+          piece.place[gy][gx] = {source, piece.sums_floats + adjoint, pitch};
+          source += rows * pitch;
+          adjoint += rows * columns;
         }
+        source_floats_ = std::max(source_floats_, static_cast<std::size_t>(source));
+        adjoint_floats_ = std::max(adjoint_floats_, static_cast<std::size_t>(adjoint));
+        piece.sums_floats += adjoint;
+      }
       // A cache line more than a plane needs, so that the same place of all planes is not in one set of the cache.
       piece.plane = static_cast<std::ptrdiff_t>(piece.y.terms) * piece.x.terms * source_channels * columns + 16;
       piece.gradient_pitch = row_pitch(piece.y.terms * piece.x.terms * source_channels);
@@ -214,7 +225,6 @@ WinogradTables::WinogradTables(const ConvolutionShape& s, bool transposed) {
       gradient_floats_ = static_cast<std::size_t>(winograd_points * winograd_points * piece.gradient_plane);
       piece.filters = static_cast<std::ptrdiff_t>(filter_floats_);
       filter_floats_ += static_cast<std::size_t>(winograd_points * winograd_points * piece.plane);
-      source_floats_ = std::max(source_floats_, static_cast<std::size_t>(piece.source_floats));
       sums_floats_ = std::max(sums_floats_, static_cast<std::size_t>(piece.sums_floats));
       pieces_.push_back(piece);
     }

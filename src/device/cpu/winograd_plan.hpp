@@ -23,8 +23,9 @@ class WinogradTables {
   [[nodiscard]] std::size_t filter_floats() const { return filter_floats_; }
   /// Floats of all planes of gradients.
   [[nodiscard]] std::size_t gradient_floats() const { return gradient_floats_; }
-  /// Floats per image, of the largest piece.
+  /// Floats that an image's transform takes at most: its source's and its adjoint's in a group along y, and its sums.
   [[nodiscard]] std::size_t source_floats() const { return source_floats_; }
+  [[nodiscard]] std::size_t adjoint_floats() const { return adjoint_floats_; }
   [[nodiscard]] std::size_t sums_floats() const { return sums_floats_; }
 
  private:
@@ -57,6 +58,7 @@ class WinogradTables {
   std::size_t filter_floats_ = 0;
   std::size_t gradient_floats_ = 0;
   std::size_t source_floats_ = 0;
+  std::size_t adjoint_floats_ = 0;
   std::size_t sums_floats_ = 0;
 };
 

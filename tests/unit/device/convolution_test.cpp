@@ -78,11 +78,13 @@ void for_each_product(const Convolution& g, int rows, Visit&& visit) {
           }
 }
 
+// Of the largest sum: what RoundLittle holds sums to is stricter where there are many terms.
+constexpr double tolerance = 8e-6;
+
 class Convolutions : public OnEveryMachine {};
 
 // Both directions with every way to finish: through a bias and σ, times a slope, as they are.
 TEST_P(Convolutions, MatchDouble) {
-  constexpr double tolerance = 5e-6;
   unsigned seed = 1;
   for (const Case& c : cases) {
     const Convolution& g = c.geometry;
@@ -138,10 +140,10 @@ TEST_P(Convolutions, GradientsMatchDouble) {
       SumTarget target;
       target.values = dw.data();
       device_->convolution_gradients(layout, g, fine.data(), coarse.data(), false, target);
-      expect_close(dw, expected, 5e-6, std::string(c.name) + ", overwriting");
+      expect_close(dw, expected, tolerance, std::string(c.name) + ", overwriting");
       device_->convolution_gradients(layout, g, fine.data(), coarse.data(), true, target);
       for (double& value : expected) value *= 2;
-      expect_close(dw, expected, 5e-6, std::string(c.name) + ", accumulating");
+      expect_close(dw, expected, tolerance, std::string(c.name) + ", accumulating");
     }
 }
 
@@ -292,7 +294,7 @@ TEST_P(ConvolutionBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
       });
       Values sums(weights);
       one->from_fixed_point(weights, together.data(), &overflow, sums.data());
-      expect_close(sums, expected, 5e-6, c.name);
+      expect_close(sums, expected, tolerance, c.name);
     }
   }
 }

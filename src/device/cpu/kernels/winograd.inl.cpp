@@ -93,22 +93,26 @@ struct WinogradBlock {
   }
   GANYMEDE_INLINE std::ptrdiff_t source(int gy, int gx) const { return piece.place[gy][gx].source * count; }
   GANYMEDE_INLINE std::ptrdiff_t sums(int gy, int gx) const { return piece.place[gy][gx].sums * count; }
+  GANYMEDE_INLINE std::ptrdiff_t adjoint(int gy, int gx) const { return sums(gy, gx) - sums(gy, 0); }
 };
 
-// An image's source in the transform's domain: along y into a line of scratch memory, then along x.
-GANYMEDE_INLINE void transform_source(const WinogradBlock& block, const Images& images, int image, int index, float* to,
-                                      float* scratch) {
+// An image's source, or adjoint, at the point of group `gy` along y and at all points along x: along y into a line of
+// scratch memory, then along x.
+template <bool Adjoint>
+__attribute__((noinline)) void transform(const WinogradBlock& block, int sums_columns, const Images& images, int image,
+                                         int index, int gy, float* to, float* scratch) {
   const WinogradAxis& y = block.piece.y;
   const WinogradAxis& x = block.piece.x;
+  const WinogradGroup& group_y = y.group[gy];
   const int channels = images.channels;
   const int line_floats = images.width * channels;
   const float* from = images.at(image, 0, 0);
-  for (int ty = 0; ty < y.terms; ++ty)
+  for (int ty = 0; ty < (Adjoint ? 1 : y.terms); ++ty) {
+    if (!Adjoint && group_y.rank[ty] < 0) continue;
     for (int sy = 0; sy < y.slots; ++sy) {
       const WinogradSlot& slot_y = y.slot[sy];
-      const WinogradInput& input = slot_y.input[ty];
-      if (input.count == 0) continue;
-      const WinogradGroup& group_y = y.group[slot_y.group];
+      if (slot_y.group != gy) continue;
+      const WinogradInput& input = Adjoint ? slot_y.output : slot_y.input[ty];
       const float* line = scratch;
       if (input.count == 1 && input.factor[0] == 1.0F &&
           images.at(image, input.position[0] + 1, 0) + lanes <= images.end) {
@@ -118,10 +122,14 @@ GANYMEDE_INLINE void transform_source(const WinogradBlock& block, const Images& 
       }
       for (int sx = 0; sx < x.slots; ++sx) {
         const WinogradSlot& slot_x = x.slot[sx];
-        const WinogradGroup& group_x = x.group[slot_x.group];
-        float* row = to + block.source(slot_y.group, slot_x.group) +
-                     block.row(index, slot_y, slot_x) * block.piece.place[slot_y.group][slot_x.group].source_pitch +
-                     static_cast<std::ptrdiff_t>(group_y.rank[ty]) * group_x.terms * channels;
+        const std::ptrdiff_t at = block.row(index, slot_y, slot_x);
+        if (Adjoint) {
+          combine<true>(slot_x.output, line, channels, channels,
+                        to + block.adjoint(gy, slot_x.group) + at * sums_columns);
+          continue;
+        }
+        float* row = to + block.source(gy, slot_x.group) + at * block.piece.place[gy][slot_x.group].source_pitch +
+                     static_cast<std::ptrdiff_t>(group_y.rank[ty]) * x.group[slot_x.group].terms * channels;
         for (int tx = 0; tx < x.terms; ++tx) {
           if (slot_x.input[tx].count == 0) continue;
           combine<true>(slot_x.input[tx], line, channels, channels, row);
@@ -129,6 +137,7 @@ GANYMEDE_INLINE void transform_source(const WinogradBlock& block, const Images& 
         }
       }
     }
+  }
 }
 
 // Steps of a product that are the same run of terms and channels on both sides.
@@ -222,37 +231,36 @@ void winograd_filters(const ConvolutionArgs& args, float* scratch, int part, int
   }
 }
 
-// The products at all pairs of points.
-GANYMEDE_INLINE void multiply_filters(const WinogradBlock& block, const WinogradPlan& plan, int channels,
+// The products at the point of group `gy` along y and at all points along x.
+GANYMEDE_INLINE void multiply_filters(const WinogradBlock& block, const WinogradPlan& plan, int channels, int gy,
                                       const float* filters, const float* source, float* sums) {
   const WinogradPiece& of = block.piece;
   const std::ptrdiff_t depth = static_cast<std::ptrdiff_t>(of.y.terms) * of.x.terms * channels;
-  for (int gy = 0; gy < of.y.groups; ++gy)
-    for (int gx = 0; gx < of.x.groups; ++gx) {
-      const WinogradRuns runs(of.y, of.x, gy, gx, channels);
-      const float* left = source + block.source(gy, gx);
-      const float* right = filters + (of.y.group[gy].point * winograd_points + of.x.group[gx].point) * of.plane;
-      float* c = sums + block.sums(gy, gx);
-      const std::ptrdiff_t pitch = of.place[gy][gx].source_pitch;
-      const Tiles tiles(Range{0, block.rows(gy, gx)});
-      for (int column = 0; column < plan.sums_columns; column += tile_columns) {
-        const int columns = panel_columns(plan.sums_columns, column);
-        for (int t = 0; t < tiles.count; ++t) {
-          const Range r = tiles[t];
-          const int height = r.end - r.begin;
-          const Tile run =
-              columns == tile_columns ? tile_of<false, Walk::packed>(height) : tile_of<false, Walk::packed, 1>(height);
-          for (int i = 0; i < runs.count; ++i) {
-            const WinogradRun& of_terms = runs.run[i];
-            const Steps steps{of_terms.floats,
-                              right + column * depth + static_cast<std::ptrdiff_t>(of_terms.all) * columns, 0, nullptr,
-                              nullptr};
-            run(left + r.begin * pitch + of_terms.source, pitch, steps,
-                c + static_cast<std::ptrdiff_t>(r.begin) * plan.sums_columns + column, plan.sums_columns, i > 0);
-          }
+  for (int gx = 0; gx < of.x.groups; ++gx) {
+    const WinogradRuns runs(of.y, of.x, gy, gx, channels);
+    const float* left = source + block.source(gy, gx);
+    const float* right = filters + (of.y.group[gy].point * winograd_points + of.x.group[gx].point) * of.plane;
+    float* c = sums + block.sums(gy, gx);
+    const std::ptrdiff_t pitch = of.place[gy][gx].source_pitch;
+    const Tiles tiles(Range{0, block.rows(gy, gx)});
+    for (int column = 0; column < plan.sums_columns; column += tile_columns) {
+      const int columns = panel_columns(plan.sums_columns, column);
+      for (int t = 0; t < tiles.count; ++t) {
+        const Range r = tiles[t];
+        const int height = r.end - r.begin;
+        const Tile run =
+            columns == tile_columns ? tile_of<false, Walk::packed>(height) : tile_of<false, Walk::packed, 1>(height);
+        for (int i = 0; i < runs.count; ++i) {
+          const WinogradRun& of_terms = runs.run[i];
+          const Steps steps{of_terms.floats,
+                            right + column * depth + static_cast<std::ptrdiff_t>(of_terms.all) * columns, 0, nullptr,
+                            nullptr};
+          run(left + r.begin * pitch + of_terms.source, pitch, steps,
+              c + static_cast<std::ptrdiff_t>(r.begin) * plan.sums_columns + column, plan.sums_columns, i > 0);
         }
       }
     }
+  }
 }
 
 // to[j] = Σ factor[j] · from over the slots of a tile, tile_columns floats each, for its outputs j.
@@ -286,9 +294,19 @@ GANYMEDE_INLINE void outputs_of(const WinogradTile& tile, const WinogradSlot* sl
   }
 }
 
+// Asks for what `finish` will read and write.
+GANYMEDE_INLINE void prefetch_results(const ConvolutionArgs& args, const std::ptrdiff_t* places, int rows,
+                                      int channels) {
+  for (int i = 0; i < rows; ++i)
+    for (int c = 0; c < channels; c += 16) {
+      __builtin_prefetch(args.result + places[i] + c, 1);
+      if (args.slope_of != nullptr) __builtin_prefetch(args.slope_of + places[i] + c);
+    }
+}
+
 // From the products of a block, whose first image is `first`, to its results.
-GANYMEDE_INLINE void bring_back(const ConvolutionArgs& args, const WinogradBlock& block, int first,
-                                const FinishRows& finish, const float* products) {
+__attribute__((noinline)) void bring_back(const ConvolutionArgs& args, const WinogradBlock& block, int first,
+                                          const FinishRows& finish, const float* products) {
   const WinogradPlan& plan = *args.winograd;
   const WinogradAxis& y = block.piece.y;
   const WinogradAxis& x = block.piece.x;
@@ -310,6 +328,7 @@ GANYMEDE_INLINE void bring_back(const ConvolutionArgs& args, const WinogradBlock
                                                   target.width +
                                               x.target + (tile_x.first + j) * x.target_step) *
                                              target.channels;
+        prefetch_results(args, places, tile_y.outputs * tile_x.outputs, target.channels);
         const float* from[winograd_points][winograd_points];
         for (int sy = 0; sy < tile_y.slots; ++sy)
           for (int sx = 0; sx < tile_x.slots; ++sx)
@@ -341,57 +360,13 @@ void winograd_convolve(const ConvolutionArgs& args, float* scratch, int part, in
     for (int p = 0; p < plan.pieces; ++p) {
       const WinogradPiece& of = plan.piece[p];
       const WinogradBlock block{of, smaller(args.block, own.end - first)};
-      float* sums = left + block.count * of.source_floats;
-      for (int i = 0; i < block.count; ++i) transform_source(block, images, first + i, i, left, scratch);
-      multiply_filters(block, plan, images.channels, args.packed + of.filters, left, sums);
-      bring_back(args, block, first, finish, sums);
-    }
-}
-
-// An image's adjoint in the transform's domain: the transpose of the way back from there.
-GANYMEDE_INLINE void transform_adjoint(const WinogradBlock& block, const WinogradPlan& plan, const Images& images,
-                                       int image, int index, float* to) {
-  const WinogradAxis& y = block.piece.y;
-  const WinogradAxis& x = block.piece.x;
-  for (int ty = 0; ty < y.tiles; ++ty)
-    for (int tx = 0; tx < x.tiles; ++tx) {
-      const WinogradTile& tile_y = y.tile[ty];
-      const WinogradTile& tile_x = x.tile[tx];
-      const WinogradSlot* slot_y = y.slot + tile_y.first_slot;
-      const WinogradSlot* slot_x = x.slot + tile_x.first_slot;
-      float* rows[winograd_points][winograd_points];
-      for (int sy = 0; sy < tile_y.slots; ++sy)
-        for (int sx = 0; sx < tile_x.slots; ++sx)
-          rows[sy][sx] = to + block.sums(slot_y[sy].group, slot_x[sx].group) +
-                         block.row(index, slot_y[sy], slot_x[sx]) * plan.sums_columns;
-      for (int column = 0; column < images.channels; column += lanes) {
-        const int width = smaller(lanes, images.channels - column);
-        Vector along_x[winograd_outputs][winograd_points];
-        for (int i = 0; i < tile_y.outputs; ++i) {
-          Vector value[winograd_outputs];
-          for (int j = 0; j < tile_x.outputs; ++j) {
-            const float* from = images.at(image, tile_y.first + i, tile_x.first + j) + column;
-            if (from + lanes <= images.end) {
-              value[j] = load(from);
-            } else {
-              alignas(64) float last[lanes] = {};
-              for (int c = 0; c < width; ++c) last[c] = from[c];
-              value[j] = load(last);
-            }
-          }
-          for (int sx = 0; sx < tile_x.slots; ++sx) {
-            Vector sum{};
-            for (int j = 0; j < tile_x.outputs; ++j) accumulate(broadcast(slot_x[sx].factor[j]), value[j], sum);
-            along_x[i][sx] = sum;
-          }
-        }
-        for (int sy = 0; sy < tile_y.slots; ++sy)
-          for (int sx = 0; sx < tile_x.slots; ++sx) {
-            Vector sum{};
-            for (int i = 0; i < tile_y.outputs; ++i) accumulate(broadcast(slot_y[sy].factor[i]), along_x[i][sx], sum);
-            store(rows[sy][sx] + column, sum);
-          }
+      float* sums = left;
+      float* source = left + block.count * of.sums_floats + window_slack;
+      for (int gy = 0; gy < of.y.groups; ++gy) {
+        for (int i = 0; i < block.count; ++i) transform<false>(block, 0, images, first + i, i, gy, source, scratch);
+        multiply_filters(block, plan, images.channels, gy, args.packed + of.filters, source, sums);
       }
+      bring_back(args, block, first, finish, sums);
     }
 }
 
@@ -401,8 +376,8 @@ void winograd_transform(const WinogradWeightsArgs& args, float* scratch, int par
   const Images coarse(args.coarse, args.images, coarse_grid(args.shape));
   const Range own = piece(args.count, part, parts);
   for (int i = own.begin; i < own.end; ++i) {
-    transform_source(block, fine, args.image[i], i, args.source, scratch);
-    transform_adjoint(block, *args.plan, coarse, args.image[i], i, args.adjoint);
+    transform<false>(block, 0, fine, args.image[i], i, args.group, args.source, scratch);
+    transform<true>(block, args.plan->sums_columns, coarse, args.image[i], i, args.group, args.adjoint, scratch);
   }
 }
 
@@ -416,7 +391,7 @@ GANYMEDE_INLINE void pack_columns(const float* from, std::ptrdiff_t ld, int step
   }
 }
 
-// Adds a block's products at all pairs of points: a part those of its channels of the adjoint.
+// Adds a block's products at the points of a group along y: a part those of its channels of the adjoint.
 void winograd_multiply(const WinogradWeightsArgs& args, float* scratch, int part, int parts) {
   constexpr int block_rows = 256;
   constexpr int left_columns = static_cast<int>(scratch_left) / block_rows;
@@ -427,54 +402,52 @@ void winograd_multiply(const WinogradWeightsArgs& args, float* scratch, int part
   float* packed_left = scratch + scratch_right;
   alignas(64) float values[tile_rows * tile_columns];
   const Range own = piece(args.shape.coarse_channels, part, parts);
-  for (int gy = 0; gy < of.y.groups; ++gy)
-    for (int gx = 0; gx < of.x.groups; ++gx) {
-      const WinogradRuns runs(of.y, of.x, gy, gx, args.shape.fine_channels);
-      const int rows = block.rows(gy, gx);
-      const std::ptrdiff_t pitch = of.place[gy][gx].source_pitch;
-      float* product =
-          args.product + (of.y.group[gy].point * winograd_points + of.x.group[gx].point) * of.gradient_plane;
-      for (int first = 0; first < rows; first += block_rows) {
-        const int steps = smaller(block_rows, rows - first);
-        const float* source = args.source + block.source(gy, gx) + first * pitch;
-        const float* adjoint = args.adjoint + block.sums(gy, gx) + static_cast<std::ptrdiff_t>(first) * ld;
-        for (int top = own.begin; top < own.end; top += left_columns) {
-          const Tiles tiles(Range{top, smaller(top + left_columns, own.end)});
-          for (int t = 0; t < tiles.count; ++t)
-            pack_columns(adjoint, ld, steps, tiles[t],
-                         packed_left + static_cast<std::ptrdiff_t>(tiles[t].begin - top) * steps);
-          for (int i = 0; i < runs.count; ++i)
-            for (int column = 0; column < runs.run[i].floats; column += tile_columns) {
-              const int width = smaller(tile_columns, runs.run[i].floats - column);
-              const float* right = source + runs.run[i].source + column;
-              if (width < tile_columns) pack_edge(right, pitch, width, {0, steps}, packed_right);
-              for (int t = 0; t < tiles.count; ++t) {
-                const Range r = tiles[t];
-                const int height = r.end - r.begin;
-                const float* left = packed_left + static_cast<std::ptrdiff_t>(r.begin - top) * steps;
-                if (width == tile_columns && t == 0) {
-                  tile_of<true, Walk::packing>(height)(left, 0, {steps, right, pitch, packed_right, nullptr}, values,
-                                                       tile_columns, false);
+  const int gy = args.group;
+  for (int gx = 0; gx < of.x.groups; ++gx) {
+    const WinogradRuns runs(of.y, of.x, gy, gx, args.shape.fine_channels);
+    const int rows = block.rows(gy, gx);
+    const std::ptrdiff_t pitch = of.place[gy][gx].source_pitch;
+    float* product = args.product + (of.y.group[gy].point * winograd_points + of.x.group[gx].point) * of.gradient_plane;
+    for (int first = 0; first < rows; first += block_rows) {
+      const int steps = smaller(block_rows, rows - first);
+      const float* source = args.source + block.source(gy, gx) + first * pitch;
+      const float* adjoint = args.adjoint + block.adjoint(gy, gx) + static_cast<std::ptrdiff_t>(first) * ld;
+      for (int top = own.begin; top < own.end; top += left_columns) {
+        const Tiles tiles(Range{top, smaller(top + left_columns, own.end)});
+        for (int t = 0; t < tiles.count; ++t)
+          pack_columns(adjoint, ld, steps, tiles[t],
+                       packed_left + static_cast<std::ptrdiff_t>(tiles[t].begin - top) * steps);
+        for (int i = 0; i < runs.count; ++i)
+          for (int column = 0; column < runs.run[i].floats; column += tile_columns) {
+            const int width = smaller(tile_columns, runs.run[i].floats - column);
+            const float* right = source + runs.run[i].source + column;
+            if (width < tile_columns) pack_edge(right, pitch, width, {0, steps}, packed_right);
+            for (int t = 0; t < tiles.count; ++t) {
+              const Range r = tiles[t];
+              const int height = r.end - r.begin;
+              const float* left = packed_left + static_cast<std::ptrdiff_t>(r.begin - top) * steps;
+              if (width == tile_columns && t == 0) {
+                tile_of<true, Walk::packing>(height)(left, 0, {steps, right, pitch, packed_right, nullptr}, values,
+                                                     tile_columns, false);
+              } else {
+                tile_of<true, Walk::packed>(height)(left, 0, {steps, packed_right, 0, nullptr, nullptr}, values,
+                                                    tile_columns, false);
+              }
+              float* c = product + static_cast<std::ptrdiff_t>(r.begin) * of.gradient_pitch + runs.run[i].all + column;
+              for (int j = 0; j < height; ++j, c += of.gradient_pitch) {
+                const float* row = values + j * tile_columns;
+                if (width == tile_columns) {
+                  GANYMEDE_UNROLL
+                  for (int v = 0; v < tile_columns; v += lanes) store(c + v, load(c + v) + load(row + v));
                 } else {
-                  tile_of<true, Walk::packed>(height)(left, 0, {steps, packed_right, 0, nullptr, nullptr}, values,
-                                                      tile_columns, false);
-                }
-                float* c =
-                    product + static_cast<std::ptrdiff_t>(r.begin) * of.gradient_pitch + runs.run[i].all + column;
-                for (int j = 0; j < height; ++j, c += of.gradient_pitch) {
-                  const float* row = values + j * tile_columns;
-                  if (width == tile_columns) {
-                    GANYMEDE_UNROLL
-                    for (int v = 0; v < tile_columns; v += lanes) store(c + v, load(c + v) + load(row + v));
-                  } else {
-                    for (int k = 0; k < width; ++k) c[k] += row[k];
-                  }
+                  for (int k = 0; k < width; ++k) c[k] += row[k];
                 }
               }
             }
-        }
+          }
       }
     }
+  }
 }
 
 // From a shard's products to its share of the gradient.
