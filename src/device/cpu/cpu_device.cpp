@@ -509,7 +509,13 @@ class CpuDevice final : public Device {
     const int window =
         geometry.kernel * geometry.kernel * (transposed ? geometry.coarse_channels : geometry.fine_channels);
     const int channels = transposed ? geometry.fine_channels : geometry.coarse_channels;
-    const std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
+    std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
+    if (transposed && channels <= cpu::narrow_channels) {
+      // An image's products with the filters, and its sums.
+      const int filter = (geometry.filter() + cpu::window_slack) / 16 * 16;
+      left = std::max(left, product(geometry.coarse_pixels(), filter) + static_cast<std::size_t>(geometry.fine_size()) +
+                                cpu::window_slack);
+    }
     const int columns = (channels + cpu::most_tile_columns - 1) / cpu::most_tile_columns * cpu::most_tile_columns;
     args.packed = filters_.get(product(window, columns));
     args.left = windows_.get(threads * left);

@@ -166,10 +166,6 @@ struct WinogradRuns {
   }
 };
 
-// Columns of the panel that begins at one of `columns`, a multiple of 16.
-GANYMEDE_INLINE int panel_columns(int columns, int column) { return smaller(tile_columns, columns - column); }
-static_assert(16 % lanes == 0);
-
 // The filters at all pairs of points, see WinogradPiece.
 void winograd_filters(const ConvolutionArgs& args, float* scratch, int part, int parts) {
   constexpr int chunk = 32;
@@ -247,9 +243,7 @@ GANYMEDE_INLINE void multiply_filters(const WinogradBlock& block, const Winograd
       const int columns = panel_columns(plan.sums_columns, column);
       for (int t = 0; t < tiles.count; ++t) {
         const Range r = tiles[t];
-        const int height = r.end - r.begin;
-        const Tile run =
-            columns == tile_columns ? tile_of<false, Walk::packed>(height) : tile_of<false, Walk::packed, 1>(height);
+        const Tile run = tile_of_panel(r.end - r.begin, columns);
         for (int i = 0; i < runs.count; ++i) {
           const WinogradRun& of_terms = runs.run[i];
           const Steps steps{of_terms.floats,
