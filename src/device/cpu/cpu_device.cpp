@@ -510,7 +510,7 @@ class CpuDevice final : public Device {
         geometry.kernel * geometry.kernel * (transposed ? geometry.coarse_channels : geometry.fine_channels);
     const int channels = transposed ? geometry.fine_channels : geometry.coarse_channels;
     std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
-    if (transposed && channels <= cpu::narrow_channels) {
+    if (transposed && channels <= cpu::few_channels) {
       // An image's products with the filters, and its sums.
       const int filter = (geometry.filter() + cpu::window_slack) / 16 * 16;
       left = std::max(left, product(geometry.coarse_pixels(), filter) + static_cast<std::size_t>(geometry.fine_size()) +

@@ -67,9 +67,10 @@ struct ConvolutionArgs {
   int block;
 };
 inline constexpr int most_tile_rows = 12;
-/// Results with so few channels are dot products, or what convolve_to_few() makes of them: a tile would waste nearly
-/// all of its columns.
+/// Convolutions to so few channels are dot products: a tile would waste nearly all of its columns.
 inline constexpr int narrow_channels = 4;
+/// Transposed ones to so few go through convolve_to_few().
+inline constexpr int few_channels = 12;
 inline constexpr int most_tile_columns = 32;
 /// What a window takes beyond its floats: up to 31 to lie an odd number of cache lines from the next, and a share of
 /// the vector that copies may write behind the last.

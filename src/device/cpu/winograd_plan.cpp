@@ -181,7 +181,7 @@ WinogradTables::WinogradTables(const ConvolutionShape& s, bool transposed) {
   const int sums_channels = transposed ? s.fine_channels : s.coarse_channels;
   // Where few channels meet few, the transforms take longer than they save. The kernels' scratch memory holds a line.
   constexpr int least_source_channels = 8;
-  constexpr int least_sums_channels = 16;
+  const int least_sums_channels = (transposed ? few_channels : narrow_channels) + 1;
   constexpr double least_saving = 1.4;
   constexpr int most_line = 32 * 1024;
   constexpr std::ptrdiff_t most_floats = std::ptrdiff_t{1} << 21;

@@ -41,6 +41,8 @@ const std::vector<Case> cases = {
     {"taps apart", 2, {8, 6, 16, 4, 3, 16, 2, 2, 0}},
     {"6x6 stride 2", 2, {12, 14, 16, 6, 7, 17, 6, 2, 2}},
     {"more padding than reached", 2, {5, 6, 16, 7, 8, 16, 3, 1, 2}},
+    {"the planes of labels", 2, {10, 12, 11, 5, 6, 40, 5, 2, 2}},
+    {"two channels and a stride of 3", 3, {8, 7, 2, 3, 2, 5, 4, 3, 1}},
     {"many images", 70, {6, 6, 64, 3, 3, 64, 4, 2, 1}},
     {"large windows", 13, {3, 3, 457, 1, 1, 6, 3, 1, 0}},
 };

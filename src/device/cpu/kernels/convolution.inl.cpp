@@ -98,14 +98,14 @@ GANYMEDE_INLINE std::ptrdiff_t tap_of(const ConvolutionShape& s, const Phase& ph
 // Columns of the panel that begins at one of `columns`, a multiple of 16.
 GANYMEDE_INLINE int panel_columns(int columns, int column) { return smaller(tile_columns, columns - column); }
 static_assert(16 % lanes == 0);
+template <bool PackedLeft>
 GANYMEDE_INLINE Tile tile_of_panel(int rows, int columns) {
-  return columns == tile_columns ? tile_of<false, Walk::packed>(rows) : tile_of<false, Walk::packed, 1>(rows);
+  return columns == tile_columns ? tile_of<PackedLeft, Walk::packed>(rows) : tile_of<PackedLeft, Walk::packed, 1>(rows);
 }
 GANYMEDE_INLINE int multiple_of_16(int count) { return (count + 15) / 16 * 16; }
 
-// A transposed convolution to so few channels that a tile of them would be nearly empty.
 GANYMEDE_INLINE bool to_few(const ConvolutionArgs& args) {
-  return args.transposed && args.shape.fine_channels <= narrow_channels;
+  return args.transposed && args.shape.fine_channels <= few_channels;
 }
 
 // The filters of a phase as the right-hand matrix: panels of [window][tile_columns]; for a narrow result
@@ -316,9 +316,8 @@ GANYMEDE_INLINE void convolve_to_few(const ConvolutionArgs& args, FinishRows fin
   const std::ptrdiff_t step_x = s.stride * channels - pitch;
   const std::ptrdiff_t step_y = s.stride * s.kernel * channels - static_cast<std::ptrdiff_t>(s.coarse_width) * pitch;
   // Pixels follow each other as more channels would: their bias is the channels' again and again.
-  float bias[tile_columns + narrow_channels];
-  for (int j = 0; j < tile_columns + narrow_channels; ++j)
-    bias[j] = args.bias == nullptr ? 0.0F : args.bias[j % channels];
+  float bias[tile_columns + few_channels];
+  for (int j = 0; j < tile_columns + few_channels; ++j) bias[j] = args.bias == nullptr ? 0.0F : args.bias[j % channels];
   ConvolutionArgs line = args;
   const Range own = piece(args.rows, part, parts);
   const Tiles tiles(Range{0, pixels});
@@ -328,7 +327,7 @@ GANYMEDE_INLINE void convolve_to_few(const ConvolutionArgs& args, FinishRows fin
       const Range r = tiles[t];
       for (int column = 0; column < pitch; column += tile_columns) {
         const float* packed = args.packed + static_cast<std::ptrdiff_t>(column) * s.coarse_channels;
-        tile_of_panel(r.end - r.begin, panel_columns(pitch, column))(
+        tile_of_panel<false>(r.end - r.begin, panel_columns(pitch, column))(
             source + static_cast<std::ptrdiff_t>(r.begin) * s.coarse_channels, s.coarse_channels,
             {s.coarse_channels, packed, 0, nullptr, nullptr},
             left + static_cast<std::ptrdiff_t>(r.begin) * pitch + column, pitch, false);
@@ -342,12 +341,21 @@ GANYMEDE_INLINE void convolve_to_few(const ConvolutionArgs& args, FinishRows fin
         const float* from = left +
                             (static_cast<std::ptrdiff_t>(taps_y.coarse) * s.coarse_width + taps_x.coarse) * pitch +
                             (static_cast<std::ptrdiff_t>(taps_y.tap) * s.kernel + taps_x.tap) * channels;
-        for (int c = 0; c < channels; ++c) {
+        if (channels == 1) {
           float sum = 0.0F;
           for (int i = 0; i < taps_y.count; ++i)
-            for (int j = 0; j < taps_x.count; ++j) sum += from[i * step_y + j * step_x + c];
+            for (int j = 0; j < taps_x.count; ++j) sum += from[i * step_y + j * step_x];
           *to++ = sum;
+          continue;
         }
+        // Of whole vectors the next pixel overwrites what is too much.
+        for (int c = 0; c < channels; c += lanes) {
+          Vector sum{};
+          for (int i = 0; i < taps_y.count; ++i)
+            for (int j = 0; j < taps_x.count; ++j) sum += load(from + i * step_y + j * step_x + c);
+          store(to + c, sum);
+        }
+        to += channels;
       }
     }
     for (std::ptrdiff_t at = 0; at < fine_size; at += tile_columns) {

@@ -241,12 +241,13 @@ GANYMEDE_INLINE Share share_of(int rows, int panels, int part, int parts) {
   return {piece(rows, part % best_rows, best_rows), piece(panels, part / best_rows, parts / best_rows)};
 }
 
-// The last columns, fewer than tile_columns, of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart;
-// what is beyond the edge becomes zero.
-GANYMEDE_INLINE void pack_edge(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
+// The last columns, fewer than `panel`, of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart; what is beyond
+// the edge becomes zero.
+GANYMEDE_INLINE void pack_edge(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to,
+                               int panel = tile_columns) {
   const float* from = b + k.begin * ldb;
-  for (int i = k.begin; i < k.end; ++i, from += ldb, to += tile_columns)
-    for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? from[j] : 0.0F;
+  for (int i = k.begin; i < k.end; ++i, from += ldb, to += panel)
+    for (int j = 0; j < panel; ++j) to[j] = j < columns ? from[j] : 0.0F;
 }
 
 #if defined(__AVX512F__)

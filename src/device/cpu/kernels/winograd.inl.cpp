@@ -243,7 +243,7 @@ GANYMEDE_INLINE void multiply_filters(const WinogradBlock& block, const Winograd
       const int columns = panel_columns(plan.sums_columns, column);
       for (int t = 0; t < tiles.count; ++t) {
         const Range r = tiles[t];
-        const Tile run = tile_of_panel(r.end - r.begin, columns);
+        const Tile run = tile_of_panel<false>(r.end - r.begin, columns);
         for (int i = 0; i < runs.count; ++i) {
           const WinogradRun& of_terms = runs.run[i];
           const Steps steps{of_terms.floats,
@@ -415,19 +415,21 @@ void winograd_multiply(const WinogradWeightsArgs& args, float* scratch, int part
           for (int column = 0; column < runs.run[i].floats; column += tile_columns) {
             const int width = smaller(tile_columns, runs.run[i].floats - column);
             const float* right = source + runs.run[i].source + column;
-            if (width < tile_columns) pack_edge(right, pitch, width, {0, steps}, packed_right);
+            const int panel = width <= lanes ? lanes : tile_columns;
+            if (width < tile_columns) pack_edge(right, pitch, width, {0, steps}, packed_right, panel);
             for (int t = 0; t < tiles.count; ++t) {
               const Range r = tiles[t];
               const int height = r.end - r.begin;
               const float* left = packed_left + static_cast<std::ptrdiff_t>(r.begin - top) * steps;
+              float* c = product + static_cast<std::ptrdiff_t>(r.begin) * of.gradient_pitch + runs.run[i].all + column;
+              prefetch_tile(c, of.gradient_pitch, height);
               if (width == tile_columns && t == 0) {
                 tile_of<true, Walk::packing>(height)(left, 0, {steps, right, pitch, packed_right, nullptr}, values,
                                                      tile_columns, false);
               } else {
-                tile_of<true, Walk::packed>(height)(left, 0, {steps, packed_right, 0, nullptr, nullptr}, values,
-                                                    tile_columns, false);
+                tile_of_panel<true>(height, panel)(left, 0, {steps, packed_right, 0, nullptr, nullptr}, values,
+                                                   tile_columns, false);
               }
-              float* c = product + static_cast<std::ptrdiff_t>(r.begin) * of.gradient_pitch + runs.run[i].all + column;
               for (int j = 0; j < height; ++j, c += of.gradient_pitch) {
                 const float* row = values + j * tile_columns;
                 if (width == tile_columns) {
