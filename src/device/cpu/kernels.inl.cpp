@@ -6,6 +6,7 @@
 // Forward, tangent and backward-data passes therefore give a row the same bits in any batch. (An
 // instruction set without fused multiply-add rounds each product; its chain is as fixed.) Steps whose factor
 // is zero may be left out: a multiply-add by zero changes nothing but the sign of a sum that underflowed to -0.
+// Convolutions put several such sums together, in an order that their geometry fixes.
 //
 // Everything here but the table has internal linkage, and of other headers only always-inlined functions
 // and intrinsics are used: see kernels.hpp for why.
