@@ -12,6 +12,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -20,6 +21,7 @@
 
 #include "core/thread_pool.hpp"
 #include "device/cpu/kernels.hpp"
+#include "device/cpu/winograd_plan.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
 #include "math/fixed_point.hpp"
@@ -180,6 +182,11 @@ class CpuDevice final : public Device {
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
                              const float* coarse, bool accumulate, SumTarget dw) override {
+    const cpu::WinogradTables& winograd = winograd_tables(geometry, false);
+    if (winograd.pays()) {
+      winograd_gradients(winograd, layout, geometry, fine, coarse, accumulate, dw);
+      return;
+    }
     const cpu::RowOrder order = row_order(layout, dw.exact(), geometry.coarse_pixels());
     const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
     if (order.count == 0) {
@@ -454,6 +461,12 @@ class CpuDevice final : public Device {
   }
 
  private:
+  // What transformed images may take, so that the second cache holds them: of a part's block, and of all threads' block
+  // for gradients, where larger ones mean fewer passes over the sums.
+  static constexpr std::size_t winograd_block_floats = std::size_t{128} * 1024;
+  static constexpr std::size_t winograd_gradient_floats = std::size_t{192} * 1024;
+  using WinogradKey = std::array<int, 10>;
+
   // Below this many operations waking the other threads costs more than they save.
   static constexpr std::size_t worth_sharing = 32768;
 
@@ -494,29 +507,110 @@ class CpuDevice final : public Device {
 
   void run_convolution(const Convolution& geometry, bool transposed, int rows, const float* source, const float* w,
                        const Finish& finish, float* result) {
+    cpu::ConvolutionArgs args{shape_of(geometry),
+                              transposed,
+                              rows,
+                              source,
+                              w,
+                              finish.bias,
+                              finish.slope_of,
+                              finish.activation.kind,
+                              finish.activation.parameter,
+                              nullptr,
+                              nullptr,
+                              0,
+                              result,
+                              nullptr,
+                              0};
+    const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
+    const std::size_t work = 2 * product(rows, geometry.coarse_pixels()) * weights;
+    const auto threads = static_cast<std::size_t>(pool_.threads());
+    const cpu::WinogradTables& winograd = winograd_tables(geometry, transposed);
+    if (winograd.pays()) {
+      const std::size_t image = winograd.source_floats() + winograd.sums_floats();
+      const std::size_t share = (static_cast<std::size_t>(std::max(rows, 1)) + threads - 1) / threads;
+      const std::size_t block = std::min(share, std::max<std::size_t>(1, winograd_block_floats / image));
+      const std::size_t left = block * image + 2 * cpu::window_slack;
+      args.winograd = &winograd.plan();
+      args.block = static_cast<int>(block);
+      args.packed = filters_.get(winograd.filter_floats());
+      args.left = windows_.get(threads * left);
+      args.left_floats = static_cast<std::ptrdiff_t>(left);
+      run(kernels_.winograd_filters, args, 4 * weights);
+      run(kernels_.winograd_convolve, args, work);
+      return;
+    }
     // Windows that a part copies at a time: few enough to stay in the second cache beside the filters.
     constexpr std::size_t window_floats = 48 * 1024;
     const int window =
         geometry.kernel * geometry.kernel * (transposed ? geometry.coarse_channels : geometry.fine_channels);
     const int channels = transposed ? geometry.fine_channels : geometry.coarse_channels;
-    const std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
+    std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
+    if (transposed && channels <= cpu::few_channels) {
+      // An image's products with the filters, and its sums.
+      const int filter = (geometry.filter() + cpu::window_slack) / 16 * 16;
+      left = std::max(left, product(geometry.coarse_pixels(), filter) + static_cast<std::size_t>(geometry.fine_size()) +
+                                cpu::window_slack);
+    }
     const int columns = (channels + cpu::most_tile_columns - 1) / cpu::most_tile_columns * cpu::most_tile_columns;
-    const cpu::ConvolutionArgs args{shape_of(geometry),
-                                    transposed,
-                                    rows,
-                                    source,
-                                    w,
-                                    finish.bias,
-                                    finish.slope_of,
-                                    finish.activation.kind,
-                                    finish.activation.parameter,
-                                    filters_.get(product(window, columns)),
-                                    windows_.get(static_cast<std::size_t>(pool_.threads()) * left),
-                                    static_cast<std::ptrdiff_t>(left),
-                                    result};
-    const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
+    args.packed = filters_.get(product(window, columns));
+    args.left = windows_.get(threads * left);
+    args.left_floats = static_cast<std::ptrdiff_t>(left);
     run(kernels_.pack_filters, args, weights);
-    run(kernels_.convolve, args, 2 * product(rows, geometry.coarse_pixels()) * weights);
+    run(kernels_.convolve, args, work);
+  }
+
+  void winograd_gradients(const cpu::WinogradTables& winograd, const BatchLayout& layout, const Convolution& geometry,
+                          const float* fine, const float* coarse, bool accumulate, SumTarget dw) {
+    const cpu::RowOrder order = row_order(layout, dw.exact());
+    const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
+    if (dw.exact() || order.count == 0) {
+      clear(weights, accumulate, dw);
+      accumulate = true;
+    }
+    // Blocks are cut from their shard's beginning on, and are as large for any number of rows and threads.
+    const std::size_t image = winograd.source_floats() + winograd.adjoint_floats();
+    const auto block = static_cast<int>(std::max<std::size_t>(1, winograd_gradient_floats / image));
+    const auto most = static_cast<std::size_t>(std::min(block, std::max(order.count, 1)));
+    const std::size_t source_floats = most * winograd.source_floats() + cpu::window_slack;
+    float* left = windows_.get(source_floats + most * winograd.adjoint_floats() + cpu::window_slack);
+    cpu::WinogradWeightsArgs args{&winograd.plan(),
+                                  shape_of(geometry),
+                                  layout.total_rows(),
+                                  nullptr,
+                                  0,
+                                  0,
+                                  fine,
+                                  coarse,
+                                  left,
+                                  left + source_floats,
+                                  filters_.get(winograd.gradient_floats()),
+                                  accumulate,
+                                  sum(dw)};
+    int begin = 0;
+    for (int s = 0; s < order.shards; ++s) {
+      const int end = order.shard_end[s];
+      if (begin == end) continue;
+      std::fill(args.product, args.product + winograd.gradient_floats(), 0.0F);
+      for (; begin < end; begin += args.count) {
+        args.image = order.row + begin;
+        args.count = std::min(block, end - begin);
+        const std::size_t work = 2 * product(args.count, geometry.coarse_pixels()) * weights;
+        for (args.group = 0; args.group < winograd.plan().piece->y.groups; ++args.group) {
+          run(kernels_.winograd_transform, args, work);
+          run(kernels_.winograd_multiply, args, work);
+        }
+      }
+      run(kernels_.winograd_gradients, args, 4 * weights);
+    }
+  }
+
+  // The tables of a geometry, made when it is first met.
+  const cpu::WinogradTables& winograd_tables(const Convolution& g, bool transposed) {
+    const WinogradKey key = {g.fine_height,     g.fine_width, g.fine_channels, g.coarse_height, g.coarse_width,
+                             g.coarse_channels, g.kernel,     g.stride,        g.padding,       transposed ? 1 : 0};
+    const auto found = winograd_.find(key);
+    return found != winograd_.end() ? found->second : winograd_.try_emplace(key, shape_of(g), transposed).first->second;
   }
 
   static std::uint64_t value(StepCount count) { return *count.step * count.per_step + count.offset; }
@@ -710,6 +804,7 @@ class CpuDevice final : public Device {
   Workspace<int> shard_end_;
   Workspace<float> norm_;
   std::vector<cpu::Stretch> stretches_;
+  std::map<WinogradKey, cpu::WinogradTables> winograd_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "device/cpu/winograd.hpp"
 #include "ganymede/optimizer_constants.hpp"
 
 namespace ganymede::cpu {
@@ -60,8 +61,16 @@ struct ConvolutionArgs {
   float* left;    ///< for every part left_floats of its own: windows of the source
   std::ptrdiff_t left_floats;  ///< at least most_tile_rows windows, each with window_slack floats more
   float* result;
+  /// For winograd_convolve, null where it does not pay. `packed` is then the transformed filters, and `left` holds what
+  /// `block` images take.
+  const WinogradPlan* winograd;
+  int block;
 };
 inline constexpr int most_tile_rows = 12;
+/// Convolutions to so few channels are dot products: a tile would waste nearly all of its columns.
+inline constexpr int narrow_channels = 4;
+/// Transposed ones to so few go through convolve_to_few().
+inline constexpr int few_channels = 12;
 inline constexpr int most_tile_columns = 32;
 /// What a window takes beyond its floats: up to 31 to lie an odd number of cache lines from the next, and a share of
 /// the vector that copies may write behind the last.
@@ -97,6 +106,24 @@ struct ConvolutionWeightsArgs {
   WeightsArgs weights;
   ConvolutionShape shape;
   int images;  ///< that x holds
+};
+
+/// The gradients of a convolution's weights in the transform's domain: the kernels transform a block of images,
+/// multiply and, when a shard is done, bring its sums back.
+struct WinogradWeightsArgs {
+  const WinogradPlan* plan;
+  ConvolutionShape shape;
+  int images;        ///< that `fine` holds
+  const int* image;  ///< those of the block
+  int count;
+  int group;  ///< along y, of which is the block's transform
+  const float* fine;
+  const float* coarse;
+  float* source;   ///< of `fine`,
+  float* adjoint;  ///< of `coarse`
+  float* product;  ///< [points][points] planes, see WinogradPiece
+  bool accumulate;
+  Sum dw;
 };
 
 struct BiasArgs {
@@ -260,6 +287,11 @@ struct Kernels {
   Kernel<ConvolutionArgs> pack_filters;
   Kernel<ConvolutionArgs> convolve;
   Kernel<ConvolutionWeightsArgs> convolution_weights;
+  Kernel<ConvolutionArgs> winograd_filters;
+  Kernel<ConvolutionArgs> winograd_convolve;
+  Kernel<WinogradWeightsArgs> winograd_transform;
+  Kernel<WinogradWeightsArgs> winograd_multiply;
+  Kernel<WinogradWeightsArgs> winograd_gradients;
   Kernel<BatchNormSumsArgs> batch_norm_sums;
   Kernel<BatchNormForwardArgs> batch_norm_forward;
   Kernel<BatchNormBackwardArgs> batch_norm_backward_data;

@@ -6,6 +6,7 @@
 // Forward, tangent and backward-data passes therefore give a row the same bits in any batch. (An
 // instruction set without fused multiply-add rounds each product; its chain is as fixed.) Steps whose factor
 // is zero may be left out: a multiply-add by zero changes nothing but the sign of a sum that underflowed to -0.
+// Convolutions put several such sums together, in an order that their geometry fixes.
 //
 // Everything here but the table has internal linkage, and of other headers only always-inlined functions
 // and intrinsics are used: see kernels.hpp for why.
@@ -25,6 +26,7 @@
 #include "device/cpu/kernels/losses.inl.cpp"
 #include "device/cpu/kernels/product.inl.cpp"
 #include "device/cpu/kernels/vectors.inl.cpp"
+#include "device/cpu/kernels/winograd.inl.cpp"
 
 namespace ganymede::cpu {
 namespace {
@@ -59,6 +61,11 @@ extern const Kernels GANYMEDE_KERNELS = {
     pack_filters,
     convolve,
     convolution_weights,
+    winograd_filters,
+    winograd_convolve,
+    winograd_transform,
+    winograd_multiply,
+    winograd_gradients,
     batch_norm_sums,
     batch_norm_forward,
     batch_norm_backward_data,

@@ -3,7 +3,8 @@
 //
 // A transposed convolution of stride s falls into s · s phases: fine pixels whose position has the same remainders
 // are reached by the same taps, and from one to the next the window moves by one coarse pixel. So each element is one
-// chain over its own taps, as in every product here, and nothing is multiplied by zeros that were only inserted.
+// chain over its own taps, as in every product here, and nothing is multiplied by zeros that were only inserted. To few
+// channels it goes the other way round: see convolve_to_few().
 #pragma once
 
 #include "device/cpu/kernels/gradients.inl.cpp"
@@ -12,9 +13,6 @@
 
 namespace ganymede::cpu {
 namespace {
-
-// Results with so few channels are dot products: a tile would waste nearly all of its columns.
-constexpr int narrow_channels = 4;
 
 // The pixels of the result that the same taps reach.
 struct Phase {
@@ -97,16 +95,41 @@ GANYMEDE_INLINE std::ptrdiff_t tap_of(const ConvolutionShape& s, const Phase& ph
          x * phase.tap_step;
 }
 
-// The filters of a phase as the right-hand matrix: panels of [window][tile_columns], or, for a narrow result,
-// [channel][window].
+// Columns of the panel that begins at one of `columns`, a multiple of 16.
+GANYMEDE_INLINE int panel_columns(int columns, int column) { return smaller(tile_columns, columns - column); }
+static_assert(16 % lanes == 0);
+template <bool PackedLeft>
+GANYMEDE_INLINE Tile tile_of_panel(int rows, int columns) {
+  return columns == tile_columns ? tile_of<PackedLeft, Walk::packed>(rows) : tile_of<PackedLeft, Walk::packed, 1>(rows);
+}
+GANYMEDE_INLINE int multiple_of_16(int count) { return (count + 15) / 16 * 16; }
+
+GANYMEDE_INLINE bool to_few(const ConvolutionArgs& args) {
+  return args.transposed && args.shape.fine_channels <= few_channels;
+}
+
+// The filters of a phase as the right-hand matrix: panels of [window][tile_columns]; for a narrow result
+// [channel][window]; for convolve_to_few() panels of [coarse channel][columns of the filters].
 void pack_filters(const ConvolutionArgs& args, float*, int part, int parts) {
   const ConvolutionShape& s = args.shape;
   const Grid source = source_grid(args);
   const Grid target = target_grid(args);
+  const int filter = s.kernel * s.kernel * s.fine_channels;
+  if (to_few(args)) {
+    const int columns = multiple_of_16(filter);
+    const Range rows = piece(s.coarse_channels, part, parts);
+    for (int column = 0; column < columns; column += tile_columns) {
+      const int panel = panel_columns(columns, column);
+      float* to = args.packed + static_cast<std::ptrdiff_t>(column) * s.coarse_channels;
+      for (int o = rows.begin; o < rows.end; ++o)
+        for (int j = 0; j < panel; ++j)
+          to[o * panel + j] = column + j < filter ? args.w[static_cast<std::ptrdiff_t>(o) * filter + column + j] : 0.0F;
+    }
+    return;
+  }
   const bool narrow = target.channels <= narrow_channels;
   const int panels = narrow ? 1 : (target.channels + tile_columns - 1) / tile_columns;
   const int columns = narrow ? target.channels : panels * tile_columns;
-  const std::ptrdiff_t filter = static_cast<std::ptrdiff_t>(s.kernel) * s.kernel * s.fine_channels;
   const Range units = piece(phase_count(args) * panels, part, parts);
   for (int unit = units.begin; unit < units.end; ++unit) {
     const Phase phase = phase_of(args, unit / panels);
@@ -116,26 +139,17 @@ void pack_filters(const ConvolutionArgs& args, float*, int part, int parts) {
         args.packed + phase.taps_before * source.channels * columns + static_cast<std::ptrdiff_t>(column) * depth;
     const int width = smaller(target.channels - column, tile_columns);
     if (!args.transposed) {
+      const float* from = args.w + static_cast<std::ptrdiff_t>(column) * filter;
       if (narrow) {
-        for (std::ptrdiff_t i = 0; i < filter * width; ++i) to[i] = args.w[i];
+        for (int i = 0; i < filter * width; ++i) to[i] = from[i];
       } else {
-        pack_transposed(args.w + column * filter, filter, width, {0, depth}, to);
+        pack_transposed(from, filter, width, {0, depth}, to);
       }
       continue;
     }
-    int k = 0;
     for (int y = 0; y < phase.taps_y; ++y)
-      for (int x = 0; x < phase.taps_x; ++x) {
-        const float* from = args.w + tap_of(s, phase, y, x) * s.fine_channels + column;
-        for (int o = 0; o < source.channels; ++o, ++k, from += filter) {
-          if (narrow) {
-            for (int j = 0; j < width; ++j) to[static_cast<std::ptrdiff_t>(j) * depth + k] = from[j];
-          } else {
-            for (int j = 0; j < tile_columns; ++j)
-              to[static_cast<std::ptrdiff_t>(k) * tile_columns + j] = j < width ? from[j] : 0.0F;
-          }
-        }
-      }
+      for (int x = 0; x < phase.taps_x; ++x, to += static_cast<std::ptrdiff_t>(source.channels) * tile_columns)
+        pack_edge(args.w + tap_of(s, phase, y, x) * s.fine_channels + column, filter, width, {0, source.channels}, to);
   }
 }
 
@@ -274,11 +288,94 @@ GANYMEDE_INLINE float window_dot(const float* from, std::ptrdiff_t image_row, in
   return tree_sum(sum);
 }
 
+// The taps that reach a fine position along an axis: `count` of them from `tap` on, every stride-th, the first from the
+// coarse position `coarse`, each other from the one before.
+struct TapRange {
+  int coarse, tap, count;
+  GANYMEDE_INLINE TapRange(const ConvolutionShape& s, int fine, int size) {
+    const int remainder = (fine + s.padding) % s.stride;
+    const int last = (fine + s.padding) / s.stride;  // what tap `remainder` reaches it from
+    const int beyond = last < size ? 0 : last - size + 1;
+    coarse = last - beyond;
+    tap = remainder + beyond * s.stride;
+    const int taps = tap < s.kernel ? (s.kernel - tap + s.stride - 1) / s.stride : 0;
+    count = smaller(taps, coarse + 1);
+  }
+};
+
+// What every coarse pixel adds to the fine ones that its taps reach is its product with the filters as they lie; a fine
+// pixel sums what reaches it, tap by tap.
+GANYMEDE_INLINE void convolve_to_few(const ConvolutionArgs& args, FinishRows finish, float* left, int part, int parts) {
+  const ConvolutionShape& s = args.shape;
+  const int pixels = s.coarse_height * s.coarse_width;
+  const int channels = s.fine_channels;
+  const int pitch = multiple_of_16(s.kernel * s.kernel * channels);
+  const std::ptrdiff_t fine_size = static_cast<std::ptrdiff_t>(s.fine_height) * s.fine_width * channels;
+  float* sums = left + static_cast<std::ptrdiff_t>(pixels) * pitch;
+  // From a tap to the next that reaches the same fine pixel: of the coarse pixel before.
+  const std::ptrdiff_t step_x = s.stride * channels - pitch;
+  const std::ptrdiff_t step_y = s.stride * s.kernel * channels - static_cast<std::ptrdiff_t>(s.coarse_width) * pitch;
+  // Pixels follow each other as more channels would: their bias is the channels' again and again.
+  float bias[tile_columns + few_channels];
+  for (int j = 0; j < tile_columns + few_channels; ++j) bias[j] = args.bias == nullptr ? 0.0F : args.bias[j % channels];
+  ConvolutionArgs line = args;
+  const Range own = piece(args.rows, part, parts);
+  const Tiles tiles(Range{0, pixels});
+  for (int image = own.begin; image < own.end; ++image) {
+    const float* source = args.source + static_cast<std::ptrdiff_t>(image) * pixels * s.coarse_channels;
+    for (int t = 0; t < tiles.count; ++t) {
+      const Range r = tiles[t];
+      for (int column = 0; column < pitch; column += tile_columns) {
+        const float* packed = args.packed + static_cast<std::ptrdiff_t>(column) * s.coarse_channels;
+        tile_of_panel<false>(r.end - r.begin, panel_columns(pitch, column))(
+            source + static_cast<std::ptrdiff_t>(r.begin) * s.coarse_channels, s.coarse_channels,
+            {s.coarse_channels, packed, 0, nullptr, nullptr},
+            left + static_cast<std::ptrdiff_t>(r.begin) * pitch + column, pitch, false);
+      }
+    }
+    float* to = sums;
+    for (int y = 0; y < s.fine_height; ++y) {
+      const TapRange taps_y(s, y, s.coarse_height);
+      for (int x = 0; x < s.fine_width; ++x) {
+        const TapRange taps_x(s, x, s.coarse_width);
+        const float* from = left +
+                            (static_cast<std::ptrdiff_t>(taps_y.coarse) * s.coarse_width + taps_x.coarse) * pitch +
+                            (static_cast<std::ptrdiff_t>(taps_y.tap) * s.kernel + taps_x.tap) * channels;
+        if (channels == 1) {
+          float sum = 0.0F;
+          for (int i = 0; i < taps_y.count; ++i)
+            for (int j = 0; j < taps_x.count; ++j) sum += from[i * step_y + j * step_x];
+          *to++ = sum;
+          continue;
+        }
+        // Of whole vectors the next pixel overwrites what is too much.
+        for (int c = 0; c < channels; c += lanes) {
+          Vector sum{};
+          for (int i = 0; i < taps_y.count; ++i)
+            for (int j = 0; j < taps_x.count; ++j) sum += load(from + i * step_y + j * step_x + c);
+          store(to + c, sum);
+        }
+        to += channels;
+      }
+    }
+    for (std::ptrdiff_t at = 0; at < fine_size; at += tile_columns) {
+      const std::ptrdiff_t place = image * fine_size + at;
+      line.bias = args.bias == nullptr ? nullptr : bias + at % channels;
+      finish(line, &place, 1, 0, fine_size - at < tile_columns ? static_cast<int>(fine_size - at) : tile_columns,
+             sums + at, 0);
+    }
+  }
+}
+
 void convolve(const ConvolutionArgs& args, float*, int part, int parts) {
   constexpr int most_block = 20 * tile_rows;
   const Grid target = target_grid(args);
   const Images images(args.source, args.rows, source_grid(args));
   const FinishRows finish = finish_of(args);
+  if (to_few(args)) {
+    convolve_to_few(args, finish, args.left + part * args.left_floats, part, parts);
+    return;
+  }
   const bool narrow = target.channels <= narrow_channels;
   const int panels = (target.channels + tile_columns - 1) / tile_columns;
   const int packed_columns = narrow ? target.channels : panels * tile_columns;

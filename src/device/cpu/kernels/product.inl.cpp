@@ -22,20 +22,21 @@ struct Steps {
   const int* list;
 };
 
-// c[Rows, tile_columns] (+)= a[Rows, k] · b[k, tile_columns]. The left matrix either lies in rows `lda`
-// apart, or (lda = 0) is packed as [k][Rows].
-template <int Rows, bool PackedLeft, Walk walk>
+// c[Rows, columns] (+)= a[Rows, k] · b[k, columns], where columns = Vectors · lanes. The left matrix either lies in
+// rows `lda` apart, or (lda = 0) is packed as [k][Rows].
+template <int Rows, bool PackedLeft, Walk walk, int Vectors>
 __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const Steps& steps, float* c,
                                     std::ptrdiff_t ldc, bool add) {
+  constexpr int columns = Vectors * lanes;
   int k = steps.count;
   const float* b = steps.b;
   float* packed = steps.packed;
   const int* list = steps.list;
-  Vector sum[Rows][tile_vectors];
+  Vector sum[Rows][Vectors];
   GANYMEDE_UNROLL
   for (int i = 0; i < Rows; ++i) {
     GANYMEDE_UNROLL
-    for (int j = 0; j < tile_vectors; ++j) sum[i][j] = add ? load(c + i * ldc + j * lanes) : Vector{};
+    for (int j = 0; j < Vectors; ++j) sum[i][j] = add ? load(c + i * ldc + j * lanes) : Vector{};
   }
   // Every third row has a pointer: its neighbours are one and two `lda` away, which addresses can hold.
   constexpr int groups = PackedLeft ? 1 : (Rows + 2) / 3;
@@ -48,14 +49,14 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const St
   }
   const auto advance = [&](int ahead) __attribute__((always_inline)) {
     const std::ptrdiff_t at = walk == Walk::listed ? list[ahead] : ahead;
-    Vector right[tile_vectors];
+    Vector right[Vectors];
     GANYMEDE_UNROLL
-    for (int j = 0; j < tile_vectors; ++j) {
+    for (int j = 0; j < Vectors; ++j) {
       if (walk == Walk::packing) {
         right[j] = load(b + j * lanes);
-        store(packed + at * tile_columns + j * lanes, right[j]);
+        store(packed + at * columns + j * lanes, right[j]);
       } else {
-        right[j] = load(b + at * tile_columns + j * lanes);
+        right[j] = load(b + at * columns + j * lanes);
       }
     }
     if (walk == Walk::packing) b += steps.ldb;
@@ -63,7 +64,7 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const St
     for (int i = 0; i < Rows; ++i) {
       const Vector left = broadcast(PackedLeft ? group[0][at * Rows + i] : group[i / 3][i % 3 * lda + at]);
       GANYMEDE_UNROLL
-      for (int j = 0; j < tile_vectors; ++j) accumulate(left, right[j], sum[i][j]);
+      for (int j = 0; j < Vectors; ++j) accumulate(left, right[j], sum[i][j]);
     }
   };
   const auto move = [&](int by) __attribute__((always_inline)) {
@@ -74,9 +75,9 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const St
     GANYMEDE_UNROLL
     for (int g = 0; g < groups; ++g) group[g] += by * (PackedLeft ? Rows : 1);
     if (walk == Walk::packed) {
-      b += by * tile_columns;
+      b += by * columns;
     } else {
-      packed += by * tile_columns;
+      packed += by * columns;
     }
   };
   // Long strides through k make the loop's end predictable.
@@ -93,41 +94,41 @@ __attribute__((noinline)) void tile(const float* a, std::ptrdiff_t lda, const St
   GANYMEDE_UNROLL
   for (int i = 0; i < Rows; ++i) {
     GANYMEDE_UNROLL
-    for (int j = 0; j < tile_vectors; ++j) store(c + i * ldc + j * lanes, sum[i][j]);
+    for (int j = 0; j < Vectors; ++j) store(c + i * ldc + j * lanes, sum[i][j]);
   }
 }
 
 using Tile = void (*)(const float* a, std::ptrdiff_t lda, const Steps& steps, float* c, std::ptrdiff_t ldc, bool add);
 
-template <bool PackedLeft, Walk walk>
+template <bool PackedLeft, Walk walk, int Vectors = tile_vectors>
 GANYMEDE_INLINE Tile tile_of(int rows) {
   switch (rows) {
     case 1:
-      return tile<1, PackedLeft, walk>;
+      return tile<1, PackedLeft, walk, Vectors>;
     case 2:
-      return tile<2, PackedLeft, walk>;
+      return tile<2, PackedLeft, walk, Vectors>;
     case 3:
-      return tile<3, PackedLeft, walk>;
+      return tile<3, PackedLeft, walk, Vectors>;
     case 4:
-      return tile<4, PackedLeft, walk>;
+      return tile<4, PackedLeft, walk, Vectors>;
     case 5:
-      return tile<5, PackedLeft, walk>;
+      return tile<5, PackedLeft, walk, Vectors>;
 #if defined(__AVX512F__)
     case 6:
-      return tile<6, PackedLeft, walk>;
+      return tile<6, PackedLeft, walk, Vectors>;
     case 7:
-      return tile<7, PackedLeft, walk>;
+      return tile<7, PackedLeft, walk, Vectors>;
     case 8:
-      return tile<8, PackedLeft, walk>;
+      return tile<8, PackedLeft, walk, Vectors>;
     case 9:
-      return tile<9, PackedLeft, walk>;
+      return tile<9, PackedLeft, walk, Vectors>;
     case 10:
-      return tile<10, PackedLeft, walk>;
+      return tile<10, PackedLeft, walk, Vectors>;
     case 11:
-      return tile<11, PackedLeft, walk>;
+      return tile<11, PackedLeft, walk, Vectors>;
 #endif
     default:
-      return tile<tile_rows, PackedLeft, walk>;
+      return tile<tile_rows, PackedLeft, walk, Vectors>;
   }
 }
 
@@ -240,12 +241,13 @@ GANYMEDE_INLINE Share share_of(int rows, int panels, int part, int parts) {
   return {piece(rows, part % best_rows, best_rows), piece(panels, part / best_rows, parts / best_rows)};
 }
 
-// The last columns, fewer than tile_columns, of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart;
-// what is beyond the edge becomes zero.
-GANYMEDE_INLINE void pack_edge(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to) {
+// The last columns, fewer than `panel`, of rows k.begin … k.end-1 of b[k, columns], rows `ldb` apart; what is beyond
+// the edge becomes zero.
+GANYMEDE_INLINE void pack_edge(const float* b, std::ptrdiff_t ldb, int columns, Range k, float* to,
+                               int panel = tile_columns) {
   const float* from = b + k.begin * ldb;
-  for (int i = k.begin; i < k.end; ++i, from += ldb, to += tile_columns)
-    for (int j = 0; j < tile_columns; ++j) to[j] = j < columns ? from[j] : 0.0F;
+  for (int i = k.begin; i < k.end; ++i, from += ldb, to += panel)
+    for (int j = 0; j < panel; ++j) to[j] = j < columns ? from[j] : 0.0F;
 }
 
 #if defined(__AVX512F__)
