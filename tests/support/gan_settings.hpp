@@ -108,6 +108,7 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.r1 = 1;
          o.discriminator_activation = "leaky-relu";
          o.epsilon = cancels;
+         o.learning_rate = 1e-3;
        }},
       {"dcgan_told_the_class",
        [](TrainOptions& o) {
