@@ -456,7 +456,9 @@ TEST_P(GpuOperations, ClassesAreTheCpus) {
   constexpr int classes = 10;
   std::vector<std::uint8_t> labels(rows);
   for (std::size_t r = 0; r < labels.size(); ++r) labels[r] = static_cast<std::uint8_t>(r * 7 % classes);
-  for (const auto& [pixels, channels] : {std::pair{1, 100}, std::pair{49, 5}}) {
+  for (const auto& size : {std::pair{1, 100}, std::pair{49, 5}}) {
+    const int pixels = size.first;
+    const int channels = size.second;
     const Floats x = uniform_floats(count_of(rows, pixels * channels), 1);
     const Floats delta = uniform_floats(count_of(rows, pixels * (channels + classes)), 2);
     const auto appended = [&](Device& d, bool tangent, const Activation& below) {
