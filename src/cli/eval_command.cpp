@@ -51,6 +51,7 @@ struct Request {
 std::vector<std::string> parse_metrics(const std::string& text) {
   std::string known;
   for (const std::string& name : metric_names()) known += (known.empty() ? "" : ", ") + name;
+  if (text == "all") return metric_names();
   std::vector<std::string> metrics;
   std::istringstream words(text);
   for (std::string word; std::getline(words, word, ',');) {
@@ -76,7 +77,7 @@ Request parse_request(const Parsed& parsed) {
   TrainOptions seeded;
   if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
   request.seed = seeded.seed;
-  request.metrics_given = parsed.has("metrics");
+  request.metrics_given = parsed.has("metrics") && parsed.values.at("metrics") != "all";
   request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : metric_names();
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
   request.judge = parsed.get("judge", {});
@@ -171,7 +172,7 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
              std::to_string(request.samples) + " of seed " + std::to_string(request.seed) + ", rounded to 8 bits");
   report.say("data", data.name() + ": " + std::to_string(data.train().count) + " training and " +
                          std::to_string(data.test().count) + " test images" +
-                         (other_data ? ", not the ones that the run was trained on" : ""));
+                         (other_data ? ", another set than the run's own" : ""));
   report.json["run"] = {{"source", saved.source},
                         {"kind", saved.kind},
                         {"step", saved.step},
@@ -313,6 +314,9 @@ void measure_by_judge(const Request& request, eval::SampleSource& source, const 
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
+  on_root(ranks, [&] {
+    if (!request.json.empty() && request.json != "-") check_file_place(request.json);
+  });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
   // A run that was told classes says by its digest which labels it saw.
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
@@ -363,8 +367,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
     for (const std::string& warning : warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
     // File names may hold bytes that are no UTF-8, which JSON cannot.
     const std::string json = report.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-    if (!request.json.empty() && request.json != "-") write_file_atomically(request.json, json);
     std::fputs(request.json == "-" ? json.c_str() : report.table().c_str(), stdout);
+    if (!request.json.empty() && request.json != "-") write_file_atomically(request.json, json);
   });
   return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/shipped_judge.hpp"
+#include "core/files.hpp"
 #include "eval/judge.hpp"
 #include "ganymede/dataset.hpp"
 #include "ganymede/error.hpp"
@@ -59,9 +60,11 @@ Request parse_request(const Parsed& parsed) {
   return request;
 }
 
+std::string out_file(const Request& request) { return request.file.empty() ? "judge.safetensors" : request.file; }
+
 void train(const Request& request, Device& device, const Dataset& mnist, const Dataset& mini) {
   const eval::JudgeRecipe& recipe = request.recipe;
-  const std::string out = request.file.empty() ? "judge.safetensors" : request.file;
+  const std::string out = out_file(request);
   const std::vector<ImageSet> halves = {mini.train(), mini.test()};
   const std::vector<std::uint32_t> which = eval::images_outside(mnist.train(), halves);
   std::printf("training on the %zu images of MNIST that are not in mnist-mini; %s\n", which.size(),
@@ -84,6 +87,9 @@ void train(const Request& request, Device& device, const Dataset& mnist, const D
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
+  on_root(ranks, [&] {
+    if (!request.check) check_file_place(out_file(request));
+  });
   const Dataset mnist = open_mnist(ranks);
   const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, ranks);
   TrainOptions compute;

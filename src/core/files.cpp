@@ -185,6 +185,17 @@ void write_file_atomically(const fs::path& name, std::string_view bytes) {
   sync_folder(folder_of(file));
 }
 
+void check_file_place(const fs::path& name) {
+  std::error_code error;
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ExitCode::data, name.string() + " cannot be written: " + why + "; choose another place");
+  };
+  if (fs::is_directory(name, error)) refuse("it is a folder");
+  const fs::path folder = name.has_parent_path() ? name.parent_path() : fs::path(".");
+  if (!fs::is_directory(folder, error)) refuse("there is no folder " + folder.string());
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) refuse(folder.string() + ": " + std::strerror(errno));
+}
+
 void sync_folder(const fs::path& folder) {
   const Descriptor descriptor(folder, O_RDONLY | O_DIRECTORY);
   if (!descriptor.is_open()) fail(folder, "cannot be opened", errno);

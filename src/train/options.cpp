@@ -176,8 +176,9 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::stack, 1, 3>, get_number<&O::stack>},
     {"out", "Data and run", "RUN", "the run's folder; made when missing", false, false, set_text<&O::out>,
      get_text<&O::out>},
-    {"resume", "Data and run", "", "go on from the run's newest valid checkpoint, on any number of ranks", false, false,
-     set_switch<&O::resume>, get_switch<&O::resume>},
+    {"resume", "Data and run", "",
+     "go on from the run's newest valid checkpoint, on any number of ranks; without one, from the beginning", false,
+     false, set_switch<&O::resume>, get_switch<&O::resume>},
 
     {"model", "Networks", "NAME", "family of networks: mlp (fully connected) or dcgan (convolutions)", true, true,
      set_choice<&O::model, model_names>, get_text<&O::model>},

@@ -233,7 +233,8 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                    (images.channels > 1 ? ", " + std::to_string(images.channels) + " at a time" : "") +
                    (s.gan->data.classes > 0 ? " in " + std::to_string(s.gan->data.classes) + " classes" : "") +
                    " from " + s.dataset.folder()},
-      {"generator", network_row(s.gan->generator)},
+      {"generator",
+       (o.latent_distribution == "normal" ? "" : o.latent_distribution + " ") + network_row(s.gan->generator)},
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
       {"optimiser", optimizer_row(o, *s.gan)},
@@ -389,7 +390,13 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   TrainSetup s;
   DatasetNeeds needs;
   needs.train_labels = options.condition != "none";
-  s.dataset = Dataset::open(options.data, needs, ranks);
+  try {
+    s.dataset = Dataset::open(options.data, needs, ranks);
+  } catch (const AgreedError& failure) {
+    if (!needs.train_labels) throw;
+    throw AgreedError(failure.code(), std::string(failure.what()) + " (--condition " + options.condition +
+                                          " needs labels; --condition none trains without)");
+  }
   s.images = s.dataset.train();
   s.images.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();

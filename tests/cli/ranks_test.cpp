@@ -157,6 +157,8 @@ TEST_F(Ranks, TheLauncherSaysWhyNothingStarts) {
            {Words{"--hostfile", "nowhere", "-n", "2"} + recipes, 4, "unable to open the hostfile: nowhere"},
            {Words{"--host", "localhost", "-n", "4"} + recipes, 4, "--oversubscribe"},
            {{"-n", "1", "no-such-program"}, 4, "there is no program 'no-such-program'"},
+           {{"-n", "2", "/no/such/program"}, 4, "there is no program '/no/such/program'"},
+           {{"-n", "0", "ganymede", "--version"}, 2, "-n takes the number of ranks, 1 or more"},
        }) {
     const Ending ending = run(Words{GANYMEDE_LAUNCH "/mpirun"} + wrong.words, here());
     EXPECT_EQ(ending.code, wrong.code) << ending.err;
