@@ -23,10 +23,10 @@ void ExponentialSums::add(std::size_t place, const std::int32_t* d, std::size_t 
   // Of a far greater d not even the exponential needs to be known. One more than the greatest that counts, so that
   // rounding here never leaves out what the test below lets in.
   const auto limit = [&] {
+    constexpr std::int32_t none = std::numeric_limits<std::int32_t>::max();
+    if (tops_[place] == nothing) return none;
     const double most = static_cast<double>(-bin_bits * (tops_[place] - (bin_count - 1))) / binary_rate_ + 1;
-    return tops_[place] == nothing || most > std::numeric_limits<std::int32_t>::max()
-               ? std::numeric_limits<std::int32_t>::max()
-               : static_cast<std::int32_t>(most);
+    return most > none ? none : static_cast<std::int32_t>(most);
   };
   std::int32_t most = limit();
   for (std::size_t i = 0; i < n; ++i) {
