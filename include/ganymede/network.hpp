@@ -86,8 +86,6 @@ class Layer {
   [[nodiscard]] virtual int normalised_channels() const { return 0; }
   /// True where PyTorch's nn.Sequential has a Flatten or an Unflatten before this layer's module.
   [[nodiscard]] virtual bool reshapes_input() const { return false; }
-  /// True where a pass needs each row's class.
-  [[nodiscard]] virtual bool needs_labels() const { return false; }
   /// Whether PyTorch's nn.Sequential has a module for its map (and one for an activation other than the identity).
   [[nodiscard]] virtual bool is_module() const { return true; }
   /// Floating-point operations of a forward pass over one sample (a multiply-add counts as two).

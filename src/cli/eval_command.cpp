@@ -8,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "cli/generator_source.hpp"
 #include "cli/shipped_judge.hpp"
+#include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "eval/distances.hpp"
 #include "eval/judged.hpp"
@@ -73,10 +74,7 @@ Request parse_request(const Parsed& parsed) {
   request.data = parsed.get("data", default_data);
   request.data_given = parsed.has("data");
   request.samples = static_cast<std::uint64_t>(parse_count(parsed, "samples", 10000, 2, 1 << 24));
-  // A seed is what it is for a training.
-  TrainOptions seeded;
-  if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
-  request.seed = seeded.seed;
+  request.seed = parse_seed(parsed);
   request.metrics_given = parsed.has("metrics") && parsed.values.at("metrics") != "all";
   request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : metric_names();
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
@@ -320,11 +318,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
   // A run that was told classes says by its digest which labels it saw.
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
-  TrainOptions compute;
-  compute.device = "cpu";
-  compute.threads = request.threads;
   std::vector<std::string> warnings;
-  const std::unique_ptr<Device> device = make_agreed_device(compute, ranks, warnings);
+  const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   std::unique_ptr<GeneratorSource> generator;
   together(ranks, [&] {
     check_sizes(saved, data);

@@ -3,6 +3,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/shipped_judge.hpp"
+#include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "eval/judge.hpp"
 #include "ganymede/dataset.hpp"
@@ -51,10 +52,7 @@ Request parse_request(const Parsed& parsed) {
   if (request.check && (parsed.has("epochs") || parsed.has("seed")))
     throw Error(ExitCode::usage, "--check trains nothing: leave out --epochs and --seed");
   request.recipe.epochs = static_cast<int>(parse_count(parsed, "epochs", request.recipe.epochs, 1, 10000));
-  // A seed is what it is for a training of a GAN.
-  TrainOptions seeded;
-  if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
-  request.recipe.seed = seeded.seed;
+  request.recipe.seed = parse_seed(parsed);
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
   request.file = parsed.get("out", {});
   return request;
@@ -92,11 +90,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
   });
   const Dataset mnist = open_mnist(ranks);
   const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, ranks);
-  TrainOptions compute;
-  compute.device = "cpu";
-  compute.threads = request.threads;
   std::vector<std::string> warnings;
-  const std::unique_ptr<Device> device = make_agreed_device(compute, ranks, warnings);
+  const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   on_root(ranks, [&] {
     for (const std::string& warning : warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
     if (request.check)

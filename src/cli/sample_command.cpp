@@ -8,6 +8,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
+#include "cli/train_arguments.hpp"
 #include "gan/gan.hpp"
 #include "gan/sampler.hpp"
 #include "ganymede/error.hpp"
@@ -63,10 +64,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage, std::to_string(count) + " rows of --interpolate " + std::to_string(steps) +
                                        " are more than the " + std::to_string(most_images) +
                                        " images that one picture may hold: lower --count");
-    // A seed is what it is for a training.
-    TrainOptions seeded;
-    if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
-    const std::uint64_t seed = seeded.seed;
+    const std::uint64_t seed = parse_seed(parsed);
     const std::string out = parsed.get("out", "samples.png");
     refuse_other_pictures(out);
     const SavedRun saved = read_saved_run(parsed.positional[0]);

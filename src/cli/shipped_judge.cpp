@@ -1,22 +1,11 @@
 // See shipped_judge.hpp.
 #include "cli/shipped_judge.hpp"
 
-#include <cstdio>
-
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede::cli {
-namespace {
-
-std::string pretty(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
-}  // namespace
-
 ShippedJudge read_judge(const std::string& file) {
   ShippedJudge judge;
   judge.source = file.empty() ? (share_folder() / "judge" / "mnist.safetensors").string() : file;

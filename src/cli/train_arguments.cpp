@@ -90,6 +90,12 @@ std::vector<Recipe> all_recipes() {
   return recipes;
 }
 
+std::uint64_t parse_seed(const Parsed& parsed) {
+  TrainOptions seeded;
+  if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
+  return seeded.seed;
+}
+
 Recipe read_recipe(const std::string& name) {
   if (name.find('/') != std::string::npos || name.ends_with(".ini")) return parse_recipe(name, name);
   const fs::path file = share_folder() / "recipes" / (name + ".ini");

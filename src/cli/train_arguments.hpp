@@ -2,6 +2,7 @@
 // line itself. Shared by the commands that take a training's options.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -26,6 +27,9 @@ ResolvedOptions resolve_train_options(const Parsed& parsed);
 /// The same of several ranks: rank 0 reads the files, and the others get its options, so that no other host needs to
 /// have them. Recipe and notes are rank 0's alone. Collective; throws AgreedError.
 ResolvedOptions resolve_train_options(const Parsed& parsed, Communicator& ranks);
+
+/// --seed of another command, which takes what a training's does; 1 without it.
+std::uint64_t parse_seed(const Parsed& parsed);
 
 struct Recipe {
   std::string name;

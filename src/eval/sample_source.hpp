@@ -39,14 +39,15 @@ ImageSet part_of(const ImageSet& set, std::uint32_t first, std::uint32_t count);
 /// A set of real images, which must outlive it, in their order.
 class ImageSetSource final : public SampleSource {
  public:
-  explicit ImageSetSource(const ImageSet& set) : set_(set) {}
+  explicit ImageSetSource(const ImageSet& set) : set_(set), classes_(set.classes()) {}
   [[nodiscard]] std::uint64_t count() const override { return set_.count; }
   [[nodiscard]] int image_size() const override { return set_.pixels(); }
-  [[nodiscard]] int classes() const override { return set_.labels.empty() ? 0 : 10; }
+  [[nodiscard]] int classes() const override { return classes_; }
   void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
 
  private:
   ImageSet set_;
+  int classes_;
 };
 
 /// The same in an order drawn once and for all: a set's own may mean something. (MNIST's writers stand behind each

@@ -73,7 +73,7 @@ void Gan::load(const std::map<std::string, TensorFile>& files, const std::string
 
 Gan make_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
   DataShape data = labelled;
-  if (o.condition == "none")
+  if (!is_conditional(o))
     data.classes = 0;
   else if (data.classes == 0)
     throw Error(ExitCode::data, "--condition " + o.condition + " needs labels, and the images have none");

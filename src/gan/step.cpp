@@ -75,7 +75,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     : device_(&device),
       gan_(&gan),
       images_(&images),
-      image_size_(images.shape().image.size()),
+      image_size_(images.pixels() * images.channels),
       options_(options),
       simultaneous_(options.scheme == "simultaneous"),
       loss_{loss_index(options.loss), static_cast<float>(options.label_smoothing)},
@@ -274,7 +274,10 @@ void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) 
   gather(repetition);
   draw_noise(math::Stream::noise_for_discriminator, discriminator_sample(repetition), 0);
   if (with_generator) draw_noise(math::Stream::noise_for_generator, generator_sample(), rows);
-  for (int number = first_part; number <= 1; ++number) gather_labels(discriminator_sample(repetition), labels(number));
+  gather_labels(discriminator_sample(repetition), labels(first_part));
+  if (labels_.size() > 0)
+    for (int number = first_part + 1; number <= 1; ++number)
+      device_->copy(labels(number), labels(first_part), static_cast<std::size_t>(rows));
   if (with_generator) gather_labels(generator_sample(), labels(2));
   enter(Phase::generator_forward);
   generator_tape_.set_labels(labels(1));

@@ -25,7 +25,6 @@ class AppendClass final : public Layer {
   }
   [[nodiscard]] std::string row_text() const override { return "+ class"; }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
-  [[nodiscard]] bool needs_labels() const override { return true; }
   [[nodiscard]] bool is_module() const override { return false; }
   [[nodiscard]] double flops() const override { return 0; }
 
@@ -62,7 +61,6 @@ class ClassScore final : public Layer {
   }
   [[nodiscard]] std::string row_text() const override { return "at class → 1"; }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
-  [[nodiscard]] bool needs_labels() const override { return true; }
   [[nodiscard]] bool is_module() const override { return false; }
   [[nodiscard]] double flops() const override { return 1; }
 

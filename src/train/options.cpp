@@ -399,7 +399,7 @@ void check_train_options(const TrainOptions& o) {
                                        "--discriminator-norm none, or " +
                                        spec.option + " 0");
   }
-  if (o.stack > 1 && o.condition != "none")
+  if (o.stack > 1 && is_conditional(o))
     throw Error(ExitCode::usage, "--stack " + std::to_string(o.stack) +
                                      " shows images of several classes at a time, so --condition " + o.condition +
                                      " makes no sense with it: use --condition none");

@@ -14,8 +14,10 @@
 #include <set>
 
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
 #include "gan/gradient_penalty.hpp"
+#include "gan/models/models.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 
@@ -29,12 +31,6 @@ int usable_cores() {
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return std::max(1, CPU_COUNT(&set));
-}
-
-std::string pretty(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
 }
 
 // 1234567 as "1 234 567".
@@ -380,6 +376,13 @@ std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communic
   return device;
 }
 
+std::unique_ptr<Device> make_agreed_cpu_device(int threads, Communicator& ranks, std::vector<std::string>& warnings) {
+  TrainOptions options;
+  options.device = "cpu";
+  options.threads = threads;
+  return make_agreed_device(options, ranks, warnings);
+}
+
 TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   together(ranks, [&] {
     check_train_options(options);
@@ -389,7 +392,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   check_same_options(options, ranks);
   TrainSetup s;
   DatasetNeeds needs;
-  needs.train_labels = options.condition != "none";
+  needs.train_labels = is_conditional(options);
   try {
     s.dataset = Dataset::open(options.data, needs, ranks);
   } catch (const AgreedError& failure) {

@@ -48,6 +48,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks);
 std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communicator& ranks,
                                            std::vector<std::string>& warnings);
 
+/// The same for work that is the CPU's: as with --device cpu and these --threads.
+std::unique_ptr<Device> make_agreed_cpu_device(int threads, Communicator& ranks, std::vector<std::string>& warnings);
+
 /// Steps that the options ask for on a set of `images` images.
 std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images);
 

@@ -139,10 +139,11 @@ class Training {
     outcome.last = record_;
     outcome.picture = picture_;
     const Gan& gan = *setup_.gan;
-    outcome.generator_digest = TensorFile{gan.generator.tensors(gan.picture_parameters()), {}}.weights_digest();
-    outcome.discriminator_digest =
-        TensorFile{gan.discriminator.tensors(gan.discriminator.parameter_array()), {}}.weights_digest();
-    if (!outcome.interrupted) write_weights();
+    TensorFile generator{gan.generator.tensors(gan.picture_parameters()), {}};
+    TensorFile discriminator{gan.discriminator.tensors(gan.discriminator.parameter_array()), {}};
+    outcome.generator_digest = generator.weights_digest();
+    outcome.discriminator_digest = discriminator.weights_digest();
+    if (!outcome.interrupted) write_weights(generator, discriminator);
     if (outcome.interrupted)
       log_->info("stopped at step {} by request; --resume goes on", outcome.steps);
     else
@@ -302,23 +303,21 @@ class Training {
     saved_step_ = step;
   }
 
-  void write_weights() {
+  void write_weights(TensorFile& generator, TensorFile& discriminator) {
     on_root(ranks_, [&] {
-      const Gan& gan = *setup_.gan;
-      TensorFile file;
-      file.metadata = trajectory_options(options_);
-      file.metadata["format"] = "pt";
-      file.metadata["steps"] = std::to_string(setup_.step->steps());
-      file.metadata["data-digest"] = setup_.data_digest;
-      file.metadata.merge(shape_facts(gan.data));
+      std::map<std::string, std::string> metadata = trajectory_options(options_);
+      metadata["format"] = "pt";
+      metadata["steps"] = std::to_string(setup_.step->steps());
+      metadata["data-digest"] = setup_.data_digest;
+      metadata.merge(shape_facts(setup_.gan->data));
       // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
       // is, the run has ended.
-      file.metadata["network"] = "discriminator";
-      file.tensors = gan.discriminator.tensors(gan.discriminator.parameter_array());
-      file.write(folder_.discriminator());
-      file.metadata["network"] = "generator";
-      file.tensors = gan.generator.tensors(gan.picture_parameters());
-      file.write(folder_.generator());
+      metadata["network"] = "discriminator";
+      discriminator.metadata = metadata;
+      discriminator.write(folder_.discriminator());
+      metadata["network"] = "generator";
+      generator.metadata = metadata;
+      generator.write(folder_.generator());
     });
   }
 

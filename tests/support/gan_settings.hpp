@@ -20,10 +20,35 @@ struct GanSetting {
   void (*change)(TrainOptions&);
 };
 
+// Where the slopes on real and on generated images cancel, the gradient of D's last bias is rounding alone: a larger
+// epsilon keeps Adam from bringing that to full size.
+inline constexpr double cancels = 1e-2;
+
+/// Both networks normalised, as the recipe dcgan has them.
+inline void normalised_dcgan(TrainOptions& o) {
+  o.model = "dcgan";
+  o.channels = {2, 3};
+  o.fully_connected = 4;
+  o.generator_norm = o.discriminator_norm = "batch";
+  o.discriminator_activation = "leaky-relu";
+  o.r1 = 0;
+  o.epsilon = cancels;
+}
+
+/// G normalised alone, so that D can have penalties.
+inline void penalised_dcgan(TrainOptions& o) {
+  o.model = "dcgan";
+  o.scheme = "simultaneous";
+  o.channels = {3};
+  o.kernel = 4;
+  o.fully_connected = 0;
+  o.generator_norm = "batch";
+  o.discriminator_activation = "leaky-relu";
+  o.r1 = 1;
+  o.epsilon = cancels;
+}
+
 inline const std::vector<GanSetting>& gan_settings() {
-  // Where the slopes on real and on generated images cancel, the gradient of D's last bias is rounding alone: a larger
-  // epsilon keeps Adam from bringing that to full size.
-  static constexpr double cancels = 1e-2;
   static const std::vector<GanSetting> settings = {
       {"literal", [](TrainOptions& o) { o.r1 = o.ema = 0; }},
       {"default", [](TrainOptions&) {}},
@@ -58,27 +83,11 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.batch = 7;
          o.shards = 5;
        }},
-      {"dcgan",
-       [](TrainOptions& o) {
-         o.model = "dcgan";
-         o.channels = {2, 3};
-         o.fully_connected = 4;
-         o.generator_norm = o.discriminator_norm = "batch";
-         o.discriminator_activation = "leaky-relu";
-         o.r1 = 0;
-         o.epsilon = cancels;
-       }},
+      {"dcgan", [](TrainOptions& o) { normalised_dcgan(o); }},
       {"dcgan_simultaneous_with_penalties",
        [](TrainOptions& o) {
-         o.model = "dcgan";
-         o.scheme = "simultaneous";
-         o.channels = {3};
-         o.kernel = 4;
-         o.fully_connected = 0;
-         o.generator_norm = "batch";
-         o.discriminator_activation = "leaky-relu";
-         o.gradient_penalty = o.r1 = o.r2 = 1;
-         o.epsilon = cancels;
+         penalised_dcgan(o);
+         o.gradient_penalty = o.r2 = 1;
        }},
       {"mlp_told_the_class",
        [](TrainOptions& o) {
@@ -112,27 +121,13 @@ inline const std::vector<GanSetting>& gan_settings() {
        }},
       {"dcgan_told_the_class",
        [](TrainOptions& o) {
-         o.model = "dcgan";
+         normalised_dcgan(o);
          o.condition = "concat";
-         o.channels = {2, 3};
-         o.fully_connected = 4;
-         o.generator_norm = o.discriminator_norm = "batch";
-         o.discriminator_activation = "leaky-relu";
-         o.r1 = 0;
-         o.epsilon = cancels;
        }},
       {"dcgan_projecting_the_class_simultaneously",
        [](TrainOptions& o) {
-         o.model = "dcgan";
+         penalised_dcgan(o);
          o.condition = "projection";
-         o.scheme = "simultaneous";
-         o.channels = {3};
-         o.kernel = 4;
-         o.fully_connected = 0;
-         o.generator_norm = "batch";
-         o.discriminator_activation = "leaky-relu";
-         o.r1 = 1;
-         o.epsilon = cancels;
        }},
   };
   return settings;

@@ -36,6 +36,7 @@ const Family& family_named(const std::string& name) {
 std::vector<std::string> latent_distribution_names() { return {"normal", "uniform"}; }
 std::vector<std::string> init_names() { return {"glorot", "normal"}; }
 std::vector<std::string> condition_names() { return {"none", "concat", "projection"}; }
+bool is_conditional(const TrainOptions& o) { return o.condition != "none"; }
 bool projects_class(const TrainOptions& o) { return o.condition == "projection"; }
 std::vector<std::string> norm_names() { return {"none", "batch"}; }
 

@@ -33,6 +33,8 @@ std::vector<std::string> init_names();
 /// How networks learn of an image's class, by --condition: not at all, by channels that are appended to D's input as to
 /// G's, or in D by projection and in G as before.
 std::vector<std::string> condition_names();
+/// Whether they do.
+bool is_conditional(const TrainOptions& options);
 /// Whether D learns of it by projection.
 bool projects_class(const TrainOptions& options);
 /// What may follow a hidden layer's map before its activation, by --generator-norm and --discriminator-norm.

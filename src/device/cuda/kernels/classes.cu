@@ -53,8 +53,6 @@ __global__ void __launch_bounds__(threads)
   delta_in[i] = place == 0 || place == 1U + labels[row] ? delta[row] : 0.0F;
 }
 
-std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); }
-
 }  // namespace
 
 void append_class(cudaStream_t stream, int rows, int pixels, int channels, int classes, const std::uint8_t* labels,

@@ -25,6 +25,9 @@ __device__ __forceinline__ int thread_warp() { return static_cast<int>(threadIdx
 inline unsigned blocks_for(std::size_t count, std::size_t per_block) {
   return static_cast<unsigned>((count + per_block - 1) / per_block);
 }
+inline std::size_t area(int rows, int columns) {
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+}
 inline int ceiling(int count, int per_part) { return (count + per_part - 1) / per_part; }
 
 /// Whether groups of four can be loaded and stored at once.

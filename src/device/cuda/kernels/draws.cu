@@ -81,22 +81,26 @@ __global__ void __launch_bounds__(threads)
   out[row] = labels[math::image_of_sample(seed, *step * per_step + offset + row, image_count)];
 }
 
+template <bool Normal>
+void draw_noise(const char* name, cudaStream_t stream, std::uint64_t seed, std::uint32_t draw,
+                const std::uint64_t* step, std::uint64_t per_step, std::uint64_t offset, int rows, int columns,
+                float* out) {
+  const std::size_t draws = area(rows, ceiling(columns, 4));
+  if (draws == 0) return;
+  launch<draw_noise_kernel<Normal>>(name, blocks_for(draws, threads), threads, stream, seed, draw, step, per_step,
+                                    offset, rows, columns, out, aligned_rows(out, columns));
+}
+
 }  // namespace
 
 void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
-  const std::size_t draws = static_cast<std::size_t>(rows) * static_cast<std::size_t>(ceiling(columns, 4));
-  if (draws == 0) return;
-  launch<draw_noise_kernel<true>>("draw_normal", blocks_for(draws, threads), threads, stream, seed, draw, step,
-                                  per_step, offset, rows, columns, out, aligned_rows(out, columns));
+  draw_noise<true>("draw_normal", stream, seed, draw, step, per_step, offset, rows, columns, out);
 }
 
 void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                   std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
-  const std::size_t draws = static_cast<std::size_t>(rows) * static_cast<std::size_t>(ceiling(columns, 4));
-  if (draws == 0) return;
-  launch<draw_noise_kernel<false>>("draw_uniform", blocks_for(draws, threads), threads, stream, seed, draw, step,
-                                   per_step, offset, rows, columns, out, aligned_rows(out, columns));
+  draw_noise<false>("draw_uniform", stream, seed, draw, step, per_step, offset, rows, columns, out);
 }
 
 void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,

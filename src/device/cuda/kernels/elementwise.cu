@@ -71,8 +71,6 @@ __global__ void __launch_bounds__(threads) add_to_kernel(std::size_t count, cons
   if (i < count) to[i] += static_cast<double>(from[i]);
 }
 
-std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); }
-
 }  // namespace
 
 void activate(cudaStream_t stream, int rows, int columns, const float* b, int sigma, float parameter, float* y) {
