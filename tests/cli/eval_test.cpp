@@ -101,8 +101,7 @@ TEST_F(Eval, SaysThatTheDataAreOthers) {
   }
   const Ending ending = run(ganymede({"eval", "run", "--data", "other", "--samples", "100"}), folder_.path());
   EXPECT_EQ(ending.code, 0) << ending.err;
-  EXPECT_THAT(ending.out,
-              HasSubstr("other: 1000 training and 4000 test images, another set than the run's own"));
+  EXPECT_THAT(ending.out, HasSubstr("other: 1000 training and 4000 test images, another set than the run's own"));
 }
 
 TEST_F(Eval, JudgesNothingButDigits) {
