@@ -35,6 +35,7 @@ struct TrainOptions {
   std::vector<int> channels = {64, 128};
   int kernel = 5;
   int fully_connected = 1024;
+  int blocks = 1;
 
   // objective
   std::string loss = "non-saturating";

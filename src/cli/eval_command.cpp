@@ -12,6 +12,7 @@
 #include "core/files.hpp"
 #include "eval/distances.hpp"
 #include "eval/judged.hpp"
+#include "eval/modes.hpp"
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
 #include "ganymede/error.hpp"
@@ -28,7 +29,7 @@ constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
 // What is measured, by the names of --metrics.
 const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "judge"};
+  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "judge", "modes"};
   return names;
 }
 
@@ -97,10 +98,6 @@ void check_sizes(const SavedGenerator& saved, const Dataset& data) {
   const auto size = [](int height, int width) { return std::to_string(height) + "×" + std::to_string(width); };
   const ImageSet& train = data.train();
   const ImageShape& made = saved.shape.image;
-  if (made.channels > 1)
-    throw Error(ExitCode::usage, saved.source + " shows " + std::to_string(made.channels) +
-                                     " images at a time (--stack), which no metric here compares with single ones yet: "
-                                     "give a run without --stack");
   if (made.height != train.height || made.width != train.width)
     throw Error(ExitCode::usage, saved.source + " makes images of " + size(made.height, made.width) +
                                      ", and those of " + data.name() + " are of " + size(train.height, train.width) +
@@ -109,6 +106,22 @@ void check_sizes(const SavedGenerator& saved, const Dataset& data) {
     throw Error(ExitCode::data, data.folder() + " has " + std::to_string(train.count) + " training and " +
                                     std::to_string(data.test().count) +
                                     " test images, too few to evaluate anything: give a larger set with --data");
+}
+
+// Stacked images are compared with single ones by no metric, and only their modes are counted: leaves in the request
+// what can be measured, and refuses what was asked for by name and cannot.
+void choose_metrics(Request& request, const SavedGenerator& saved) {
+  const bool stacked = saved.shape.image.channels > 1;
+  const auto impossible = [&](const std::string& metric) { return (metric == "modes") != stacked; };
+  const auto first = std::find_if(request.metrics.begin(), request.metrics.end(), impossible);
+  if (first == request.metrics.end()) return;
+  if (request.metrics_given)
+    throw Error(ExitCode::usage, stacked ? "--metrics " + *first + " looks at single images, and " + saved.source +
+                                               " shows " + std::to_string(saved.shape.image.channels) +
+                                               " at a time (--stack): give --metrics modes"
+                                         : "--metrics modes counts those of stacked images, and " + saved.source +
+                                               " was trained without --stack: leave it out");
+  request.metrics.erase(std::remove_if(first, request.metrics.end(), impossible), request.metrics.end());
 }
 
 // A table for people and the same numbers as JSON.
@@ -261,7 +274,7 @@ std::string judge_obstacle(const Request& request, const Dataset& data) {
   if (data.train().height != eval::Judge::side || data.train().width != eval::Judge::side)
     return "needs digits of 28×28, as MNIST's";
   const std::uint64_t count = judged_images(request, data);
-  if (count < eval::least_judged)
+  if (request.wants("judge") && count < eval::least_judged)
     return "needs at least " + std::to_string(eval::least_judged) + " samples and as many test images, and there are " +
            std::to_string(count);
   return {};
@@ -309,6 +322,25 @@ void measure_by_judge(const Request& request, eval::SampleSource& source, const 
       {"samples", json_of(found)}, {"training_images", json_of(floor)}, {"noise", json_of(ceiling)}};
 }
 
+void measure_modes(const Request& request, eval::SampleSource& source, int channels, const Dataset& data,
+                   const ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, Report& report) {
+  eval::StackedSource real(data.train(), channels);
+  const std::uint64_t beside = std::min(request.samples, real.count());
+  const eval::Modes found = eval::modes(source, request.samples, channels, judge, ranks);
+  const eval::Modes floor = eval::modes(real, beside, channels, judge, ranks);
+  report.add("modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
+             "in " + std::to_string(request.samples) + " samples; in " + std::to_string(beside) +
+                 " stacks of training images " + std::to_string(floor.found));
+  report.add("  KL from all alike", format("%.4f", found.divergence),
+             format("training images %.4f", floor.divergence) + "; by a classifier of MNIST, weights " +
+                 shipped.digest.substr(0, 8) + "…");
+  const auto json = [](const eval::Modes& modes, std::uint64_t count) -> Json {
+    return {{"found", modes.found}, {"possible", modes.possible}, {"kl", modes.divergence}, {"count", count}};
+  };
+  report.json["metrics"]["modes"] = {
+      {"weights", shipped.digest}, {"samples", json(found, request.samples)}, {"training_images", json(floor, beside)}};
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
@@ -323,6 +355,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   std::unique_ptr<GeneratorSource> generator;
   together(ranks, [&] {
     check_sizes(saved, data);
+    choose_metrics(request, saved);
     eval::check_comparable(data.train().pixels());
     generator = std::make_unique<GeneratorSource>(saved, request.seed, request.samples, *device);
     if (generator->classes() == 0 && request.metrics_given && request.wants("1nn-error"))
@@ -333,10 +366,11 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const std::string obstacle = judge_obstacle(request, data);
   ShippedJudge shipped;
   std::unique_ptr<eval::Judge> judge;
-  if (request.wants("judge")) {
+  if (request.wants("judge") || request.wants("modes")) {
     together(ranks, [&] {
       if (request.metrics_given && !obstacle.empty())
-        throw Error(ExitCode::usage, "--metrics judge " + obstacle + ": leave it out, or give what it needs");
+        throw Error(ExitCode::usage, std::string("--metrics ") + (request.wants("modes") ? "modes " : "judge ") +
+                                         obstacle + ": leave it out, or give what it needs");
     });
     if (obstacle.empty()) {
       shipped = shared_judge(request.judge, ranks);
@@ -351,7 +385,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
   if (request.wants("two-sample")) measure_two_sample(request, source, data, *device, ranks, report);
   if (request.wants("1nn-error")) measure_classification(request, source, data, *device, ranks, report);
 
-  if (judge) {
+  if (request.wants("modes")) {
+    if (judge)
+      measure_modes(request, source, saved.shape.image.channels, data, shipped, *judge, ranks, report);
+    else
+      report.add("modes", "none", obstacle);
+  }
+  if (request.wants("judge") && judge) {
     measure_by_judge(request, source, data, shipped, *judge, *device, ranks, report);
   } else if (request.wants("judge")) {
     report.add("by a classifier of MNIST", "none", obstacle);
@@ -379,7 +419,9 @@ Command eval_command() {
          "Options", default_data},
         {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
         {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
-        {"metrics", "LIST", "of parzen, two-sample, judge and, where the run knows classes, 1nn-error; with commas",
+        {"metrics", "LIST",
+         "of parzen, two-sample, judge and, where the run knows classes, 1nn-error; of a run with --stack: modes; with "
+         "commas",
          "Options", "all"},
         {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
         {"json", "FILE", "the numbers as JSON too; -: to the standard output, and no table", "Options"},

@@ -180,8 +180,8 @@ const std::array specs = std::to_array<OptionSpec>({
      "go on from the run's newest valid checkpoint, on any number of ranks; without one, from the beginning", false,
      false, set_switch<&O::resume>, get_switch<&O::resume>},
 
-    {"model", "Networks", "NAME", "family of networks: mlp (fully connected) or dcgan (convolutions)", true, true,
-     set_choice<&O::model, model_names>, get_text<&O::model>},
+    {"model", "Networks", "NAME", "family of networks: mlp (fully connected), dcgan or modern (convolutions)", true,
+     true, set_choice<&O::model, model_names>, get_text<&O::model>},
     {"latent", "Networks", "N", "dimensions of z", true, true, set_number<&O::latent, 1, 65536>,
      get_number<&O::latent>},
     {"latent-distribution", "Networks", "NAME", "of z: normal (N(0, 1)) or uniform (U(-1, 1))", true, true,
@@ -205,12 +205,15 @@ const std::array specs = std::to_array<OptionSpec>({
      true, true, set_choice<&O::discriminator_norm, norm_names>, get_text<&O::discriminator_norm>},
     {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", true, true,
      set_choice<&O::init, init_names>, get_text<&O::init>},
-    {"channels", "Networks", "N,N,…", "dcgan: channels of D's convolutions from the image on; G has them in reverse",
-     true, true, set_sizes<&O::channels>, get_sizes<&O::channels>},
-    {"kernel", "Networks", "N", "dcgan: side of the convolutions' kernels", true, true, set_number<&O::kernel, 2, 15>,
-     get_number<&O::kernel>},
+    {"channels", "Networks", "N,N,…",
+     "dcgan, modern: channels of D's convolutions of stride 2 from the image on; G has them in reverse", true, true,
+     set_sizes<&O::channels>, get_sizes<&O::channels>},
+    {"kernel", "Networks", "N", "dcgan, modern: side of these convolutions' kernels", true, true,
+     set_number<&O::kernel, 2, 15>, get_number<&O::kernel>},
     {"fully-connected", "Networks", "N", "dcgan: units between the convolutions and z or the logit; 0: none", true,
      true, set_number<&O::fully_connected, 0, 65536>, get_number<&O::fully_connected>},
+    {"blocks", "Networks", "N", "modern: 3×3 convolutions behind each of stride 2", true, true,
+     set_number<&O::blocks, 0, 16>, get_number<&O::blocks>},
 
     {"loss", "Objective", "NAME", loss_help.c_str(), true, true, set_choice<&O::loss, loss_names>, get_text<&O::loss>},
     {"scheme", "Objective", "NAME",
@@ -405,16 +408,17 @@ void check_train_options(const TrainOptions& o) {
                                      " makes no sense with it: use --condition none");
   // An option of another family would do nothing.
   const TrainOptions defaults;
-  const auto only = [&](const char* option, const char* model, bool changed) {
-    if (changed && o.model != model)
-      throw Error(ExitCode::usage, std::string(option) + " belongs to --model " + model + ", and this is --model " +
-                                       o.model + ": leave it at its default");
+  const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {
+    if (changed && std::find(models.begin(), models.end(), o.model) == models.end())
+      throw Error(ExitCode::usage, std::string(option) + " belongs to --model " + either(models) +
+                                       ", and this is --model " + o.model + ": leave it at its default");
   };
-  only("--generator-hidden", "mlp", o.generator_hidden != defaults.generator_hidden);
-  only("--discriminator-hidden", "mlp", o.discriminator_hidden != defaults.discriminator_hidden);
-  only("--channels", "dcgan", o.channels != defaults.channels);
-  only("--kernel", "dcgan", o.kernel != defaults.kernel);
-  only("--fully-connected", "dcgan", o.fully_connected != defaults.fully_connected);
+  only("--generator-hidden", {"mlp"}, o.generator_hidden != defaults.generator_hidden);
+  only("--discriminator-hidden", {"mlp"}, o.discriminator_hidden != defaults.discriminator_hidden);
+  only("--channels", {"dcgan", "modern"}, o.channels != defaults.channels);
+  only("--kernel", {"dcgan", "modern"}, o.kernel != defaults.kernel);
+  only("--fully-connected", {"dcgan"}, o.fully_connected != defaults.fully_connected);
+  only("--blocks", {"modern"}, o.blocks != defaults.blocks);
   if (o.label_smoothing > 0 && !loss_has_target(loss_index(o.loss)))
     throw Error(ExitCode::usage, "--label-smoothing lowers the target of real images, and --loss " + o.loss +
                                      " has none: use --label-smoothing 0, or a loss with targets such as "

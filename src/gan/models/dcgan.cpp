@@ -3,44 +3,11 @@
 // first convolution of D is not normalised, nor are the last layers of both, and a class is appended to every layer's
 // input.
 #include "gan/models/models.hpp"
-#include "ganymede/error.hpp"
 
 namespace ganymede {
-namespace {
-
-// D's convolutions from the image on; G has them transposed, in reverse.
-std::vector<Convolution> pyramid(const TrainOptions& o, const ImageShape& image) {
-  std::vector<Convolution> result;
-  int size = image.height;
-  int channels = image.channels;
-  for (const int wider : o.channels) {
-    Convolution g;
-    g.kernel = o.kernel;
-    g.stride = 2;
-    g.padding = (o.kernel - 1) / 2;
-    const int half = (size + 2 * g.padding - g.kernel) / g.stride + 1;
-    if (size < 2 || size + 2 * g.padding < g.kernel || half < 1)
-      throw Error(ExitCode::usage, "--channels asks for " + std::to_string(o.channels.size()) +
-                                       " convolutions of stride 2, too many for images of side " +
-                                       std::to_string(image.height) + ": use fewer, or a smaller --kernel");
-    g.fine_height = g.fine_width = size;
-    g.fine_channels = channels;
-    g.coarse_height = g.coarse_width = half;
-    g.coarse_channels = wider;
-    result.push_back(g);
-    size = half;
-    channels = wider;
-  }
-  return result;
-}
-
-ImageShape top_of(const Convolution& g) { return {g.coarse_height, g.coarse_width, g.coarse_channels}; }
-
-}  // namespace
-
 Layers dcgan_generator(const TrainOptions& o, const DataShape& data) {
   const Hidden hidden = generator_hidden_layers(o);
-  const std::vector<Convolution> convolutions = pyramid(o, data.image);
+  const std::vector<Convolution> convolutions = halvings(o, data.image);
   Stack stack({1, 1, o.latent}, data.classes);
   if (o.fully_connected > 0) {
     stack.append_class();
@@ -62,7 +29,7 @@ Layers dcgan_generator(const TrainOptions& o, const DataShape& data) {
 
 Layers dcgan_discriminator(const TrainOptions& o, const DataShape& data) {
   const Hidden hidden = discriminator_hidden_layers(o);
-  const std::vector<Convolution> convolutions = pyramid(o, data.image);
+  const std::vector<Convolution> convolutions = halvings(o, data.image);
   const bool projection = projects_class(o);
   Stack stack(data.image, data.classes);
   const auto append_class = [&] {

@@ -9,7 +9,8 @@ namespace ganymede {
 namespace {
 
 constexpr std::array families = {Family{"mlp", mlp_generator, mlp_discriminator},
-                                 Family{"dcgan", dcgan_generator, dcgan_discriminator}};
+                                 Family{"dcgan", dcgan_generator, dcgan_discriminator},
+                                 Family{"modern", modern_generator, modern_discriminator}};
 
 Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm) {
   return {Activation::named(activation, static_cast<float>(o.leak)), norm == "batch",

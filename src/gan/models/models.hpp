@@ -80,6 +80,12 @@ class Stack {
   bool from_linear_ = false;             // the image is a linear layer's output
 };
 
+/// D's convolutions of stride 2 from the image on, one for each of --channels, with kernels of side --kernel; G has
+/// them transposed, in reverse. Throws Error(usage) where the image is too small for as many.
+std::vector<Convolution> halvings(const TrainOptions& options, const ImageShape& image);
+/// What such a convolution makes.
+ImageShape top_of(const Convolution& halving);
+
 /// Fully connected: z → hidden … → pixels, sigmoid; pixels → hidden … → one logit (Goodfellow et al. 2014). Classes are
 /// appended to both inputs.
 Layers mlp_generator(const TrainOptions& options, const DataShape& data);
@@ -88,5 +94,9 @@ Layers mlp_discriminator(const TrainOptions& options, const DataShape& data);
 /// Convolutions of stride 2 (Radford et al. 2015): see dcgan.cpp.
 Layers dcgan_generator(const TrainOptions& options, const DataShape& data);
 Layers dcgan_discriminator(const TrainOptions& options, const DataShape& data);
+
+/// The same halvings with convolutions of stride 1 between them (Huang et al. 2024): see modern.cpp.
+Layers modern_generator(const TrainOptions& options, const DataShape& data);
+Layers modern_discriminator(const TrainOptions& options, const DataShape& data);
 
 }  // namespace ganymede

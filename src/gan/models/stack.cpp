@@ -1,7 +1,35 @@
 // See Stack in models.hpp.
 #include "gan/models/models.hpp"
+#include "ganymede/error.hpp"
 
 namespace ganymede {
+
+std::vector<Convolution> halvings(const TrainOptions& o, const ImageShape& image) {
+  std::vector<Convolution> result;
+  int size = image.height;
+  int channels = image.channels;
+  for (const int wider : o.channels) {
+    Convolution g;
+    g.kernel = o.kernel;
+    g.stride = 2;
+    g.padding = (o.kernel - 1) / 2;
+    const int half = (size + 2 * g.padding - g.kernel) / g.stride + 1;
+    if (size < 2 || size + 2 * g.padding < g.kernel || half < 1)
+      throw Error(ExitCode::usage, "--channels asks for " + std::to_string(o.channels.size()) +
+                                       " convolutions of stride 2, too many for images of side " +
+                                       std::to_string(image.height) + ": use fewer, or a smaller --kernel");
+    g.fine_height = g.fine_width = size;
+    g.fine_channels = channels;
+    g.coarse_height = g.coarse_width = half;
+    g.coarse_channels = wider;
+    result.push_back(g);
+    size = half;
+    channels = wider;
+  }
+  return result;
+}
+
+ImageShape top_of(const Convolution& g) { return {g.coarse_height, g.coarse_width, g.coarse_channels}; }
 
 void Stack::flatten() {
   flattened_ = shape_;
