@@ -115,10 +115,12 @@ std::unique_ptr<Layer> make_linear(int in, int out, Activation activation, Weigh
                                    std::optional<ImageShape> in_image = {}, std::optional<ImageShape> out_image = {});
 
 /// The convolution from geometry's fine grid to its coarse one, W [out channels, in channels, kernel, kernel].
-std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation activation, Weights weights = {});
+/// `unflatten`: the input comes from a fully connected layer.
+std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation activation, Weights weights = {},
+                                        bool unflatten = false);
 
 /// The transposed convolution from geometry's coarse grid to its fine one, W [in channels, out channels, kernel,
-/// kernel]. `unflatten`: the input comes from a fully connected layer.
+/// kernel].
 std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, Activation activation,
                                                    Weights weights = {}, bool unflatten = false);
 

@@ -100,8 +100,9 @@ class ConvolutionLayer final : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation activation, Weights weights) {
-  return std::make_unique<ConvolutionLayer>(geometry, false, activation, weights, false);
+std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation activation, Weights weights,
+                                        bool unflatten) {
+  return std::make_unique<ConvolutionLayer>(geometry, false, activation, weights, unflatten);
 }
 
 std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, Activation activation, Weights weights,

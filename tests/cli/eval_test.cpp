@@ -73,6 +73,30 @@ TEST_F(Eval, SaysWhatTheNumbersAreOf) {
   EXPECT_LT(10 * judge["training_images"]["classifier_fd"].get<double>(), judge["noise"]["classifier_fd"]);
 }
 
+// Of stacked images only modes are counted, and those of no others.
+TEST_F(Eval, StacksHaveModes) {
+  train("run", {"--stack", "2", "--steps", "4"});
+  const std::string table = evaluated({}, {"--samples", "300"});
+  EXPECT_THAT(table,
+              AllOf(HasSubstr("of 100 "), HasSubstr("in 300 stacks of training images"), Not(HasSubstr("nats"))));
+  EXPECT_EQ(evaluated(mpirun({"-n", "2"}, {}), {"--samples", "300"}), table);
+  const Json json = Json::parse(evaluated({}, {"--samples", "5000", "--json", "-"}));
+  const Json& modes = json["metrics"]["modes"];
+  EXPECT_EQ(json["metrics"].size(), 1U);
+  EXPECT_EQ(modes["training_images"]["count"], 4000);
+  EXPECT_EQ(modes["training_images"]["found"], 100);
+  // Four thousand draws of a hundred: a divergence of 99 / 8000 on average.
+  EXPECT_NEAR(modes["training_images"]["kl"].get<double>(), 0.0124, 0.01);
+  EXPECT_LT(modes["samples"]["found"], 50);
+  const Ending single = run(ganymede({"eval", "run", "--data", "mnist-mini", "--metrics", "parzen"}), folder_.path());
+  EXPECT_EQ(single.code, 2);
+  EXPECT_THAT(single.err, AllOf(HasSubstr("2 at a time"), HasSubstr("give --metrics modes")));
+  train("plain", {"--steps", "4"});
+  const Ending plain = run(ganymede({"eval", "plain", "--data", "mnist-mini", "--metrics", "modes"}), folder_.path());
+  EXPECT_EQ(plain.code, 2);
+  EXPECT_THAT(plain.err, HasSubstr("trained without --stack"));
+}
+
 TEST_F(Eval, MeasuresWhatIsAskedFor) {
   train("run", {"--steps", "4", "--ema", "0", "--generator-norm", "batch"});
   const Json json = Json::parse(evaluated({}, {"--samples", "300", "--metrics", "two-sample", "--json", "-"}));

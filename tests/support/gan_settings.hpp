@@ -119,6 +119,17 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.epsilon = cancels;
          o.learning_rate = 1e-3;
        }},
+      {"modern_projecting_the_class",
+       [](TrainOptions& o) {
+         o.model = "modern";
+         o.channels = {2, 3};
+         o.kernel = 4;
+         o.condition = "projection";
+         o.loss = "relativistic";
+         o.r1 = o.r2 = 1;
+         o.generator_activation = o.discriminator_activation = "leaky-relu";
+         o.epsilon = cancels;
+       }},
       {"dcgan_told_the_class",
        [](TrainOptions& o) {
          normalised_dcgan(o);

@@ -57,7 +57,8 @@ void Stack::linear_to_image(ImageShape out, Activation activation, Weights weigh
 
 void Stack::convolution(Convolution geometry, Activation activation, Weights weights) {
   geometry.fine_channels = shape_.channels;
-  layers_.push_back(make_convolution(geometry, activation, weights));
+  layers_.push_back(make_convolution(geometry, activation, weights, from_linear_));
+  from_linear_ = false;
   shape_ = {geometry.coarse_height, geometry.coarse_width, geometry.coarse_channels};
 }
 

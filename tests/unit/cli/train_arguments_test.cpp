@@ -115,7 +115,7 @@ TEST_F(TrainArguments, RecipesByNameAndByFile) {
     EXPECT_EQ(trajectory_options(resolve({"--recipe", recipe.name}).options),
               trajectory_options(resolve({"--recipe", recipe.file.string()}).options));
   }
-  EXPECT_THAT(names, ElementsAre("dcgan", "gan", "gan-literal", "wgan"));
+  EXPECT_THAT(names, ElementsAre("dcgan", "gan", "gan-literal", "modern", "wgan"));
   EXPECT_THAT(refusal({"--recipe", "gan-litteral"}),
               AllOf(HasSubstr("did you mean 'gan-literal'?"), HasSubstr("gan, gan-literal")));
   EXPECT_THAT(refusal({"--recipe", "nothing-like-it"}),

@@ -3,9 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cmath>
+#include <set>
+
 #include "core/files.hpp"
 #include "eval/judged.hpp"
+#include "eval/modes.hpp"
 #include "unit/data/thread_ranks.hpp"
+#include "unit/eval/images.hpp"
 
 namespace ganymede::eval {
 namespace {
@@ -72,6 +78,64 @@ TEST_F(JudgeTest, IsTheSameOnAnyNumberOfThreads) {
     trained.push_back(judge.tensors());
   }
   for (std::size_t t = 0; t < trained[0].size(); ++t) EXPECT_EQ(trained[0][t].values, trained[1][t].values);
+}
+
+// Known digits stacked: what is counted is what was put there.
+TEST_F(JudgeTest, CountsModesOfStacks) {
+  // One image of each class that the judge is right about.
+  const auto device = make_cpu_device(1);
+  const TensorFile file = shipped();
+  const ImageSet& digits = mini_->test();
+  std::vector<std::span<const std::uint8_t>> digit(10);
+  Judge right(*device, file, "the shipped one");
+  for (std::uint32_t i = 0; i < digits.count; ++i)
+    if (right.accuracy(part_of(digits, i, 1)).share() == 1)
+      digit[digits.labels[i]] = digits.images.subspan(i * 784, 784);
+  // Stacks (channels 3, 7, 1), (7, 3, 1), (1, 1, 1) in shares of 3 : 2 : 1.
+  const std::vector<std::array<std::size_t, 3>> stacks = {{3, 7, 1}, {3, 7, 1}, {3, 7, 1},
+                                                          {7, 3, 1}, {7, 3, 1}, {1, 1, 1}};
+  testing::OwnSet set;
+  set.size = 784 * 3;
+  constexpr std::size_t count = 600;
+  for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t p = 0; p < 784; ++p)
+      for (const std::size_t c : stacks[i % stacks.size()]) set.images.push_back(digit[c][p]);
+  const double divergence = (std::log(1000.0 / 2) + std::log(1000.0 / 3) * 2 / 3 + std::log(1000.0 / 6) / 3) / 2;
+  for (const int ranks : {1, 3})
+    test::ThreadRanks(std::vector<int>(static_cast<std::size_t>(ranks))).run([&](Communicator& all) {
+      const auto own = make_cpu_device(1);
+      Judge judge(*own, file, "the shipped one");
+      ImageSetSource source(set.set());
+      const Modes found = modes(source, count, 3, judge, all);
+      EXPECT_EQ(found.found, 3U);
+      EXPECT_EQ(found.possible, 1000U);
+      EXPECT_NEAR(found.divergence, divergence, 1e-12);
+    });
+}
+
+// Every channel of a stacked source shows every image once, in an order of its own.
+TEST_F(JudgeTest, StacksShowAllImages) {
+  testing::OwnSet set;
+  set.size = 2;
+  for (int i = 0; i < 100; ++i) set.images.insert(set.images.end(), {static_cast<std::uint8_t>(i), 200});
+  StackedSource source(set.set(), 2);
+  ASSERT_EQ(source.image_size(), 4);
+  std::vector<std::uint8_t> images(400);
+  source.read(0, 60, images.data(), nullptr);
+  source.read(60, 40, &images[240], nullptr);
+  std::set<int> first;
+  std::set<int> second;
+  int alike = 0;
+  for (std::size_t i = 0; i < 100; ++i) {
+    first.insert(images[4 * i]);
+    second.insert(images[4 * i + 1]);
+    alike += images[4 * i] == images[4 * i + 1] ? 1 : 0;
+    EXPECT_EQ(images[4 * i + 2], 200);
+    EXPECT_EQ(images[4 * i + 3], 200);
+  }
+  EXPECT_EQ(first.size(), 100U);
+  EXPECT_EQ(second.size(), 100U);
+  EXPECT_LT(alike, 10);
 }
 
 // None of these 5 000 digits was in its training. MNIST's own test set is for ../../quality.

@@ -66,6 +66,7 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"init", {"glorot", "normal"}},
     {"channels", {"64", "3,5,7"}},
     {"kernel", {"2", "15"}},
+    {"blocks", {"0", "16"}},
     {"fully-connected", {"0", "65536"}},
     {"r1", {"0", "1e+06", "0.125"}},
     {"r2", {"0", "1e+06", "0.125"}},
@@ -112,7 +113,7 @@ const std::set<std::string> whole = {
     "latent",           "d-steps", "batch",         "steps",         "seed",          "threads",
     "shards",           "keep",    "sample-every",  "sample-count",  "log-every",     "drift-every",
     "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
-    "fully-connected",  "stack"};
+    "fully-connected",  "stack",   "blocks"};
 const std::set<std::string> real = {"leak",
                                     "label-smoothing",
                                     "r1",
