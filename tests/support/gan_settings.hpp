@@ -125,10 +125,9 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.channels = {2, 3};
          o.kernel = 4;
          o.condition = "projection";
-         o.loss = "relativistic";
          o.r1 = o.r2 = 1;
          o.generator_activation = o.discriminator_activation = "leaky-relu";
-         o.epsilon = cancels;
+         o.epsilon = 1e-4;
        }},
       {"dcgan_told_the_class",
        [](TrainOptions& o) {
