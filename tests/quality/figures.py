@@ -41,13 +41,15 @@ TRAININGS = {  # name: what is measured, number of seeds, options
     "gan-fast-mini-1000": ("parzen", 5, "--recipe gan --data mnist-mini --epochs 1000 --learning-rate 5e-4"),
     "literal-mnist-50": ("parzen", 2, "--recipe gan-literal --data mnist --epochs 50"),
     "literal-mini-500": ("parzen", 2, "--recipe gan-literal --data mnist-mini --epochs 500"),
+    "wgan-mlp": ("wgan", 5, "--recipe wgan --data mnist --steps 24000 --keep 0 --checkpoint-every 600"),
+    "dcgan-6000": ("nearest", 1, "--recipe dcgan --data mnist --steps 6000"),
 }
 PAPERS = {
     "dcgan": ("nearest", 5, "--recipe dcgan --data mnist"),
     "modern": ("judged", 5, "--recipe modern --data mnist"),
     "wgan-dcgan": ("wgan", 5, "--recipe wgan --model dcgan --data mnist --steps 100000 --keep 0 --checkpoint-every 2500"),
 }
-QUIET = "--log-every 100 --sample-every 0"
+QUIET = "--log-every 50 --sample-every 0"
 
 
 class Parzen:
