@@ -44,6 +44,22 @@ struct ParameterSpec {
   }
 };
 
+/// What a layer keeps in a tape beside its arrays, from one pass to those that follow: statistics of the batch, say. A
+/// layer that has any derives its own.
+class LayerState {
+ public:
+  LayerState() = default;
+  LayerState(const LayerState&) = delete;
+  LayerState& operator=(const LayerState&) = delete;
+  virtual ~LayerState() = default;
+};
+
+/// What a tape for training is made for: `batch` rows per part on all ranks together.
+struct TrainingBatch {
+  Communicator& ranks;
+  int batch;
+};
+
 /// What a layer's pass works with beside its arrays.
 struct Pass {
   Device& device;
@@ -52,17 +68,13 @@ struct Pass {
   float* buffers = nullptr;           ///< this layer's others
   /// The class of each row, [layout.total_rows()]; null: the rows have none.
   const std::uint8_t* labels = nullptr;
-  /// Of a layer that normalises over the batch: what its forward pass leaves behind, [parts][2][channels] and, on the
-  /// way back, fixed-point sums.
-  float* statistics = nullptr;
-  std::int64_t* adjoints = nullptr;
-  /// Sums over all ranks, for as many parts as the layout has; null: evaluation, with running statistics.
-  Reduction<std::int64_t>* sums = nullptr;
-  int batch = 0;  ///< rows of a part on all ranks together
+  LayerState* state = nullptr;  ///< what this layer's make_state() made for the tape
+  int first_row = 0;            ///< of the tape's rows, where the pass begins
+  bool training = true;         ///< false: evaluation, in which nothing depends on the batch
 };
 
-/// One layer: an affine (or other) map and the activation that follows it. Stateless: parameters, inputs
-/// and outputs are passed in. To add a layer, implement this in one file of src/nn/.
+/// One layer: an affine (or other) map and the activation that follows it. Stateless: parameters, inputs, outputs
+/// and what it keeps in a tape are passed in. To add a layer, implement this in one file of src/nn/.
 class Layer {
  public:
   Layer() = default;
@@ -82,8 +94,13 @@ class Layer {
   /// True when a sample's output depends on that sample alone and the map before the activation is
   /// affine: what exact gradient penalties and the tangent pass need.
   [[nodiscard]] virtual bool affine_per_sample() const = 0;
-  /// Channels that are normalised over the batch; 0: none.
-  [[nodiscard]] virtual int normalised_channels() const { return 0; }
+  /// False where gradients() needs what a backward_data() pass leaves, which the first layer may be spared.
+  [[nodiscard]] virtual bool may_be_first() const { return true; }
+  /// What it keeps in a tape of `rows` rows; null: nothing. `training` is null for a tape that is for evaluation.
+  [[nodiscard]] virtual std::unique_ptr<LayerState> make_state(Device& /*device*/, int /*rows*/,
+                                                               const TrainingBatch* /*training*/) const {
+    return nullptr;
+  }
   /// True where PyTorch's nn.Sequential has a Flatten or an Unflatten before this layer's module.
   [[nodiscard]] virtual bool reshapes_input() const { return false; }
   /// Whether PyTorch's nn.Sequential has a module for its map (and one for an activation other than the identity).
@@ -97,8 +114,7 @@ class Layer {
   virtual void backward_data(const Pass& pass, const float* delta, Activation below, const float* x,
                              float* delta_in) const = 0;
   /// Gradients of the trainable parameters, (+)= Σ_rows: what multiplies the input (weights) takes x as it is given,
-  /// what is added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter. A layer
-  /// that normalises over the batch takes them from the sums of the backward_data() pass before.
+  /// what is added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter.
   virtual void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
                          SumTarget gradient) const = 0;
 };
@@ -154,17 +170,10 @@ class Tape {
  private:
   friend class Network;
   static std::size_t index(int layer) { return static_cast<std::size_t>(layer); }
-  // Of a layer that normalises over the batch.
-  struct Normalised {
-    DeviceArray<float> statistics;
-    DeviceArray<std::int64_t> adjoints;
-    std::vector<std::unique_ptr<Reduction<std::int64_t>>> sums;  // for one part, for two …; empty: evaluation
-  };
   std::vector<DeviceArray<float>> outputs_;
   std::vector<DeviceArray<float>> deltas_;
   std::vector<DeviceArray<float>> tangents_;
-  std::vector<Normalised> normalised_;  // by layer
-  int batch_ = 0;
+  std::vector<std::unique_ptr<LayerState>> states_;  // by layer, null where it has none
   const std::uint8_t* labels_ = nullptr;
 };
 
@@ -239,6 +248,7 @@ class Network {
     std::size_t offset;
   };
   [[nodiscard]] std::vector<Place> places(bool with_buffers) const;
+  [[nodiscard]] Tape make_tape(int rows, bool tangents, const TrainingBatch* training) const;
   [[nodiscard]] Pass pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const;
 
   Device* device_;

@@ -72,9 +72,6 @@ void for_each_place(const ParameterSpec& p, Visit&& visit) {
   }
 }
 
-// D sees real above generated images; penalties' points between them and normalisation exclude each other.
-constexpr int most_normalised_parts = 2;
-
 }  // namespace
 
 Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
@@ -86,8 +83,7 @@ Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
       throw Error(ExitCode::usage, "layer " + std::to_string(l) + " (" + layers_[l]->description() + ") takes " +
                                        std::to_string(layers_[l]->inputs()) + " inputs, but the layer below gives " +
                                        std::to_string(layers_[l - 1]->outputs()));
-    // Its gradients come out of its backward pass, which the first layer may be spared.
-    if (l == 0 && layers_[l]->normalised_channels() > 0)
+    if (l == 0 && !layers_[l]->may_be_first())
       throw Error(ExitCode::usage, "a network cannot begin with " + layers_[l]->description());
     offsets_.push_back(count_);
     buffer_offsets_.push_back(buffers);
@@ -176,31 +172,21 @@ std::string Network::penalty_obstacle() const {
   return {};
 }
 
-Tape Network::make_tape(int rows, bool tangents) const {
+Tape Network::make_tape(int rows, bool tangents) const { return make_tape(rows, tangents, nullptr); }
+
+Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch) const {
+  const TrainingBatch training{ranks, batch};
+  return make_tape(rows, tangents, &training);
+}
+
+Tape Network::make_tape(int rows, bool tangents, const TrainingBatch* training) const {
   Tape tape;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(layers_[l]->outputs());
     tape.outputs_.emplace_back(*device_, count);
     tape.deltas_.emplace_back(*device_, count);
     if (tangents && l + 1 < layers_.size()) tape.tangents_.emplace_back(*device_, count);
-    Tape::Normalised normalised;
-    const auto channels = static_cast<std::size_t>(layers_[l]->normalised_channels());
-    if (channels > 0) normalised.statistics = DeviceArray<float>(*device_, most_normalised_parts * 2 * channels);
-    tape.normalised_.push_back(std::move(normalised));
-  }
-  return tape;
-}
-
-Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch) const {
-  Tape tape = make_tape(rows, tangents);
-  tape.batch_ = batch;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    BatchNorm norm;
-    norm.channels = layers_[l]->normalised_channels();
-    if (norm.channels == 0) continue;
-    tape.normalised_[l].adjoints = DeviceArray<std::int64_t>(*device_, norm.sums(most_normalised_parts));
-    for (int parts = 1; parts <= most_normalised_parts; ++parts)
-      tape.normalised_[l].sums.push_back(device_->make_reduction<std::int64_t>(ranks, norm.sums(parts)));
+    tape.states_.push_back(layers_[l]->make_state(*device_, rows, training));
   }
   return tape;
 }
@@ -209,17 +195,8 @@ Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) 
   const auto index = static_cast<std::size_t>(l);
   Pass pass{*device_, layout, parameters_.data() + offsets_[index]};
   if (tape.labels_ != nullptr) pass.labels = tape.labels_ + first_row;
-  Tape::Normalised& normalised = tape.normalised_[index];
-  if (layers_[index]->normalised_channels() == 0) return pass;
-  if (normalised.sums.empty())
-    throw std::logic_error("this tape is for evaluation: training normalises over the ranks");
-  const std::ptrdiff_t skip = layout.rows == 0 ? 0
-                                               : static_cast<std::ptrdiff_t>(first_row / layout.rows) * 2 *
-                                                     layers_[index]->normalised_channels();
-  pass.statistics = normalised.statistics.data() + skip;
-  pass.adjoints = normalised.adjoints.data() + skip;
-  pass.sums = normalised.sums[static_cast<std::size_t>(layout.parts - 1)].get();
-  pass.batch = tape.batch_;
+  pass.state = tape.states_[index].get();
+  pass.first_row = first_row;
   return pass;
 }
 
@@ -242,7 +219,8 @@ void Network::evaluate(const BatchLayout& layout, const DeviceArray<float>& para
     float* out = l + 1 == layers() ? y : tape.output(l);
     Pass own{*device_, layout, flat + offsets_[index], flat + buffer_offsets_[index]};
     own.labels = tape.labels_;
-    own.statistics = tape.normalised_[index].statistics.data();
+    own.state = tape.states_[index].get();
+    own.training = false;
     layer(l).forward(own, x, out);
     x = out;
   }
