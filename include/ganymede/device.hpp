@@ -193,6 +193,22 @@ struct BatchNorm {
   }
 };
 
+/// Weights w that passes use as w̄ = w / σ, σ = uᵀ w v, where the unit vectors u and v follow the first singular ones,
+/// so that σ follows the largest singular value (Miyato, Kataoka, Koyama, Yoshida 2018).
+struct SpectralMatrix {
+  int rows = 0;
+  int columns = 0;
+  const float* w = nullptr;     ///< [rows, columns]
+  float* u = nullptr;           ///< [rows]
+  float* v = nullptr;           ///< [columns]
+  float* sigma = nullptr;       ///< one number
+  float* normalised = nullptr;  ///< w̄
+  double* work = nullptr;       ///< [max(rows, columns)], for sums on the way
+
+  /// The least norm that a vector is divided by: PyTorch's.
+  static constexpr double epsilon = 1e-12;
+};
+
 class Device {
  public:
   Device() = default;
@@ -308,6 +324,15 @@ class Device {
   virtual void batch_norm_backward_data(const BatchLayout& layout, const BatchNorm& norm, const float* x,
                                         const float* delta, const float* statistics, const float* gamma,
                                         const std::int64_t* adjoints, Activation below, float* delta_in) = 0;
+
+  // --- spectral normalisation; all sums in double ------------------------------------------------------------
+  /// One step of the power iteration, in PyTorch's order: u = w v / ‖w v‖, then v = wᵀu / ‖wᵀu‖.
+  virtual void spectral_iteration(const SpectralMatrix& m) = 0;
+  /// σ and w̄ from w, u and v.
+  virtual void spectral_normalise(const SpectralMatrix& m) = 0;
+  /// From g, the gradient with respect to w̄, to the one with respect to w, through σ too (u and v are constants):
+  /// to = (g - ⟨g, w̄⟩ u vᵀ) / σ.
+  virtual void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) = 0;
 
   // --- classes; labels[rows] are less than `classes` --------------------------------------------------------
   /// y[rows, pixels, channels + classes] = x[rows, pixels, channels], then 1 at the row's class and 0 at the others;

@@ -19,10 +19,11 @@
 
 namespace ganymede {
 
-/// How a parameter starts: normal is N(0, 0.02²), as DCGAN's authors chose it.
-enum class Init { zero, one, glorot_uniform, normal };
+/// How a parameter starts: normal is N(0, 0.02²), as DCGAN's authors chose it; standard_normal N(0, 1).
+enum class Init { zero, one, glorot_uniform, normal, standard_normal };
 
-/// One parameter tensor of a layer, or a buffer (running statistics), which the optimiser leaves alone.
+/// One parameter tensor of a layer, or a buffer (running statistics, singular vectors), which the optimiser leaves
+/// alone.
 struct ParameterSpec {
   std::string name;                 ///< "weight", "bias": PyTorch's name within the module
   std::vector<std::int64_t> shape;  ///< PyTorch's
@@ -73,6 +74,12 @@ struct Pass {
   bool training = true;         ///< false: evaluation, in which nothing depends on the batch
 };
 
+/// A layer's weights as a matrix: the rows are its outputs or output channels.
+struct MatrixShape {
+  int rows;
+  int columns;
+};
+
 /// One layer: an affine (or other) map and the activation that follows it. Stateless: parameters, inputs, outputs
 /// and what it keeps in a tape are passed in. To add a layer, implement this in one file of src/nn/.
 class Layer {
@@ -101,6 +108,9 @@ class Layer {
                                                                const TrainingBatch* /*training*/) const {
     return nullptr;
   }
+  /// The matrix that passes get divided by its largest singular value: the layer's first trainable parameter, whose
+  /// singular vectors u [rows] and v [columns] are the first buffers. None: passes get all parameters as they are.
+  [[nodiscard]] virtual std::optional<MatrixShape> spectral() const { return {}; }
   /// True where PyTorch's nn.Sequential has a Flatten or an Unflatten before this layer's module.
   [[nodiscard]] virtual bool reshapes_input() const { return false; }
   /// Whether PyTorch's nn.Sequential has a module for its map (and one for an activation other than the identity).
@@ -119,14 +129,16 @@ class Layer {
                          SumTarget gradient) const = 0;
 };
 
-/// How a layer's weights start, and whether it adds a bias (which starts at zero).
+/// How a layer's weights start, whether it adds a bias (which starts at zero), and whether it is normalised spectrally.
 struct Weights {
   Init init = Init::glorot_uniform;
   bool bias = true;
+  bool spectral = false;
 };
 
 /// y = σ(W·x + b), W [out, in]. Where the input is an image (or begins with one), PyTorch flattens it first; where the
-/// output becomes one, PyTorch unflattens it later: `in_image` and `out_image` say so.
+/// output becomes one, PyTorch unflattens it later: `in_image` and `out_image` say so. With the latter weights are not
+/// to be normalised spectrally.
 std::unique_ptr<Layer> make_linear(int in, int out, Activation activation, Weights weights = {},
                                    std::optional<ImageShape> in_image = {}, std::optional<ImageShape> out_image = {});
 
@@ -136,7 +148,7 @@ std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation 
                                         bool unflatten = false);
 
 /// The transposed convolution from geometry's coarse grid to its fine one, W [in channels, out channels, kernel,
-/// kernel].
+/// kernel]. Not to be normalised spectrally.
 std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, Activation activation,
                                                    Weights weights = {}, bool unflatten = false);
 
@@ -177,9 +189,14 @@ class Tape {
   const std::uint8_t* labels_ = nullptr;
 };
 
+class SpectralNorm;
+
 class Network {
  public:
   Network(Device& device, std::vector<std::unique_ptr<Layer>> layers);
+  Network(Network&& other) noexcept;
+  Network& operator=(Network&& other) noexcept;
+  ~Network();
 
   [[nodiscard]] int layers() const { return static_cast<int>(layers_.size()); }
   [[nodiscard]] const Layer& layer(int l) const { return *layers_[static_cast<std::size_t>(l)]; }
@@ -207,7 +224,14 @@ class Network {
   /// or different. Other tensors in the file are left alone when they start with another prefix.
   void load(const TensorFile& file, DeviceArray<float>& flat, const std::string& source,
             const std::string& prefix = {}) const;
-  void load(const TensorFile& file, const std::string& source) { load(file, parameters_, source); }
+  void load(const TensorFile& file, const std::string& source);
+
+  /// To be called after each update of the parameters. With spectral normalisation it takes the next step of the power
+  /// iteration and divides the new weights by σ, for the passes that follow.
+  void follow_update();
+  /// Passes give gradients with respect to what they work with. From that to the gradient of the parameters,
+  /// parameter_count() elements: the same memory, or with spectral normalisation this network's own.
+  [[nodiscard]] const float* parameter_gradient(const float* gradient);
 
   /// Why an exact gradient penalty on this network is impossible; empty when it is possible.
   [[nodiscard]] std::string penalty_obstacle() const;
@@ -222,7 +246,8 @@ class Network {
   void forward(const BatchLayout& layout, const float* x, Tape& tape) { forward(layout, x, tape, tape.output()); }
   /// The same with the last layer's output written to `y` instead.
   void forward(const BatchLayout& layout, const float* x, Tape& tape, float* y);
-  /// Evaluation: with these parameters (an average, say) and running statistics, one part.
+  /// Evaluation: with these parameters (an average, say) and running statistics, one part. A network with spectral
+  /// normalisation has normalised none but its own.
   void evaluate(const BatchLayout& layout, const DeviceArray<float>& parameters, const float* x, Tape& tape,
                 float* y) const;
   /// From δ of the last layer, already in tape.delta(), to tape.delta(0), for rows first_row … of the tape.
@@ -249,6 +274,8 @@ class Network {
   };
   [[nodiscard]] std::vector<Place> places(bool with_buffers) const;
   [[nodiscard]] Tape make_tape(int rows, bool tangents, const TrainingBatch* training) const;
+  /// What passes work with: parameters() up to the buffers, or those with normalised weights.
+  [[nodiscard]] const float* working_parameters() const;
   [[nodiscard]] Pass pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const;
 
   Device* device_;
@@ -257,6 +284,7 @@ class Network {
   std::vector<std::size_t> buffer_offsets_;  // of each layer's first buffer
   std::size_t count_ = 0;
   DeviceArray<float> parameters_;
+  std::unique_ptr<SpectralNorm> spectral_;  // null where no layer is normalised
 };
 
 }  // namespace ganymede

@@ -31,6 +31,7 @@ struct TrainOptions {
   double leak = 0.2;
   std::string generator_norm = "none";
   std::string discriminator_norm = "none";
+  bool spectral_norm = false;
   std::string init = "glorot";
   std::vector<int> channels = {64, 128};
   int kernel = 5;

@@ -91,9 +91,9 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
                      static_cast<std::size_t>(options.latent)),
       generator_tape_(
           gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * share_.rows(), false, ranks, options.batch)),
-      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras,
-                         std::max(options.d_steps, options.d_burst), options.reproducible),
-      generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
+      discriminator_sum_(ranks, gan.discriminator, d_extras, std::max(options.d_steps, options.d_burst),
+                         options.reproducible),
+      generator_sum_(ranks, gan.generator, g_extras, 1, options.reproducible),
       counters_(device, 2),
       running_(device, d_extras + g_extras),
       ahead_(device.steps_ahead()),
@@ -321,6 +321,7 @@ void GanStep::update_discriminator(int repetition) {
   gan_->discriminator_optimizer->update({counters_.data() + 1, 1, static_cast<std::uint64_t>(repetition)},
                                         discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(),
                                         gan_->discriminator.parameters(), {});
+  gan_->discriminator.follow_update();
 }
 
 void GanStep::begin_generator_sum() {

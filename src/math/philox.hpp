@@ -20,6 +20,7 @@ enum class Stream : std::uint32_t {
   noise_for_grid = 6,           ///< the fixed z of the sample grids
   noise_for_samples = 7,        ///< `ganymede sample`
   interpolation = 8,            ///< where between a real and a generated image a penalty looks
+  init_singular_vectors = 20,   ///< where the power iterations of spectral normalisation begin
   init_judge = 100,             ///< the classifier that samples are judged by: its initial weights
   judge_shifts = 101,           ///< where its training moves images to
   ceiling = 102,                ///< images of noise, the worst that samples are compared with

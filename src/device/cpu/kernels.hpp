@@ -237,6 +237,41 @@ struct AverageArgs {
   float* average;
 };
 
+/// dots[row] = Σ_column a[row][column] · b[row][column], b's rows b_stride apart: 0 where they are one vector.
+struct RowDotsArgs {
+  int rows, columns;
+  const float* a;
+  const float* b;
+  std::ptrdiff_t b_stride;
+  double* dots;
+};
+
+/// sums[column] = Σ_row u[row] · w[row][column].
+struct ColumnSumsArgs {
+  int rows, columns;
+  const float* u;
+  const float* w;
+  double* sums;
+};
+
+/// to = from / divisor.
+struct DivideArgs {
+  std::size_t count;
+  float divisor;
+  const float* from;
+  float* to;
+};
+
+/// to[row][column] = (g[row][column] - factor · u[row] · v[column]) / divisor.
+struct RankOneArgs {
+  int rows, columns;
+  const float* g;
+  const float* u;
+  const float* v;
+  float factor, divisor;
+  float* to;
+};
+
 /// append_class: x, with labels or null, to result; append_class_backward: delta as x, slope_of, to result. See Device.
 struct ClassArgs {
   int rows, pixels, channels, classes;
@@ -303,6 +338,10 @@ struct Kernels {
   Kernel<SquaresArgs> sum_of_squares;
   Kernel<OptimizerArgs> optimizer_update;
   Kernel<AverageArgs> exponential_average;
+  Kernel<RowDotsArgs> row_dots;
+  Kernel<ColumnSumsArgs> column_sums;
+  Kernel<DivideArgs> divide;
+  Kernel<RankOneArgs> take_rank_one;
   Kernel<ClassArgs> append_class;
   Kernel<ClassArgs> append_class_backward;
   Kernel<NoiseArgs> draw_normal;

@@ -25,6 +25,7 @@
 #include "device/cpu/kernels/gradients.inl.cpp"
 #include "device/cpu/kernels/losses.inl.cpp"
 #include "device/cpu/kernels/product.inl.cpp"
+#include "device/cpu/kernels/spectral.inl.cpp"
 #include "device/cpu/kernels/vectors.inl.cpp"
 #include "device/cpu/kernels/winograd.inl.cpp"
 
@@ -77,6 +78,10 @@ extern const Kernels GANYMEDE_KERNELS = {
     sum_of_squares,
     optimizer_update,
     exponential_average,
+    row_dots,
+    column_sums,
+    divide,
+    take_rank_one,
     append_class,
     append_class_backward,
     draw_noise<NormalNoise>,

@@ -23,9 +23,9 @@ Layers mlp_generator(const TrainOptions& o, const DataShape& data) {
   hidden_layers(stack, o.generator_hidden, hidden);
   const Activation sigmoid = Activation::named("sigmoid");
   if (is_vector(data.image))
-    stack.linear(data.image.size(), sigmoid, {hidden.init, true});
+    stack.linear(data.image.size(), sigmoid, hidden.weights_with_bias());
   else
-    stack.linear_to_image(data.image, sigmoid, {hidden.init, true});
+    stack.linear_to_image(data.image, sigmoid, hidden.weights_with_bias());
   return stack.take();
 }
 
@@ -36,7 +36,7 @@ Layers mlp_discriminator(const TrainOptions& o, const DataShape& data) {
   const bool projection = projects_class(o);
   if (!projection) stack.append_class();
   hidden_layers(stack, o.discriminator_hidden, hidden);
-  stack.linear(projection ? 1 + data.classes : 1, {}, {hidden.init, true});
+  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
   if (projection) stack.class_score();
   return stack.take();
 }

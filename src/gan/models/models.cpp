@@ -12,9 +12,10 @@ constexpr std::array families = {Family{"mlp", mlp_generator, mlp_discriminator}
                                  Family{"dcgan", dcgan_generator, dcgan_discriminator},
                                  Family{"modern", modern_generator, modern_discriminator}};
 
-Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm) {
+Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm,
+                     bool spectral_norm) {
   return {Activation::named(activation, static_cast<float>(o.leak)), norm == "batch",
-          o.init == "normal" ? Init::normal : Init::glorot_uniform};
+          o.init == "normal" ? Init::normal : Init::glorot_uniform, spectral_norm};
 }
 
 }  // namespace
@@ -42,10 +43,10 @@ bool projects_class(const TrainOptions& o) { return o.condition == "projection";
 std::vector<std::string> norm_names() { return {"none", "batch"}; }
 
 Hidden generator_hidden_layers(const TrainOptions& o) {
-  return hidden_layers(o, o.generator_activation, o.generator_norm);
+  return hidden_layers(o, o.generator_activation, o.generator_norm, false);
 }
 Hidden discriminator_hidden_layers(const TrainOptions& o) {
-  return hidden_layers(o, o.discriminator_activation, o.discriminator_norm);
+  return hidden_layers(o, o.discriminator_activation, o.discriminator_norm, o.spectral_norm);
 }
 
 }  // namespace ganymede

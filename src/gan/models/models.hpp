@@ -45,8 +45,11 @@ struct Hidden {
   Activation activation;
   bool batch_norm;
   Init init;
+  bool spectral_norm;
   /// For the map itself: where a normalisation follows, it has no bias, which that would take away, and no activation.
-  [[nodiscard]] Weights weights() const { return {init, !batch_norm}; }
+  [[nodiscard]] Weights weights() const { return {init, !batch_norm, spectral_norm}; }
+  /// For a map that no normalisation follows.
+  [[nodiscard]] Weights weights_with_bias() const { return {init, true, spectral_norm}; }
   [[nodiscard]] Activation map_activation() const { return batch_norm ? Activation{} : activation; }
 };
 Hidden generator_hidden_layers(const TrainOptions& options);
