@@ -69,6 +69,15 @@ struct StepCount {
   std::uint64_t offset = 0;
 };
 
+/// What a dropout layer's mask is a function of: row r is global sample `first` + r of the stream; `layer` tells the
+/// layers of a network apart.
+struct MaskDraw {
+  std::uint64_t seed = 0;
+  std::uint32_t stream = 0;
+  StepCount first;
+  std::uint32_t layer = 0;
+};
+
 /// An exponential moving average that an update keeps: values = decay · values + (1 - decay) · parameters.
 struct MovingAverage {
   float* values = nullptr;  ///< null: none
@@ -348,6 +357,13 @@ class Device {
   /// The way back: delta_in[row] = delta[row] at these two places, 0 elsewhere.
   virtual void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
                                     float* delta_in) = 0;
+
+  // --- dropout; a mask has a byte for each element: 1 where it is kept, 0 where it is dropped ---------------
+  /// mask[rows, columns], in which a share of about `share` is 0.
+  virtual void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) = 0;
+  /// to[i] = mask[i] · factor · from[i] · σ'_below(x[i]), 0 where the mask is; x may be null with an identity below.
+  virtual void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from,
+                          Activation below, const float* x, float* to) = 0;
 
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;

@@ -61,6 +61,14 @@ struct TrainingBatch {
   int batch;
 };
 
+/// What the layers of a pass draw from: row r of part p is global sample `first` + r of the stream `stream` + p, see
+/// src/math/philox.hpp.
+struct Draws {
+  std::uint64_t seed = 0;
+  std::uint32_t stream = 0;
+  StepCount first;
+};
+
 /// What a layer's pass works with beside its arrays.
 struct Pass {
   Device& device;
@@ -69,9 +77,10 @@ struct Pass {
   float* buffers = nullptr;           ///< this layer's others
   /// The class of each row, [layout.total_rows()]; null: the rows have none.
   const std::uint8_t* labels = nullptr;
-  LayerState* state = nullptr;  ///< what this layer's make_state() made for the tape
-  int first_row = 0;            ///< of the tape's rows, where the pass begins
-  bool training = true;         ///< false: evaluation, in which nothing depends on the batch
+  LayerState* state = nullptr;   ///< what this layer's make_state() made for the tape
+  int first_row = 0;             ///< of the tape's rows, where the pass begins
+  const Draws* draws = nullptr;  ///< null: there are none
+  bool training = true;          ///< false: evaluation, in which nothing depends on the batch
 };
 
 /// A layer's weights as a matrix: the rows are its outputs or output channels.
@@ -157,6 +166,10 @@ std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, 
 /// and each of its elements is a channel of its own.
 std::unique_ptr<Layer> make_batch_norm(ImageShape image, Activation activation, bool flat = false);
 
+/// In training sets a share (0 … less than 1) of its inputs to zero and divides the others by 1 - share (Srivastava et
+/// al. 2014); in evaluation leaves all as they are. Layers with other numbers (0 … 255) draw other masks.
+std::unique_ptr<Layer> make_dropout(int size, double share, int number);
+
 /// Puts the row's class behind the channels of every pixel, as one channel per class that is 1 where it is the row's
 /// and else 0 (Mirza, Osindero 2014; Radford et al. 2015). No module of PyTorch's nn.Sequential.
 std::unique_ptr<Layer> make_append_class(ImageShape image, int classes);
@@ -178,6 +191,8 @@ class Tape {
   [[nodiscard]] float* delta() { return deltas_.back().data(); }
   /// From now on row r of the passes has the class labels[r], in the device's memory; null: none.
   void set_labels(const std::uint8_t* labels) { labels_ = labels; }
+  /// What layers draw from in the forward passes that follow.
+  void set_draws(const Draws& draws) { draws_ = draws; }
 
  private:
   friend class Network;
@@ -187,6 +202,7 @@ class Tape {
   std::vector<DeviceArray<float>> tangents_;
   std::vector<std::unique_ptr<LayerState>> states_;  // by layer, null where it has none
   const std::uint8_t* labels_ = nullptr;
+  std::optional<Draws> draws_;
 };
 
 class SpectralNorm;
@@ -236,7 +252,7 @@ class Network {
   /// Why an exact gradient penalty on this network is impossible; empty when it is possible.
   [[nodiscard]] std::string penalty_obstacle() const;
 
-  /// For evaluation, and for training where no layer normalises over the batch.
+  /// For evaluation, and for training where no layer keeps anything of the batch.
   [[nodiscard]] Tape make_tape(int rows, bool tangents) const;
   /// For training on `batch` rows per part on all ranks together. Collective. The tape must not outlive `ranks`.
   [[nodiscard]] Tape make_tape(int rows, bool tangents, Communicator& ranks, int batch) const;

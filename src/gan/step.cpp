@@ -196,6 +196,8 @@ void GanStep::enqueue(StepKind kind) {
     }
     update_discriminator(updates - 1);
     enter(Phase::discriminator_forward);
+    set_draws(generator_sees_real_ ? math::Stream::dropout_generator_real : math::Stream::dropout_generator,
+              generator_sample());
     if (generator_sees_real_) {
       discriminator_tape_.set_labels(labels(0));
       gan_->discriminator.forward(both_, real(), discriminator_tape_);
@@ -255,6 +257,11 @@ StepCount GanStep::generator_sample() const {
   return {counters_.data(), static_cast<std::uint64_t>(options_.batch), static_cast<std::uint64_t>(share_.first_row)};
 }
 
+// What D's next forward pass draws from.
+void GanStep::set_draws(math::Stream first_part, StepCount first) {
+  discriminator_tape_.set_draws({options_.seed, static_cast<std::uint32_t>(first_part), first});
+}
+
 void GanStep::gather(int repetition) {
   enter(Phase::data);
   device_->gather_images(options_.seed, discriminator_sample(repetition),
@@ -292,6 +299,8 @@ void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) 
   Tape& tape = discriminator_tape_;
   enter(Phase::discriminator_forward);
   tape.set_labels(labels(first_part));
+  set_draws(parts.between ? math::Stream::dropout_between : math::Stream::dropout_real,
+            discriminator_sample(repetition));
   d.forward(pass, x, tape);
   if (last && simultaneous_) {
     // Before the penalties turn this pass into what they need.

@@ -122,6 +122,7 @@ class GanStep {
   void gather_labels(StepCount first, std::uint8_t* to);
   [[nodiscard]] StepCount discriminator_sample(int repetition) const;
   [[nodiscard]] StepCount generator_sample() const;
+  void set_draws(math::Stream first_part, StepCount first);
   void gather(int repetition);
   void discriminator_gradient(int repetition, bool last, bool penalised);
   void update_discriminator(int repetition);

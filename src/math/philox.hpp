@@ -21,6 +21,11 @@ enum class Stream : std::uint32_t {
   noise_for_samples = 7,        ///< `ganymede sample`
   interpolation = 8,            ///< where between a real and a generated image a penalty looks
   init_singular_vectors = 20,   ///< where the power iterations of spectral normalisation begin
+  dropout_between = 21,         ///< masks in D's update, of points between images,
+  dropout_real = 22,            ///< of real images,
+  dropout_fake = 23,            ///< and of generated ones
+  dropout_generator_real = 24,  ///< masks in G's update, of real images beside
+  dropout_generator = 25,       ///< generated ones
   init_judge = 100,             ///< the classifier that samples are judged by: its initial weights
   judge_shifts = 101,           ///< where its training moves images to
   ceiling = 102,                ///< images of noise, the worst that samples are compared with

@@ -232,6 +232,7 @@ Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) 
   if (tape.labels_ != nullptr) pass.labels = tape.labels_ + first_row;
   pass.state = tape.states_[index].get();
   pass.first_row = first_row;
+  if (tape.draws_) pass.draws = &*tape.draws_;
   return pass;
 }
 

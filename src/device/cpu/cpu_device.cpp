@@ -24,6 +24,7 @@
 #include "device/cpu/winograd_plan.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "math/dropout.hpp"
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
@@ -334,6 +335,18 @@ class CpuDevice final : public Device {
     for (int row = 0; row < m.rows; ++row) product_sum += m.work[row];
     run(kernels_.take_rank_one, {m.rows, m.columns, g, m.u, m.v, static_cast<float>(product_sum), *m.sigma, to},
         2 * product(m.rows, m.columns));
+  }
+
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    run(kernels_.draw_mask,
+        {draw.seed, draw.stream, value(draw.first), draw.layer, rows, columns, math::drop_threshold(share), mask},
+        8 * product(rows, columns));
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    // The identity's slope depends on no input: any array will do.
+    run(kernels_.apply_mask, {count, mask, factor, from, x == nullptr ? from : x, below.kind, below.parameter, to},
+        2 * count);
   }
 
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,

@@ -272,6 +272,29 @@ struct RankOneArgs {
   float* to;
 };
 
+/// Device::draw_mask().
+struct MaskArgs {
+  std::uint64_t seed;
+  std::uint32_t stream;
+  std::uint64_t first_sample;
+  std::uint32_t layer;
+  int rows, columns;
+  std::uint32_t threshold;  ///< math::drop_threshold
+  std::uint8_t* mask;
+};
+
+/// Device::apply_mask().
+struct ApplyMaskArgs {
+  std::size_t count;
+  const std::uint8_t* mask;
+  float factor;
+  const float* from;
+  const float* slope_of;
+  int activation;
+  float parameter;
+  float* to;
+};
+
 /// append_class: x, with labels or null, to result; append_class_backward: delta as x, slope_of, to result. See Device.
 struct ClassArgs {
   int rows, pixels, channels, classes;
@@ -342,6 +365,8 @@ struct Kernels {
   Kernel<ColumnSumsArgs> column_sums;
   Kernel<DivideArgs> divide;
   Kernel<RankOneArgs> take_rank_one;
+  Kernel<MaskArgs> draw_mask;
+  Kernel<ApplyMaskArgs> apply_mask;
   Kernel<ClassArgs> append_class;
   Kernel<ClassArgs> append_class_backward;
   Kernel<NoiseArgs> draw_normal;

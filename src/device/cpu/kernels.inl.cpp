@@ -21,6 +21,7 @@
 #include "device/cpu/kernels/classes.inl.cpp"
 #include "device/cpu/kernels/convolution.inl.cpp"
 #include "device/cpu/kernels/draws.inl.cpp"
+#include "device/cpu/kernels/dropout.inl.cpp"
 #include "device/cpu/kernels/flat.inl.cpp"
 #include "device/cpu/kernels/gradients.inl.cpp"
 #include "device/cpu/kernels/losses.inl.cpp"
@@ -82,6 +83,8 @@ extern const Kernels GANYMEDE_KERNELS = {
     column_sums,
     divide,
     take_rank_one,
+    draw_mask,
+    apply_mask,
     append_class,
     append_class_backward,
     draw_noise<NormalNoise>,

@@ -25,6 +25,7 @@
 #include "device/cuda/runtime.hpp"
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
+#include "math/dropout.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -280,6 +281,18 @@ class CudaDevice final : public Device {
     launched("spectral normalisation's gradient", nullptr, 0);
     cuda::spectral_gradient(compute_.get(), m.rows, m.columns, g, m.work, m.u, m.v, m.sigma, to);
     launched("spectral normalisation's gradient", nullptr, 0);
+  }
+
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    const StepCount& first = draw.first;
+    cuda::draw_mask(compute_.get(), draw.seed, draw.stream, first.step, first.per_step, first.offset, draw.layer, rows,
+                    columns, math::drop_threshold(share), mask);
+    launched("a dropout mask", nullptr, 0);
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    cuda::apply_mask(compute_.get(), count, mask, factor, from, below.kind, below.parameter, x, to);
+    launched("dropout", to, count);
   }
 
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,

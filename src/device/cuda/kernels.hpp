@@ -191,6 +191,15 @@ void activate(cudaStream_t stream, int rows, int columns, const float* b, int si
 /// delta[i] *= σ'(h[i]).
 void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
 
+// --- dropout -----------------------------------------------------------------------------------------------------
+/// `threshold`: math::drop_threshold of the share.
+void draw_mask(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+               std::uint64_t per_step, std::uint64_t offset, std::uint32_t layer, int rows, int columns,
+               std::uint32_t threshold, std::uint8_t* mask);
+/// `x` may be null with an identity below.
+void apply_mask(cudaStream_t stream, std::size_t count, const std::uint8_t* mask, float factor, const float* from,
+                int below, float parameter, const float* x, float* to);
+
 // --- classes: labels[rows] are less than `classes` -----------------------------------------------------------------
 /// `labels` may be null: zeros.
 void append_class(cudaStream_t stream, int rows, int pixels, int channels, int classes, const std::uint8_t* labels,

@@ -35,18 +35,22 @@ Layers dcgan_discriminator(const TrainOptions& o, const DataShape& data) {
   const auto append_class = [&] {
     if (!projection) stack.append_class();
   };
+  stack.dropout(o.input_dropout);
   append_class();
   stack.convolution(convolutions.front(), hidden.activation, hidden.weights_with_bias());
+  stack.dropout(hidden.dropout);
   for (std::size_t i = 1; i < convolutions.size(); ++i) {
     append_class();
     stack.convolution(convolutions[i], hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
   }
   stack.flatten();
   append_class();
   if (o.fully_connected > 0) {
     stack.linear(o.fully_connected, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
     append_class();
   }
   stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());

@@ -8,6 +8,7 @@ void hidden_layers(Stack& stack, const std::vector<int>& widths, const Hidden& h
   for (const int width : widths) {
     stack.linear(width, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
   }
 }
 
@@ -32,6 +33,7 @@ Layers mlp_generator(const TrainOptions& o, const DataShape& data) {
 Layers mlp_discriminator(const TrainOptions& o, const DataShape& data) {
   const Hidden hidden = discriminator_hidden_layers(o);
   Stack stack(is_vector(data.image) ? ImageShape{1, 1, data.image.size()} : data.image, data.classes);
+  stack.dropout(o.input_dropout);
   if (!is_vector(data.image)) stack.flatten();
   const bool projection = projects_class(o);
   if (!projection) stack.append_class();

@@ -12,10 +12,9 @@ constexpr std::array families = {Family{"mlp", mlp_generator, mlp_discriminator}
                                  Family{"dcgan", dcgan_generator, dcgan_discriminator},
                                  Family{"modern", modern_generator, modern_discriminator}};
 
-Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm,
-                     bool spectral_norm) {
+Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm) {
   return {Activation::named(activation, static_cast<float>(o.leak)), norm == "batch",
-          o.init == "normal" ? Init::normal : Init::glorot_uniform, spectral_norm};
+          o.init == "normal" ? Init::normal : Init::glorot_uniform, false, 0};
 }
 
 }  // namespace
@@ -43,10 +42,13 @@ bool projects_class(const TrainOptions& o) { return o.condition == "projection";
 std::vector<std::string> norm_names() { return {"none", "batch"}; }
 
 Hidden generator_hidden_layers(const TrainOptions& o) {
-  return hidden_layers(o, o.generator_activation, o.generator_norm, false);
+  return hidden_layers(o, o.generator_activation, o.generator_norm);
 }
 Hidden discriminator_hidden_layers(const TrainOptions& o) {
-  return hidden_layers(o, o.discriminator_activation, o.discriminator_norm, o.spectral_norm);
+  Hidden hidden = hidden_layers(o, o.discriminator_activation, o.discriminator_norm);
+  hidden.spectral_norm = o.spectral_norm;
+  hidden.dropout = o.dropout;
+  return hidden;
 }
 
 }  // namespace ganymede
