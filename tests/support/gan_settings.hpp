@@ -143,6 +143,7 @@ inline const std::vector<GanSetting>& gan_settings() {
        [](TrainOptions& o) {
          o.spectral_norm = true;
          o.loss = "hinge";
+         o.learning_rate = 1e-3;  // D's slopes, and so G's gradients, are small
          o.r1 = 0;
          o.d_steps = 2;
          o.discriminator_activation = "leaky-relu";
