@@ -23,6 +23,8 @@ struct MetricsRecord {
   double images_per_second = 0;  ///< over the interval
   double real_score = 0;         ///< D's mean output on real images, logits
   double fake_score = 0;         ///< on generated images
+  double discriminator_learning_rate = 0;  ///< of the last update
+  double generator_learning_rate = 0;
 };
 
 }  // namespace ganymede

@@ -14,7 +14,7 @@
 #include "ganymede/trainer.hpp"
 #include "support/forwarding_communicator.hpp"
 #include "support/temporary_folder.hpp"
-#include "train/run_folder.hpp"
+#include "train/run_lock.hpp"
 
 namespace {
 int flock_failure = 0;
