@@ -204,8 +204,10 @@ class Chart {
     }, "log");
     this.legend = html("ul", { class: "legend" });
     this.figure = html("figure", { class: spec.wide ? "chart wide" : "chart" },
-                       html("figcaption", {}, html("h3", {}, spec.title), html("span", { class: "unit" }, spec.unit),
-                            this.legend, spec.range ? null : this.logButton),
+                       html("figcaption", {},
+                            html("div", {}, html("h3", {}, spec.title), html("span", { class: "unit" }, spec.unit),
+                                 spec.range ? null : this.logButton),
+                            this.legend),
                        this.plot, spec.note ? html("p", { class: "note" }, spec.note) : null);
     view.charts.push(this);
     new ResizeObserver(() => this.draw()).observe(this.plot);
@@ -254,9 +256,9 @@ class Chart {
       });
     if (low > high) return this.log ? [0.1, 10] : [0, 1];
     if (this.log) return low === high ? [low / 2, high * 2] : [low * (low / high) ** 0.04, high * (high / low) ** 0.04];
-    const room = low === high ? Math.max(Math.abs(low) * 0.1, 1e-12) : (high - low) * 0.05;
-    // A curve that comes near zero shows it.
-    const floor = low >= 0 && low < 0.3 * high ? 0 : low - room;
+    const room = low === high ? Math.abs(low) * 0.2 || 1 : (high - low) * 0.05;
+    // A curve that comes near zero shows it, and so does a constant.
+    const floor = low >= 0 && (low < 0.3 * high || low === high) ? 0 : low - room;
     return [floor, high + room];
   }
 
@@ -274,7 +276,7 @@ class Chart {
     Object.assign(this, { frame, from, to, across });
 
     const nodes = [];
-    const yTicks = this.spec.ticks ?? (this.log ? logTicks(low, high) : plainTicks(low, high, 4));
+    const yTicks = this.spec.ticks ?? (this.log ? logTicks(low, high) : plainTicks(low, high, 5));
     const digits = yTicks.length > 1 ? Math.max(0, Math.min(6, -Math.floor(Math.log10(yTicks[1] - yTicks[0]) + 1e-9))) : 4;
     const large = Math.max(...yTicks.map(Math.abs)) >= 1e4;
     const tiny = digits > 4;
@@ -322,7 +324,7 @@ class Chart {
 
   drawLegend() {
     const items = this.spec.legend ?? this.spec.lines;
-    const median = this.window() > 1 ? html("li", { class: "window" }, `bold: median of ${this.window()} points`) : null;
+    const median = this.spec.window > 1 ? html("li", { class: "window" }, `bold: median of ${this.window()} points`) : null;
     this.legend.replaceChildren(...items.map((line) => html("li", {}, swatch(line), line.name)), ...(median ? [median] : []));
   }
 

@@ -168,7 +168,7 @@ function samples() {
       },
     };
   });
-  const reals = new Map(runs.filter((run) => run.real).map((run) => [run.real, run]));
+  const reals = new Map(runs.filter((run) => run.real).reverse().map((run) => [run.real, run]));
   const realFigures = [...reals].map(([png, run]) => {
     const picture = pixels("Real images of the training set");
     picture.show(png);
@@ -232,13 +232,18 @@ function pairOf(first, second) {
 
 /** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
 function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column]) {
-  return runs.flatMap((run) => kinds.map((kind) => ({
-    name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
-    columns: run.curves.columns,
-    values: of(run, kind),
-    colour: alone ? kind.colour : colourOf(run),
-    dashed: alone ? false : kind.dashed,
-  }))).filter((line) => line.values.some((value) => value !== null));
+  return runs.flatMap((run) => {
+    const lines = kinds.map((kind) => ({
+      name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
+      columns: run.curves.columns,
+      values: of(run, kind),
+      colour: alone ? kind.colour : colourOf(run),
+      dashed: alone ? false : kind.dashed,
+    })).filter((line) => line.values.some((value) => value !== null));
+    // One would hide the other.
+    const same = lines.length === 2 && lines[0].values.every((value, i) => value === lines[1].values[i]);
+    return same ? [{ ...lines[0], name: `${lines[0].name} and ${kinds[1].name}` }] : lines;
+  });
 }
 
 /** What a chart's legend lists: of several runs the kinds alone, for the runs' colours stand above all charts. */
@@ -290,12 +295,16 @@ function curves() {
   view.window = windows.findLast((window) => window === 1 || 20 * window <= most);
   smoothing.value = String(view.window);
   const reset = html("button", { type: "button", onclick: () => view.set({ domain: null }) }, "Show everything");
-  view.changed = () => { reset.disabled = view.domain === null; };
+  const thin = html("span", { class: "hint" }, "Thin lines are as logged, bold ones smoothed.");
+  view.changed = () => {
+    reset.disabled = view.domain === null;
+    thin.hidden = view.window === 1;
+  };
   view.changed();
   return section("curves", "Curves",
     html("div", { class: "toolbar" },
       html("label", { for: "x-axis" }, "Over"), axes, html("label", { for: "smoothing" }, "Smoothing"), smoothing, reset,
-      html("span", { class: "hint" }, "Drag to zoom into all charts, double-click to show everything.")),
+      thin, html("span", { class: "hint" }, "Drag to zoom into all charts, double-click to show everything.")),
     alone ? null : html("ul", { class: "legend" }, ...runs.map((run) => html("li", {}, named(run)))),
     html("div", { class: "charts" }, ...charts));
 }
@@ -361,7 +370,7 @@ function evaluations() {
   const told = measured.map((run) => {
     const { samples, data: set, run: of } = run.evaluation;
     const later = lastOf(run, "step") > of.step ? `; the run has gone on to step ${grouped(lastOf(run, "step"))} since` : "";
-    return `${alone ? "" : `${run.name}: `}step ${grouped(of.step)}, ${grouped(samples.count)} samples of seed ` +
+    return `${alone ? "Of" : `${run.name}: of`} step ${grouped(of.step)}: ${grouped(samples.count)} samples of seed ` +
            `${samples.seed} beside ${set.name}${of.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
   });
   return section("evaluation", "Evaluation",
@@ -375,7 +384,7 @@ function evaluations() {
 
 function optionRow(one) {
   return [html("code", {}, `--${one.name}`), html("code", {}, one.value || "none"), html("code", {}, one.default || "none"),
-          one.help];
+          html("span", { class: "help" }, one.help)];
 }
 
 function configuration() {
