@@ -419,7 +419,7 @@ function logLines(part) {
   const older = runs.reduce((sum, run) => sum + run.log[part].older, 0);
   if (rows.length === 0) return null;
   const head = ["Time", ...(alone ? [] : ["Run"]), ...(part === "messages" ? ["Level"] : []), "Rank 0's log"];
-  return [table(null, head, rows, "log"), older > 0 ? html("p", { class: "note" }, `${older} older ones are in the log.`) : null];
+  return [table(null, head, rows, "messages"), older > 0 ? html("p", { class: "note" }, `${older} older ones are in the log.`) : null];
 }
 
 // --- the whole --------------------------------------------------------------------------------------------------------
