@@ -116,7 +116,7 @@ class Training {
   TrainOutcome run() {
     try {
       TrainOutcome outcome = trained();
-      write_page();
+      if (write_page()) outcome.report = folder_.report();
       return outcome;
     } catch (const AgreedError& failure) {
       if (failure.code() != ExitCode::data) {
@@ -319,13 +319,15 @@ class Training {
     write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
   }
 
-  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder.
-  void write_page() {
-    if (!ranks_.is_root()) return;
+  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder. Whether it was written.
+  bool write_page() {
+    if (!ranks_.is_root()) return false;
     try {
       write_file_atomically(folder_.report(), report_page({&reported_, 1}));
+      return true;
     } catch (const std::exception& failure) {
       warn(std::string("the report was not written: ") + failure.what());
+      return false;
     }
   }
 

@@ -103,7 +103,7 @@ function facts(run) {
     ["Epoch", epochOf(run)],
     ["Real images seen", grouped(lastOf(run, "images_seen") ?? 0)],
     ["Time of training", duration(lastOf(run, "seconds"))],
-    ["Mean speed", meanSpeed(run) === null ? "unknown" : `${compact(Math.round(meanSpeed(run)))} images/s`],
+    ["Mean speed", meanSpeed(run) === null ? "unknown" : `${compact(Number(meanSpeed(run).toPrecision(3)))} images/s`],
   ];
   return html("dl", { class: "facts" }, ...list.map(([name, value]) =>
     html("div", {}, html("dt", {}, name), html("dd", {}, value))));
@@ -123,7 +123,7 @@ function pageHeader() {
   return html("header", {}, html("h1", {}, `${runs.length} runs compared`),
     table(null, ["Run", "State", "Step", "Epoch", "Time of training", "Images/s", "About"], runs.map((run) => [
       named(run), state(run), stepOf(run), epochOf(run), duration(lastOf(run, "seconds")),
-      meanSpeed(run) === null ? "unknown" : compact(Math.round(meanSpeed(run))), about(run)]), "runs"));
+      meanSpeed(run) === null ? "unknown" : compact(Number(meanSpeed(run).toPrecision(3))), about(run)]), "runs"));
 }
 
 function noticeList() {
