@@ -344,8 +344,8 @@ void measure_modes(const Request& request, eval::SampleSource& source, int chann
       {"weights", shipped.digest}, {"samples", json(found, request.samples)}, {"training_images", json(floor, beside)}};
 }
 
-// Where a run's own numbers lie, for its report; nowhere when `place` is no run's folder, or one that others own: what is
-// measured is printed then all the same.
+// Where a run's own numbers lie, for its report; nowhere when `place` is no run's folder, or one that others own: what
+// is measured is printed then all the same.
 std::string own_place(const std::string& place, std::vector<std::string>& warnings) {
   const RunFolder folder(place);
   std::error_code error;

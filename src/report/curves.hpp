@@ -29,8 +29,8 @@ class Curves {
   std::size_t most_;
   std::uint64_t records_ = 0;
   std::uint64_t records_per_point_ = 1;
-  std::vector<MetricsRecord> whole_;     // each of records_per_point_ records
-  std::optional<MetricsRecord> begun_;   // the mean of the records since
+  std::vector<MetricsRecord> whole_;    // each of records_per_point_ records
+  std::optional<MetricsRecord> begun_;  // the mean of the records since
   std::uint64_t begun_records_ = 0;
 };
 

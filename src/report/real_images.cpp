@@ -10,8 +10,8 @@ namespace ganymede {
 namespace {
 
 /// The numbers of `count` images in the order of the first epoch, whose labels take turns where there are classes.
-std::vector<std::optional<std::uint32_t>> chosen(const ImageSet& set, const math::Permutation& order,
-                                                 std::size_t count, int classes) {
+std::vector<std::optional<std::uint32_t>> chosen(const ImageSet& set, const math::Permutation& order, std::size_t count,
+                                                 int classes) {
   const std::size_t groups = static_cast<std::size_t>(std::max(classes, 1));
   const std::size_t rows = (count + groups - 1) / groups;
   std::vector<std::vector<std::uint32_t>> of_class(groups);

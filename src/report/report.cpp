@@ -88,8 +88,7 @@ Json grids(const RunFolder& folder, std::size_t runs) {
     shown.clear();
   }
   Json list = Json::array();
-  for (const std::size_t i : shown)
-    list.push_back({{"step", steps[i]}, {"png", picture(folder.sample(steps[i]))}});
+  for (const std::size_t i : shown) list.push_back({{"step", steps[i]}, {"png", picture(folder.sample(steps[i]))}});
   return {{"of", steps.size()}, {"shown", list}};
 }
 
@@ -177,8 +176,8 @@ std::string report_page(std::span<const ReportedRun> runs) {
                             {"log", told_by_log(folder)}});
   }
   // Names of files may hold bytes that are no UTF-8, which JSON cannot.
-  return std::string(page_before_data) +
-         for_script_element(data.dump(-1, ' ', false, Json::error_handler_t::replace)) + page_after_data;
+  return std::string(page_before_data) + for_script_element(data.dump(-1, ' ', false, Json::error_handler_t::replace)) +
+         page_after_data;
 }
 
 std::vector<std::size_t> evenly(std::size_t count, std::size_t most) {

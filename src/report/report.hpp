@@ -1,4 +1,5 @@
-// RUN/report.html: what a run was told, how it went and what it drew, in one file for a browser that needs nothing else.
+// RUN/report.html: what a run was told, how it went and what it drew, in one file for a browser that needs nothing
+// else.
 #pragma once
 
 #include <cstddef>

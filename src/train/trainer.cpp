@@ -319,7 +319,8 @@ class Training {
     write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
   }
 
-  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder. Whether it was written.
+  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder. Whether it was
+  // written.
   bool write_page() {
     if (!ranks_.is_root()) return false;
     try {

@@ -36,7 +36,8 @@ class Report : public ::testing::Test {
     const std::string opening = R"(id="data">)";
     const std::size_t begin = text.find(opening);
     if (begin == std::string::npos) return {};
-    return Json::parse(text.substr(begin + opening.size(), text.find("</script>", begin) - begin - opening.size()))["runs"];
+    return Json::parse(
+        text.substr(begin + opening.size(), text.find("</script>", begin) - begin - opening.size()))["runs"];
   }
   [[nodiscard]] std::vector<Json> records(const std::string& run) const {
     std::vector<Json> all;
@@ -60,7 +61,8 @@ TEST_F(Report, ATrainingLeavesOneThatSaysWhatItsFilesSay) {
   ASSERT_EQ(logged.size(), 3U);
   for (std::size_t i = 0; i < logged.size(); ++i)
     for (const auto& [name, column] : page["curves"]["columns"].items())
-      EXPECT_NEAR(column[i].get<double>(), logged[i][name].get<double>(), 1e-5 * std::abs(logged[i][name].get<double>()))
+      EXPECT_NEAR(column[i].get<double>(), logged[i][name].get<double>(),
+                  1e-5 * std::abs(logged[i][name].get<double>()))
           << name;
   for (const Json& option : page["options"]) {
     if (option["name"] == "learning-rate") {

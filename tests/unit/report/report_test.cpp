@@ -67,9 +67,13 @@ class Report : public ::testing::Test {
 
 TEST(ReportParts, Base64IsRfc4648s) {
   // The RFC's own vectors.
-  for (const auto& [bytes, text] :
-       {std::pair<std::string, std::string>{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}})
+  for (const auto& [bytes, text] : {std::pair<std::string, std::string>{"", ""},
+                                    {"f", "Zg=="},
+                                    {"fo", "Zm8="},
+                                    {"foo", "Zm9v"},
+                                    {"foob", "Zm9vYg=="},
+                                    {"fooba", "Zm9vYmE="},
+                                    {"foobar", "Zm9vYmFy"}})
     EXPECT_EQ(base64(bytes), text);
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
