@@ -12,8 +12,8 @@ import time
 
 
 class Chromium:
-    """A browser with one page. Everything that the page says on its console, and every error of it, is in `complaints`;
-    every address that it asks for is in `requests`."""
+    """A browser with one page. What the page says on its console, and every error of it, is in `complaints`; every
+    address that it asks for is in `requests`."""
 
     def __init__(self):
         program = shutil.which("chromium") or shutil.which("google-chrome")
@@ -25,8 +25,8 @@ class Chromium:
         # The protocol's pipe is file descriptors 3 (commands) and 4 (answers).
         shell = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$0" "$@"'
         self.process = subprocess.Popen(
-            ["bash", "-c", shell, program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
-             "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run", "--force-device-scale-factor=1",
+            ["bash", "-c", shell, program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox",
+             "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run", "--force-device-scale-factor=1",
              f"--user-data-dir={self.profile.name}", "about:blank"],
             pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
@@ -102,7 +102,8 @@ class Chromium:
 
     def settle(self):
         """Waits for two frames: what the page does when its layout has changed has then been done."""
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))")
+        self.evaluate("new Promise(done => "
+                      "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))")
 
     def evaluate(self, expression):
         """The value of a JavaScript expression, a promise's when it is kept."""

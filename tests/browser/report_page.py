@@ -160,21 +160,29 @@ def check_reading(browser, title):
     assert browser.evaluate("view.domain") is None
 
 
+def choose(browser, select, value):
+    browser.evaluate(f"""{{
+        const select = document.getElementById({json.dumps(select)});
+        select.value = {json.dumps(value)};
+        select.dispatchEvent(new Event("change"));
+    }}""")
+
+
 def check_controls(browser, title):
     def path():
-        return in_chart(browser, title, "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d')).join()")
+        return in_chart(browser, title,
+                        "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d')).join()")
     plain = path()
     in_chart(browser, title, "chart.logButton.click()")
     assert path() != plain and in_chart(browser, title, "chart.logButton.getAttribute('aria-pressed')") == "true"
     in_chart(browser, title, "chart.logButton.click()")
     assert path() == plain
-    browser.evaluate("{ const s = document.querySelector('#smoothing'); s.value = '5'; s.dispatchEvent(new Event('change')); }")
+    choose(browser, "smoothing", "5")
     assert in_chart(browser, title, "chart.svg.querySelectorAll('path.median').length") == 2
     assert in_chart(browser, title, "chart.svg.querySelectorAll('path.raw').length") == 2
     assert path() != plain
     for axis in ("epoch", "images_seen", "seconds"):
-        browser.evaluate(f"""{{ const s = document.querySelector('#x-axis'); s.value = '{axis}';
-                              s.dispatchEvent(new Event('change')); }}""")
+        choose(browser, "x-axis", axis)
         assert in_chart(browser, title, "chart.to") == columns(browser)[0][axis][-1]
 
 
@@ -263,7 +271,8 @@ def several_runs(browser):
     # A line each of two networks of two runs; the penalty is the other's alone and the estimate the first one's.
     assert in_chart(browser, "Losses", "chart.svg.querySelectorAll('path.raw, path.plain').length") == 4
     assert in_chart(browser, "Wasserstein distance", "chart.spec.lines.map(line => line.name)") == ["run"]
-    different = browser.evaluate("[...document.querySelectorAll('#configuration > .scroll tbody th')].map(th => th.textContent)")
+    different = browser.evaluate("[...document.querySelectorAll('#configuration > .scroll tbody th')]"
+                                 ".map(th => th.textContent)")
     assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every"], different
     assert browser.evaluate("document.querySelectorAll('.grid-figure').length") == 4  # their real ones differ too
     browser.evaluate("document.querySelector('#step-of-samples').focus()")
@@ -303,7 +312,8 @@ def unusual_runs(browser):
     data, after = after.split("</script>", 1)
     data = json.loads(data)
     for run in data["runs"]:
-        run["curves"] = {"records": 0, "records_per_point": 1, "columns": {name: [] for name in run["curves"]["columns"]}}
+        run["curves"] = {"records": 0, "records_per_point": 1,
+                         "columns": {name: [] for name in run["curves"]["columns"]}}
     with open(os.path.join(folder, "none.html"), "w", encoding="utf-8") as file:
         file.write(f'{before}id="data">{json.dumps(data)}</script>{after}')
     page(browser, "none.html")

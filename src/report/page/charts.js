@@ -112,6 +112,15 @@ function logTicks(low, high) {
   return ticks.length > 1 ? ticks : plainTicks(low, high, 4).filter((tick) => tick > 0);
 }
 
+/** How such ticks are written, all with as many decimals. */
+function textOfTicks(ticks) {
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 0;
+  const digits = step > 0 ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) : 4;
+  if (digits > 4) return short;
+  if (Math.max(...ticks.map(Math.abs)) >= 1e4) return compact;
+  return (tick) => signed((Math.abs(tick) < step / 2 ? 0 : tick).toFixed(digits));
+}
+
 /** What a chart's x axis may show, by the column of the data that it is. */
 const xAxes = {
   step: { name: "Step", label: "step (updates of G)", ticks: (a, b, n) => plainTicks(a, b, n, 1), tick: compact,
@@ -127,7 +136,8 @@ const xAxes = {
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
   }
   node.append(...children.filter((child) => child !== null));
   return node;
@@ -255,7 +265,10 @@ class Chart {
         [low, high] = [Math.min(low, value), Math.max(high, value)];
       });
     if (low > high) return this.log ? [0.1, 10] : [0, 1];
-    if (this.log) return low === high ? [low / 2, high * 2] : [low * (low / high) ** 0.04, high * (high / low) ** 0.04];
+    if (this.log) {
+      const room = low === high ? 2 : (high / low) ** 0.04;
+      return [low / room, high * room];
+    }
     const room = low === high ? Math.abs(low) * 0.2 || 1 : (high - low) * 0.05;
     // A curve that comes near zero shows it, and so does a constant.
     const floor = low >= 0 && (low < 0.3 * high || low === high) ? 0 : low - room;
@@ -272,26 +285,24 @@ class Chart {
     const [low, high] = this.yRange(strokes, from, to);
     const across = (x) => frame.left + (x - from) / (to - from) * (frame.right - frame.left);
     const raised = (y) => this.log ? Math.log(y) : y;
-    const up = (y) => frame.bottom - (raised(y) - raised(low)) / (raised(high) - raised(low)) * (frame.bottom - frame.top);
+    const unit = (frame.bottom - frame.top) / (raised(high) - raised(low));
+    const up = (y) => frame.bottom - (raised(y) - raised(low)) * unit;
     Object.assign(this, { frame, from, to, across });
 
     const nodes = [];
     const yTicks = this.spec.ticks ?? (this.log ? logTicks(low, high) : plainTicks(low, high, 5));
-    const digits = yTicks.length > 1 ? Math.max(0, Math.min(6, -Math.floor(Math.log10(yTicks[1] - yTicks[0]) + 1e-9))) : 4;
-    const large = Math.max(...yTicks.map(Math.abs)) >= 1e4;
-    const tiny = digits > 4;
+    const tickText = this.spec.tick ?? (this.log ? short : textOfTicks(yTicks));
     for (const tick of yTicks) {
-      const text = this.spec.tick ? this.spec.tick(tick)
-                 : this.log || tiny ? short(tick)
-                 : large ? compact(tick) : signed((Math.abs(tick) < 1e-12 ? 0 : tick).toFixed(digits));
-      nodes.push(svg("line", { class: "grid", x1: frame.left, x2: frame.right, y1: up(tick), y2: up(tick) }),
-                 svg("text", { class: "tick", x: frame.left - 8, y: up(tick), dy: "0.32em", "text-anchor": "end" }, text));
+      const y = up(tick);
+      nodes.push(svg("line", { class: "grid", x1: frame.left, x2: frame.right, y1: y, y2: y }),
+                 svg("text", { class: "tick", x: frame.left - 8, y, dy: "0.32em", "text-anchor": "end" }, tickText(tick)));
     }
     const axis = xAxes[view.x];
-    for (const tick of axis.ticks(from, to, Math.max(2, Math.floor((frame.right - frame.left) / 90))))
-      nodes.push(svg("line", { class: "mark", x1: across(tick), x2: across(tick), y1: frame.bottom, y2: frame.bottom + 4 }),
-                 svg("text", { class: "tick", x: across(tick), y: frame.bottom + 16, "text-anchor": "middle" },
-                     axis.tick(tick)));
+    for (const tick of axis.ticks(from, to, Math.max(2, Math.floor((frame.right - frame.left) / 90)))) {
+      const x = across(tick);
+      nodes.push(svg("line", { class: "mark", x1: x, x2: x, y1: frame.bottom, y2: frame.bottom + 4 }),
+                 svg("text", { class: "tick", x, y: frame.bottom + 16, "text-anchor": "middle" }, axis.tick(tick)));
+    }
     nodes.push(svg("line", { class: "axis", x1: frame.left, x2: frame.right, y1: frame.bottom, y2: frame.bottom }),
                svg("text", { class: "label", x: (frame.left + frame.right) / 2, y: height - 6, "text-anchor": "middle" },
                    axis.label));
@@ -308,7 +319,8 @@ class Chart {
     const drawn = svg("g", { "clip-path": `url(#${clip})` });
     for (const { line, values, kind } of strokes) {
       const points = this.points(line, values, from, to).map((p) => p && [across(p[0]), up(p[1])]);
-      drawn.append(svg("path", { class: `${kind}${line.dashed ? " dashed" : ""}`, d: path(points), stroke: line.colour }));
+      const shape = `${kind}${line.dashed ? " dashed" : ""}`;
+      drawn.append(svg("path", { class: shape, d: path(points), stroke: line.colour }));
       if (points.length <= 40 && kind !== "median")
         for (const p of points)
           if (p) drawn.append(svg("circle", { class: kind, cx: p[0], cy: p[1], r: 2.2, fill: line.colour }));
@@ -324,8 +336,9 @@ class Chart {
 
   drawLegend() {
     const items = this.spec.legend ?? this.spec.lines;
-    const median = this.spec.window > 1 ? html("li", { class: "window" }, `bold: median of ${this.window()} points`) : null;
-    this.legend.replaceChildren(...items.map((line) => html("li", {}, swatch(line), line.name)), ...(median ? [median] : []));
+    this.legend.replaceChildren(...items.map((line) => html("li", {}, swatch(line), line.name)));
+    if (this.spec.window > 1)
+      this.legend.append(html("li", { class: "window" }, `bold: median of ${this.window()} points`));
   }
 
   /** [x, y] of what is to be seen, and one more to either side; null where the line is broken. */
@@ -366,8 +379,8 @@ class Chart {
     if (!this.cross) return null;
     let at = null;
     for (const line of x === null ? [] : this.spec.lines) {
-      const i = this.nearest(line, x);
-      if (i >= 0 && (at === null || Math.abs(line.columns[view.x][i] - x) < Math.abs(at - x))) at = line.columns[view.x][i];
+      const own = line.columns[view.x][this.nearest(line, x)];
+      if (own !== undefined && (at === null || Math.abs(own - x) < Math.abs(at - x))) at = own;
     }
     this.cross.setAttribute("visibility", at === null ? "hidden" : "visible");
     if (at !== null)

@@ -36,13 +36,13 @@ function whereAt(run, step) {
 function notices(run) {
   const list = run.log.messages.newest.filter(({ level }) => level === "error").slice(-1)
     .map(({ text }) => ["error", text]);
-  const broken = Object.entries(run.curves.columns)
-    .map(([name, values]) => [name, values.indexOf(null), values.filter((value) => value === null).length, values.length])
+  for (const [name, values] of Object.entries(run.curves.columns)) {
+    const broken = values.filter((value) => value === null).length;
     // A column that has no number at all is one that the program which wrote the run did not have.
-    .filter(([, first, count, all]) => first >= 0 && count < all);
-  for (const [name, first, count] of broken)
-    list.push(["warning", `${name} is not finite in ${count} of the curve's points, first at step ` +
-                          `${grouped(run.curves.columns.step[first])}.`]);
+    if (broken > 0 && broken < values.length)
+      list.push(["warning", `${name} is not finite in ${broken} of the curve's points, first at step ` +
+                            `${grouped(run.curves.columns.step[values.indexOf(null)])}.`]);
+  }
   if (run.curves.records === 0) list.push(["note", "There are no records yet."]);
   if (run.curves.records_per_point > 1)
     list.push(["note", `Of ${grouped(run.curves.records)} records each ${run.curves.records_per_point} are drawn as ` +
@@ -56,7 +56,8 @@ function notices(run) {
 function section(id, title, ...children) {
   const present = children.flat().filter((child) => child);
   if (present.length === 0) return null;
-  return html("section", { id, "aria-labelledby": `${id}-title` }, html("h2", { id: `${id}-title` }, title), ...present);
+  const name = `${id}-title`;
+  return html("section", { id, "aria-labelledby": name }, html("h2", { id: name }, title), ...present);
 }
 
 function table(caption, head, rows, classes = "") {
@@ -118,7 +119,8 @@ function about(run) {
 function pageHeader() {
   if (alone) {
     const [run] = runs;
-    return html("header", {}, html("h1", {}, run.name, " ", state(run)), html("p", { class: "about" }, about(run)), facts(run));
+    return html("header", {}, html("h1", {}, run.name, " ", state(run)), html("p", { class: "about" }, about(run)),
+                facts(run));
   }
   return html("header", {}, html("h1", {}, `${runs.length} runs compared`),
     table(null, ["Run", "State", "Step", "Epoch", "Time of training", "Images/s", "About"], runs.map((run) => [
@@ -184,8 +186,10 @@ function samples() {
     slider.setAttribute("aria-valuetext", text);
     output.textContent = `step ${grouped(steps[index])}`;
   };
-  const slider = html("input", { type: "range", id: "step-of-samples", min: 0, max: Math.max(steps.length - 1, 0), step: 1,
-                                 oninput: () => { stop(); to(Number(slider.value)); } });
+  const slider = html("input", {
+    type: "range", id: "step-of-samples", min: 0, max: Math.max(steps.length - 1, 0), step: 1,
+    oninput: () => { stop(); to(Number(slider.value)); },
+  });
   slider.value = String(steps.length - 1);
   const output = html("output", { for: "step-of-samples" });
   let timer = null;
@@ -270,16 +274,18 @@ function curves() {
   const charts = [
     wasserstein ? chart(one(null, "estimate"), {
       title: "Wasserstein distance", unit: "D(real) − D(generated), up to D's Lipschitz constant", wide: true, window: 5,
-      note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as logged; " +
-            "bold: its running median.",
+      note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as " +
+            "logged; bold: its running median.",
     }, difference) : null,
     chart(networks("d_loss", "g_loss"), { title: "Losses", unit: "without penalties" }),
     chart(images("d_real_accuracy", "d_fake_accuracy"), {
       title: "D's accuracy", unit: "share of images it is right about", range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1],
       tick: (value) => `${100 * value}${thinSpace}%`, format: percent, reference: { value: 0.5, name: "chance" } }),
     chart(images("d_real_score", "d_fake_score"), { title: "D's scores", unit: "mean output before any sigmoid" }),
-    chart(networks("d_gradient_norm", "g_gradient_norm"), { title: "Gradient norms", unit: "L2, of the logged step", log: true }),
-    anyAbove0("penalty") ? chart(one("penalty", "penalty"), { title: "Gradient penalty", unit: "in D's objective" }) : null,
+    chart(networks("d_gradient_norm", "g_gradient_norm"), {
+      title: "Gradient norms", unit: "L2, of the logged step", log: true }),
+    anyAbove0("penalty") ? chart(one("penalty", "penalty"), {
+      title: "Gradient penalty", unit: "in D's objective" }) : null,
     chart(networks("d_learning_rate", "g_learning_rate"), { title: "Learning rates", unit: "of the last update" }),
     chart(one("images_per_second", "speed"), { title: "Speed", unit: "real images per second" }),
   ].filter((figure) => figure !== null);
@@ -334,6 +340,9 @@ const measures = [
   ["coverage", "higher", (m, kind) => fixed(3)(m.judge?.[kind].coverage)],
   ["MNIST inception score", "higher", (m, kind) => fixed(2)(m.judge?.[kind].inception_score)],
   ["KL of classes from real", "lower", (m, kind) => fixed(4)(m.judge?.[kind].class_kl)],
+  ["modes", "higher", (m, kind) => m.modes?.[kind] ?
+    `${grouped(m.modes[kind].found)} of ${grouped(m.modes[kind].possible)}` : null],
+  ["KL of modes from all alike", "lower", (m, kind) => fixed(4)(m.modes?.[kind]?.kl)],
 ];
 
 /** How often each class occurs among the samples, as bars beside the share of real images. */
@@ -362,14 +371,17 @@ function evaluations() {
   if (measured.length === 0)
     return section("evaluation", "Evaluation", html("p", { class: "note" },
       "Not measured yet: ganymede eval RUN leaves its numbers in the run's folder, and ganymede report RUN shows them."));
-  const ends = measured.find((run) => run.evaluation.metrics.judge);
-  const rows = measures.map(([name, best, of]) => [name, ...measured.map((run) => of(run.evaluation.metrics, "samples")),
-    ends ? of(ends.evaluation.metrics, "training_images") : null, ends ? of(ends.evaluation.metrics, "noise") : null, best])
+  const ends = measured.find((run) => run.evaluation.metrics.judge ?? run.evaluation.metrics.modes);
+  const end = (of, kind) => ends ? of(ends.evaluation.metrics, kind) : null;
+  const rows = measures.map(([name, best, of]) => [
+    name, ...measured.map((run) => of(run.evaluation.metrics, "samples")), end(of, "training_images"), end(of, "noise"),
+    best])
     .filter(([, ...cells]) => cells.slice(0, measured.length).some((cell) => cell !== null))
     .map((row) => row.map((cell) => cell ?? "–"));
   const told = measured.map((run) => {
     const { samples, data: set, run: of } = run.evaluation;
-    const later = lastOf(run, "step") > of.step ? `; the run has gone on to step ${grouped(lastOf(run, "step"))} since` : "";
+    const now = lastOf(run, "step");
+    const later = now > of.step ? `; the run has gone on to step ${grouped(now)} since` : "";
     return `${alone ? "Of" : `${run.name}: of`} step ${grouped(of.step)}: ${grouped(samples.count)} samples of seed ` +
            `${samples.seed} beside ${set.name}${of.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
   });
@@ -383,7 +395,7 @@ function evaluations() {
 // --- configuration, timing, warnings ----------------------------------------------------------------------------------
 
 function optionRow(one) {
-  return [html("code", {}, `--${one.name}`), html("code", {}, one.value || "none"), html("code", {}, one.default || "none"),
+  return [...[`--${one.name}`, one.value || "none", one.default || "none"].map((text) => html("code", {}, text)),
           html("span", { class: "help" }, one.help)];
 }
 
@@ -397,7 +409,8 @@ function configuration() {
       changed.length > 0 ? table("What differs from the built-in defaults", head, changed.map(optionRow), "options")
                          : html("p", { class: "note" }, "All options have their built-in defaults."),
       html("details", {}, html("summary", {}, `All ${options.length} options`),
-           ...groups.map((group) => table(group, head, options.filter((one) => one.group === group).map(optionRow), "options"))));
+           ...groups.map((group) => table(group, head, options.filter((one) => one.group === group).map(optionRow),
+                                          "options"))));
   }
   const names = [...new Set(runs.flatMap((run) => run.options.map((one) => one.name)))];
   const rowOf = (name) => [html("code", {}, `--${name}`),
@@ -419,7 +432,8 @@ function logLines(part) {
   const older = runs.reduce((sum, run) => sum + run.log[part].older, 0);
   if (rows.length === 0) return null;
   const head = ["Time", ...(alone ? [] : ["Run"]), ...(part === "messages" ? ["Level"] : []), "Rank 0's log"];
-  return [table(null, head, rows, "messages"), older > 0 ? html("p", { class: "note" }, `${older} older ones are in the log.`) : null];
+  const more = older > 0 ? html("p", { class: "note" }, `${older} older ones are in the log.`) : null;
+  return [table(null, head, rows, "messages"), more];
 }
 
 // --- the whole --------------------------------------------------------------------------------------------------------
