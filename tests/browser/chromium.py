@@ -26,7 +26,8 @@ class Chromium:
         shell = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$0" "$@"'
         self.process = subprocess.Popen(
             ["bash", "-c", shell, program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox",
-             "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run", "--force-device-scale-factor=1",
+             "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
+             "--force-device-scale-factor=1",
              f"--user-data-dir={self.profile.name}", "about:blank"],
             pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)

@@ -88,7 +88,8 @@ def check_numbers(browser):
             "grouped(1234567)": "1\u202f234\u202f567", "grouped(999)": "999", "compact(25000)": "25k",
             "compact(1.5e6)": "1.5M", "compact(-2000)": "\u22122k", "short(0.00021)": "2.1e\u22124",
             "short(0.6931471)": "0.6931", "short(null)": "not finite", "duration(59.6)": "60\u202fs",
-            "duration(187)": "3:07\u202fmin", "duration(7500)": "2:05:00\u202fh", "percent(0.5)": "50.0\u202f%"}.items():
+            "duration(187)": "3:07\u202fmin",
+            "duration(7500)": "2:05:00\u202fh", "percent(0.5)": "50.0\u202f%"}.items():
         found = browser.evaluate(expression)
         assert found == text, (expression, found)
     assert browser.evaluate("plainTicks(0, 3000, 4)") == [0, 1000, 2000, 3000]

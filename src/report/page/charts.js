@@ -295,7 +295,8 @@ class Chart {
     for (const tick of yTicks) {
       const y = up(tick);
       nodes.push(svg("line", { class: "grid", x1: frame.left, x2: frame.right, y1: y, y2: y }),
-                 svg("text", { class: "tick", x: frame.left - 8, y, dy: "0.32em", "text-anchor": "end" }, tickText(tick)));
+                 svg("text", { class: "tick", x: frame.left - 8, y, dy: "0.32em", "text-anchor": "end" },
+                     tickText(tick)));
     }
     const axis = xAxes[view.x];
     for (const tick of axis.ticks(from, to, Math.max(2, Math.floor((frame.right - frame.left) / 90)))) {
@@ -304,8 +305,8 @@ class Chart {
                  svg("text", { class: "tick", x, y: frame.bottom + 16, "text-anchor": "middle" }, axis.tick(tick)));
     }
     nodes.push(svg("line", { class: "axis", x1: frame.left, x2: frame.right, y1: frame.bottom, y2: frame.bottom }),
-               svg("text", { class: "label", x: (frame.left + frame.right) / 2, y: height - 6, "text-anchor": "middle" },
-                   axis.label));
+               svg("text", { class: "label", x: (frame.left + frame.right) / 2, y: height - 6,
+                             "text-anchor": "middle" }, axis.label));
     const { reference } = this.spec;
     if (reference)
       nodes.push(svg("line", { class: "reference", x1: frame.left, x2: frame.right, y1: up(reference.value),
@@ -326,7 +327,8 @@ class Chart {
           if (p) drawn.append(svg("circle", { class: kind, cx: p[0], cy: p[1], r: 2.2, fill: line.colour }));
     }
     this.cross = svg("line", { class: "cross", y1: frame.top, y2: frame.bottom, visibility: "hidden" });
-    this.chosen = svg("rect", { class: "chosen", y: frame.top, height: frame.bottom - frame.top, visibility: "hidden" });
+    this.chosen = svg("rect", { class: "chosen", y: frame.top, height: frame.bottom - frame.top,
+                                visibility: "hidden" });
     nodes.push(drawn, this.cross, this.chosen);
     this.svg.setAttribute("width", width);
     this.svg.setAttribute("height", height);

@@ -178,7 +178,8 @@ function samples() {
     return gridFigure("Real", "real", picture, html("p", { class: "note" }, `from the training set${told}`));
   });
   if (figures.length + realFigures.length === 0)
-    return section("samples", "Samples", html("p", { class: "note" }, "There are no sample grids in the run's folder."));
+    return section("samples", "Samples",
+                   html("p", { class: "note" }, "There are no sample grids in the run's folder."));
 
   const to = (index) => {
     for (const figure of figures) figure.to(steps[index]);
@@ -215,8 +216,8 @@ function samples() {
   const told = [];
   for (const run of runs)
     if (run.grids.of > run.grids.shown.length)
-      told.push(`${alone ? "" : `${run.name}: `}${run.grids.shown.length} of the ${run.grids.of} grids in samples/ are ` +
-                "here, evenly chosen, so that the page stays small.");
+      told.push(`${alone ? "" : `${run.name}: `}${run.grids.shown.length} of the ${run.grids.of} grids in samples/ ` +
+                "are here, evenly chosen, so that the page stays small.");
   if (shown.some((run) => option(run, "condition") !== "none"))
     told.push("With --condition a column has one class: 0 on the left, then 1, and so on.");
   if (shown.length > 0) told.push("A grid shows the same latent vectors all through a training.");
@@ -273,7 +274,8 @@ function curves() {
     });
   const charts = [
     wasserstein ? chart(one(null, "estimate"), {
-      title: "Wasserstein distance", unit: "D(real) − D(generated), up to D's Lipschitz constant", wide: true, window: 5,
+      title: "Wasserstein distance", unit: "D(real) − D(generated), up to D's Lipschitz constant",
+      wide: true, window: 5,
       note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as " +
             "logged; bold: its running median.",
     }, difference) : null,
@@ -296,7 +298,8 @@ function curves() {
     ...Object.entries(xAxes).map(([column, { name }]) => html("option", { value: column }, name)));
   const windows = [1, 5, 21, 101].filter((window) => window === 1 || window < most);
   const smoothing = html("select", { id: "smoothing", onchange: () => view.set({ window: Number(smoothing.value) }) },
-    ...windows.map((window) => html("option", { value: window }, window === 1 ? "none" : `median of ${window} points`)));
+    ...windows.map((window) =>
+      html("option", { value: window }, window === 1 ? "none" : `median of ${window} points`)));
   // As much as leaves some twenty windows to see.
   view.window = windows.findLast((window) => window === 1 || 20 * window <= most);
   smoothing.value = String(view.window);
@@ -309,8 +312,9 @@ function curves() {
   view.changed();
   return section("curves", "Curves",
     html("div", { class: "toolbar" },
-      html("label", { for: "x-axis" }, "Over"), axes, html("label", { for: "smoothing" }, "Smoothing"), smoothing, reset,
-      thin, html("span", { class: "hint" }, "Drag to zoom into all charts, double-click to show everything.")),
+      html("label", { for: "x-axis" }, "Over"), axes,
+      html("label", { for: "smoothing" }, "Smoothing"), smoothing, reset, thin,
+      html("span", { class: "hint" }, "Drag to zoom into all charts, double-click to show everything.")),
     alone ? null : html("ul", { class: "legend" }, ...runs.map((run) => html("li", {}, named(run)))),
     html("div", { class: "charts" }, ...charts));
 }
@@ -370,7 +374,8 @@ function evaluations() {
   const measured = runs.filter((run) => run.evaluation?.metrics);
   if (measured.length === 0)
     return section("evaluation", "Evaluation", html("p", { class: "note" },
-      "Not measured yet: ganymede eval RUN leaves its numbers in the run's folder, and ganymede report RUN shows them."));
+      "Not measured yet: ganymede eval RUN leaves its numbers in the run's folder, and ganymede report RUN shows " +
+      "them."));
   const ends = measured.find((run) => run.evaluation.metrics.judge ?? run.evaluation.metrics.modes);
   const end = (of, kind) => ends ? of(ends.evaluation.metrics, kind) : null;
   const rows = measures.map(([name, best, of]) => [
@@ -383,7 +388,8 @@ function evaluations() {
     const now = lastOf(run, "step");
     const later = now > of.step ? `; the run has gone on to step ${grouped(now)} since` : "";
     return `${alone ? "Of" : `${run.name}: of`} step ${grouped(of.step)}: ${grouped(samples.count)} samples of seed ` +
-           `${samples.seed} beside ${set.name}${of.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
+           `${samples.seed} beside ${set.name}` +
+           `${of.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
   });
   return section("evaluation", "Evaluation",
     table(null, ["Metric", ...measured.map((run) => alone ? "Samples" : named(run)), "Floor: training images",
@@ -422,8 +428,8 @@ function configuration() {
     different.length > 0 ? table("Options that differ", head, different.map(rowOf), "options")
                          : html("p", { class: "note" }, "No option differs."),
     html("details", {}, html("summary", {}, "Options that are the same"),
-         table(null, ["Option", "Value"], names.filter((name) => !differs(name))
-           .map((name) => [html("code", {}, `--${name}`), html("code", {}, option(runs[0], name) || "none")]), "options")));
+         table(null, ["Option", "Value"], names.filter((name) => !differs(name)).map((name) => rowOf(name).slice(0, 2)),
+               "options")));
 }
 
 function logLines(part) {
