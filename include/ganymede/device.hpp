@@ -326,16 +326,16 @@ class Device {
 
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;
-  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements, overwritten) gets
-  /// scale · Σ over pairs. For what a penalty works with (gradient_penalty.hpp), the rows of penalised parts get the
-  /// seed 1, and row_scale [total_rows] theirs, 0 where there is no loss; it is 1 for other rows, null without a
-  /// penalty.
+  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements) (+)=
+  /// scale · Σ over pairs, without `accumulate` with a 0 for penalties. For what a penalty works with
+  /// (gradient_penalty.hpp), the rows of penalised parts get the seed 1, and row_scale [total_rows] theirs, 0 where
+  /// there is no loss; it is 1 for other rows, null without a penalty.
   virtual void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                                  float scale, float* seed, float* row_scale, SumTarget sums) = 0;
+                                  float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) = 0;
   /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real). sums: as above;
   /// those of real images are 0 without them.
   virtual void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                              SumTarget sums) = 0;
+                              bool accumulate, SumTarget sums) = 0;
   /// The penalty number `penalty` of src/math/penalty/, P, on the input gradient g[layout.rows, columns]:
   /// v = coefficient · ∂P/∂g (v may be g), and *value += coefficient · Σ_rows P.
   virtual void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,

@@ -70,6 +70,7 @@ struct TrainOptions {
 
   // training
   int batch = 100;
+  int micro_batch = 0;      ///< 0: a rank's rows of the batch at once
   std::uint64_t steps = 0;  ///< 0: as many as `epochs` take
   double epochs = 1000;
   std::uint64_t seed = 1;

@@ -234,8 +234,11 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
       {"optimiser", optimizer_row(o, *s.gan)},
-      {"training", counted(plan.steps, "step") + " of " + counted(o.batch, "image") + " (" + pretty(plan.epochs) +
-                       (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " + std::to_string(o.seed)},
+      {"training",
+       counted(plan.steps, "step") + " of " + counted(o.batch, "image") +
+           (o.micro_batch > 0 ? ", up to " + grouped(static_cast<std::uint64_t>(o.micro_batch)) + " at a time" : "") +
+           " (" + pretty(plan.epochs) + (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " +
+           std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
       {"device", s.device->is_host()    ? s.device->description() + " per rank"
                  : o.reduction == "mpi" ? "GPUs, which ranks may share"
@@ -332,15 +335,22 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   together(ranks, [&] {
     const BatchShare share =
         share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);
-    const auto shards = static_cast<int>(share.shard_begin.size()) - 1;
+    int shards = 0;
+    int rows = 0;
+    for (const Slice& slice : slices_of(share, options.micro_batch, options.reproducible)) {
+      shards = std::max(shards, slice.parts(1).shards());
+      rows = std::max(rows, slice.rows());
+    }
     if (shards > CudaLimits::shards)
-      throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(CudaLimits::shards) +
-                                       " virtual shards, not " + std::to_string(shards) +
-                                       ": use a smaller --shards (which changes the trajectory) or more ranks");
-    if (has_penalties(options) && share.rows() > CudaLimits::penalty_rows)
+      throw Error(ExitCode::usage,
+                  "a GPU takes at most " + std::to_string(CudaLimits::shards) + " virtual shards at a time, not " +
+                      std::to_string(shards) +
+                      ": use a smaller --shards (which changes the trajectory), --micro-batch or more ranks");
+    if (has_penalties(options) && rows > CudaLimits::penalty_rows)
       throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
-                                       std::to_string(CudaLimits::penalty_rows) + " images a rank, not " +
-                                       std::to_string(share.rows()) + ": use a smaller --batch or more ranks");
+                                       std::to_string(CudaLimits::penalty_rows) + " images at a time, not " +
+                                       std::to_string(rows) + ": use --micro-batch " +
+                                       std::to_string(CudaLimits::penalty_rows) + ", a smaller --batch or more ranks");
   });
   MakeCudaDevice make = nullptr;
   together(ranks, [&] { make = cuda_device_factory(); });

@@ -299,8 +299,9 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
           Floats result = sums_of(
               d,
               [&](SumTarget sums) {
-                d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
-                                     parts.any() ? scale.data() : nullptr, sums);
+                for (const bool accumulate : {false, true})
+                  d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
+                                       parts.any() ? scale.data() : nullptr, accumulate, sums);
               },
               LossSums::count);
           for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
@@ -313,7 +314,8 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
           Floats result = sums_of(
               d,
               [&](SumTarget sums) {
-                d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), sums);
+                for (const bool accumulate : {false, true})
+                  d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), accumulate, sums);
               },
               LossSums::count);
           const Floats seeds = seed.host();

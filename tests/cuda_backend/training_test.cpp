@@ -150,6 +150,27 @@ TEST_P(GpuTraining, HasTheSameBitsOnAnyNumberOfGpus) {
   }
 }
 
+// A graph of all slices; and those of one GPU, in one piece.
+TEST_P(GpuTraining, IsTheSameInSlices) {
+  for (const bool reproducible : {false, true}) {
+    SCOPED_TRACE(reproducible ? "reproducible" : "default");
+    TrainOptions o = options_of(gan_settings()[GetParam()], reproducible);
+    if (o.generator_norm == "batch" || o.discriminator_norm == "batch") return;
+    if (reproducible && ranks_->size() > o.shards) return;
+    CudaOptions cuda = options();
+    cuda.reproducible = reproducible;
+    Training one(make_gpu(*alone_, cuda), o, *alone_, images_.set());
+    one.go();
+    const StepMeans means = one.step.take_means();
+    const std::map<std::string, std::string> expected = one.state();
+    o.micro_batch = 4;
+    Training sliced(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
+    sliced.go();
+    expect_near(sliced, one, means, 1e-4);
+    if (reproducible) expect_same_bits(sliced.state(), expected);
+  }
+}
+
 TEST_P(GpuTraining, GoesTheSameWayThroughCublas) {
   const TrainOptions o = options_of(gan_settings()[GetParam()], false);
   Training cpu(make_cpu_device(1), o, *alone_, images_.set());

@@ -119,12 +119,12 @@ class ForwardingDevice : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
-    to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, sums);
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
+    to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, accumulate, sums);
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
-    to_.generator_loss(loss, layout, logits, scale, seed, sums);
+                      bool accumulate, SumTarget sums) override {
+    to_.generator_loss(loss, layout, logits, scale, seed, accumulate, sums);
   }
   void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
                         float* v, SumTarget value) override {

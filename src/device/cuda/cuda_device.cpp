@@ -283,17 +283,18 @@ class CudaDevice final : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
              {loss.kind, loss.smoothing, true, penalised.between, true, penalised.real, penalised.fake, logits, scale,
-              seed, penalised.any() ? row_scale : nullptr},
+              seed, penalised.any() ? row_scale : nullptr, accumulate},
              sum_of(sums));
     launched("D's loss", seed, product(layout.parts, layout.rows));
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
+                      bool accumulate, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
-             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr},
+             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr,
+              accumulate},
              sum_of(sums));
     launched("G's loss", seed, product(layout.parts, layout.rows));
   }

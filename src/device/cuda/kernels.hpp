@@ -192,6 +192,7 @@ struct GanLossArgs {
   float scale;
   float* seed;
   float* row_scale;  ///< null without a penalty
+  bool accumulate;
 };
 void gan_loss(cudaStream_t stream, const Shards& shards, const GanLossArgs& args, Sum sums);
 /// At most Scratch::partial_count rows.

@@ -117,10 +117,10 @@ TEST_P(Operations, LossesMatchDouble) {
       Values seed(area(2, rows));
       Values fake_seed(count);
       const auto d = [&](const SumTarget& target) {
-        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, false, target);
       };
       const auto g = [&](const SumTarget& target) {
-        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), target);
+        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), false, target);
       };
       for (bool exact : {false, true}) {
         const std::vector<double> d_result = exact ? exact_sums(LossSums::count, 0, d) : sums(LossSums::count, d);
@@ -137,7 +137,7 @@ TEST_P(Operations, LossesMatchDouble) {
       bad[0] = nan;
       bad[count] = nan;
       const auto with_nan = [&](const SumTarget& target) {
-        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, false, target);
       };
       EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss])) << name;
       exact_sums(LossSums::count, 3, with_nan);  // the loss and both scores
