@@ -69,6 +69,14 @@ struct StepCount {
   std::uint64_t offset = 0;
 };
 
+/// A standard deviation that follows a counter of steps in the device's memory: math::falling_deviation(start, end,
+/// *step).
+struct FallingDeviation {
+  double start = 0;
+  double end = 1;
+  const std::uint64_t* step = nullptr;
+};
+
 /// An exponential moving average that an update keeps: values = decay · values + (1 - decay) · parameters.
 struct MovingAverage {
   float* values = nullptr;  ///< null: none
@@ -365,6 +373,9 @@ class Device {
   /// out[rows, columns] ~ U(-1, 1).
   virtual void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                             float* out) = 0;
+  /// out[rows, columns] = x + deviation · N(0, 1), of draw_normal()'s draws; out may be x.
+  virtual void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation,
+                         int rows, int columns, const float* x, float* out) = 0;
   /// out[rows, columns] = α·a + (1-α)·b, with one α in (0, 1) for each row.
   virtual void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            const float* a, const float* b, float* out) = 0;

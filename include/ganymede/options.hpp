@@ -49,6 +49,8 @@ struct TrainOptions {
   double r2 = 0;
   double gradient_penalty = 0;
   std::uint64_t penalty_every = 1;
+  double instance_noise = 0;
+  double instance_noise_end = 1;
   double ema = 0.999;
 
   // optimiser

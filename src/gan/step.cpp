@@ -75,6 +75,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
                          std::max(options.d_steps, options.d_burst), options.reproducible),
       generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
       counters_(device, 2),
+      noise_{options.instance_noise, options.instance_noise_end * static_cast<double>(options.steps), counters_.data()},
       running_(device, d_extras + g_extras),
       ahead_(device.steps_ahead()),
       reports_(
@@ -215,6 +216,9 @@ void GanStep::draw_for_discriminator(const Slice& slice, int repetition, bool wi
     gather_labels(slice, generator_sample(slice), own);
   }
   generate(slice, with_own ? 2 : 1);
+  add_noise(slice, math::Stream::noise_on_generated, discriminator_sample(slice, repetition), generated(slice, 0),
+            fake);
+  if (with_own) add_noise(slice, math::Stream::noise_on_generators, generator_sample(slice), generated(slice, 1), own);
 }
 
 // Generated images for G's update, and where its loss sees them the real ones of D's update of that number: a penalty,
@@ -226,6 +230,7 @@ void GanStep::draw_for_generator(const Slice& slice, int repetition) {
   else
     gather_labels(slice, generator_sample(slice), fake);
   generate(slice, 1);
+  add_noise(slice, math::Stream::noise_on_generators, generator_sample(slice), generated(slice, 0), fake);
 }
 
 // The real images of one of D's updates; generated ones beside them are to have the same classes.
@@ -236,6 +241,7 @@ void GanStep::draw_real(const Slice& slice, int repetition) {
                          slice.rows(), images_->pixels(), images_->channels, images(slice, real));
   gather_labels(slice, discriminator_sample(slice, repetition), real);
   copy_labels(slice, fake);
+  add_noise(slice, math::Stream::noise_on_real, discriminator_sample(slice, repetition), images(slice, real), real);
 }
 
 // z in a part of G's input.
@@ -243,6 +249,14 @@ void GanStep::draw_noise(const Slice& slice, math::Stream stream, StepCount firs
   enter(Phase::noise);
   draw_latent(*device_, options_, options_.seed, static_cast<std::uint32_t>(stream), first, slice.rows(),
               z_.data() + static_cast<std::ptrdiff_t>(generator_part) * slice.rows() * gan_->generator.inputs());
+}
+
+// Instance noise (Sønderby et al. 2016; Arjovsky, Bottou 2017), from clean images to a part of D's input.
+void GanStep::add_noise(const Slice& slice, math::Stream stream, StepCount first, const float* clean, Part part) {
+  if (noise_.start == 0) return;
+  enter(Phase::noise);
+  device_->add_noise(options_.seed, static_cast<std::uint32_t>(stream), first, noise_, slice.rows(), image_size_, clean,
+                     images(slice, part));
 }
 
 // The classes of the images that these samples show.
@@ -271,11 +285,11 @@ StepCount GanStep::generator_sample(const Slice& slice) const {
   return {counters_.data(), static_cast<std::uint64_t>(options_.batch), static_cast<std::uint64_t>(slice.first_row())};
 }
 
-// Images from z, to D's part of generated ones and, of two parts, G's own behind it.
+// Images from z: without noise they are D's part of generated ones and, of two parts, G's own behind it.
 void GanStep::generate(const Slice& slice, int parts) {
   enter(Phase::generator_forward);
   generator_tape_.set_labels(labels(slice, fake));
-  gan_->generator.forward(slice.parts(parts), z_.data(), generator_tape_, images(slice, fake));
+  gan_->generator.forward(slice.parts(parts), z_.data(), generator_tape_, generated(slice, 0));
 }
 
 // D's logits for its own update.
@@ -331,7 +345,6 @@ void GanStep::generator_gradient(const Slice& slice, int discriminator_part, int
   const BatchLayout& one = slice.parts(1);
   const int discriminator_row = discriminator_part * slice.rows();
   const int generator_row = generator_part * slice.rows();
-  const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(generator_row) * image_size_;
   const std::ptrdiff_t logits =
       static_cast<std::ptrdiff_t>(discriminator_row - (generator_sees_real_ ? slice.rows() : 0)) * d.outputs();
   enter(Phase::loss);
@@ -340,8 +353,9 @@ void GanStep::generator_gradient(const Slice& slice, int discriminator_part, int
                           generator_sum_.extra(0));
   enter(Phase::discriminator_backward);
   d.backward(one, discriminator_row, tape);
-  d.backward_input(one, discriminator_row, tape, g.activation(), images(slice, fake) + pixels,
-                   generator_tape_.delta() + pixels);
+  // The slope of G's last activation is that at the clean image.
+  d.backward_input(one, discriminator_row, tape, g.activation(), generated(slice, generator_part),
+                   generator_tape_.delta() + static_cast<std::ptrdiff_t>(generator_row) * image_size_);
   enter(Phase::generator_backward);
   g.backward(one, generator_row, generator_tape_);
   g.gradients(one, generator_row, z_.data() + static_cast<std::ptrdiff_t>(generator_row) * g.inputs(), generator_tape_,

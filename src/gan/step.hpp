@@ -70,7 +70,8 @@ struct StepMeans {
 
 class GanStep {
  public:
-  /// `gan`, `device`, `ranks` and `images` must outlive the step. Allocates all that a step needs. Collective.
+  /// `gan`, `device`, `ranks` and `images` must outlive the step. Allocates all that a step needs. Instance noise
+  /// falls over options.steps, which then say how long the training is. Collective.
   GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& images, const TrainOptions& options);
   GanStep(const GanStep&) = delete;
   GanStep& operator=(const GanStep&) = delete;
@@ -116,6 +117,7 @@ class GanStep {
   void draw_for_generator(const Slice& slice, int repetition);
   void draw_real(const Slice& slice, int repetition);
   void draw_noise(const Slice& slice, math::Stream stream, StepCount first, int generator_part);
+  void add_noise(const Slice& slice, math::Stream stream, StepCount first, const float* clean, Part part);
   void gather_labels(const Slice& slice, StepCount first, Part part);
   void copy_labels(const Slice& slice, Part to);
   void generate(const Slice& slice, int parts);
@@ -140,6 +142,11 @@ class GanStep {
   }
   [[nodiscard]] std::uint8_t* labels(const Slice& slice, Part part) {
     return labels_.size() == 0 ? nullptr : labels_.data() + first_image(slice, part);
+  }
+  /// A part of the images that G has generated, as it has made them: D may see them under noise.
+  [[nodiscard]] float* generated(const Slice& slice, int generator_part) {
+    float* first = noise_.start > 0 ? generator_tape_.output() : images(slice, fake);
+    return first + static_cast<std::ptrdiff_t>(generator_part) * slice.rows() * image_size_;
   }
   [[nodiscard]] bool is_first(const Slice& slice) const { return &slice == slices_.data(); }
   void enter(Phase phase);
@@ -183,6 +190,7 @@ class GanStep {
   std::uint64_t known_ = 0;  // steps whose reports have been read
   // completed_, and D's updates in as many steps: where draws and updates read them
   DeviceArray<std::uint64_t> counters_;
+  FallingDeviation noise_;       // on all images that D sees
   DeviceArray<double> running_;  // sums of the extras since take_means()
   std::uint64_t since_ = 0;      // steps since then
   int ahead_;

@@ -20,6 +20,9 @@ enum class Stream : std::uint32_t {
   noise_for_grid = 6,           ///< the fixed z of the sample grids
   noise_for_samples = 7,        ///< `ganymede sample`
   interpolation = 8,            ///< where between a real and a generated image a penalty looks
+  noise_on_real = 9,            ///< instance noise: on the real images of the discriminator's step,
+  noise_on_generated = 10,      ///< on the generated ones beside them,
+  noise_on_generators = 11,     ///< and on those of the generator's step
   init_judge = 100,             ///< the classifier that samples are judged by: its initial weights
   judge_shifts = 101,           ///< where its training moves images to
   ceiling = 102,                ///< images of noise, the worst that samples are compared with

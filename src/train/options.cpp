@@ -241,6 +241,11 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::gradient_penalty, 0, 1'000'000>, get_number<&O::gradient_penalty>},
     {"penalty-every", "Objective", "N", "apply penalties in every N-th step alone, N times as strong", true, true,
      set_number<&O::penalty_every, 1, most_steps>, get_number<&O::penalty_every>},
+    {"instance-noise", "Objective", "SIGMA",
+     "standard deviation of noise on every image that D sees in training, which falls linearly to 0; 0: none", true,
+     true, set_number<&O::instance_noise, 0, 1000>, get_number<&O::instance_noise>},
+    {"instance-noise-end", "Objective", "X", "fraction of the training's steps after which that noise is 0", true, true,
+     set_real<&O::instance_noise_end, tiny_to_one>, get_number<&O::instance_noise_end>},
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
      true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
@@ -455,11 +460,16 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
   // are compared by their digest.
   if (!options.reproducible) result.erase("shards");
   result.erase("data");
-  // How long a training is matters where its learning rate depends on that, and how that falls where it does.
-  if (options.schedule == "constant") {
+  // How long a training is matters where its learning rate or its noise depends on that, and how these fall where they
+  // do.
+  const bool falling_rate = options.schedule != "constant";
+  const bool noise = options.instance_noise > 0;
+  if (!falling_rate) {
     result.erase("schedule-start");
     result.erase("schedule-end");
-  } else {
+  }
+  if (!noise) result.erase("instance-noise-end");
+  if (falling_rate || noise) {
     const OptionSpec& length = *find_train_option(options.steps > 0 ? "steps" : "epochs");
     result[length.name] = length.get(options);
   }

@@ -222,6 +222,9 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
     objective += ", no penalty";
   else if (o.penalty_every > 1)
     objective += " every " + std::to_string(o.penalty_every) + " steps";
+  if (o.instance_noise > 0)
+    objective += ", instance noise " + pretty(o.instance_noise) + " falling to 0 in " +
+                 (o.instance_noise_end < 1 ? pretty(o.instance_noise_end) + " of " : "") + "the training";
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
@@ -414,9 +417,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.images.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
+  TrainOptions resolved = options;
+  resolved.steps = total_steps(options, s.dataset.train().count);
   together(ranks, [&] {
-    TrainOptions resolved = options;
-    resolved.steps = total_steps(options, s.dataset.train().count);
     s.gan = std::make_unique<Gan>(make_gan(resolved, s.images.shape(), *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
@@ -428,7 +431,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   // Not in together(): it makes reductions, in which the others would wait for a rank that has no memory for its share
   // and is already in the agreement on how things went. Such a failure is the rank's alone, and the caller ends the
   // job.
-  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, options);
+  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, resolved);
 
   std::string origin = "from initial weights";
   if (options.resume) {

@@ -431,6 +431,18 @@ TEST_P(GpuOperations, DrawsAreTheCpus) {
         return result;
       },
       0);
+  for (const std::uint64_t now : {0, 3, 12})
+    compare(
+        "noise on images",
+        [&](Device& d) {
+          auto step = on(d, std::vector<std::uint64_t>{now});
+          DeviceArray<float> clean(d, 21 * 101);
+          d.draw_uniform(99, 5, {step.data(), 100, 7}, 21, 101, clean.data());
+          DeviceArray<float> out(d, 21 * 101);
+          d.add_noise(99, 9, {step.data(), 100, 7}, {0.5, 12, step.data()}, 21, 101, clean.data(), out.data());
+          return out.host();
+        },
+        1e-6);
   compare(
       "uniform noise",
       [](Device& d) {

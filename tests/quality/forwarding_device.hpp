@@ -153,6 +153,10 @@ class ForwardingDevice : public Device {
                     float* out) override {
     to_.draw_uniform(seed, stream, first, rows, columns, out);
   }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    to_.add_noise(seed, stream, first, deviation, rows, columns, x, out);
+  }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
     to_.interpolate(seed, stream, first, rows, columns, a, b, out);

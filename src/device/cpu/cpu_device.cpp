@@ -27,6 +27,7 @@
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/normal.hpp"
 #include "math/optimizer/optimizers.hpp"
 #include "math/penalty/penalties.hpp"
 #include "math/permutation.hpp"
@@ -444,6 +445,14 @@ class CpuDevice final : public Device {
   void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                     float* out) override {
     run(kernels_.draw_uniform, {seed, stream, value(first), rows, columns, out}, 8 * product(rows, columns));
+  }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    const float s = math::falling_deviation(deviation.start, deviation.end, *deviation.step);
+    if (s > 0)
+      run(kernels_.add_noise, {{seed, stream, value(first), rows, columns, out}, s, x}, 32 * product(rows, columns));
+    else if (x != out)
+      copy(out, x, product(rows, columns) * sizeof(float));
   }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {

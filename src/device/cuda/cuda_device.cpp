@@ -355,6 +355,12 @@ class CudaDevice final : public Device {
     cuda::draw_uniform(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
     launched("draws", out, product(rows, columns));
   }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    cuda::add_noise(compute_.get(), seed, stream, first.step, first.per_step, first.offset, deviation.start,
+                    deviation.end, deviation.step, rows, columns, x, out);
+    launched("noise on images", out, product(rows, columns));
+  }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
     cuda::interpolate(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, a, b, out);

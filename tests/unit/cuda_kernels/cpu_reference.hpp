@@ -23,6 +23,10 @@ class CpuReference {
                    std::uint64_t offset, int rows, int columns, float* out) {
     device_->draw_normal(seed, draw, {&step, per_step, offset}, rows, columns, out);
   }
+  void add_noise(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
+                 std::uint64_t offset, double start, double end, int rows, int columns, const float* x, float* out) {
+    device_->add_noise(seed, draw, {&step, per_step, offset}, {start, end, &step}, rows, columns, x, out);
+  }
   void gather_images(std::uint64_t seed, std::uint64_t step, std::uint64_t per_step, std::uint64_t offset,
                      const std::uint8_t* images, std::uint32_t count, int rows, int pixels, int channels, float* out) {
     device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, channels, out);

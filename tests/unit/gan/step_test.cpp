@@ -136,6 +136,8 @@ TEST_F(Step, GoesOnAfterALoadAsIfNothingHadHappened) {
     o.r1 = 1;
     o.gradient_penalty = 2;
     o.penalty_every = 3;
+    o.instance_noise = 0.5;
+    o.steps = 9;
     o.ema = 0.9;
     Gan through = make_gan(o, DataShape::grey(small_side), *device_);
     GanStep through_step(*device_, *alone_, through, images_.set(), o);
