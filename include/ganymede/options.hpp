@@ -31,6 +31,9 @@ struct TrainOptions {
   double leak = 0.2;
   std::string generator_norm = "none";
   std::string discriminator_norm = "none";
+  bool spectral_norm = false;
+  double dropout = 0;
+  double input_dropout = 0;
   std::string init = "glorot";
   std::vector<int> channels = {64, 128};
   int kernel = 5;

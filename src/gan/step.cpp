@@ -71,9 +71,9 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       generator_sees_real_(generator_sees_real(loss_.kind)),
       one_generator_pass_(!simultaneous_ && !generator_sees_real_ && alone_ && slices_.size() == 1),
       generator_tape_(gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * most_rows_, false, ranks, options.batch)),
-      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras,
-                         std::max(options.d_steps, options.d_burst), options.reproducible),
-      generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
+      discriminator_sum_(ranks, gan.discriminator, d_extras, std::max(options.d_steps, options.d_burst),
+                         options.reproducible),
+      generator_sum_(ranks, gan.generator, g_extras, 1, options.reproducible),
       counters_(device, 2),
       noise_{options.instance_noise, options.instance_noise_end * static_cast<double>(options.steps), counters_.data()},
       running_(device, d_extras + g_extras),
@@ -301,13 +301,22 @@ void GanStep::judge_for_discriminator(const Slice& slice, int repetition, const 
                          images(slice, fake), images(slice, between));
     copy_labels(slice, between);
   }
+  set_draws(penalised.between ? math::Stream::dropout_between : math::Stream::dropout_real,
+            discriminator_sample(slice, repetition));
   judge(slice, penalised.between ? between : real, fake);
 }
 
 // D's logits for G's update: on generated images and, where its loss sees them, on real ones before them.
 void GanStep::judge_for_generator(const Slice& slice) {
   const Part last = one_generator_pass_ ? own : fake;
+  set_draws(generator_sees_real_ ? math::Stream::dropout_generator_real : math::Stream::dropout_generator,
+            generator_sample(slice));
   judge(slice, generator_sees_real_ ? real : last, last);
+}
+
+// What D's next forward pass draws from.
+void GanStep::set_draws(math::Stream first_part, StepCount first) {
+  discriminator_tape_.set_draws({options_.seed, static_cast<std::uint32_t>(first_part), first});
 }
 
 void GanStep::judge(const Slice& slice, Part first, Part last) {
@@ -369,6 +378,7 @@ void GanStep::update_discriminator(int repetition) {
   gan_->discriminator_optimizer->update({counters_.data() + 1, 1, static_cast<std::uint64_t>(repetition)},
                                         discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(),
                                         gan_->discriminator.parameters(), {});
+  gan_->discriminator.follow_update();
 }
 
 void GanStep::begin_generator_sum() {

@@ -123,6 +123,7 @@ class GanStep {
   void generate(const Slice& slice, int parts);
   void judge_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised);
   void judge_for_generator(const Slice& slice);
+  void set_draws(math::Stream first_part, StepCount first);
   void judge(const Slice& slice, Part first, Part last);
   void discriminator_gradient(const Slice& slice, const PenaltyParts& penalised);
   void generator_gradient(const Slice& slice, int discriminator_part, int generator_part);

@@ -204,6 +204,12 @@ const std::array specs = std::to_array<OptionSpec>({
      set_choice<&O::generator_norm, norm_names>, get_text<&O::generator_norm>},
     {"discriminator-norm", "Networks", "NAME", "normalisation of D's hidden layers (but dcgan's first): none or batch",
      true, true, set_choice<&O::discriminator_norm, norm_names>, get_text<&O::discriminator_norm>},
+    {"spectral-norm", "Networks", "", "every weight of D is divided by its largest singular value", true, true,
+     set_switch<&O::spectral_norm>, get_switch<&O::spectral_norm>},
+    {"dropout", "Networks", "P", "share of D's hidden units that is set to zero in training, drawn for each image",
+     true, true, set_real<&O::dropout, below_one>, get_number<&O::dropout>},
+    {"input-dropout", "Networks", "P", "the same of D's input", true, true, set_real<&O::input_dropout, below_one>,
+     get_number<&O::input_dropout>},
     {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", true, true,
      set_choice<&O::init, init_names>, get_text<&O::init>},
     {"channels", "Networks", "N,N,…",
@@ -433,6 +439,15 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage, "--stack " + std::to_string(o.stack) +
                                      " shows images of several classes at a time, so --condition " + o.condition +
                                      " makes no sense with it: use --condition none");
+  if (o.spectral_norm && o.clip_weights > 0)
+    throw Error(ExitCode::usage,
+                "--clip-weights and --spectral-norm exclude each other: weights that are divided by their largest "
+                "singular value are no longer within ±C; use --clip-weights 0");
+  if (o.spectral_norm && o.discriminator_norm == "batch")
+    throw Error(
+        ExitCode::usage,
+        "--spectral-norm and --discriminator-norm batch exclude each other: batch normalisation divides the "
+        "scale of the weights before it away, so that their norm bounds nothing; use --discriminator-norm none");
   // An option of another family would do nothing.
   const TrainOptions defaults;
   const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {

@@ -48,12 +48,15 @@ std::string counted(std::uint64_t count, const std::string& what) {
 
 std::string network_row(const Network& network) {
   std::string text;
+  bool spectral = false;
   for (int l = 0; l < network.layers(); ++l) {
     const Layer& layer = network.layer(l);
+    spectral = spectral || layer.spectral();
     if (l == 0) text = std::to_string(layer.inputs());
     text += " " + layer.row_text();
     if (!layer.activation().is_identity()) text += std::string(" ") + layer.activation().name();
   }
+  if (spectral) text += ", spectral norm";
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
 }
 

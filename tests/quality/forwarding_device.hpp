@@ -102,6 +102,18 @@ class ForwardingDevice : public Device {
     to_.batch_norm_backward_data(layout, norm, x, delta, statistics, gamma, adjoints, below, delta_in);
   }
 
+  void spectral_iteration(const SpectralMatrix& m) override { to_.spectral_iteration(m); }
+  void spectral_normalise(const SpectralMatrix& m) override { to_.spectral_normalise(m); }
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
+    to_.spectral_gradient(m, g, to);
+  }
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    to_.draw_mask(draw, rows, columns, share, mask);
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    to_.apply_mask(count, mask, factor, from, below, x, to);
+  }
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
                     float* y) override {
     to_.append_class(rows, pixels, channels, classes, labels, x, y);

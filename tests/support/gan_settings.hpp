@@ -148,6 +148,38 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.condition = "projection";
          instance_noise(o);
        }},
+      {"spectral_norm_hinge",
+       [](TrainOptions& o) {
+         o.spectral_norm = true;
+         o.loss = "hinge";
+         o.learning_rate = 1e-3;  // D's slopes, and so G's gradients, are small
+         o.r1 = 0;
+         o.d_steps = 2;
+         o.discriminator_activation = "leaky-relu";
+         o.epsilon = cancels;
+       }},
+      {"dcgan_spectral_norm_told_the_class",
+       [](TrainOptions& o) {
+         penalised_dcgan(o);
+         o.condition = "concat";
+         o.spectral_norm = true;
+       }},
+      {"dropout_relativistic_r1",
+       [](TrainOptions& o) {
+         o.dropout = 0.3;
+         o.input_dropout = 0.2;
+         o.loss = "relativistic";
+         o.r1 = 1;
+         o.discriminator_activation = "leaky-relu";
+         o.epsilon = cancels;
+       }},
+      {"dcgan_dropout_with_penalties",
+       [](TrainOptions& o) {
+         penalised_dcgan(o);
+         o.dropout = 0.25;
+         o.gradient_penalty = 1;
+         o.spectral_norm = true;
+       }},
   };
   return settings;
 }

@@ -24,6 +24,7 @@
 #include "device/cpu/winograd_plan.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "math/dropout.hpp"
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
@@ -316,6 +317,39 @@ class CpuDevice final : public Device {
         4 * static_cast<std::size_t>(layout.parts) * size);
   }
 
+  void spectral_iteration(const SpectralMatrix& m) override {
+    row_dots(m, m.w, m.v, 0);
+    normalise(m.rows, m.work, m.u);
+    run(kernels_.column_sums, {m.rows, m.columns, m.u, m.w, m.work}, 2 * product(m.rows, m.columns));
+    normalise(m.columns, m.work, m.v);
+  }
+  void spectral_normalise(const SpectralMatrix& m) override {
+    row_dots(m, m.w, m.v, 0);
+    double sigma = 0;
+    for (int row = 0; row < m.rows; ++row) sigma += static_cast<double>(m.u[row]) * m.work[row];
+    *m.sigma = static_cast<float>(sigma);
+    run(kernels_.divide, {product(m.rows, m.columns), *m.sigma, m.w, m.normalised}, product(m.rows, m.columns));
+  }
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
+    row_dots(m, g, m.normalised, m.columns);
+    double product_sum = 0;
+    for (int row = 0; row < m.rows; ++row) product_sum += m.work[row];
+    run(kernels_.take_rank_one, {m.rows, m.columns, g, m.u, m.v, static_cast<float>(product_sum), *m.sigma, to},
+        2 * product(m.rows, m.columns));
+  }
+
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    run(kernels_.draw_mask,
+        {draw.seed, draw.stream, value(draw.first), draw.layer, rows, columns, math::drop_threshold(share), mask},
+        8 * product(rows, columns));
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    // The identity's slope depends on no input: any array will do.
+    run(kernels_.apply_mask, {count, mask, factor, from, x == nullptr ? from : x, below.kind, below.parameter, to},
+        2 * count);
+  }
+
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
                     float* y) override {
     run(kernels_.append_class, {rows, pixels, channels, classes, labels, x, nullptr, 0, 0, y},
@@ -489,6 +523,16 @@ class CpuDevice final : public Device {
     pool_.run([&](int part, int parts) {
       kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, part, parts);
     });
+  }
+
+  void row_dots(const SpectralMatrix& m, const float* a, const float* b, std::ptrdiff_t b_stride) {
+    run(kernels_.row_dots, {m.rows, m.columns, a, b, b_stride, m.work}, 2 * product(m.rows, m.columns));
+  }
+  static void normalise(int count, const double* from, float* to) {
+    double squares = 0;
+    for (int i = 0; i < count; ++i) squares += from[i] * from[i];
+    const double norm = std::max(std::sqrt(squares), SpectralMatrix::epsilon);
+    for (int i = 0; i < count; ++i) to[i] = static_cast<float>(from[i] / norm);
   }
 
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {

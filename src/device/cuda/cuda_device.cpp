@@ -25,6 +25,7 @@
 #include "device/cuda/runtime.hpp"
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
+#include "math/dropout.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -37,6 +38,7 @@ static_assert(offsetof(Report, generator_squared_norm) == offsetof(StepReport, g
 // What is promised is what the kernels can take: kernels.hpp.
 static_assert(CudaLimits::shards <= max_shards);
 static_assert(BatchNorm::moment_unit == moment_unit);
+static_assert(SpectralMatrix::epsilon == least_norm);
 static_assert(CudaLimits::penalty_rows <= Scratch::partial_count);
 static_assert(CudaLimits::parameters <= 2048 * Scratch::partial_count);
 
@@ -259,6 +261,38 @@ class CudaDevice final : public Device {
                                    gamma, adjoints, below.kind, below.parameter, delta_in);
     launched("batch normalisation's backward pass", delta_in,
              product(layout.total_rows(), norm.pixels * norm.channels));
+  }
+
+  void spectral_iteration(const SpectralMatrix& m) override {
+    spectral_left(compute_.get(), m.rows, m.columns, m.w, m.v, m.u, m.work, scratch_);
+    launched("the power iteration", m.u, product(m.rows, 1));
+    spectral_right(compute_.get(), m.rows, m.columns, m.w, m.u, m.v, m.work, scratch_);
+    launched("the power iteration", m.v, product(1, m.columns));
+  }
+  void spectral_normalise(const SpectralMatrix& m) override {
+    spectral_sigma(compute_.get(), m.rows, m.columns, m.w, m.u, m.v, m.sigma, m.work, scratch_);
+    launched("a spectral norm", m.sigma, 1);
+    divide(compute_.get(), product(m.rows, m.columns), m.w, m.sigma, m.normalised);
+    launched("spectral normalisation", m.normalised, product(m.rows, m.columns));
+  }
+  // A gradient that is not finite is what the guard of the update is for: no trap here.
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
+    spectral_product(compute_.get(), m.rows, m.columns, g, m.normalised, m.work, scratch_);
+    launched("spectral normalisation's gradient", nullptr, 0);
+    cuda::spectral_gradient(compute_.get(), m.rows, m.columns, g, m.work, m.u, m.v, m.sigma, to);
+    launched("spectral normalisation's gradient", nullptr, 0);
+  }
+
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    const StepCount& first = draw.first;
+    cuda::draw_mask(compute_.get(), draw.seed, draw.stream, first.step, first.per_step, first.offset, draw.layer, rows,
+                    columns, math::drop_threshold(share), mask);
+    launched("a dropout mask", nullptr, 0);
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    cuda::apply_mask(compute_.get(), count, mask, factor, from, below.kind, below.parameter, x, to);
+    launched("dropout", to, count);
   }
 
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,

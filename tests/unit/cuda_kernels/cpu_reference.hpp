@@ -27,6 +27,10 @@ class CpuReference {
                  std::uint64_t offset, double start, double end, int rows, int columns, const float* x, float* out) {
     device_->add_noise(seed, draw, {&step, per_step, offset}, {start, end, &step}, rows, columns, x, out);
   }
+  void draw_mask(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
+                 std::uint64_t offset, std::uint32_t layer, int rows, int columns, double share, std::uint8_t* mask) {
+    device_->draw_mask({seed, draw, {&step, per_step, offset}, layer}, rows, columns, share, mask);
+  }
   void gather_images(std::uint64_t seed, std::uint64_t step, std::uint64_t per_step, std::uint64_t offset,
                      const std::uint8_t* images, std::uint32_t count, int rows, int pixels, int channels, float* out) {
     device_->gather_images(seed, {&step, per_step, offset}, images, count, rows, pixels, channels, out);

@@ -508,6 +508,59 @@ TEST_P(Operations, ScoresTheRowsOwnClass) {
   EXPECT_EQ(back, (Values{31, 0, 0, 31, 13, 13, 0, 0, 25, 0, 25, 0}));
 }
 
+TEST_P(Operations, MasksAreDrawnByTheirDefinition) {
+  constexpr int rows = 300;
+  for (const int columns : {1, 7, 64, 131})
+    for (const double share : {0.0, 0.2, 0.5, 0.875}) {
+      const std::uint64_t step = 9;
+      constexpr std::uint64_t seed = 0x123456789AULL;
+      constexpr std::uint32_t layer = 3;
+      std::vector<std::uint8_t> mask(area(rows, columns), 7);
+      device_->draw_mask({seed, 21, {&step, 1000, 4}, layer}, rows, columns, share, mask.data());
+      double kept = 0;
+      for (int row = 0; row < rows; ++row)
+        for (int j = 0; j < columns; ++j) {
+          const math::Philox4 bits =
+              math::philox_draw(seed, math::Stream::dropout_between, 9004 + static_cast<std::uint64_t>(row),
+                                layer * 16777216 + static_cast<std::uint32_t>(j / 4));
+          const bool expected = static_cast<double>(bits.v[j % 4]) >= share * 0x1p32;
+          ASSERT_EQ(mask[area(row, columns) + static_cast<std::size_t>(j)], expected ? 1 : 0);
+          kept += expected ? 1 : 0;
+        }
+      // Five standard deviations.
+      const double count = rows * columns;
+      EXPECT_NEAR(kept / count, 1 - share, 5 * std::sqrt(share * (1 - share) / count) + 1e-9);
+      // Another layer, stream or sample has another mask.
+      if (share == 0 || columns < 64) continue;
+      std::vector<std::uint8_t> other(mask.size());
+      for (const MaskDraw& draw :
+           {MaskDraw{seed, 21, {&step, 1000, 4}, layer + 1}, MaskDraw{seed, 22, {&step, 1000, 4}, layer},
+            MaskDraw{seed + 1, 21, {&step, 1000, 4}, layer}, MaskDraw{seed, 21, {&step, 1000, 5}, layer}}) {
+        device_->draw_mask(draw, rows, columns, share, other.data());
+        EXPECT_NE(other, mask);
+      }
+      // The last were those of the next rows.
+      EXPECT_TRUE(std::equal(other.begin(), other.end() - columns, mask.begin() + columns));
+    }
+}
+
+TEST_P(Operations, MasksDropAndScale) {
+  const std::size_t count = 1237;
+  const Values from = draws(count, 1);
+  const Values x = draws(count, 2);
+  std::vector<std::uint8_t> mask;
+  for (std::size_t i = 0; i < count; ++i) mask.push_back(i * 5 % 7 < 3 ? 0 : 1);
+  Values kept(count, 7.0F);
+  Values sloped(count, 7.0F);
+  device_->apply_mask(count, mask.data(), 1.25F, from.data(), {}, nullptr, kept.data());
+  device_->apply_mask(count, mask.data(), 1.25F, from.data(), Activation::named("leaky-relu", 0.25F), x.data(),
+                      sloped.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    EXPECT_EQ(kept[i], mask[i] == 0 ? 0.0F : 1.25F * from[i]);
+    EXPECT_EQ(sloped[i], kept[i] * (x[i] > 0 ? 1.0F : 0.25F));
+  }
+}
+
 TEST_P(Operations, AStepEndsWithAReport) {
   const Values d_extras = {1, 2, 3};
   const Values g_extras = {4, 5};

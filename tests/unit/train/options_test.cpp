@@ -63,6 +63,9 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"condition", {"none", "concat", "projection"}},
     {"generator-norm", {"none", "batch"}},
     {"discriminator-norm", {"none", "batch"}},
+    {"spectral-norm", {"true", "false"}},
+    {"dropout", {"0", "0.9999999", "0.5"}},
+    {"input-dropout", {"0", "0.9999999", "0.2"}},
     {"init", {"glorot", "normal"}},
     {"channels", {"64", "3,5,7"}},
     {"kernel", {"2", "15"}},
@@ -118,6 +121,8 @@ const std::set<std::string> whole = {
     "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
     "fully-connected",  "stack",   "blocks",        "micro-batch"};
 const std::set<std::string> real = {"leak",
+                                    "dropout",
+                                    "input-dropout",
                                     "label-smoothing",
                                     "r1",
                                     "r2",
@@ -140,7 +145,7 @@ const std::set<std::string> real = {"leak",
                                     "epsilon",
                                     "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden", "channels"};
-const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32"};
+const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32", "spectral-norm"};
 const std::set<std::string> texts = {"data", "out"};
 
 TEST(Options, ThisTestKnowsThemAll) {
@@ -194,6 +199,8 @@ TEST(Options, JustOutsideTheRangeIsRefused) {
        std::vector<std::pair<std::string, std::string>>{{"latent", "0"},
                                                         {"latent", "65537"},
                                                         {"leak", "1.0000001"},
+                                                        {"dropout", "1"},
+                                                        {"input-dropout", "1"},
                                                         {"d-steps", "0"},
                                                         {"d-steps", "1001"},
                                                         {"r1", "1000001"},
@@ -345,6 +352,12 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     EXPECT_EQ(answer({{"discriminator-activation", straight}}), "fine");
   EXPECT_THAT(answer({{"discriminator-norm", "batch"}}), AllOf(HasSubstr("--r1 needs"), HasSubstr("--r1 0")));
   EXPECT_EQ(answer({{"discriminator-norm", "batch"}, {"r1", "0"}}), "fine");
+  EXPECT_EQ(answer({{"spectral-norm", "true"}, {"dropout", "0.5"}}), "fine");
+  EXPECT_THAT(answer({{"spectral-norm", "true"}, {"clip-weights", "0.01"}}),
+              AllOf(HasSubstr("--clip-weights and --spectral-norm exclude each other"), HasSubstr("--clip-weights 0")));
+  EXPECT_THAT(answer({{"spectral-norm", "true"}, {"discriminator-norm", "batch"}, {"r1", "0"}}),
+              AllOf(HasSubstr("--spectral-norm and --discriminator-norm batch exclude each other"),
+                    HasSubstr("--discriminator-norm none")));
   EXPECT_EQ(answer({{"generator-norm", "batch"}}), "fine");
   // A slice of the batch has no statistics of the whole, and is made of whole shards.
   for (const char* norm : {"generator-norm", "discriminator-norm"}) {

@@ -98,6 +98,13 @@ TEST(SetUp, ThePlanSaysWhatWillRun) {
   EXPECT_EQ(rows.at("optimiser"), "adam, learning rate 0.0002, β₁ 0.5, β₂ 0.999, ε 1e-08");
   EXPECT_FALSE(std::filesystem::exists(folder / "run"));
 
+  options.spectral_norm = true;
+  options.dropout = 0.5;
+  options.input_dropout = 0.2;
+  const TrainPlan regularised = plan_training(options, *ranks);
+  EXPECT_THAT(std::map(regularised.rows.begin(), regularised.rows.end()).at("discriminator"),
+              HasSubstr("784 dropout 0.2 → 4 relu dropout 0.5 → 1, spectral norm"));
+  options.spectral_norm = false;
   options.optimizer = "rmsprop";
   options.discriminator_learning_rate = 4e-4;
   options.schedule = "cosine";
