@@ -69,6 +69,14 @@ struct StepCount {
   std::uint64_t offset = 0;
 };
 
+/// A standard deviation that follows a counter of steps in the device's memory: math::falling_deviation(start, end,
+/// *step).
+struct FallingDeviation {
+  double start = 0;
+  double end = 1;
+  const std::uint64_t* step = nullptr;
+};
+
 /// What a dropout layer's mask is a function of: row r is global sample `first` + r of the stream; `layer` tells the
 /// layers of a network apart.
 struct MaskDraw {
@@ -367,16 +375,16 @@ class Device {
 
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;
-  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements, overwritten) gets
-  /// scale · Σ over pairs. For what a penalty works with (gradient_penalty.hpp), the rows of penalised parts get the
-  /// seed 1, and row_scale [total_rows] theirs, 0 where there is no loss; it is 1 for other rows, null without a
-  /// penalty.
+  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements) (+)=
+  /// scale · Σ over pairs, without `accumulate` with a 0 for penalties. For what a penalty works with
+  /// (gradient_penalty.hpp), the rows of penalised parts get the seed 1, and row_scale [total_rows] theirs, 0 where
+  /// there is no loss; it is 1 for other rows, null without a penalty.
   virtual void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                                  float scale, float* seed, float* row_scale, SumTarget sums) = 0;
+                                  float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) = 0;
   /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real). sums: as above;
   /// those of real images are 0 without them.
   virtual void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                              SumTarget sums) = 0;
+                              bool accumulate, SumTarget sums) = 0;
   /// The penalty number `penalty` of src/math/penalty/, P, on the input gradient g[layout.rows, columns]:
   /// v = coefficient · ∂P/∂g (v may be g), and *value += coefficient · Σ_rows P.
   virtual void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
@@ -406,6 +414,9 @@ class Device {
   /// out[rows, columns] ~ U(-1, 1).
   virtual void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                             float* out) = 0;
+  /// out[rows, columns] = x + deviation · N(0, 1), of draw_normal()'s draws; out may be x.
+  virtual void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation,
+                         int rows, int columns, const float* x, float* out) = 0;
   /// out[rows, columns] = α·a + (1-α)·b, with one α in (0, 1) for each row.
   virtual void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            const float* a, const float* b, float* out) = 0;

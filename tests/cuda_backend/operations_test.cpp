@@ -300,8 +300,9 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
           Floats result = sums_of(
               d,
               [&](SumTarget sums) {
-                d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
-                                     parts.any() ? scale.data() : nullptr, sums);
+                for (const bool accumulate : {false, true})
+                  d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
+                                       parts.any() ? scale.data() : nullptr, accumulate, sums);
               },
               LossSums::count);
           for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
@@ -314,7 +315,8 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
           Floats result = sums_of(
               d,
               [&](SumTarget sums) {
-                d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), sums);
+                for (const bool accumulate : {false, true})
+                  d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), accumulate, sums);
               },
               LossSums::count);
           const Floats seeds = seed.host();
@@ -430,6 +432,18 @@ TEST_P(GpuOperations, DrawsAreTheCpus) {
         return result;
       },
       0);
+  for (const std::uint64_t now : {0, 3, 12})
+    compare(
+        "noise on images",
+        [&](Device& d) {
+          auto step = on(d, std::vector<std::uint64_t>{now});
+          DeviceArray<float> clean(d, 21 * 101);
+          d.draw_uniform(99, 5, {step.data(), 100, 7}, 21, 101, clean.data());
+          DeviceArray<float> out(d, 21 * 101);
+          d.add_noise(99, 9, {step.data(), 100, 7}, {0.5, 12, step.data()}, 21, 101, clean.data(), out.data());
+          return out.host();
+        },
+        1e-6);
   compare(
       "uniform noise",
       [](Device& d) {

@@ -48,6 +48,13 @@ inline void penalised_dcgan(TrainOptions& o) {
   o.epsilon = cancels;
 }
 
+/// Noise that has gone before the longest of the trainings ends.
+inline void instance_noise(TrainOptions& o) {
+  o.instance_noise = 0.25;
+  o.instance_noise_end = 0.8;
+  o.steps = 50;
+}
+
 inline const std::vector<GanSetting>& gan_settings() {
   static const std::vector<GanSetting> settings = {
       {"literal", [](TrainOptions& o) { o.r1 = o.ema = 0; }},
@@ -103,10 +110,11 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.epsilon = cancels;
          o.gradient_penalty = o.r2 = 1;
        }},
-      {"mlp_of_stacked_images",
+      {"mlp_of_stacked_noisy_images",
        [](TrainOptions& o) {
          o.stack = 3;
          o.gradient_penalty = 1;
+         instance_noise(o);
        }},
       {"dcgan_of_stacked_images",
        [](TrainOptions& o) {
@@ -134,10 +142,11 @@ inline const std::vector<GanSetting>& gan_settings() {
          normalised_dcgan(o);
          o.condition = "concat";
        }},
-      {"dcgan_projecting_the_class_simultaneously",
+      {"dcgan_projecting_the_class_of_noisy_images_simultaneously",
        [](TrainOptions& o) {
          penalised_dcgan(o);
          o.condition = "projection";
+         instance_noise(o);
        }},
       {"spectral_norm_hinge",
        [](TrainOptions& o) {

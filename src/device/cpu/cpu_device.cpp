@@ -28,6 +28,7 @@
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/normal.hpp"
 #include "math/optimizer/optimizers.hpp"
 #include "math/penalty/penalties.hpp"
 #include "math/permutation.hpp"
@@ -374,7 +375,7 @@ class CpuDevice final : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
     const int rows = layout.rows;
     const auto give_unit_seeds = [&](bool wanted, float* from, float* scales, bool with_loss) {
       if (!wanted) {
@@ -388,18 +389,19 @@ class CpuDevice final : public Device {
       std::fill(from, from + rows, 1.0F);
     };
     const int real = penalised.between ? rows : 0;
-    run_loss(loss, layout, true, logits + real, logits + real + rows, scale, seed + real, seed + real + rows, sums);
+    run_loss(loss, layout, true, logits + real, logits + real + rows, scale, seed + real, seed + real + rows,
+             accumulate, sums);
     if (!penalised.any()) return;
     if (penalised.between) give_unit_seeds(true, seed, row_scale, false);
     give_unit_seeds(penalised.real, seed + real, row_scale + real, true);
     give_unit_seeds(penalised.fake, seed + real + rows, row_scale + real + rows, true);
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
+                      bool accumulate, SumTarget sums) override {
     if (layout.parts == 2) {
-      run_loss(loss, layout, false, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
+      run_loss(loss, layout, false, logits, logits + layout.rows, scale, seed, seed + layout.rows, accumulate, sums);
     } else {
-      run_loss(loss, layout, false, nullptr, logits, scale, nullptr, seed, sums);
+      run_loss(loss, layout, false, nullptr, logits, scale, nullptr, seed, accumulate, sums);
     }
   }
   void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
@@ -477,6 +479,14 @@ class CpuDevice final : public Device {
   void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                     float* out) override {
     run(kernels_.draw_uniform, {seed, stream, value(first), rows, columns, out}, 8 * product(rows, columns));
+  }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    const float s = math::falling_deviation(deviation.start, deviation.end, *deviation.step);
+    if (s > 0)
+      run(kernels_.add_noise, {{seed, stream, value(first), rows, columns, out}, s, x}, 32 * product(rows, columns));
+    else if (x != out)
+      copy(out, x, product(rows, columns) * sizeof(float));
   }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
@@ -814,14 +824,14 @@ class CpuDevice final : public Device {
   }
 
   void run_loss(GanLoss loss, const BatchLayout& layout, bool discriminator, const float* real, const float* fake,
-                float scale, float* seed_real, float* seed_fake, const SumTarget& sums) {
+                float scale, float* seed_real, float* seed_fake, bool accumulate, const SumTarget& sums) {
     float* value = rows_.get(static_cast<std::size_t>(layout.rows));
     run(kernels_.loss,
         {loss.kind, layout.rows, loss.smoothing, discriminator, real, fake, scale, seed_real, seed_fake, value},
         static_cast<std::size_t>(layout.rows) * 64);
     const double factor = scale;
     const auto sum = [&](int which, auto&& term) {
-      sum_shards(layout, sums.at(static_cast<std::size_t>(which)), false, term);
+      sum_shards(layout, sums.at(static_cast<std::size_t>(which)), accumulate, term);
     };
     sum(LossSums::loss, [&](int row) { return factor * static_cast<double>(value[row]); });
     math::Losses::visit(loss.kind, [&](auto known) {

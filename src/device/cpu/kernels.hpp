@@ -314,6 +314,13 @@ struct NoiseArgs {
   float* out;
 };
 
+/// out = x + deviation · the noise.
+struct AddNoiseArgs {
+  NoiseArgs noise;
+  float deviation;
+  const float* x;
+};
+
 struct InterpolateArgs {
   std::uint64_t seed;
   std::uint32_t stream;
@@ -371,6 +378,7 @@ struct Kernels {
   Kernel<ClassArgs> append_class_backward;
   Kernel<NoiseArgs> draw_normal;
   Kernel<NoiseArgs> draw_uniform;
+  Kernel<AddNoiseArgs> add_noise;
   Kernel<InterpolateArgs> interpolate;
   Kernel<ImagesArgs> gather_images;
   /// Runs `rounds` rounds of independent multiply-adds on registers and returns how many floating-point

@@ -89,6 +89,7 @@ extern const Kernels GANYMEDE_KERNELS = {
     append_class_backward,
     draw_noise<NormalNoise>,
     draw_noise<UniformNoise>,
+    add_noise,
     interpolate,
     gather_images,
     multiply_adds,

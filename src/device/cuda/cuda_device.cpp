@@ -317,17 +317,18 @@ class CudaDevice final : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
              {loss.kind, loss.smoothing, true, penalised.between, true, penalised.real, penalised.fake, logits, scale,
-              seed, penalised.any() ? row_scale : nullptr},
+              seed, penalised.any() ? row_scale : nullptr, accumulate},
              sum_of(sums));
     launched("D's loss", seed, product(layout.parts, layout.rows));
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
+                      bool accumulate, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
-             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr},
+             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr,
+              accumulate},
              sum_of(sums));
     launched("G's loss", seed, product(layout.parts, layout.rows));
   }
@@ -387,6 +388,12 @@ class CudaDevice final : public Device {
                     float* out) override {
     cuda::draw_uniform(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
     launched("draws", out, product(rows, columns));
+  }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    cuda::add_noise(compute_.get(), seed, stream, first.step, first.per_step, first.offset, deviation.start,
+                    deviation.end, deviation.step, rows, columns, x, out);
+    launched("noise on images", out, product(rows, columns));
   }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {

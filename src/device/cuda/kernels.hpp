@@ -223,6 +223,7 @@ struct GanLossArgs {
   float scale;
   float* seed;
   float* row_scale;  ///< null without a penalty
+  bool accumulate;
 };
 void gan_loss(cudaStream_t stream, const Shards& shards, const GanLossArgs& args, Sum sums);
 /// At most Scratch::partial_count rows.
@@ -246,6 +247,10 @@ void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
 void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                   std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
+/// out = x + math::falling_deviation(start, end, *steps) · noise; out may be x.
+void add_noise(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+               std::uint64_t per_step, std::uint64_t offset, double start, double end, const std::uint64_t* steps,
+               int rows, int columns, const float* x, float* out);
 void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, const float* a, const float* b,
                  float* out);

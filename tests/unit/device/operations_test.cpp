@@ -117,10 +117,10 @@ TEST_P(Operations, LossesMatchDouble) {
       Values seed(area(2, rows));
       Values fake_seed(count);
       const auto d = [&](const SumTarget& target) {
-        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, false, target);
       };
       const auto g = [&](const SumTarget& target) {
-        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), target);
+        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), false, target);
       };
       for (bool exact : {false, true}) {
         const std::vector<double> d_result = exact ? exact_sums(LossSums::count, 0, d) : sums(LossSums::count, d);
@@ -137,7 +137,7 @@ TEST_P(Operations, LossesMatchDouble) {
       bad[0] = nan;
       bad[count] = nan;
       const auto with_nan = [&](const SumTarget& target) {
-        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, false, target);
       };
       EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss])) << name;
       exact_sums(LossSums::count, 3, with_nan);  // the loss and both scores
@@ -306,6 +306,44 @@ TEST_P(Operations, OptimizersAverageAndAreGuarded) {
           expect_same_bits(average, before[3], "guarded average");
         }
       }
+}
+
+// x + s · N(0, 1), with draw_normal()'s numbers and an s that falls with the step.
+TEST_P(Operations, NoiseIsAddedUntilItHasFallen) {
+  constexpr int rows = 300;
+  constexpr int columns = 99;
+  const Values x = draws(area(rows, columns), 6);
+  for (const auto& [step, expected] : {std::pair<std::uint64_t, double>{0, 0.5},
+                                       {40, 0.25},
+                                       {79, 0.00625},
+                                       {80, 0},
+                                       {81, 0},
+                                       {std::uint64_t{1} << 40U, 0}}) {
+    const StepCount first{&step, 1000, 7};
+    const FallingDeviation deviation{0.5, 80, &step};
+    Values z(x.size());
+    device_->draw_normal(5, noise, first, rows, columns, z.data());
+    Values out(x.size(), nan);
+    device_->add_noise(5, noise, first, deviation, rows, columns, x.data(), out.data());
+    Values same = x;
+    device_->add_noise(5, noise, first, deviation, rows, columns, same.data(), same.data());
+    EXPECT_EQ(same, out) << step;
+    const double n = static_cast<double>(x.size());
+    double mean = 0;
+    double square = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double added = static_cast<double>(out[i]) - static_cast<double>(x[i]);
+      ASSERT_NEAR(added, expected * static_cast<double>(z[i]), 3e-7) << step;
+      mean += added / n;
+      square += added * added / n;
+    }
+    // Four standard errors each.
+    EXPECT_NEAR(mean, 0, 4 * expected / std::sqrt(n) + 1e-7);
+    EXPECT_NEAR(square, expected * expected, 4 * expected * expected * std::sqrt(2 / n) + 1e-7);
+    if (expected == 0) {
+      EXPECT_EQ(out, x);
+    }
+  }
 }
 
 TEST_P(Operations, DrawsAreNormal) {

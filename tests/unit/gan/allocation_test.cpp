@@ -60,6 +60,7 @@ TEST(Step, AllocatesNothing) {
           o.penalty_every = 2;
           o.d_burst = 2;
           o.d_burst_every = 3;
+          o.micro_batch = 30;
         }
         if (scheme == std::string("simultaneous")) {
           o.spectral_norm = true;

@@ -27,7 +27,7 @@ inline std::vector<float> discriminator_gradient(Network& d, TrainOptions option
   std::vector<float> gradient(d.parameter_count());
   d.forward(pass, x.data(), tape);
   d.device().discriminator_loss({loss_index(options.loss)}, pass, penalties.parts(), tape.output(),
-                                1.0F / static_cast<float>(rows), tape.delta(), penalties.row_scale(),
+                                1.0F / static_cast<float>(rows), tape.delta(), penalties.row_scale(), false,
                                 SumTarget{sums.data()});
   d.backward(pass, 0, tape);
   penalties.apply(one, x.data(), tape, SumTarget{sums.data()}.at(LossSums::penalty));
