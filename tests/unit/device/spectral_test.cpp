@@ -18,7 +18,8 @@ const std::vector<Size> sizes = {{1, 1}, {1, 300}, {7, 1}, {5, 33}, {64, 25}, {3
 void reflect_rows(const Doubles& a, int rows, int columns, Doubles& m) {
   for (int j = 0; j < columns; ++j) {
     double dot = 0;
-    for (int i = 0; i < rows; ++i) dot += a[static_cast<std::size_t>(i)] * m[area(i, columns) + static_cast<std::size_t>(j)];
+    for (int i = 0; i < rows; ++i)
+      dot += a[static_cast<std::size_t>(i)] * m[area(i, columns) + static_cast<std::size_t>(j)];
     for (int i = 0; i < rows; ++i)
       m[area(i, columns) + static_cast<std::size_t>(j)] -= 2 * dot * a[static_cast<std::size_t>(i)];
   }
