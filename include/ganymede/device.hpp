@@ -69,6 +69,23 @@ struct StepCount {
   std::uint64_t offset = 0;
 };
 
+/// A standard deviation that follows a counter of steps in the device's memory: math::falling_deviation(start, end,
+/// *step).
+struct FallingDeviation {
+  double start = 0;
+  double end = 1;
+  const std::uint64_t* step = nullptr;
+};
+
+/// What a dropout layer's mask is a function of: row r is global sample `first` + r of the stream; `layer` tells the
+/// layers of a network apart.
+struct MaskDraw {
+  std::uint64_t seed = 0;
+  std::uint32_t stream = 0;
+  StepCount first;
+  std::uint32_t layer = 0;
+};
+
 /// An exponential moving average that an update keeps: values = decay · values + (1 - decay) · parameters.
 struct MovingAverage {
   float* values = nullptr;  ///< null: none
@@ -193,6 +210,22 @@ struct BatchNorm {
   }
 };
 
+/// Weights w that passes use as w̄ = w / σ, σ = uᵀ w v, where the unit vectors u and v follow the first singular ones,
+/// so that σ follows the largest singular value (Miyato, Kataoka, Koyama, Yoshida 2018).
+struct SpectralMatrix {
+  int rows = 0;
+  int columns = 0;
+  const float* w = nullptr;     ///< [rows, columns]
+  float* u = nullptr;           ///< [rows]
+  float* v = nullptr;           ///< [columns]
+  float* sigma = nullptr;       ///< one number
+  float* normalised = nullptr;  ///< w̄
+  double* work = nullptr;       ///< [max(rows, columns)], for sums on the way
+
+  /// The least norm that a vector is divided by: PyTorch's.
+  static constexpr double epsilon = 1e-12;
+};
+
 class Device {
  public:
   Device() = default;
@@ -309,6 +342,15 @@ class Device {
                                         const float* delta, const float* statistics, const float* gamma,
                                         const std::int64_t* adjoints, Activation below, float* delta_in) = 0;
 
+  // --- spectral normalisation; all sums in double ------------------------------------------------------------
+  /// One step of the power iteration, in PyTorch's order: u = w v / ‖w v‖, then v = wᵀu / ‖wᵀu‖.
+  virtual void spectral_iteration(const SpectralMatrix& m) = 0;
+  /// σ and w̄ from w, u and v.
+  virtual void spectral_normalise(const SpectralMatrix& m) = 0;
+  /// From g, the gradient with respect to w̄, to the one with respect to w, through σ too (u and v are constants):
+  /// to = (g - ⟨g, w̄⟩ u vᵀ) / σ.
+  virtual void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) = 0;
+
   // --- classes; labels[rows] are less than `classes` --------------------------------------------------------
   /// y[rows, pixels, channels + classes] = x[rows, pixels, channels], then 1 at the row's class and 0 at the others;
   /// 0 throughout where labels are null (the tangent).
@@ -324,18 +366,25 @@ class Device {
   virtual void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
                                     float* delta_in) = 0;
 
+  // --- dropout; a mask has a byte for each element: 1 where it is kept, 0 where it is dropped ---------------
+  /// mask[rows, columns], in which a share of about `share` is 0.
+  virtual void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) = 0;
+  /// to[i] = mask[i] · factor · from[i] · σ'_below(x[i]), 0 where the mask is; x may be null with an identity below.
+  virtual void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from,
+                          Activation below, const float* x, float* to) = 0;
+
   // --- losses and penalties ---------------------------------------------------------------------------
   /// D's loss on stacked logits: of points between images (where `penalised` has them), of real, of generated images;
-  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements, overwritten) gets
-  /// scale · Σ over pairs. For what a penalty works with (gradient_penalty.hpp), the rows of penalised parts get the
-  /// seed 1, and row_scale [total_rows] theirs, 0 where there is no loss; it is 1 for other rows, null without a
-  /// penalty.
+  /// layout.parts is 3 or 2. seed[i] = scale · ∂loss_i/∂logit_i; sums (LossSums::count elements) (+)=
+  /// scale · Σ over pairs, without `accumulate` with a 0 for penalties. For what a penalty works with
+  /// (gradient_penalty.hpp), the rows of penalised parts get the seed 1, and row_scale [total_rows] theirs, 0 where
+  /// there is no loss; it is 1 for other rows, null without a penalty.
   virtual void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                                  float scale, float* seed, float* row_scale, SumTarget sums) = 0;
+                                  float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) = 0;
   /// G's loss: on parts = 1 (fake logits) or 2 (real, then fake) for a loss whose G step needs D(real). sums: as above;
   /// those of real images are 0 without them.
   virtual void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                              SumTarget sums) = 0;
+                              bool accumulate, SumTarget sums) = 0;
   /// The penalty number `penalty` of src/math/penalty/, P, on the input gradient g[layout.rows, columns]:
   /// v = coefficient · ∂P/∂g (v may be g), and *value += coefficient · Σ_rows P.
   virtual void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
@@ -365,6 +414,9 @@ class Device {
   /// out[rows, columns] ~ U(-1, 1).
   virtual void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                             float* out) = 0;
+  /// out[rows, columns] = x + deviation · N(0, 1), of draw_normal()'s draws; out may be x.
+  virtual void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation,
+                         int rows, int columns, const float* x, float* out) = 0;
   /// out[rows, columns] = α·a + (1-α)·b, with one α in (0, 1) for each row.
   virtual void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                            const float* a, const float* b, float* out) = 0;

@@ -19,10 +19,12 @@ struct MetricsRecord {
   double fake_accuracy = 0;                ///< of generated images, likewise
   double discriminator_gradient_norm = 0;  ///< of the last step, after the reduction
   double generator_gradient_norm = 0;
-  double seconds = 0;            ///< of training; a resumed run's go on
-  double images_per_second = 0;  ///< over the interval
-  double real_score = 0;         ///< D's mean output on real images, logits
-  double fake_score = 0;         ///< on generated images
+  double seconds = 0;                      ///< of training; a resumed run's go on
+  double images_per_second = 0;            ///< over the interval
+  double real_score = 0;                   ///< D's mean output on real images, logits
+  double fake_score = 0;                   ///< on generated images
+  double discriminator_learning_rate = 0;  ///< of the last update
+  double generator_learning_rate = 0;
 };
 
 }  // namespace ganymede

@@ -19,10 +19,11 @@
 
 namespace ganymede {
 
-/// How a parameter starts: normal is N(0, 0.02²), as DCGAN's authors chose it.
-enum class Init { zero, one, glorot_uniform, normal };
+/// How a parameter starts: normal is N(0, 0.02²), as DCGAN's authors chose it; standard_normal N(0, 1).
+enum class Init { zero, one, glorot_uniform, normal, standard_normal };
 
-/// One parameter tensor of a layer, or a buffer (running statistics), which the optimiser leaves alone.
+/// One parameter tensor of a layer, or a buffer (running statistics, singular vectors), which the optimiser leaves
+/// alone.
 struct ParameterSpec {
   std::string name;                 ///< "weight", "bias": PyTorch's name within the module
   std::vector<std::int64_t> shape;  ///< PyTorch's
@@ -44,6 +45,30 @@ struct ParameterSpec {
   }
 };
 
+/// What a layer keeps in a tape beside its arrays, from one pass to those that follow: statistics of the batch, say. A
+/// layer that has any derives its own.
+class LayerState {
+ public:
+  LayerState() = default;
+  LayerState(const LayerState&) = delete;
+  LayerState& operator=(const LayerState&) = delete;
+  virtual ~LayerState() = default;
+};
+
+/// What a tape for training is made for: `batch` rows per part on all ranks together.
+struct TrainingBatch {
+  Communicator& ranks;
+  int batch;
+};
+
+/// What the layers of a pass draw from: row r of part p is global sample `first` + r of the stream `stream` + p, see
+/// src/math/philox.hpp.
+struct Draws {
+  std::uint64_t seed = 0;
+  std::uint32_t stream = 0;
+  StepCount first;
+};
+
 /// What a layer's pass works with beside its arrays.
 struct Pass {
   Device& device;
@@ -52,17 +77,20 @@ struct Pass {
   float* buffers = nullptr;           ///< this layer's others
   /// The class of each row, [layout.total_rows()]; null: the rows have none.
   const std::uint8_t* labels = nullptr;
-  /// Of a layer that normalises over the batch: what its forward pass leaves behind, [parts][2][channels] and, on the
-  /// way back, fixed-point sums.
-  float* statistics = nullptr;
-  std::int64_t* adjoints = nullptr;
-  /// Sums over all ranks, for as many parts as the layout has; null: evaluation, with running statistics.
-  Reduction<std::int64_t>* sums = nullptr;
-  int batch = 0;  ///< rows of a part on all ranks together
+  LayerState* state = nullptr;   ///< what this layer's make_state() made for the tape
+  int first_row = 0;             ///< of the tape's rows, where the pass begins
+  const Draws* draws = nullptr;  ///< null: there are none
+  bool training = true;          ///< false: evaluation, in which nothing depends on the batch
 };
 
-/// One layer: an affine (or other) map and the activation that follows it. Stateless: parameters, inputs
-/// and outputs are passed in. To add a layer, implement this in one file of src/nn/.
+/// A layer's weights as a matrix: the rows are its outputs or output channels.
+struct MatrixShape {
+  int rows;
+  int columns;
+};
+
+/// One layer: an affine (or other) map and the activation that follows it. Stateless: parameters, inputs, outputs
+/// and what it keeps in a tape are passed in. To add a layer, implement this in one file of src/nn/.
 class Layer {
  public:
   Layer() = default;
@@ -82,8 +110,16 @@ class Layer {
   /// True when a sample's output depends on that sample alone and the map before the activation is
   /// affine: what exact gradient penalties and the tangent pass need.
   [[nodiscard]] virtual bool affine_per_sample() const = 0;
-  /// Channels that are normalised over the batch; 0: none.
-  [[nodiscard]] virtual int normalised_channels() const { return 0; }
+  /// False where gradients() needs what a backward_data() pass leaves, which the first layer may be spared.
+  [[nodiscard]] virtual bool may_be_first() const { return true; }
+  /// What it keeps in a tape of `rows` rows; null: nothing. `training` is null for a tape that is for evaluation.
+  [[nodiscard]] virtual std::unique_ptr<LayerState> make_state(Device& /*device*/, int /*rows*/,
+                                                               const TrainingBatch* /*training*/) const {
+    return nullptr;
+  }
+  /// The matrix that passes get divided by its largest singular value: the layer's first trainable parameter, whose
+  /// singular vectors u [rows] and v [columns] are the first buffers. None: passes get all parameters as they are.
+  [[nodiscard]] virtual std::optional<MatrixShape> spectral() const { return {}; }
   /// True where PyTorch's nn.Sequential has a Flatten or an Unflatten before this layer's module.
   [[nodiscard]] virtual bool reshapes_input() const { return false; }
   /// Whether PyTorch's nn.Sequential has a module for its map (and one for an activation other than the identity).
@@ -97,20 +133,21 @@ class Layer {
   virtual void backward_data(const Pass& pass, const float* delta, Activation below, const float* x,
                              float* delta_in) const = 0;
   /// Gradients of the trainable parameters, (+)= Σ_rows: what multiplies the input (weights) takes x as it is given,
-  /// what is added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter. A layer
-  /// that normalises over the batch takes them from the sums of the backward_data() pass before.
+  /// what is added (biases) weighs rows by row_scale (null: 1). `gradient` is at this layer's first parameter.
   virtual void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
                          SumTarget gradient) const = 0;
 };
 
-/// How a layer's weights start, and whether it adds a bias (which starts at zero).
+/// How a layer's weights start, whether it adds a bias (which starts at zero), and whether it is normalised spectrally.
 struct Weights {
   Init init = Init::glorot_uniform;
   bool bias = true;
+  bool spectral = false;
 };
 
 /// y = σ(W·x + b), W [out, in]. Where the input is an image (or begins with one), PyTorch flattens it first; where the
-/// output becomes one, PyTorch unflattens it later: `in_image` and `out_image` say so.
+/// output becomes one, PyTorch unflattens it later: `in_image` and `out_image` say so. With the latter weights are not
+/// to be normalised spectrally.
 std::unique_ptr<Layer> make_linear(int in, int out, Activation activation, Weights weights = {},
                                    std::optional<ImageShape> in_image = {}, std::optional<ImageShape> out_image = {});
 
@@ -120,7 +157,7 @@ std::unique_ptr<Layer> make_convolution(const Convolution& geometry, Activation 
                                         bool unflatten = false);
 
 /// The transposed convolution from geometry's coarse grid to its fine one, W [in channels, out channels, kernel,
-/// kernel].
+/// kernel]. Not to be normalised spectrally.
 std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, Activation activation,
                                                    Weights weights = {}, bool unflatten = false);
 
@@ -128,6 +165,10 @@ std::unique_ptr<Layer> make_transposed_convolution(const Convolution& geometry, 
 /// together; γ starts at one, β at zero; ε 1e-5, momentum 0.1. `flat`: the image comes from a fully connected layer,
 /// and each of its elements is a channel of its own.
 std::unique_ptr<Layer> make_batch_norm(ImageShape image, Activation activation, bool flat = false);
+
+/// In training sets a share (0 … less than 1) of its inputs to zero and divides the others by 1 - share (Srivastava et
+/// al. 2014); in evaluation leaves all as they are. Layers with other numbers (0 … 255) draw other masks.
+std::unique_ptr<Layer> make_dropout(int size, double share, int number);
 
 /// Puts the row's class behind the channels of every pixel, as one channel per class that is 1 where it is the row's
 /// and else 0 (Mirza, Osindero 2014; Radford et al. 2015). No module of PyTorch's nn.Sequential.
@@ -150,27 +191,28 @@ class Tape {
   [[nodiscard]] float* delta() { return deltas_.back().data(); }
   /// From now on row r of the passes has the class labels[r], in the device's memory; null: none.
   void set_labels(const std::uint8_t* labels) { labels_ = labels; }
+  /// What layers draw from in the forward passes that follow.
+  void set_draws(const Draws& draws) { draws_ = draws; }
 
  private:
   friend class Network;
   static std::size_t index(int layer) { return static_cast<std::size_t>(layer); }
-  // Of a layer that normalises over the batch.
-  struct Normalised {
-    DeviceArray<float> statistics;
-    DeviceArray<std::int64_t> adjoints;
-    std::vector<std::unique_ptr<Reduction<std::int64_t>>> sums;  // for one part, for two …; empty: evaluation
-  };
   std::vector<DeviceArray<float>> outputs_;
   std::vector<DeviceArray<float>> deltas_;
   std::vector<DeviceArray<float>> tangents_;
-  std::vector<Normalised> normalised_;  // by layer
-  int batch_ = 0;
+  std::vector<std::unique_ptr<LayerState>> states_;  // by layer, null where it has none
   const std::uint8_t* labels_ = nullptr;
+  std::optional<Draws> draws_;
 };
+
+class SpectralNorm;
 
 class Network {
  public:
   Network(Device& device, std::vector<std::unique_ptr<Layer>> layers);
+  Network(Network&& other) noexcept;
+  Network& operator=(Network&& other) noexcept;
+  ~Network();
 
   [[nodiscard]] int layers() const { return static_cast<int>(layers_.size()); }
   [[nodiscard]] const Layer& layer(int l) const { return *layers_[static_cast<std::size_t>(l)]; }
@@ -198,12 +240,19 @@ class Network {
   /// or different. Other tensors in the file are left alone when they start with another prefix.
   void load(const TensorFile& file, DeviceArray<float>& flat, const std::string& source,
             const std::string& prefix = {}) const;
-  void load(const TensorFile& file, const std::string& source) { load(file, parameters_, source); }
+  void load(const TensorFile& file, const std::string& source);
+
+  /// To be called after each update of the parameters. With spectral normalisation it takes the next step of the power
+  /// iteration and divides the new weights by σ, for the passes that follow.
+  void follow_update();
+  /// Passes give gradients with respect to what they work with. From that to the gradient of the parameters,
+  /// parameter_count() elements: the same memory, or with spectral normalisation this network's own.
+  [[nodiscard]] const float* parameter_gradient(const float* gradient);
 
   /// Why an exact gradient penalty on this network is impossible; empty when it is possible.
   [[nodiscard]] std::string penalty_obstacle() const;
 
-  /// For evaluation, and for training where no layer normalises over the batch.
+  /// For evaluation, and for training where no layer keeps anything of the batch.
   [[nodiscard]] Tape make_tape(int rows, bool tangents) const;
   /// For training on `batch` rows per part on all ranks together. Collective. The tape must not outlive `ranks`.
   [[nodiscard]] Tape make_tape(int rows, bool tangents, Communicator& ranks, int batch) const;
@@ -213,7 +262,8 @@ class Network {
   void forward(const BatchLayout& layout, const float* x, Tape& tape) { forward(layout, x, tape, tape.output()); }
   /// The same with the last layer's output written to `y` instead.
   void forward(const BatchLayout& layout, const float* x, Tape& tape, float* y);
-  /// Evaluation: with these parameters (an average, say) and running statistics, one part.
+  /// Evaluation: with these parameters (an average, say) and running statistics, one part. A network with spectral
+  /// normalisation has normalised none but its own.
   void evaluate(const BatchLayout& layout, const DeviceArray<float>& parameters, const float* x, Tape& tape,
                 float* y) const;
   /// From δ of the last layer, already in tape.delta(), to tape.delta(0), for rows first_row … of the tape.
@@ -239,6 +289,9 @@ class Network {
     std::size_t offset;
   };
   [[nodiscard]] std::vector<Place> places(bool with_buffers) const;
+  [[nodiscard]] Tape make_tape(int rows, bool tangents, const TrainingBatch* training) const;
+  /// What passes work with: parameters() up to the buffers, or those with normalised weights.
+  [[nodiscard]] const float* working_parameters() const;
   [[nodiscard]] Pass pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const;
 
   Device* device_;
@@ -247,6 +300,7 @@ class Network {
   std::vector<std::size_t> buffer_offsets_;  // of each layer's first buffer
   std::size_t count_ = 0;
   DeviceArray<float> parameters_;
+  std::unique_ptr<SpectralNorm> spectral_;  // null where no layer is normalised
 };
 
 }  // namespace ganymede

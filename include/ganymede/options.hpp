@@ -31,6 +31,9 @@ struct TrainOptions {
   double leak = 0.2;
   std::string generator_norm = "none";
   std::string discriminator_norm = "none";
+  bool spectral_norm = false;
+  double dropout = 0;
+  double input_dropout = 0;
   std::string init = "glorot";
   std::vector<int> channels = {64, 128};
   int kernel = 5;
@@ -49,6 +52,8 @@ struct TrainOptions {
   double r2 = 0;
   double gradient_penalty = 0;
   std::uint64_t penalty_every = 1;
+  double instance_noise = 0;
+  double instance_noise_end = 1;
   double ema = 0.999;
 
   // optimiser
@@ -70,6 +75,7 @@ struct TrainOptions {
 
   // training
   int batch = 100;
+  int micro_batch = 0;      ///< 0: a rank's rows of the batch at once
   std::uint64_t steps = 0;  ///< 0: as many as `epochs` take
   double epochs = 1000;
   std::uint64_t seed = 1;

@@ -41,6 +41,7 @@ struct TrainOutcome {
   std::uint64_t steps = 0;        ///< completed in all
   bool interrupted = false;       ///< stopped by request, with a complete checkpoint
   std::filesystem::path picture;  ///< the last sample grid
+  std::filesystem::path report;   ///< the run's page; on rank 0, and empty where it could not be written
   /// XXH3-128 over the bytes of the weights that generator.safetensors (G's average with `ema`) and
   /// discriminator.safetensors hold, as `ganymede inspect` prints it.
   std::string generator_digest;

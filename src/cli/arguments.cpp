@@ -104,7 +104,8 @@ Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::st
   }
   if (parsed.help) return parsed;
   const std::size_t wanted = syntax.positional.empty() ? 0 : 1;
-  if (parsed.positional.size() > wanted) wrong(syntax.name, "'" + parsed.positional[wanted] + "' has no place here");
+  if (parsed.positional.size() > wanted && !syntax.positional.ends_with("..."))
+    wrong(syntax.name, "'" + parsed.positional[wanted] + "' has no place here");
   if (parsed.positional.size() < wanted) wrong(syntax.name, syntax.positional + " is missing");
   return parsed;
 }

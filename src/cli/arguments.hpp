@@ -24,7 +24,7 @@ struct Argument {
 struct CommandSyntax {
   std::string name;
   std::string summary;     ///< one line
-  std::string positional;  ///< "RUN" or empty
+  std::string positional;  ///< "RUN", "RUN..." for one or more, or empty
   std::vector<Argument> arguments;
 };
 

@@ -16,6 +16,7 @@
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
 #include "ganymede/error.hpp"
+#include "report/run_folder.hpp"
 #include "train/setup.hpp"
 
 namespace ganymede::cli {
@@ -43,7 +44,8 @@ struct Request {
   bool metrics_given = false;
   int threads = 0;
   std::string judge;  // empty: the shipped one
-  std::string json;   // where to; empty: nowhere
+  std::string json;   // where to; "-": the standard output; empty: nowhere
+  bool json_given = false;
 
   [[nodiscard]] bool wants(const std::string& metric) const {
     return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
@@ -81,6 +83,7 @@ Request parse_request(const Parsed& parsed) {
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
   request.judge = parsed.get("judge", {});
   request.json = parsed.get("json", {});
+  request.json_given = parsed.has("json");
   return request;
 }
 
@@ -341,16 +344,32 @@ void measure_modes(const Request& request, eval::SampleSource& source, int chann
       {"weights", shipped.digest}, {"samples", json(found, request.samples)}, {"training_images", json(floor, beside)}};
 }
 
+// Where a run's own numbers lie, for its report; nowhere when `place` is no run's folder, or one that others own: what
+// is measured is printed then all the same.
+std::string own_place(const std::string& place, std::vector<std::string>& warnings) {
+  const RunFolder folder(place);
+  std::error_code error;
+  if (!std::filesystem::exists(folder.config(), error)) return {};
+  try {
+    check_file_place(folder.evaluation());
+  } catch (const Error& failure) {
+    warnings.push_back("the numbers are not kept for the run's report: " + std::string(failure.what()));
+    return {};
+  }
+  return folder.evaluation().string();
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
+  std::vector<std::string> warnings;
   on_root(ranks, [&] {
+    if (!request.json_given) request.json = own_place(request.place, warnings);
     if (!request.json.empty() && request.json != "-") check_file_place(request.json);
   });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
   // A run that was told classes says by its digest which labels it saw.
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
-  std::vector<std::string> warnings;
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   std::unique_ptr<GeneratorSource> generator;
   together(ranks, [&] {
@@ -424,7 +443,10 @@ Command eval_command() {
          "commas",
          "Options", "all"},
         {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
-        {"json", "FILE", "the numbers as JSON too; -: to the standard output, and no table", "Options"},
+        {"json", "FILE",
+         "the numbers as JSON, which `ganymede report RUN` shows from their default place; -: to the standard output "
+         "alone, and no table",
+         "Options", "RUN/eval.json of a run's folder"},
         {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
       run};
 }

@@ -9,7 +9,7 @@
 #include "checkpoint/checkpoint.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
-#include "train/run_folder.hpp"
+#include "report/run_folder.hpp"
 
 namespace ganymede::cli {
 namespace {

@@ -90,6 +90,19 @@ std::vector<Recipe> all_recipes() {
   return recipes;
 }
 
+StoredConfiguration read_stored_configuration(const fs::path& config) {
+  const std::string text = read_file(config, largest_ini);
+  StoredConfiguration stored;
+  stored.recipe = recipe_of(text);
+  try {
+    for (const Setting& s : parse_ini(text, config.string())) stored.options[s.name] = s.value;
+  } catch (const Error& failure) {
+    // Not what was typed is wrong, but what lies there.
+    throw Error(ExitCode::data, failure.what());
+  }
+  return stored;
+}
+
 std::uint64_t parse_seed(const Parsed& parsed) {
   TrainOptions seeded;
   if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));

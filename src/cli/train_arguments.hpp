@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,15 @@ ResolvedOptions resolve_train_options(const Parsed& parsed);
 /// The same of several ranks: rank 0 reads the files, and the others get its options, so that no other host needs to
 /// have them. Recipe and notes are rank 0's alone. Collective; throws AgreedError.
 ResolvedOptions resolve_train_options(const Parsed& parsed, Communicator& ranks);
+
+/// What a run's config.ini says: every option as it stands there, those of another version of the program too.
+struct StoredConfiguration {
+  std::map<std::string, std::string> options;
+  std::string recipe;  ///< empty: none is named
+};
+
+/// Throws Error(data).
+StoredConfiguration read_stored_configuration(const std::filesystem::path& config);
 
 /// --seed of another command, which takes what a training's does; 1 without it.
 std::uint64_t parse_seed(const Parsed& parsed);

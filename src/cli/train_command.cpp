@@ -66,6 +66,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
                   static_cast<unsigned long long>(outcome.steps), outcome.steps == 1 ? "step" : "steps", out.c_str(),
                   outcome.picture.c_str());
     }
+    if (!outcome.report.empty()) std::printf("report in %s\n", outcome.report.c_str());
     std::fflush(stdout);
   }
   return static_cast<int>(outcome.interrupted ? ExitCode::interrupted : ExitCode::done);

@@ -28,7 +28,7 @@ struct CudaOptions {
 /// What the GPU backend can take, checked before anything is written.
 struct CudaLimits {
   static constexpr int shards = 256;                               ///< that one rank holds
-  static constexpr int penalty_rows = 65536;                       ///< images a rank, with a gradient penalty
+  static constexpr int penalty_rows = 65536;                       ///< images at a time, with a gradient penalty
   static constexpr std::size_t parameters = std::size_t{1} << 27;  ///< of one network, and what travels with them
 };
 

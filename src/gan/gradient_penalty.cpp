@@ -19,7 +19,6 @@ bool has_penalties(const TrainOptions& o) { return o.gradient_penalty > 0 || o.r
 
 GradientPenalties::GradientPenalties(const Network& discriminator, int rows, const TrainOptions& options)
     : discriminator_(&discriminator),
-      rows_(rows),
       share_(static_cast<double>(options.penalty_every) / options.batch),
       specs_(penalties_of(options)),
       input_gradient_(discriminator.device(),
@@ -38,7 +37,7 @@ void GradientPenalties::apply(const BatchLayout& one, float* x, Tape& tape, SumT
   float* g = input_gradient_.data();
   for (const PenaltySpec& spec : specs_) {
     const int place = static_cast<int>(spec.part) - (parts_.between ? 0 : 1);
-    const int first = place * rows_;
+    const int first = place * one.rows;
     const auto start = [&](int columns) { return static_cast<std::ptrdiff_t>(first) * columns; };
     const float* scale = row_scale_.data() + first;
     float* images = x + start(discriminator_->inputs());
@@ -46,10 +45,10 @@ void GradientPenalties::apply(const BatchLayout& one, float* x, Tape& tape, SumT
     device.gradient_penalty(spec.penalty, one, discriminator_->inputs(), g, static_cast<float>(spec.weight * share_), g,
                             value);
     discriminator_->tangent(one, first, g, tape);
-    device.combine_rows(rows_, discriminator_->inputs(), scale, g, images);
+    device.combine_rows(one.rows, discriminator_->inputs(), scale, g, images);
     for (int l = 0; l + 1 < discriminator_->layers(); ++l) {
       const int outputs = discriminator_->layer(l).outputs();
-      device.combine_rows(rows_, outputs, scale, tape.tangent(l), tape.output(l) + start(outputs));
+      device.combine_rows(one.rows, outputs, scale, tape.tangent(l), tape.output(l) + start(outputs));
     }
   }
 }

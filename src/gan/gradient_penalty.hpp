@@ -36,8 +36,8 @@ bool has_penalties(const TrainOptions& options);
 
 class GradientPenalties {
  public:
-  /// For `rows` images of each part on this rank out of `batch` in all. Weights are multiplied by --penalty-every: a
-  /// penalty that is applied now and then counts as much as one in every step.
+  /// For up to `rows` images of each part at a time, out of --batch in all. Weights are multiplied by --penalty-every:
+  /// a penalty that is applied now and then counts as much as one in every step.
   GradientPenalties(const Network& discriminator, int rows, const TrainOptions& options);
 
   [[nodiscard]] PenaltyParts parts() const { return parts_; }
@@ -51,7 +51,6 @@ class GradientPenalties {
 
  private:
   const Network* discriminator_;
-  int rows_;
   double share_;  // of the weight that a row of a step has
   std::vector<PenaltySpec> specs_;
   PenaltyParts parts_;

@@ -3,17 +3,17 @@
 
 namespace ganymede {
 
-GradientSum::GradientSum(Device& device, Communicator& ranks, std::size_t parameters, std::size_t extras, int per_step,
-                         bool exact)
-    : device_(&device),
-      parameters_(parameters),
+GradientSum::GradientSum(Communicator& ranks, Network& network, std::size_t extras, int per_step, bool exact)
+    : device_(&network.device()),
+      network_(&network),
+      parameters_(network.parameter_count()),
       extras_(extras),
-      squared_norms_(device, static_cast<std::size_t>(per_step)) {
+      squared_norms_(*device_, static_cast<std::size_t>(per_step)) {
   if (exact) {
-    fixed_ = device.make_reduction<std::int64_t>(ranks, parameters + extras + 1);
-    converted_ = DeviceArray<float>(device, parameters + extras);
+    fixed_ = device_->make_reduction<std::int64_t>(ranks, parameters_ + extras + 1);
+    converted_ = DeviceArray<float>(*device_, parameters_ + extras);
   } else {
-    floats_ = device.make_reduction<float>(ranks, parameters + extras);
+    floats_ = device_->make_reduction<float>(ranks, parameters_ + extras);
   }
 }
 
@@ -42,9 +42,10 @@ void GradientSum::finish(int repetition) {
   } else {
     floats_->finish();
   }
+  parameter_gradient_ = network_->parameter_gradient(sum());
   device_->sum_of_squares(parameters_, values(), squared_norms_.data() + repetition);
 }
 
-const float* GradientSum::values() const { return fixed_ ? converted_.data() : floats_->sum(); }
+const float* GradientSum::sum() const { return fixed_ ? converted_.data() : floats_->sum(); }
 
 }  // namespace ganymede

@@ -7,14 +7,15 @@
 
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
+#include "ganymede/network.hpp"
 
 namespace ganymede {
 
 class GradientSum {
  public:
-  /// `parameters` gradient elements and `extras` further sums, `per_step` times in a step; `exact`: in fixed point.
-  GradientSum(Device& device, Communicator& ranks, std::size_t parameters, std::size_t extras, int per_step,
-              bool exact);
+  /// The network's gradient and `extras` further sums, `per_step` times in a step; `exact`: in fixed point. The network
+  /// must outlive the sum.
+  GradientSum(Communicator& ranks, Network& network, std::size_t extras, int per_step, bool exact);
 
   /// Begins a sum: clears what is not overwritten.
   void begin();
@@ -28,19 +29,24 @@ class GradientSum {
   /// Completes the step's sum number `repetition`: values() and squared_norm() then hold the same bits on every rank.
   void finish(int repetition);
 
-  /// The summed gradient (parameters elements), then the extras; NaN throughout where fixed point overflowed.
-  [[nodiscard]] const float* values() const;
-  [[nodiscard]] const float* extras() const { return values() + parameters_; }
+  /// The summed gradient of the network's parameters; NaN throughout where fixed point overflowed.
+  [[nodiscard]] const float* values() const { return parameter_gradient_; }
+  [[nodiscard]] const float* extras() const { return sum() + parameters_; }
   /// ‖gradient‖² of each of the step's sums, on the device: not finite says that no update must be made from it.
   [[nodiscard]] const double* squared_norm(int repetition) const { return squared_norms_.data() + repetition; }
 
  private:
+  // Of all ranks: with respect to what the network's passes work with, then the extras.
+  [[nodiscard]] const float* sum() const;
+
   Device* device_;
+  Network* network_;
   std::size_t parameters_;
   std::size_t extras_;
   std::unique_ptr<Reduction<float>> floats_;        // by default
   std::unique_ptr<Reduction<std::int64_t>> fixed_;  // exact: gradient, extras, overflow count
   DeviceArray<float> converted_;
+  const float* parameter_gradient_ = nullptr;
   DeviceArray<double> squared_norms_;  // [per_step]
 };
 

@@ -19,6 +19,12 @@ constexpr std::size_t d_extras = LossSums::count;
 constexpr std::size_t g_stop = LossSums::count;
 constexpr std::size_t g_extras = g_stop + 1;
 
+int most_rows(const std::vector<Slice>& slices) {
+  int most = 0;
+  for (const Slice& slice : slices) most = std::max(most, slice.rows());
+  return most;
+}
+
 }  // namespace
 
 const char* phase_name(Phase phase) {
@@ -49,52 +55,27 @@ const char* phase_name(Phase phase) {
   return "";
 }
 
-BatchShare share_of_batch(int batch, int rank, int size, bool exact, int shards) {
-  if (size > batch)
-    throw Error(ExitCode::usage, std::to_string(size) + " ranks cannot share a batch of " + std::to_string(batch) +
-                                     ": start at most " + std::to_string(batch) + " ranks or raise --batch");
-  if (exact && size > shards)
-    throw Error(ExitCode::usage, std::to_string(size) + " ranks cannot share " + std::to_string(shards) +
-                                     " virtual shards: start at most " + std::to_string(shards) +
-                                     " ranks or raise --shards (which changes the trajectory)");
-  const auto cut = [](std::int64_t total, int part, int parts) { return static_cast<int>(total * part / parts); };
-  BatchShare share;
-  if (exact) {
-    const int first = cut(shards, rank, size);
-    const int last = cut(shards, rank + 1, size);
-    share.first_row = cut(batch, first, shards);
-    for (int s = first; s <= last; ++s) share.shard_begin.push_back(cut(batch, s, shards) - share.first_row);
-  } else {
-    share.first_row = cut(batch, rank, size);
-    share.shard_begin = {0, cut(batch, rank + 1, size) - share.first_row};
-  }
-  return share;
-}
-
 GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& images, const TrainOptions& options)
     : device_(&device),
       gan_(&gan),
       images_(&images),
       image_size_(images.pixels() * images.channels),
       options_(options),
-      simultaneous_(options.scheme == "simultaneous"),
       loss_{loss_index(options.loss), static_cast<float>(options.label_smoothing)},
-      generator_sees_real_(generator_sees_real(loss_.kind)),
       ema_(static_cast<float>(options.ema)),
       share_(share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards)),
-      one_{1, share_.rows(), share_.shard_begin},
-      both_{2, share_.rows(), share_.shard_begin},
-      three_{3, share_.rows(), share_.shard_begin},
+      slices_(slices_of(share_, options.micro_batch, options.reproducible)),
+      most_rows_(most_rows(slices_)),
       alone_(ranks.size() == 1),
-      one_generator_pass_(!simultaneous_ && alone_ && !generator_sees_real_),
-      z_(device, (one_generator_pass_ ? 2 : 1) * static_cast<std::size_t>(share_.rows()) *
-                     static_cast<std::size_t>(options.latent)),
-      generator_tape_(
-          gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * share_.rows(), false, ranks, options.batch)),
-      discriminator_sum_(device, ranks, gan.discriminator.parameter_count(), d_extras,
-                         std::max(options.d_steps, options.d_burst), options.reproducible),
-      generator_sum_(device, ranks, gan.generator.parameter_count(), g_extras, 1, options.reproducible),
+      simultaneous_(options.scheme == "simultaneous"),
+      generator_sees_real_(generator_sees_real(loss_.kind)),
+      one_generator_pass_(!simultaneous_ && !generator_sees_real_ && alone_ && slices_.size() == 1),
+      generator_tape_(gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * most_rows_, false, ranks, options.batch)),
+      discriminator_sum_(ranks, gan.discriminator, d_extras, std::max(options.d_steps, options.d_burst),
+                         options.reproducible),
+      generator_sum_(ranks, gan.generator, g_extras, 1, options.reproducible),
       counters_(device, 2),
+      noise_{options.instance_noise, options.instance_noise_end * static_cast<double>(options.steps), counters_.data()},
       running_(device, d_extras + g_extras),
       ahead_(device.steps_ahead()),
       reports_(
@@ -102,13 +83,15 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       stop_flag_(static_cast<std::uint32_t*>(device.allocate_host(sizeof(std::uint32_t)))) {
   int parts = 2;
   if (has_penalties(options)) {
-    penalties_.emplace(gan.discriminator, share_.rows(), options);
+    penalties_.emplace(gan.discriminator, most_rows_, options);
     parts = penalties_->part_count();
   }
-  discriminator_tape_ =
-      gan.discriminator.make_tape(parts * share_.rows(), penalties_.has_value(), ranks, options.batch);
-  x_ = DeviceArray<float>(device, static_cast<std::size_t>(parts + (one_generator_pass_ ? 1 : 0)) *
-                                      static_cast<std::size_t>(share_.rows()) * static_cast<std::size_t>(image_size_));
+  discriminator_tape_ = gan.discriminator.make_tape(parts * most_rows_, penalties_.has_value(), ranks, options.batch);
+  const auto rows = static_cast<std::size_t>(most_rows_);
+  const std::size_t own_parts = one_generator_pass_ ? 1 : 0;
+  const std::size_t input_rows = (static_cast<std::size_t>(parts) + own_parts) * rows;
+  x_ = DeviceArray<float>(device, input_rows * static_cast<std::size_t>(image_size_));
+  z_ = DeviceArray<float>(device, (1 + own_parts) * rows * static_cast<std::size_t>(options.latent));
   for (const bool burst : {false, true})
     for (const bool penalised : {false, true}) {
       const StepKind kind{burst, penalised};
@@ -119,7 +102,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
     image_copy_.assign(images.images.data());
   }
   if (gan.data.classes > 0) {
-    labels_ = DeviceArray<std::uint8_t>(device, x_.size() / static_cast<std::size_t>(image_size_));
+    labels_ = DeviceArray<std::uint8_t>(device, input_rows);
     if (!device.is_host()) {
       label_copy_ = DeviceArray<std::uint8_t>(device, images.labels.size());
       label_copy_.assign(images.labels.data());
@@ -173,41 +156,252 @@ void GanStep::learn(std::uint64_t step) {
 
 void GanStep::enqueue(StepKind kind) {
   const int updates = discriminator_updates(options_, kind);
+  const PenaltyParts penalised = kind.penalised ? penalties_->parts() : PenaltyParts{};
+  if (simultaneous_)
+    update_together(penalised);
+  else
+    alternate(updates, penalised);
+  end_step(updates);
+}
+
+// D's updates, then G's through the new D.
+void GanStep::alternate(int updates, const PenaltyParts& penalised) {
+  const int last = updates - 1;
   for (int repetition = 0; repetition < updates; ++repetition) {
-    const bool last = repetition + 1 == updates;
-    discriminator_gradient(repetition, last, kind.penalised);
+    discriminator_sum_.begin();
+    for (const Slice& slice : slices_) {
+      draw_for_discriminator(slice, repetition, repetition == last && one_generator_pass_);
+      judge_for_discriminator(slice, repetition, penalised);
+      discriminator_gradient(slice, penalised);
+    }
     discriminator_sum_.start();
-    if (last) break;
+    if (repetition == last) break;
     update_discriminator(repetition);
     device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
   }
-  if (simultaneous_) {
-    update_discriminator(updates - 1);
-  } else {
-    begin_generator_sum();
-    if (!one_generator_pass_) {
-      draw_noise(math::Stream::noise_for_generator, generator_sample(), 0);
-      // Beside real images those of the same classes.
-      if (!generator_sees_real_) gather_labels(generator_sample(), labels(1));
-      enter(Phase::generator_forward);
-      generator_tape_.set_labels(labels(1));
-      gan_->generator.forward(one_, z_.data(), generator_tape_, fake());
-      if (generator_sees_real_) gather(updates - 1);  // a penalty may have used up D's
-    }
-    update_discriminator(updates - 1);
-    enter(Phase::discriminator_forward);
-    if (generator_sees_real_) {
-      discriminator_tape_.set_labels(labels(0));
-      gan_->discriminator.forward(both_, real(), discriminator_tape_);
-      generator_gradient(share_.rows(), 0);
-    } else {
-      discriminator_tape_.set_labels(labels(one_generator_pass_ ? 2 : 1));
-      gan_->discriminator.forward(one_, one_generator_pass_ ? part(2) : fake(), discriminator_tape_);
-      generator_gradient(0, one_generator_pass_ ? share_.rows() : 0);
-    }
-    generator_sum_.start();
+  begin_generator_sum();
+  for (const Slice& slice : slices_) {
+    if (!one_generator_pass_) draw_for_generator(slice, last);
+    if (is_first(slice)) update_discriminator(last);
+    judge_for_generator(slice);
+    generator_gradient(slice, generator_sees_real_ ? 1 : 0, one_generator_pass_ ? 1 : 0);
   }
+  generator_sum_.start();
   update_generator();
+}
+
+// Both networks' gradients from one pass over the same images.
+void GanStep::update_together(const PenaltyParts& penalised) {
+  begin_generator_sum();
+  discriminator_sum_.begin();
+  for (const Slice& slice : slices_) {
+    draw_for_discriminator(slice, 0, false);
+    judge_for_discriminator(slice, 0, penalised);
+    // G's first: penalties turn the pass into what they need.
+    generator_gradient(slice, penalised.between ? 2 : 1, 0);
+    if (&slice == &slices_.back()) generator_sum_.start();
+    discriminator_gradient(slice, penalised);
+  }
+  discriminator_sum_.start();
+  update_discriminator(0);
+  update_generator();
+}
+
+// Real images and generated ones for one of D's updates; with_own: also those for G's.
+void GanStep::draw_for_discriminator(const Slice& slice, int repetition, bool with_own) {
+  draw_real(slice, repetition);
+  draw_noise(slice, math::Stream::noise_for_discriminator, discriminator_sample(slice, repetition), 0);
+  if (with_own) {
+    draw_noise(slice, math::Stream::noise_for_generator, generator_sample(slice), 1);
+    gather_labels(slice, generator_sample(slice), own);
+  }
+  generate(slice, with_own ? 2 : 1);
+  add_noise(slice, math::Stream::noise_on_generated, discriminator_sample(slice, repetition), generated(slice, 0),
+            fake);
+  if (with_own) add_noise(slice, math::Stream::noise_on_generators, generator_sample(slice), generated(slice, 1), own);
+}
+
+// Generated images for G's update, and where its loss sees them the real ones of D's update of that number: a penalty,
+// or the next slice, may have used these up.
+void GanStep::draw_for_generator(const Slice& slice, int repetition) {
+  draw_noise(slice, math::Stream::noise_for_generator, generator_sample(slice), 0);
+  if (generator_sees_real_)
+    draw_real(slice, repetition);
+  else
+    gather_labels(slice, generator_sample(slice), fake);
+  generate(slice, 1);
+  add_noise(slice, math::Stream::noise_on_generators, generator_sample(slice), generated(slice, 0), fake);
+}
+
+// The real images of one of D's updates; generated ones beside them are to have the same classes.
+void GanStep::draw_real(const Slice& slice, int repetition) {
+  enter(Phase::data);
+  device_->gather_images(options_.seed, discriminator_sample(slice, repetition),
+                         image_copy_.size() > 0 ? image_copy_.data() : images_->images.data(), images_->count,
+                         slice.rows(), images_->pixels(), images_->channels, images(slice, real));
+  gather_labels(slice, discriminator_sample(slice, repetition), real);
+  copy_labels(slice, fake);
+  add_noise(slice, math::Stream::noise_on_real, discriminator_sample(slice, repetition), images(slice, real), real);
+}
+
+// z in a part of G's input.
+void GanStep::draw_noise(const Slice& slice, math::Stream stream, StepCount first, int generator_part) {
+  enter(Phase::noise);
+  draw_latent(*device_, options_, options_.seed, static_cast<std::uint32_t>(stream), first, slice.rows(),
+              z_.data() + static_cast<std::ptrdiff_t>(generator_part) * slice.rows() * gan_->generator.inputs());
+}
+
+// Instance noise (Sønderby et al. 2016; Arjovsky, Bottou 2017), from clean images to a part of D's input.
+void GanStep::add_noise(const Slice& slice, math::Stream stream, StepCount first, const float* clean, Part part) {
+  if (noise_.start == 0) return;
+  enter(Phase::noise);
+  device_->add_noise(options_.seed, static_cast<std::uint32_t>(stream), first, noise_, slice.rows(), image_size_, clean,
+                     images(slice, part));
+}
+
+// The classes of the images that these samples show.
+void GanStep::gather_labels(const Slice& slice, StepCount first, Part part) {
+  if (labels_.size() == 0) return;
+  enter(Phase::data);
+  device_->gather_labels(options_.seed, first, label_copy_.size() > 0 ? label_copy_.data() : images_->labels.data(),
+                         images_->count, slice.rows(), labels(slice, part));
+}
+
+// Those of the real images.
+void GanStep::copy_labels(const Slice& slice, Part to) {
+  if (labels_.size() == 0) return;
+  device_->copy(labels(slice, to), labels(slice, real), static_cast<std::size_t>(slice.rows()));
+}
+
+// The global number of a slice's first sample in one of D's updates, which count through all steps.
+StepCount GanStep::discriminator_sample(const Slice& slice, int repetition) const {
+  const auto batch = static_cast<std::uint64_t>(options_.batch);
+  return {counters_.data() + 1, batch,
+          batch * static_cast<std::uint64_t>(repetition) + static_cast<std::uint64_t>(slice.first_row())};
+}
+
+// The same in G's update.
+StepCount GanStep::generator_sample(const Slice& slice) const {
+  return {counters_.data(), static_cast<std::uint64_t>(options_.batch), static_cast<std::uint64_t>(slice.first_row())};
+}
+
+// Images from z: without noise they are D's part of generated ones and, of two parts, G's own behind it.
+void GanStep::generate(const Slice& slice, int parts) {
+  enter(Phase::generator_forward);
+  generator_tape_.set_labels(labels(slice, fake));
+  gan_->generator.forward(slice.parts(parts), z_.data(), generator_tape_, generated(slice, 0));
+}
+
+// D's logits for its own update.
+void GanStep::judge_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised) {
+  if (penalised.between) {
+    enter(Phase::penalty);
+    device_->interpolate(options_.seed, static_cast<std::uint32_t>(math::Stream::interpolation),
+                         discriminator_sample(slice, repetition), slice.rows(), image_size_, images(slice, real),
+                         images(slice, fake), images(slice, between));
+    copy_labels(slice, between);
+  }
+  set_draws(penalised.between ? math::Stream::dropout_between : math::Stream::dropout_real,
+            discriminator_sample(slice, repetition));
+  judge(slice, penalised.between ? between : real, fake);
+}
+
+// D's logits for G's update: on generated images and, where its loss sees them, on real ones before them.
+void GanStep::judge_for_generator(const Slice& slice) {
+  const Part last = one_generator_pass_ ? own : fake;
+  set_draws(generator_sees_real_ ? math::Stream::dropout_generator_real : math::Stream::dropout_generator,
+            generator_sample(slice));
+  judge(slice, generator_sees_real_ ? real : last, last);
+}
+
+// What D's next forward pass draws from.
+void GanStep::set_draws(math::Stream first_part, StepCount first) {
+  discriminator_tape_.set_draws({options_.seed, static_cast<std::uint32_t>(first_part), first});
+}
+
+void GanStep::judge(const Slice& slice, Part first, Part last) {
+  enter(Phase::discriminator_forward);
+  discriminator_tape_.set_labels(labels(slice, first));
+  gan_->discriminator.forward(slice.parts(last - first + 1), images(slice, first), discriminator_tape_);
+}
+
+// From judge_for_discriminator()'s logits to D's gradient.
+void GanStep::discriminator_gradient(const Slice& slice, const PenaltyParts& penalised) {
+  const BatchLayout& pass = slice.parts(penalised.between ? 3 : 2);
+  float* x = images(slice, penalised.between ? between : real);
+  Network& d = gan_->discriminator;
+  Tape& tape = discriminator_tape_;
+  float* row_scale = penalised.any() ? penalties_->row_scale() : nullptr;
+  enter(Phase::loss);
+  device_->discriminator_loss(loss_, pass, penalised, tape.output(), 1.0F / static_cast<float>(options_.batch),
+                              tape.delta(), row_scale, !is_first(slice), discriminator_sum_.extra(0));
+  enter(Phase::discriminator_backward);
+  d.backward(pass, 0, tape);
+  if (penalised.any()) {
+    enter(Phase::penalty);
+    penalties_->apply(slice.parts(1), x, tape, discriminator_sum_.extra(LossSums::penalty));
+    enter(Phase::discriminator_backward);
+  }
+  d.gradients(pass, 0, x, tape, row_scale, !is_first(slice), discriminator_sum_.gradient());
+}
+
+// From D's logits on generated images, in that part of its tape (those on real ones before them, where the loss needs
+// them), to G's gradient from that part of G's tape.
+void GanStep::generator_gradient(const Slice& slice, int discriminator_part, int generator_part) {
+  Network& g = gan_->generator;
+  Network& d = gan_->discriminator;
+  Tape& tape = discriminator_tape_;
+  const BatchLayout& one = slice.parts(1);
+  const int discriminator_row = discriminator_part * slice.rows();
+  const int generator_row = generator_part * slice.rows();
+  const std::ptrdiff_t logits =
+      static_cast<std::ptrdiff_t>(discriminator_row - (generator_sees_real_ ? slice.rows() : 0)) * d.outputs();
+  enter(Phase::loss);
+  device_->generator_loss(loss_, slice.parts(generator_sees_real_ ? 2 : 1), tape.output() + logits,
+                          1.0F / static_cast<float>(options_.batch), tape.delta() + logits, !is_first(slice),
+                          generator_sum_.extra(0));
+  enter(Phase::discriminator_backward);
+  d.backward(one, discriminator_row, tape);
+  // The slope of G's last activation is that at the clean image.
+  d.backward_input(one, discriminator_row, tape, g.activation(), generated(slice, generator_part),
+                   generator_tape_.delta() + static_cast<std::ptrdiff_t>(generator_row) * image_size_);
+  enter(Phase::generator_backward);
+  g.backward(one, generator_row, generator_tape_);
+  g.gradients(one, generator_row, z_.data() + static_cast<std::ptrdiff_t>(generator_row) * g.inputs(), generator_tape_,
+              nullptr, !is_first(slice), generator_sum_.gradient());
+}
+
+void GanStep::update_discriminator(int repetition) {
+  enter(Phase::reduction);
+  discriminator_sum_.finish(repetition);
+  enter(Phase::update);
+  gan_->discriminator_optimizer->update({counters_.data() + 1, 1, static_cast<std::uint64_t>(repetition)},
+                                        discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(),
+                                        gan_->discriminator.parameters(), {});
+  gan_->discriminator.follow_update();
+}
+
+void GanStep::begin_generator_sum() {
+  generator_sum_.begin();
+  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
+}
+
+void GanStep::update_generator() {
+  enter(Phase::reduction);
+  generator_sum_.finish(0);
+  enter(Phase::update);
+  MovingAverage average;
+  if (gan_->average.size() > 0) average = {gan_->average.data(), ema_};
+  gan_->generator_optimizer->update({counters_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
+                                    gan_->generator.parameters(), average);
+  // Running statistics are averages already: the averaged weights go with the latest.
+  const std::size_t count = gan_->generator.parameter_count();
+  if (gan_->average.size() > count)
+    device_->copy(gan_->average.data() + count, gan_->generator.parameters() + count,
+                  (gan_->average.size() - count) * sizeof(float));
+}
+
+void GanStep::end_step(int updates) {
   StepEnd end;
   end.discriminator_extras = discriminator_sum_.extras();
   end.discriminator_count = d_extras;
@@ -226,142 +420,6 @@ void GanStep::enqueue(StepKind kind) {
   end.reports = reports_;
   end.report_count = ahead_ + 1;
   device_->end_step(end);
-}
-
-// z for this rank's rows of the batch, from row `row` of G's input on.
-void GanStep::draw_noise(math::Stream stream, StepCount first, int row) {
-  enter(Phase::noise);
-  draw_latent(*device_, options_, options_.seed, static_cast<std::uint32_t>(stream), first, share_.rows(),
-              z_.data() + static_cast<std::ptrdiff_t>(row) * gan_->generator.inputs());
-}
-
-// The classes of the images that these samples show, which generated ones are to have too.
-void GanStep::gather_labels(StepCount first, std::uint8_t* to) {
-  if (labels_.size() == 0) return;
-  enter(Phase::data);
-  device_->gather_labels(options_.seed, first, label_copy_.size() > 0 ? label_copy_.data() : images_->labels.data(),
-                         images_->count, share_.rows(), to);
-}
-
-// The global sample number of this rank's first row in one of D's updates, which count through all steps.
-StepCount GanStep::discriminator_sample(int repetition) const {
-  const auto batch = static_cast<std::uint64_t>(options_.batch);
-  return {counters_.data() + 1, batch,
-          batch * static_cast<std::uint64_t>(repetition) + static_cast<std::uint64_t>(share_.first_row)};
-}
-
-// The same in G's update.
-StepCount GanStep::generator_sample() const {
-  return {counters_.data(), static_cast<std::uint64_t>(options_.batch), static_cast<std::uint64_t>(share_.first_row)};
-}
-
-void GanStep::gather(int repetition) {
-  enter(Phase::data);
-  device_->gather_images(options_.seed, discriminator_sample(repetition),
-                         image_copy_.size() > 0 ? image_copy_.data() : images_->images.data(), images_->count,
-                         share_.rows(), images_->pixels(), images_->channels, real());
-}
-
-// D's gradient in one of a step's updates; in the last one of the simultaneous scheme also G's, through the same D and
-// the fakes that D sees.
-void GanStep::discriminator_gradient(int repetition, bool last, bool penalised) {
-  const int rows = share_.rows();
-  const bool with_generator = last && one_generator_pass_;
-  const PenaltyParts parts = penalised ? penalties_->parts() : PenaltyParts{};
-  const BatchLayout& pass = parts.between ? three_ : both_;
-  const int first_part = parts.between ? -1 : 0;
-  float* x = part(first_part);
-  gather(repetition);
-  draw_noise(math::Stream::noise_for_discriminator, discriminator_sample(repetition), 0);
-  if (with_generator) draw_noise(math::Stream::noise_for_generator, generator_sample(), rows);
-  gather_labels(discriminator_sample(repetition), labels(first_part));
-  if (labels_.size() > 0)
-    for (int number = first_part + 1; number <= 1; ++number)
-      device_->copy(labels(number), labels(first_part), static_cast<std::size_t>(rows));
-  if (with_generator) gather_labels(generator_sample(), labels(2));
-  enter(Phase::generator_forward);
-  generator_tape_.set_labels(labels(1));
-  gan_->generator.forward(with_generator ? both_ : one_, z_.data(), generator_tape_, fake());
-
-  if (parts.between) {
-    enter(Phase::penalty);
-    device_->interpolate(options_.seed, static_cast<std::uint32_t>(math::Stream::interpolation),
-                         discriminator_sample(repetition), rows, image_size_, real(), fake(), x);
-  }
-  Network& d = gan_->discriminator;
-  Tape& tape = discriminator_tape_;
-  enter(Phase::discriminator_forward);
-  tape.set_labels(labels(first_part));
-  d.forward(pass, x, tape);
-  if (last && simultaneous_) {
-    // Before the penalties turn this pass into what they need.
-    begin_generator_sum();
-    generator_gradient((pass.parts - 1) * rows, 0);
-    generator_sum_.start();
-  }
-  float* row_scale = parts.any() ? penalties_->row_scale() : nullptr;
-  enter(Phase::loss);
-  discriminator_sum_.begin();
-  device_->discriminator_loss(loss_, pass, parts, tape.output(), 1.0F / static_cast<float>(options_.batch),
-                              tape.delta(), row_scale, discriminator_sum_.extra(0));
-  enter(Phase::discriminator_backward);
-  d.backward(pass, 0, tape);
-  if (parts.any()) {
-    enter(Phase::penalty);
-    penalties_->apply(one_, x, tape, discriminator_sum_.extra(LossSums::penalty));
-    enter(Phase::discriminator_backward);
-  }
-  d.gradients(pass, 0, x, tape, row_scale, false, discriminator_sum_.gradient());
-}
-
-void GanStep::update_discriminator(int repetition) {
-  enter(Phase::reduction);
-  discriminator_sum_.finish(repetition);
-  enter(Phase::update);
-  gan_->discriminator_optimizer->update({counters_.data() + 1, 1, static_cast<std::uint64_t>(repetition)},
-                                        discriminator_sum_.squared_norm(repetition), discriminator_sum_.values(),
-                                        gan_->discriminator.parameters(), {});
-}
-
-void GanStep::begin_generator_sum() {
-  generator_sum_.begin();
-  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
-}
-
-// From D's logits on generated images in rows discriminator_row … of its tape (those on real ones before them, where
-// the loss needs them) to G's gradient in rows generator_row … of G's.
-void GanStep::generator_gradient(int discriminator_row, int generator_row) {
-  Network& g = gan_->generator;
-  Network& d = gan_->discriminator;
-  Tape& tape = discriminator_tape_;
-  const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(generator_row) * image_size_;
-  const std::ptrdiff_t skip =
-      static_cast<std::ptrdiff_t>(discriminator_row - (generator_sees_real_ ? share_.rows() : 0)) * d.outputs();
-  enter(Phase::loss);
-  device_->generator_loss(loss_, generator_sees_real_ ? both_ : one_, tape.output() + skip,
-                          1.0F / static_cast<float>(options_.batch), tape.delta() + skip, generator_sum_.extra(0));
-  enter(Phase::discriminator_backward);
-  d.backward(one_, discriminator_row, tape);
-  d.backward_input(one_, discriminator_row, tape, g.activation(), fake() + pixels, generator_tape_.delta() + pixels);
-  enter(Phase::generator_backward);
-  g.backward(one_, generator_row, generator_tape_);
-  g.gradients(one_, generator_row, z_.data() + static_cast<std::ptrdiff_t>(generator_row) * g.inputs(), generator_tape_,
-              nullptr, false, generator_sum_.gradient());
-}
-
-void GanStep::update_generator() {
-  enter(Phase::reduction);
-  generator_sum_.finish(0);
-  enter(Phase::update);
-  MovingAverage average;
-  if (gan_->average.size() > 0) average = {gan_->average.data(), ema_};
-  gan_->generator_optimizer->update({counters_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
-                                    gan_->generator.parameters(), average);
-  // Running statistics are averages already: the averaged weights go with the latest.
-  const std::size_t count = gan_->generator.parameter_count();
-  if (gan_->average.size() > count)
-    device_->copy(gan_->average.data() + count, gan_->generator.parameters() + count,
-                  (gan_->average.size() - count) * sizeof(float));
 }
 
 void GanStep::enter(Phase phase) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "gan/batch_share.hpp"
 #include "gan/gan.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/gradient_sum.hpp"
@@ -18,18 +19,6 @@
 #include "math/philox.hpp"
 
 namespace ganymede {
-
-/// This rank's rows of the global batch, cut into its virtual shards.
-struct BatchShare {
-  int first_row = 0;
-  std::vector<int> shard_begin;  ///< relative to first_row
-  [[nodiscard]] int rows() const { return shard_begin.back(); }
-};
-
-/// By default each rank takes ⌊rB/R⌋ … ⌊(r+1)B/R⌋-1 as one shard; exact: of V shards, shard s holding
-/// samples ⌊sB/V⌋ … ⌊(s+1)B/V⌋-1, rank r takes shards ⌊rV/R⌋ … ⌊(r+1)V/R⌋-1. Throws Error(usage) when a
-/// rank would get nothing.
-BatchShare share_of_batch(int batch, int rank, int size, bool exact, int shards);
 
 /// Where a step's time goes.
 enum class Phase {
@@ -81,7 +70,8 @@ struct StepMeans {
 
 class GanStep {
  public:
-  /// `gan`, `device`, `ranks` and `images` must outlive the step. Allocates all that a step needs. Collective.
+  /// `gan`, `device`, `ranks` and `images` must outlive the step. Allocates all that a step needs. Instance noise
+  /// falls over options.steps, which then say how long the training is. Collective.
   GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& images, const TrainOptions& options);
   GanStep(const GanStep&) = delete;
   GanStep& operator=(const GanStep&) = delete;
@@ -117,58 +107,78 @@ class GanStep {
   [[nodiscard]] double flops() const;
 
  private:
+  /// Parts of D's input, in the order in which they lie there.
+  enum Part { between = -1, real, fake, own };
+
   void enqueue(StepKind kind);
-  void draw_noise(math::Stream stream, StepCount first, int row);
-  void gather_labels(StepCount first, std::uint8_t* to);
-  [[nodiscard]] StepCount discriminator_sample(int repetition) const;
-  [[nodiscard]] StepCount generator_sample() const;
-  void gather(int repetition);
-  void discriminator_gradient(int repetition, bool last, bool penalised);
+  void alternate(int updates, const PenaltyParts& penalised);
+  void update_together(const PenaltyParts& penalised);
+  void draw_for_discriminator(const Slice& slice, int repetition, bool with_own);
+  void draw_for_generator(const Slice& slice, int repetition);
+  void draw_real(const Slice& slice, int repetition);
+  void draw_noise(const Slice& slice, math::Stream stream, StepCount first, int generator_part);
+  void add_noise(const Slice& slice, math::Stream stream, StepCount first, const float* clean, Part part);
+  void gather_labels(const Slice& slice, StepCount first, Part part);
+  void copy_labels(const Slice& slice, Part to);
+  void generate(const Slice& slice, int parts);
+  void judge_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised);
+  void judge_for_generator(const Slice& slice);
+  void set_draws(math::Stream first_part, StepCount first);
+  void judge(const Slice& slice, Part first, Part last);
+  void discriminator_gradient(const Slice& slice, const PenaltyParts& penalised);
+  void generator_gradient(const Slice& slice, int discriminator_part, int generator_part);
   void update_discriminator(int repetition);
   void begin_generator_sum();
-  void generator_gradient(int discriminator_row, int generator_row);
   void update_generator();
+  void end_step(int updates);
+  [[nodiscard]] StepCount discriminator_sample(const Slice& slice, int repetition) const;
+  [[nodiscard]] StepCount generator_sample(const Slice& slice) const;
+  /// Where a slice's part of D's input begins, and its classes; null where networks are not told any.
+  [[nodiscard]] std::ptrdiff_t first_image(const Slice& slice, Part part) const {
+    const int before = penalties_ && penalties_->parts().between ? 1 : 0;
+    return static_cast<std::ptrdiff_t>(before + part) * slice.rows();
+  }
+  [[nodiscard]] float* images(const Slice& slice, Part part) {
+    return x_.data() + first_image(slice, part) * image_size_;
+  }
+  [[nodiscard]] std::uint8_t* labels(const Slice& slice, Part part) {
+    return labels_.size() == 0 ? nullptr : labels_.data() + first_image(slice, part);
+  }
+  /// A part of the images that G has generated, as it has made them: D may see them under noise.
+  [[nodiscard]] float* generated(const Slice& slice, int generator_part) {
+    float* first = noise_.start > 0 ? generator_tape_.output() : images(slice, fake);
+    return first + static_cast<std::ptrdiff_t>(generator_part) * slice.rows() * image_size_;
+  }
+  [[nodiscard]] bool is_first(const Slice& slice) const { return &slice == slices_.data(); }
   void enter(Phase phase);
   void learn(std::uint64_t step);
   [[nodiscard]] int slot(std::uint64_t step) const {
     return static_cast<int>(step % static_cast<std::uint64_t>(ahead_ + 1));
   }
-  /// D's input from the part of that number on, counted from that of real images.
-  [[nodiscard]] float* part(int number) {
-    const int before = penalties_ && penalties_->parts().between ? 1 : 0;
-    return x_.data() + static_cast<std::ptrdiff_t>((before + number) * share_.rows()) * image_size_;
-  }
-  /// The classes of that part's rows; null where networks are not told any.
-  [[nodiscard]] std::uint8_t* labels(int number) {
-    if (labels_.size() == 0) return nullptr;
-    return labels_.data() + (part(number) - x_.data()) / image_size_;
-  }
-  [[nodiscard]] float* real() { return part(0); }
-  [[nodiscard]] float* fake() { return part(1); }
 
   Device* device_;
   Gan* gan_;
   const ImageSet* images_;
   int image_size_;
   TrainOptions options_;
-  bool simultaneous_;
   GanLoss loss_;
-  bool generator_sees_real_;
   float ema_;
   BatchShare share_;
-  BatchLayout one_;    // fake alone, or real alone
-  BatchLayout both_;   // real above fake
-  BatchLayout three_;  // points between images above both
-  bool alone_;         // one rank: nobody to agree with
+  std::vector<Slice> slices_;  // of it, in order
+  int most_rows_;              // of a slice
+  bool alone_;                 // one rank: nobody to agree with
+  bool simultaneous_;
+  bool generator_sees_real_;
   // Alternating, G's weights are the same for D's fakes and for its own: where no sum over ranks is there to hide the
-  // second forward pass behind, one pass makes both. (Not where D is to see G's fakes right behind real images.)
+  // second forward pass behind, one pass makes both. (Not where D is to see G's fakes right behind real images, or
+  // where the next slice needs the room.)
   bool one_generator_pass_;
   std::optional<GradientPenalties> penalties_;
 
   DeviceArray<std::uint8_t> image_copy_;  // where the device cannot read the host's
   DeviceArray<std::uint8_t> label_copy_;
-  // D's input, parts of [rows, image_size_]: with such a penalty points between images, then real images, generated
-  // ones, and with one G pass G's own.
+  // Of one slice at a time. D's input, parts of [rows, image_size_]: with such a penalty points between images, then
+  // real images, generated ones, and with one G pass G's own.
   DeviceArray<float> x_;
   DeviceArray<std::uint8_t> labels_;  // of the rows of x_; generated images have those of the real ones beside them
   DeviceArray<float> z_;              // G's input [rows or 2·rows, latent]
@@ -181,6 +191,7 @@ class GanStep {
   std::uint64_t known_ = 0;  // steps whose reports have been read
   // completed_, and D's updates in as many steps: where draws and updates read them
   DeviceArray<std::uint64_t> counters_;
+  FallingDeviation noise_;       // on all images that D sees
   DeviceArray<double> running_;  // sums of the extras since take_means()
   std::uint64_t since_ = 0;      // steps since then
   int ahead_;

@@ -20,6 +20,15 @@ enum class Stream : std::uint32_t {
   noise_for_grid = 6,           ///< the fixed z of the sample grids
   noise_for_samples = 7,        ///< `ganymede sample`
   interpolation = 8,            ///< where between a real and a generated image a penalty looks
+  noise_on_real = 9,            ///< instance noise: on the real images of the discriminator's step,
+  noise_on_generated = 10,      ///< on the generated ones beside them,
+  noise_on_generators = 11,     ///< and on those of the generator's step
+  init_singular_vectors = 20,   ///< where the power iterations of spectral normalisation begin
+  dropout_between = 21,         ///< masks in D's update, of points between images,
+  dropout_real = 22,            ///< of real images,
+  dropout_fake = 23,            ///< and of generated ones
+  dropout_generator_real = 24,  ///< masks in G's update, of real images beside
+  dropout_generator = 25,       ///< generated ones
   init_judge = 100,             ///< the classifier that samples are judged by: its initial weights
   judge_shifts = 101,           ///< where its training moves images to
   ceiling = 102,                ///< images of noise, the worst that samples are compared with

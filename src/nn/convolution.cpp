@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "ganymede/network.hpp"
+#include "nn/spectral_norm.hpp"
 
 namespace ganymede {
 namespace {
@@ -18,6 +19,8 @@ class ConvolutionLayer final : public Layer {
     // Device::convolve() takes sums without a bias for a backward pass.
     if (!weights.bias && !activation.is_identity())
       throw std::logic_error("a convolution without a bias has no activation: a normalisation follows it");
+    if (weights.spectral && transposed)
+      throw std::logic_error("the matrix of a transposed convolution has its rows along the weights' second axis");
   }
 
   [[nodiscard]] int inputs() const override { return transposed_ ? geometry_.coarse_size() : geometry_.fine_size(); }
@@ -35,13 +38,21 @@ class ConvolutionLayer final : public Layer {
                          taps * g.coarse_channels};
     weight.view = weight.shape;
     weight.order = {0, 2, 3, 1};
-    if (!options_.bias) return {weight};
-    return {weight, {"bias", {channels()}, Init::zero, weight.fan_in, weight.fan_out}};
+    const ParameterSpec bias{"bias", {channels()}, Init::zero, weight.fan_in, weight.fan_out};
+    std::vector<ParameterSpec> specs = {weight};
+    if (options_.spectral) specs = parametrized_spectrally(weight);
+    if (options_.bias) specs.push_back(bias);
+    return specs;
   }
   [[nodiscard]] std::string description() const override {
     const std::string kernel = std::to_string(geometry_.kernel) + "×" + std::to_string(geometry_.kernel);
     return (transposed_ ? "ConvTranspose " + coarse() + " → " + fine() : "Conv " + fine() + " → " + coarse()) +
-           ", kernel " + kernel + ", stride " + std::to_string(geometry_.stride) + ", " + activation_.name();
+           ", kernel " + kernel + ", stride " + std::to_string(geometry_.stride) +
+           (options_.spectral ? ", spectral norm, " : ", ") + activation_.name();
+  }
+  [[nodiscard]] std::optional<MatrixShape> spectral() const override {
+    if (!options_.spectral) return {};
+    return MatrixShape{geometry_.coarse_channels, geometry_.filter()};
   }
   [[nodiscard]] std::string row_text() const override { return "→ " + (transposed_ ? fine() : coarse()); }
   [[nodiscard]] bool affine_per_sample() const override { return true; }

@@ -1,5 +1,8 @@
 // The fully connected layer, y = σ(W·x + b).
+#include <stdexcept>
+
 #include "ganymede/network.hpp"
+#include "nn/spectral_norm.hpp"
 
 namespace ganymede {
 namespace {
@@ -8,7 +11,10 @@ class Linear final : public Layer {
  public:
   Linear(int in, int out, Activation activation, Weights weights, std::optional<ImageShape> in_image,
          std::optional<ImageShape> out_image)
-      : in_(in), out_(out), activation_(activation), options_(weights), in_image_(in_image), out_image_(out_image) {}
+      : in_(in), out_(out), activation_(activation), options_(weights), in_image_(in_image), out_image_(out_image) {
+    if (weights.spectral && out_image)
+      throw std::logic_error("a layer that makes an image has its rows in an order that singular vectors do not know");
+  }
 
   [[nodiscard]] int inputs() const override { return in_; }
   [[nodiscard]] int outputs() const override { return out_; }
@@ -29,11 +35,18 @@ class Linear final : public Layer {
       bias.view = {out_image_->channels, out_image_->height, out_image_->width};
       bias.order = {1, 2, 0};
     }
-    if (!options_.bias) return {weight};
-    return {weight, bias};
+    std::vector<ParameterSpec> specs = {weight};
+    if (options_.spectral) specs = parametrized_spectrally(weight);
+    if (options_.bias) specs.push_back(bias);
+    return specs;
   }
   [[nodiscard]] std::string description() const override {
-    return "Linear " + std::to_string(in_) + " → " + std::to_string(out_) + ", " + activation_.name();
+    return "Linear " + std::to_string(in_) + " → " + std::to_string(out_) +
+           (options_.spectral ? ", spectral norm, " : ", ") + activation_.name();
+  }
+  [[nodiscard]] std::optional<MatrixShape> spectral() const override {
+    if (!options_.spectral) return {};
+    return MatrixShape{out_, in_};
   }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] double flops() const override { return 2.0 * in_ * out_; }

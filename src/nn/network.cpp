@@ -9,6 +9,7 @@
 #include "ganymede/error.hpp"
 #include "math/normal.hpp"
 #include "math/philox.hpp"
+#include "nn/spectral_norm.hpp"
 
 namespace ganymede {
 namespace {
@@ -21,7 +22,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 // Initial values in PyTorch's order, so that they do not depend on memory's. One Philox block gives four elements; the
 // sample number is the parameter's place among the network's trainable tensors, so that a layer's draws depend on its
-// place and not on the shapes before it.
+// place and not on the shapes before it (a buffer's are in a stream of their own, under its place behind the weights).
 std::vector<float> initial_values(const ParameterSpec& p, std::uint64_t seed, math::Stream stream,
                                   std::uint64_t tensor) {
   const std::size_t count = p.count();
@@ -29,14 +30,14 @@ std::vector<float> initial_values(const ParameterSpec& p, std::uint64_t seed, ma
   if (p.init == Init::zero || p.init == Init::one) return to;
   // Glorot and Bengio 2010, equation 16; Radford et al. 2015, section 4.
   const auto bound = static_cast<float>(std::sqrt(6.0 / (p.fan_in + p.fan_out)));
-  constexpr float deviation = 0.02F;
+  const float deviation = p.init == Init::standard_normal ? 1.0F : 0.02F;
   for (std::size_t i = 0; i < count; i += 4) {
     const math::Philox4 bits = math::philox_draw(seed, stream, tensor, static_cast<std::uint32_t>(i / 4));
     const math::NormalPair pairs[2] = {math::normal_pair(bits.v[0], bits.v[1]),
                                        math::normal_pair(bits.v[2], bits.v[3])};
     for (std::size_t j = 0; j < 4 && i + j < count; ++j)
-      to[i + j] = p.init == Init::normal ? deviation * (j % 2 == 0 ? pairs[j / 2].first : pairs[j / 2].second)
-                                         : bound * math::symmetric_unit(bits.v[j]);
+      to[i + j] = p.init != Init::glorot_uniform ? deviation * (j % 2 == 0 ? pairs[j / 2].first : pairs[j / 2].second)
+                                                 : bound * math::symmetric_unit(bits.v[j]);
   }
   return to;
 }
@@ -72,9 +73,6 @@ void for_each_place(const ParameterSpec& p, Visit&& visit) {
   }
 }
 
-// D sees real above generated images; penalties' points between them and normalisation exclude each other.
-constexpr int most_normalised_parts = 2;
-
 }  // namespace
 
 Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
@@ -86,8 +84,7 @@ Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
       throw Error(ExitCode::usage, "layer " + std::to_string(l) + " (" + layers_[l]->description() + ") takes " +
                                        std::to_string(layers_[l]->inputs()) + " inputs, but the layer below gives " +
                                        std::to_string(layers_[l - 1]->outputs()));
-    // Its gradients come out of its backward pass, which the first layer may be spared.
-    if (l == 0 && layers_[l]->normalised_channels() > 0)
+    if (l == 0 && !layers_[l]->may_be_first())
       throw Error(ExitCode::usage, "a network cannot begin with " + layers_[l]->description());
     offsets_.push_back(count_);
     buffer_offsets_.push_back(buffers);
@@ -95,7 +92,18 @@ Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
   }
   for (std::size_t& offset : buffer_offsets_) offset += count_;
   parameters_ = DeviceArray<float>(device, count_ + buffers);
+  std::vector<SpectralNorm::Place> spectral;
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    if (const std::optional<MatrixShape> shape = layers_[l]->spectral()) {
+      const std::size_t u = buffer_offsets_[l];
+      spectral.push_back({*shape, offsets_[l], u, u + static_cast<std::size_t>(shape->rows)});
+    }
+  if (!spectral.empty()) spectral_ = std::make_unique<SpectralNorm>(device, count_, std::move(spectral));
 }
+
+Network::Network(Network&& other) noexcept = default;
+Network& Network::operator=(Network&& other) noexcept = default;
+Network::~Network() = default;
 
 double Network::flops() const {
   double sum = 0;
@@ -107,12 +115,18 @@ void Network::initialise(std::uint64_t seed, std::uint32_t stream) {
   std::vector<float> values(parameters_.size(), 0.0F);
   std::uint64_t tensor = 0;
   for (const Place& place : places(true)) {
-    const std::vector<float> drawn = initial_values(place.spec, seed, static_cast<math::Stream>(stream), tensor);
+    const math::Stream own =
+        place.spec.trainable ? static_cast<math::Stream>(stream) : math::Stream::init_singular_vectors;
+    const std::vector<float> drawn = initial_values(place.spec, seed, own, tensor);
     for_each_place(place.spec,
                    [&](std::size_t here, std::size_t there) { values[place.offset + here] = drawn[there]; });
     if (place.spec.trainable) ++tensor;
   }
   parameters_.assign(values.data());
+  if (!spectral_) return;
+  // As many steps as PyTorch takes.
+  spectral_->iterate(parameters_.data(), 15);
+  spectral_->refresh(parameters_.data());
 }
 
 std::vector<Network::Place> Network::places(bool with_buffers) const {
@@ -165,6 +179,23 @@ void Network::load(const TensorFile& file, DeviceArray<float>& flat, const std::
   flat.assign(values.data());
 }
 
+void Network::load(const TensorFile& file, const std::string& source) {
+  load(file, parameters_, source);
+  if (spectral_) spectral_->refresh(parameters_.data());
+}
+
+void Network::follow_update() {
+  if (!spectral_) return;
+  spectral_->iterate(parameters_.data(), 1);
+  spectral_->refresh(parameters_.data());
+}
+
+const float* Network::parameter_gradient(const float* gradient) {
+  return spectral_ ? spectral_->gradient(parameters_.data(), gradient) : gradient;
+}
+
+const float* Network::working_parameters() const { return spectral_ ? spectral_->parameters() : parameters_.data(); }
+
 std::string Network::penalty_obstacle() const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (!layers_[l]->affine_per_sample())
@@ -176,50 +207,32 @@ std::string Network::penalty_obstacle() const {
   return {};
 }
 
-Tape Network::make_tape(int rows, bool tangents) const {
+Tape Network::make_tape(int rows, bool tangents) const { return make_tape(rows, tangents, nullptr); }
+
+Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch) const {
+  const TrainingBatch training{ranks, batch};
+  return make_tape(rows, tangents, &training);
+}
+
+Tape Network::make_tape(int rows, bool tangents, const TrainingBatch* training) const {
   Tape tape;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(layers_[l]->outputs());
     tape.outputs_.emplace_back(*device_, count);
     tape.deltas_.emplace_back(*device_, count);
     if (tangents && l + 1 < layers_.size()) tape.tangents_.emplace_back(*device_, count);
-    Tape::Normalised normalised;
-    const auto channels = static_cast<std::size_t>(layers_[l]->normalised_channels());
-    if (channels > 0) normalised.statistics = DeviceArray<float>(*device_, most_normalised_parts * 2 * channels);
-    tape.normalised_.push_back(std::move(normalised));
-  }
-  return tape;
-}
-
-Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch) const {
-  Tape tape = make_tape(rows, tangents);
-  tape.batch_ = batch;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    BatchNorm norm;
-    norm.channels = layers_[l]->normalised_channels();
-    if (norm.channels == 0) continue;
-    tape.normalised_[l].adjoints = DeviceArray<std::int64_t>(*device_, norm.sums(most_normalised_parts));
-    for (int parts = 1; parts <= most_normalised_parts; ++parts)
-      tape.normalised_[l].sums.push_back(device_->make_reduction<std::int64_t>(ranks, norm.sums(parts)));
+    tape.states_.push_back(layers_[l]->make_state(*device_, rows, training));
   }
   return tape;
 }
 
 Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const {
   const auto index = static_cast<std::size_t>(l);
-  Pass pass{*device_, layout, parameters_.data() + offsets_[index]};
+  Pass pass{*device_, layout, working_parameters() + offsets_[index]};
   if (tape.labels_ != nullptr) pass.labels = tape.labels_ + first_row;
-  Tape::Normalised& normalised = tape.normalised_[index];
-  if (layers_[index]->normalised_channels() == 0) return pass;
-  if (normalised.sums.empty())
-    throw std::logic_error("this tape is for evaluation: training normalises over the ranks");
-  const std::ptrdiff_t skip = layout.rows == 0 ? 0
-                                               : static_cast<std::ptrdiff_t>(first_row / layout.rows) * 2 *
-                                                     layers_[index]->normalised_channels();
-  pass.statistics = normalised.statistics.data() + skip;
-  pass.adjoints = normalised.adjoints.data() + skip;
-  pass.sums = normalised.sums[static_cast<std::size_t>(layout.parts - 1)].get();
-  pass.batch = tape.batch_;
+  pass.state = tape.states_[index].get();
+  pass.first_row = first_row;
+  if (tape.draws_) pass.draws = &*tape.draws_;
   return pass;
 }
 
@@ -237,12 +250,16 @@ void Network::evaluate(const BatchLayout& layout, const DeviceArray<float>& para
                        float* y) const {
   // Layers read their buffers here and write to the tape alone.
   auto* flat = const_cast<float*>(parameters.data());
+  if (spectral_ && flat != parameters_.data())
+    throw std::logic_error("a network with spectral normalisation is evaluated with its own parameters");
+  const float* trainable = spectral_ ? spectral_->parameters() : flat;
   for (int l = 0; l < layers(); ++l) {
     const auto index = static_cast<std::size_t>(l);
     float* out = l + 1 == layers() ? y : tape.output(l);
-    Pass own{*device_, layout, flat + offsets_[index], flat + buffer_offsets_[index]};
+    Pass own{*device_, layout, trainable + offsets_[index], flat + buffer_offsets_[index]};
     own.labels = tape.labels_;
-    own.statistics = tape.normalised_[index].statistics.data();
+    own.state = tape.states_[index].get();
+    own.training = false;
     layer(l).forward(own, x, out);
     x = out;
   }

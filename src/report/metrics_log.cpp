@@ -20,14 +20,8 @@
 namespace ganymede {
 namespace {
 
-struct Field {
-  const char* key;
-  double MetricsRecord::*member;
-};
-
-/// In the order in which a line shows them, behind step and images_seen. A column more is a member of MetricsRecord and
-/// a line here; lines of before have NaN for it.
-constexpr auto fields = std::to_array<Field>({
+// A column more is a member of MetricsRecord and a line here; lines of before have NaN for it.
+constexpr auto fields = std::to_array<MetricsField>({
     {"epoch", &MetricsRecord::epoch},
     {"d_loss", &MetricsRecord::discriminator_loss},
     {"g_loss", &MetricsRecord::generator_loss},
@@ -38,6 +32,8 @@ constexpr auto fields = std::to_array<Field>({
     {"d_fake_score", &MetricsRecord::fake_score},
     {"d_gradient_norm", &MetricsRecord::discriminator_gradient_norm},
     {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
+    {"d_learning_rate", &MetricsRecord::discriminator_learning_rate},
+    {"g_learning_rate", &MetricsRecord::generator_learning_rate},
     {"seconds", &MetricsRecord::seconds},
     {"images_per_second", &MetricsRecord::images_per_second},
 });
@@ -78,6 +74,8 @@ void for_each_record(std::string_view text, const std::filesystem::path& file, c
 }
 
 }  // namespace
+
+std::span<const MetricsField> metrics_fields() { return fields; }
 
 std::string to_json_line(const MetricsRecord& record) {
   std::string line =

@@ -3,12 +3,22 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "ganymede/metrics.hpp"
 
 namespace ganymede {
+
+/// A number of a record by the name that metrics.jsonl has for it.
+struct MetricsField {
+  const char* key;
+  double MetricsRecord::*member;
+};
+
+/// In the order in which a line shows them, behind step and images_seen.
+std::span<const MetricsField> metrics_fields();
 
 std::string to_json_line(const MetricsRecord& record);
 MetricsRecord parse_json_line(const std::string& line);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "core/names.hpp"
 #include "gan/gradient_penalty.hpp"
@@ -203,6 +204,12 @@ const std::array specs = std::to_array<OptionSpec>({
      set_choice<&O::generator_norm, norm_names>, get_text<&O::generator_norm>},
     {"discriminator-norm", "Networks", "NAME", "normalisation of D's hidden layers (but dcgan's first): none or batch",
      true, true, set_choice<&O::discriminator_norm, norm_names>, get_text<&O::discriminator_norm>},
+    {"spectral-norm", "Networks", "", "every weight of D is divided by its largest singular value", true, true,
+     set_switch<&O::spectral_norm>, get_switch<&O::spectral_norm>},
+    {"dropout", "Networks", "P", "share of D's hidden units that is set to zero in training, drawn for each image",
+     true, true, set_real<&O::dropout, below_one>, get_number<&O::dropout>},
+    {"input-dropout", "Networks", "P", "the same of D's input", true, true, set_real<&O::input_dropout, below_one>,
+     get_number<&O::input_dropout>},
     {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", true, true,
      set_choice<&O::init, init_names>, get_text<&O::init>},
     {"channels", "Networks", "N,N,…",
@@ -240,6 +247,11 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::gradient_penalty, 0, 1'000'000>, get_number<&O::gradient_penalty>},
     {"penalty-every", "Objective", "N", "apply penalties in every N-th step alone, N times as strong", true, true,
      set_number<&O::penalty_every, 1, most_steps>, get_number<&O::penalty_every>},
+    {"instance-noise", "Objective", "SIGMA",
+     "standard deviation of noise on every image that D sees in training, which falls linearly to 0; 0: none", true,
+     true, set_number<&O::instance_noise, 0, 1000>, get_number<&O::instance_noise>},
+    {"instance-noise-end", "Objective", "X", "fraction of the training's steps after which that noise is 0", true, true,
+     set_real<&O::instance_noise_end, tiny_to_one>, get_number<&O::instance_noise_end>},
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
      true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
@@ -277,6 +289,11 @@ const std::array specs = std::to_array<OptionSpec>({
 
     {"batch", "Training", "N", "images per step, over all ranks together", true, true,
      set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
+    {"micro-batch", "Training", "N",
+     "images of a rank that go through the networks at a time, their gradients adding up: less memory, the same "
+     "weights "
+     "(to rounding; with --reproducible bit for bit), also in a run that is resumed; 0: all",
+     false, true, set_number<&O::micro_batch, 0, 1 << 24>, get_number<&O::micro_batch>},
     {"steps", "Training", "N", "steps to train; 0: as many as --epochs take", false, true,
      set_number<&O::steps, 0, most_steps>, get_number<&O::steps>},
     {"epochs", "Training", "X", "passes over the images to train", false, true, set_real<&O::epochs, tiny_to_huge>,
@@ -385,6 +402,22 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
                                      std::to_string(o.batch) + " into empty pieces: use at most --shards " +
                                      std::to_string(o.batch));
+  if (o.micro_batch > 0) {
+    for (const auto& [option, norm] : {std::pair{"--generator-norm batch", &o.generator_norm},
+                                       std::pair{"--discriminator-norm batch", &o.discriminator_norm}})
+      if (*norm == "batch")
+        throw Error(ExitCode::usage, std::string(option) +
+                                         " takes statistics over the whole batch, and --micro-batch shows the networks "
+                                         "a slice at a time: use --micro-batch 0, or no batch normalisation");
+    const int largest = (o.batch + o.shards - 1) / o.shards;
+    if (o.reproducible && largest > o.micro_batch)
+      throw Error(ExitCode::usage, "--reproducible sums a virtual shard at a time, of up to " +
+                                       std::to_string(largest) + " images, so --micro-batch " +
+                                       std::to_string(o.micro_batch) + " is too small: use --micro-batch " +
+                                       std::to_string(largest) + " or more, or at least --shards " +
+                                       std::to_string((o.batch + o.micro_batch - 1) / o.micro_batch) +
+                                       " (which changes the trajectory)");
+  }
   if (o.tf32 && o.reproducible)
     throw Error(ExitCode::usage,
                 "--tf32 and --reproducible exclude each other: the products of --reproducible are "
@@ -406,6 +439,15 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage, "--stack " + std::to_string(o.stack) +
                                      " shows images of several classes at a time, so --condition " + o.condition +
                                      " makes no sense with it: use --condition none");
+  if (o.spectral_norm && o.clip_weights > 0)
+    throw Error(ExitCode::usage,
+                "--clip-weights and --spectral-norm exclude each other: weights that are divided by their largest "
+                "singular value are no longer within ±C; use --clip-weights 0");
+  if (o.spectral_norm && o.discriminator_norm == "batch")
+    throw Error(
+        ExitCode::usage,
+        "--spectral-norm and --discriminator-norm batch exclude each other: batch normalisation divides the "
+        "scale of the weights before it away, so that their norm bounds nothing; use --discriminator-norm none");
   // An option of another family would do nothing.
   const TrainOptions defaults;
   const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {
@@ -433,11 +475,16 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
   // are compared by their digest.
   if (!options.reproducible) result.erase("shards");
   result.erase("data");
-  // How long a training is matters where its learning rate depends on that, and how that falls where it does.
-  if (options.schedule == "constant") {
+  // How long a training is matters where its learning rate or its noise depends on that, and how these fall where they
+  // do.
+  const bool falling_rate = options.schedule != "constant";
+  const bool noise = options.instance_noise > 0;
+  if (!falling_rate) {
     result.erase("schedule-start");
     result.erase("schedule-end");
-  } else {
+  }
+  if (!noise) result.erase("instance-noise-end");
+  if (falling_rate || noise) {
     const OptionSpec& length = *find_train_option(options.steps > 0 ? "steps" : "epochs");
     result[length.name] = length.get(options);
   }

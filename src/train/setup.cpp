@@ -48,12 +48,15 @@ std::string counted(std::uint64_t count, const std::string& what) {
 
 std::string network_row(const Network& network) {
   std::string text;
+  bool spectral = false;
   for (int l = 0; l < network.layers(); ++l) {
     const Layer& layer = network.layer(l);
+    spectral = spectral || layer.spectral();
     if (l == 0) text = std::to_string(layer.inputs());
     text += " " + layer.row_text();
     if (!layer.activation().is_identity()) text += std::string(" ") + layer.activation().name();
   }
+  if (spectral) text += ", spectral norm";
   return text + "  (" + grouped(network.parameter_count()) + " parameters)";
 }
 
@@ -222,6 +225,9 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
     objective += ", no penalty";
   else if (o.penalty_every > 1)
     objective += " every " + std::to_string(o.penalty_every) + " steps";
+  if (o.instance_noise > 0)
+    objective += ", instance noise " + pretty(o.instance_noise) + " falling to 0 in " +
+                 (o.instance_noise_end < 1 ? pretty(o.instance_noise_end) + " of " : "") + "the training";
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
@@ -234,8 +240,11 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"discriminator", network_row(s.gan->discriminator)},
       {"objective", objective},
       {"optimiser", optimizer_row(o, *s.gan)},
-      {"training", counted(plan.steps, "step") + " of " + counted(o.batch, "image") + " (" + pretty(plan.epochs) +
-                       (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " + std::to_string(o.seed)},
+      {"training",
+       counted(plan.steps, "step") + " of " + counted(o.batch, "image") +
+           (o.micro_batch > 0 ? ", up to " + grouped(static_cast<std::uint64_t>(o.micro_batch)) + " at a time" : "") +
+           " (" + pretty(plan.epochs) + (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " +
+           std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},
       {"device", s.device->is_host()    ? s.device->description() + " per rank"
                  : o.reduction == "mpi" ? "GPUs, which ranks may share"
@@ -332,15 +341,22 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   together(ranks, [&] {
     const BatchShare share =
         share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);
-    const auto shards = static_cast<int>(share.shard_begin.size()) - 1;
+    int shards = 0;
+    int rows = 0;
+    for (const Slice& slice : slices_of(share, options.micro_batch, options.reproducible)) {
+      shards = std::max(shards, slice.parts(1).shards());
+      rows = std::max(rows, slice.rows());
+    }
     if (shards > CudaLimits::shards)
-      throw Error(ExitCode::usage, "a GPU takes at most " + std::to_string(CudaLimits::shards) +
-                                       " virtual shards, not " + std::to_string(shards) +
-                                       ": use a smaller --shards (which changes the trajectory) or more ranks");
-    if (has_penalties(options) && share.rows() > CudaLimits::penalty_rows)
+      throw Error(ExitCode::usage,
+                  "a GPU takes at most " + std::to_string(CudaLimits::shards) + " virtual shards at a time, not " +
+                      std::to_string(shards) +
+                      ": use a smaller --shards (which changes the trajectory), --micro-batch or more ranks");
+    if (has_penalties(options) && rows > CudaLimits::penalty_rows)
       throw Error(ExitCode::usage, "a gradient penalty on a GPU takes at most " +
-                                       std::to_string(CudaLimits::penalty_rows) + " images a rank, not " +
-                                       std::to_string(share.rows()) + ": use a smaller --batch or more ranks");
+                                       std::to_string(CudaLimits::penalty_rows) + " images at a time, not " +
+                                       std::to_string(rows) + ": use --micro-batch " +
+                                       std::to_string(CudaLimits::penalty_rows) + ", a smaller --batch or more ranks");
   });
   MakeCudaDevice make = nullptr;
   together(ranks, [&] { make = cuda_device_factory(); });
@@ -404,9 +420,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.images.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
+  TrainOptions resolved = options;
+  resolved.steps = total_steps(options, s.dataset.train().count);
   together(ranks, [&] {
-    TrainOptions resolved = options;
-    resolved.steps = total_steps(options, s.dataset.train().count);
     s.gan = std::make_unique<Gan>(make_gan(resolved, s.images.shape(), *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)
@@ -418,7 +434,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   // Not in together(): it makes reductions, in which the others would wait for a rank that has no memory for its share
   // and is already in the agreement on how things went. Such a failure is the rank's alone, and the caller ends the
   // job.
-  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, options);
+  s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, resolved);
 
   std::string origin = "from initial weights";
   if (options.resume) {

@@ -18,9 +18,13 @@
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
+#include "math/optimizer/schedules.hpp"
 #include "report/image_grid.hpp"
 #include "report/metrics_log.hpp"
-#include "train/run_folder.hpp"
+#include "report/real_images.hpp"
+#include "report/report.hpp"
+#include "report/run_folder.hpp"
+#include "train/run_lock.hpp"
 #include "train/setup.hpp"
 #include "train/stop.hpp"
 
@@ -43,6 +47,12 @@ std::string data_from_anywhere(const Dataset& set) {
   if (set.folder() != set.name()) return set.name();
   const std::string folder = std::filesystem::absolute(set.folder()).lexically_normal().string();
   return folder.find_first_of("#\n\r") == std::string::npos ? folder : set.name();
+}
+
+// Of update number `update`, counted from 0.
+double learning_rate(const Optimizer& optimizer, std::uint64_t update) {
+  const OptimizerConstants& c = optimizer.constants();
+  return c.learning_rate * math::schedule_factor(c.schedule, update, c.schedule.updates);
 }
 
 // Rank 0's hold on the run's folder, taken before anything is read in it. Null on other ranks, and for a folder that
@@ -92,6 +102,8 @@ class Training {
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));
       metrics_.emplace(folder_.metrics(), setup_.step->steps());
+      reported_ = {folder_.root(), stored_options(stored), recipe, Curves()};
+      for (const MetricsRecord& record : read_metrics(folder_.metrics())) reported_.curves.add(record);
       if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
       sampler_.emplace(setup_.gan->generator, options_, setup_.gan->data.classes);
     });
@@ -103,9 +115,14 @@ class Training {
 
   TrainOutcome run() {
     try {
-      return trained();
+      TrainOutcome outcome = trained();
+      if (write_page()) outcome.report = folder_.report();
+      return outcome;
     } catch (const AgreedError& failure) {
-      if (failure.code() != ExitCode::data) throw;
+      if (failure.code() != ExitCode::data) {
+        write_page();
+        throw;
+      }
       // A file system that is full or gone: the user wants to know what is left of the training.
       throw AgreedError(ExitCode::data,
                         std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume");
@@ -120,6 +137,7 @@ class Training {
     bool stopping = false;
     // A run that is resumed at its end gets its last picture anew, should it have gone.
     if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
+    write_real_grid();
     while (step.steps() < total && !stopping) {
       step.run(stop_requested());
       const std::uint64_t now = step.steps();
@@ -132,6 +150,7 @@ class Training {
       if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
       if (last || due(now, options_.sample_every)) write_grid(now);
       if (last || stopping || due(now, options_.checkpoint_every)) write_state(now);
+      if (!last && !stopping && due(now, options_.checkpoint_every)) write_page();
     }
     TrainOutcome outcome;
     outcome.steps = step.steps();
@@ -255,6 +274,9 @@ class Training {
     record_.fake_score = means.fake_score;
     record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
     record_.generator_gradient_norm = means.generator_gradient_norm;
+    record_.discriminator_learning_rate =
+        learning_rate(*setup_.gan->discriminator_optimizer, discriminator_updates(options_, step) - 1);
+    record_.generator_learning_rate = learning_rate(*setup_.gan->generator_optimizer, step - 1);
     const double seconds_now = std::chrono::duration<double>(now - began_).count();
     record_.seconds = (metrics_ ? metrics_->seconds_before() : 0) + seconds_now;
     record_.images_per_second = static_cast<double>(images_seen(step) - images_seen(interval_step_)) / seconds;
@@ -262,6 +284,7 @@ class Training {
     interval_step_ = step;
     on_root(ranks_, [&] {
       metrics_->append(record_);
+      reported_.curves.add(record_);
       const double done = static_cast<double>(step - setup_.plan.first_step);
       const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
@@ -271,15 +294,42 @@ class Training {
   void write_grid(std::uint64_t step) {
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] {
-      const int count = options_.sample_count;
-      const int columns = grid_columns(count, setup_.gan->data.classes);
-      const std::vector<float> images =
-          sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, count);
-      write_png_grid(picture_, images, count, setup_.gan->data.image, columns,
-                     {{"Software", std::string("ganymede ") + version},
-                      {"step", std::to_string(step)},
-                      {"images seen", std::to_string(images_seen(step))}});
+      write_png(picture_,
+                sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0,
+                               options_.sample_count),
+                {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen(step))}});
     });
+  }
+
+  // Once: a report needs no data set for it then.
+  void write_real_grid() {
+    on_root(ranks_, [&] {
+      std::error_code error;
+      if (std::filesystem::exists(folder_.real_sample(), error)) return;
+      write_png(folder_.real_sample(),
+                real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes),
+                {{"data-digest", setup_.data_digest}});
+    });
+  }
+
+  void write_png(const std::filesystem::path& file, const std::vector<float>& images,
+                 std::map<std::string, std::string> text) {
+    const int count = options_.sample_count;
+    text["Software"] = std::string("ganymede ") + version;
+    write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
+  }
+
+  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder. Whether it was
+  // written.
+  bool write_page() {
+    if (!ranks_.is_root()) return false;
+    try {
+      write_file_atomically(folder_.report(), report_page({&reported_, 1}));
+      return true;
+    } catch (const std::exception& failure) {
+      warn(std::string("the report was not written: ") + failure.what());
+      return false;
+    }
   }
 
   void write_state(std::uint64_t step) {
@@ -329,6 +379,7 @@ class Training {
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
   std::optional<MetricsLog> metrics_;  // rank 0
+  ReportedRun reported_;               // rank 0
   std::optional<Sampler> sampler_;     // rank 0
   MetricsRecord record_;
   std::filesystem::path picture_;

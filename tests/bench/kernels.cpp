@@ -164,7 +164,7 @@ int main(int argc, char** argv) {
   element("bias gradient", std::size_t{100} * 784,
           [&] { device->affine_gradients(real, 1, 784, nullptr, x.data(), nullptr, false, {}, target); });
   element("loss (per pair)", 100, [&] {
-    device->discriminator_loss({0}, {2, 100, {0, 100}}, {}, x.data(), 0.01F, y.data(), nullptr, target);
+    device->discriminator_loss({0}, {2, 100, {0, 100}}, {}, x.data(), 0.01F, y.data(), nullptr, false, target);
   });
   for (const char* name : {"identity", "relu", "sigmoid", "tanh"}) {
     const Activation sigma = Activation::named(name);

@@ -111,10 +111,10 @@ TEST_F(Ranks, OnlyTheFirstNeedsToSeeTheFiles) {
 TEST_F(Ranks, OneSaysThatThereIsTooLittleMemory) {
   if (content("/proc/sys/vm/overcommit_memory").starts_with("1")) GTEST_SKIP() << "all memory is promised here";
   write(here() / "set/train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01X", 17));
-  const Ending ending =
-      run(mpirun({"-n", "3"}, ganymede({"train", "--out", "run", "--data", "set", "--batch", "16777216", "--latent",
-                                        "65536", "--generator-hidden", "2", "--steps", "1"})),
-          here());
+  const Ending ending = run(mpirun({"-n", "3"}, ganymede({"train", "--out", "run", "--data", "set", "--batch",
+                                                          "16777216", "--latent", "65536", "--generator-hidden", "2",
+                                                          "--discriminator-hidden", "2", "--steps", "1"})),
+                            here());
   expect_one_message(ending, 4, "no memory for ");
   EXPECT_FALSE(fs::exists(here() / "run"));
 }

@@ -70,6 +70,8 @@ TEST_F(Run, LeavesTheFolderOfTheContract) {
                                     "generator.safetensors",
                                     "discriminator.safetensors",
                                     "logs/rank-0000.log",
+                                    "report.html",
+                                    "samples/real.png",
                                     "samples/step-00000000.png",
                                     "samples/step-00000005.png",
                                     "samples/step-00000010.png",

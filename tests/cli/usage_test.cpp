@@ -47,6 +47,12 @@ class Usage : public ::testing::Test {
     write(here / "section.ini", "[train]\nseed = 1\n");
     write(here / "binary.ini", std::string("seed = 1\0\n", 10));
     write(here / "value.ini", "seed = 1\nbatch = 1e400\n");
+    fs::copy(here / "run", here / "unlogged", fs::copy_options::recursive);
+    fs::remove(here / "unlogged/metrics.jsonl");
+    fs::copy(here / "run", here / "mislogged", fs::copy_options::recursive);
+    write(here / "mislogged/metrics.jsonl", "{\"step\":1}\nno record\n");
+    fs::copy(here / "run", here / "misconfigured", fs::copy_options::recursive);
+    write(here / "misconfigured/config.ini", "no setting\n");
     fs::copy(here / "run", here / "damaged", fs::copy_options::recursive);
     std::string bytes = content(here / "damaged/generator.safetensors");
     bytes[8] = '?';  // where the header's JSON begins
@@ -156,6 +162,9 @@ TEST_F(Usage, WrongCommandLines) {
            {{"eval", "run", "--data", "small-images"},
             2,
             "run makes images of 28×28, and those of small-images are of 2×2"},
+           {{"report"}, 2, "RUN... is missing"},
+           {{"report", "run", "--output", "x"}, 2, "did you mean --out?"},
+           {{"report", "run", "run", "run", "run", "run", "run", "run", "run", "run"}, 2, "at most 8 runs"},
            {{"inspect", "run", "--jsn"}, 2, "did you mean --json?"},
            {{"export", "run", "--format", "onnx"}, 2, "--format takes safetensors"},
            {{"export", "run", "--network", "both"}, 2, "--network takes"},
@@ -196,6 +205,13 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"eval", "run", "--data", "nowhere"}, 3, "there is no data set 'nowhere'"},
            {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
            {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"},
+           {{"report", "nowhere"}, 3, "nowhere holds no run"},
+           {{"report", "run", "empty"}, 3, "empty holds no run"},
+           {{"report", "run/generator.safetensors"}, 3, "holds no run"},
+           {{"report", "unlogged"}, 3, "unlogged has no records yet"},
+           {{"report", "run", "--out", "nowhere/x.html"}, 3, "nowhere/x.html"},
+           {{"report", "run", "mislogged"}, 3, "mislogged/metrics.jsonl, line 2"},
+           {{"report", "misconfigured"}, 3, "misconfigured/config.ini, line 1"},
            {{"inspect", "flipped"}, 3, "the file is damaged"},
            {{"export", "flipped/generator.safetensors"}, 3, "the file is damaged"},
            {{"inspect", "cut"}, 3, "generator.safetensors"},

@@ -2,6 +2,7 @@
 // anything; through our kernels and through cuBLASLt. (That the CPU's are right is for tests/unit/device to say.)
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -299,8 +300,9 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
           Floats result = sums_of(
               d,
               [&](SumTarget sums) {
-                d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
-                                     parts.any() ? scale.data() : nullptr, sums);
+                for (const bool accumulate : {false, true})
+                  d.discriminator_loss({loss}, layout, parts, in.data(), 0.01F, seed.data(),
+                                       parts.any() ? scale.data() : nullptr, accumulate, sums);
               },
               LossSums::count);
           for (const Floats& more : {seed.host(), scale.host()}) result.insert(result.end(), more.begin(), more.end());
@@ -313,7 +315,8 @@ TEST_P(GpuOperations, LossesAndPenaltiesAreTheCpus) {
           Floats result = sums_of(
               d,
               [&](SumTarget sums) {
-                d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), sums);
+                for (const bool accumulate : {false, true})
+                  d.generator_loss({loss}, {parts, rows, shards}, in.data(), 0.01F, seed.data(), accumulate, sums);
               },
               LossSums::count);
           const Floats seeds = seed.host();
@@ -429,6 +432,18 @@ TEST_P(GpuOperations, DrawsAreTheCpus) {
         return result;
       },
       0);
+  for (const std::uint64_t now : {0, 3, 12})
+    compare(
+        "noise on images",
+        [&](Device& d) {
+          auto step = on(d, std::vector<std::uint64_t>{now});
+          DeviceArray<float> clean(d, 21 * 101);
+          d.draw_uniform(99, 5, {step.data(), 100, 7}, 21, 101, clean.data());
+          DeviceArray<float> out(d, 21 * 101);
+          d.add_noise(99, 9, {step.data(), 100, 7}, {0.5, 12, step.data()}, 21, 101, clean.data(), out.data());
+          return out.host();
+        },
+        1e-6);
   compare(
       "uniform noise",
       [](Device& d) {
@@ -494,6 +509,56 @@ TEST_P(GpuOperations, ClassesAreTheCpus) {
         const Floats more = back.host();
         result.insert(result.end(), more.begin(), more.end());
         return result;
+      },
+      0);
+}
+
+TEST_P(GpuOperations, SpectralNormalisation) {
+  for (const Shape& shape : shapes) {
+    const Floats w = uniform_floats(count_of(shape.out, shape.in), 1);
+    const Floats g = uniform_floats(w.size(), 2);
+    const Floats start = uniform_floats(static_cast<std::size_t>(shape.in), 3);
+    compare("spectral normalisation", [&](Device& d) {
+      auto on_w = on(d, w);
+      auto on_g = on(d, g);
+      auto v = on(d, start);
+      DeviceArray<float> u(d, static_cast<std::size_t>(shape.out));
+      DeviceArray<float> sigma(d, 1);
+      DeviceArray<float> normalised(d, w.size());
+      DeviceArray<float> gradient(d, w.size());
+      DeviceArray<double> work(d, static_cast<std::size_t>(std::max(shape.in, shape.out)));
+      const SpectralMatrix m{shape.out, shape.in,     on_w.data(),       u.data(),
+                             v.data(),  sigma.data(), normalised.data(), work.data()};
+      for (int step = 0; step < 3; ++step) d.spectral_iteration(m);
+      d.spectral_normalise(m);
+      d.spectral_gradient(m, on_g.data(), gradient.data());
+      Floats result;
+      for (const DeviceArray<float>* array : {&u, &v, &sigma, &normalised, &gradient}) {
+        const Floats values = array->host();
+        result.insert(result.end(), values.begin(), values.end());
+      }
+      return result;
+    });
+  }
+}
+
+TEST_P(GpuOperations, Dropout) {
+  constexpr int rows = 37;
+  constexpr int columns = 131;
+  const Floats from = uniform_floats(count_of(rows, columns), 1);
+  const Floats x = uniform_floats(from.size(), 2);
+  compare(
+      "dropout",
+      [&](Device& d) {
+        const auto step = on(d, std::vector<std::uint64_t>{5});
+        auto on_from = on(d, from);
+        auto on_x = on(d, x);
+        DeviceArray<std::uint8_t> mask(d, from.size());
+        DeviceArray<float> to(d, from.size());
+        d.draw_mask({7, 22, {step.data(), 100, 3}, 1}, rows, columns, 0.3, mask.data());
+        d.apply_mask(from.size(), mask.data(), 1.5F, on_from.data(), Activation::named("leaky-relu", 0.25F),
+                     on_x.data(), to.data());
+        return to.host();
       },
       0);
 }

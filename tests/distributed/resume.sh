@@ -93,3 +93,13 @@ run_on 3 dcgan-parts 9
 run_on 2 dcgan-parts 16 --resume
 run_on 4 dcgan-parts 20 --resume
 same dcgan dcgan-parts
+
+# Singular vectors, and masks that are drawn by sample.
+common=(train --data mnist-mini --generator-hidden 24 --discriminator-hidden 24,16 --latent 8 --reproducible
+  --spectral-norm --dropout 0.3 --input-dropout 0.2 --discriminator-activation leaky-relu --d-steps 2 --seed 5
+  --checkpoint-every 7 --sample-every 0 --log-every 10)
+run_on 1 regularised 20 --threads 2
+run_on 3 regularised-parts 9
+run_on 2 regularised-parts 16 --resume
+run_on 4 regularised-parts 20 --resume
+same regularised regularised-parts

@@ -155,6 +155,34 @@ TEST_P(Trajectory, IsTheSameBitForBitWhenReproducible) {
   }
 }
 
+// Slices are of whole shards, whichever rank has them.
+TEST_P(Trajectory, DoesNotDependOnMicroBatchesWhenReproducible) {
+  for (const GanSetting& setting : gan_settings()) {
+    SCOPED_TRACE(setting.name);
+    TrainOptions options = options_of(setting, true);
+    if (options.generator_norm == "batch" || options.discriminator_norm == "batch") continue;
+    Training single(options, *alone_, images_.set(), 1);
+    options.micro_batch = options.batch / 4 + 1;
+    Training together(options, *ranks_, images_.set(), 1);
+    together.go(5);
+    single.go(5);
+    expect_same_bits(together.state(), single.state());
+    expect_same_means(together.step.take_means(), single.step.take_means(), 0);
+  }
+}
+
+TEST_P(Trajectory, DependsOnMicroBatchesToRoundingByDefault) {
+  TrainOptions options = options_of(gan_settings()[1], false);
+  Training single(options, *alone_, images_.set(), 1);
+  options.micro_batch = 12;
+  Training together(options, *ranks_, images_.set(), 1);
+  together.go(50);
+  single.go(50);
+  EXPECT_LT(distance(together.gan.generator.parameter_array(), single.gan.generator.parameter_array()), 1e-4);
+  EXPECT_LT(distance(together.gan.discriminator.parameter_array(), single.gan.discriminator.parameter_array()), 1e-4);
+  expect_same_means(together.step.take_means(), single.step.take_means(), 1e-4);
+}
+
 TEST_P(Trajectory, DoesNotDependOnThreads) {
   for (const bool reproducible : {false, true}) {
     const TrainOptions options = options_of(gan_settings()[1], reproducible);

@@ -138,6 +138,40 @@ def check_dcgan():
     load(discriminator(0), run / "discriminator.safetensors")
 
 
+def check_regularised():
+    """D's weights under spectral normalisation and dropout load into PyTorch's modules of these names, which then work
+    with W over (nearly) its largest singular value. (That they judge as ours do is for the fixture `networks` to say.)"""
+    nn, parametrized = torch.nn, torch.nn.utils.parametrizations.spectral_norm
+    run = train("regularised-mlp", "--steps", 60, "--spectral-norm", "--dropout", 0.3, "--input-dropout", 0.2)
+    d = nn.Sequential(nn.Dropout(0.2), parametrized(nn.Linear(784, 128)), nn.ReLU(), nn.Dropout(0.3),
+                      parametrized(nn.Linear(128, 128)), nn.ReLU(), nn.Dropout(0.3), parametrized(nn.Linear(128, 1)))
+    check_sigmas(run, d.float().eval(), [1, 4, 7])
+    run = train("regularised-dcgan", "--recipe", "dcgan", "--condition", "none", "--channels", "4,8",
+                "--fully-connected", 16, "--discriminator-norm", "none", "--steps", 20, "--spectral-norm",
+                "--dropout", 0.3)
+    d = nn.Sequential(parametrized(nn.Conv2d(1, 4, 5, 2, 2)), nn.LeakyReLU(0.2), nn.Dropout(0.3),
+                      parametrized(nn.Conv2d(4, 8, 5, 2, 2)), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Flatten(),
+                      parametrized(nn.Linear(392, 16)), nn.LeakyReLU(0.2), nn.Dropout(0.3), parametrized(nn.Linear(16, 1)))
+    check_sigmas(run, d.float().eval(), [0, 3, 7, 10])
+
+
+def check_sigmas(run, d, numbers):
+    load(d, run / "discriminator.safetensors")
+    worst = 0
+    for number in numbers:
+        # What the module works with is W/(uᵀWv): u and v are in W's order if that is W over its largest singular value.
+        (norm,) = d[number].parametrizations.weight
+        stored = d[number].parametrizations.weight.original.detach().flatten(1)
+        sigma = norm._u @ stored @ norm._v
+        largest = torch.linalg.svdvals(stored.double())[0]
+        worst = max(worst, abs(sigma / largest - 1).item())
+        assert abs(norm._u.norm() - 1) < 1e-5 and abs(norm._v.norm() - 1) < 1e-5
+        torch.testing.assert_close(d[number].weight.detach().flatten(1), stored / sigma)
+    # Singular values that are close take many steps to tell apart; in another order u and v would miss nearly all of it.
+    assert worst < 0.1, f"a weight's largest singular value is missed by {worst:.1%}"
+    print(f"{run.name}: loaded, sigma within {worst:.2%} of the largest singular value")
+
+
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
@@ -146,6 +180,7 @@ def main():
     # Enough modules for two-digit names, which sort otherwise than they count.
     check_mlp("deep", 10, [24, 20, 16, 20, 24], "leaky-relu", ["--r1", 0, "--ema", 0])
     check_dcgan()
+    check_regularised()
 
 
 if __name__ == "__main__":

@@ -102,6 +102,18 @@ class ForwardingDevice : public Device {
     to_.batch_norm_backward_data(layout, norm, x, delta, statistics, gamma, adjoints, below, delta_in);
   }
 
+  void spectral_iteration(const SpectralMatrix& m) override { to_.spectral_iteration(m); }
+  void spectral_normalise(const SpectralMatrix& m) override { to_.spectral_normalise(m); }
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
+    to_.spectral_gradient(m, g, to);
+  }
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    to_.draw_mask(draw, rows, columns, share, mask);
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    to_.apply_mask(count, mask, factor, from, below, x, to);
+  }
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
                     float* y) override {
     to_.append_class(rows, pixels, channels, classes, labels, x, y);
@@ -119,12 +131,12 @@ class ForwardingDevice : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
-    to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, sums);
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
+    to_.discriminator_loss(loss, layout, penalised, logits, scale, seed, row_scale, accumulate, sums);
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
-    to_.generator_loss(loss, layout, logits, scale, seed, sums);
+                      bool accumulate, SumTarget sums) override {
+    to_.generator_loss(loss, layout, logits, scale, seed, accumulate, sums);
   }
   void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
                         float* v, SumTarget value) override {
@@ -152,6 +164,10 @@ class ForwardingDevice : public Device {
   void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
                     float* out) override {
     to_.draw_uniform(seed, stream, first, rows, columns, out);
+  }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    to_.add_noise(seed, stream, first, deviation, rows, columns, x, out);
   }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {

@@ -27,8 +27,8 @@ class WrongSign final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
-    ForwardingDevice::generator_loss(loss, layout, logits, scale, seed, sums);
+                      bool accumulate, SumTarget sums) override {
+    ForwardingDevice::generator_loss(loss, layout, logits, scale, seed, accumulate, sums);
     std::for_each(seed, seed + layout.total_rows(), [](float& s) { s = -s; });
   }
 };
@@ -51,10 +51,10 @@ class SwappedLabels final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
     std::vector<float> swapped(logits, logits + layout.total_rows());
     std::rotate(swapped.begin(), swapped.begin() + layout.rows, swapped.end());
-    ForwardingDevice::discriminator_loss(loss, layout, {}, swapped.data(), scale, seed, nullptr, sums);
+    ForwardingDevice::discriminator_loss(loss, layout, {}, swapped.data(), scale, seed, nullptr, accumulate, sums);
     std::rotate(seed, seed + layout.rows, seed + layout.total_rows());
     if (!penalised.real) return;
     std::fill(std::copy(seed, seed + layout.rows, row_scale), row_scale + layout.total_rows(), 1.0F);

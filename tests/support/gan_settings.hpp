@@ -48,6 +48,13 @@ inline void penalised_dcgan(TrainOptions& o) {
   o.epsilon = cancels;
 }
 
+/// Noise that has gone before the longest of the trainings ends.
+inline void instance_noise(TrainOptions& o) {
+  o.instance_noise = 0.25;
+  o.instance_noise_end = 0.8;
+  o.steps = 50;
+}
+
 inline const std::vector<GanSetting>& gan_settings() {
   static const std::vector<GanSetting> settings = {
       {"literal", [](TrainOptions& o) { o.r1 = o.ema = 0; }},
@@ -103,10 +110,11 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.epsilon = cancels;
          o.gradient_penalty = o.r2 = 1;
        }},
-      {"mlp_of_stacked_images",
+      {"mlp_of_stacked_noisy_images",
        [](TrainOptions& o) {
          o.stack = 3;
          o.gradient_penalty = 1;
+         instance_noise(o);
        }},
       {"dcgan_of_stacked_images",
        [](TrainOptions& o) {
@@ -134,10 +142,43 @@ inline const std::vector<GanSetting>& gan_settings() {
          normalised_dcgan(o);
          o.condition = "concat";
        }},
-      {"dcgan_projecting_the_class_simultaneously",
+      {"dcgan_projecting_the_class_of_noisy_images_simultaneously",
        [](TrainOptions& o) {
          penalised_dcgan(o);
          o.condition = "projection";
+         instance_noise(o);
+       }},
+      {"spectral_norm_hinge",
+       [](TrainOptions& o) {
+         o.spectral_norm = true;
+         o.loss = "hinge";
+         o.learning_rate = 1e-3;  // D's slopes, and so G's gradients, are small
+         o.r1 = 0;
+         o.d_steps = 2;
+         o.discriminator_activation = "leaky-relu";
+         o.epsilon = cancels;
+       }},
+      {"dcgan_spectral_norm_told_the_class",
+       [](TrainOptions& o) {
+         penalised_dcgan(o);
+         o.condition = "concat";
+         o.spectral_norm = true;
+       }},
+      {"dropout_relativistic_r1",
+       [](TrainOptions& o) {
+         o.dropout = 0.3;
+         o.input_dropout = 0.2;
+         o.loss = "relativistic";
+         o.r1 = 1;
+         o.discriminator_activation = "leaky-relu";
+         o.epsilon = cancels;
+       }},
+      {"dcgan_dropout_with_penalties",
+       [](TrainOptions& o) {
+         penalised_dcgan(o);
+         o.dropout = 0.25;
+         o.gradient_penalty = 1;
+         o.spectral_norm = true;
        }},
   };
   return settings;

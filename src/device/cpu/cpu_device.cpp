@@ -24,9 +24,11 @@
 #include "device/cpu/winograd_plan.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "math/dropout.hpp"
 #include "math/fixed_point.hpp"
 #include "math/functions.hpp"
 #include "math/loss/losses.hpp"
+#include "math/normal.hpp"
 #include "math/optimizer/optimizers.hpp"
 #include "math/penalty/penalties.hpp"
 #include "math/permutation.hpp"
@@ -315,6 +317,39 @@ class CpuDevice final : public Device {
         4 * static_cast<std::size_t>(layout.parts) * size);
   }
 
+  void spectral_iteration(const SpectralMatrix& m) override {
+    row_dots(m, m.w, m.v, 0);
+    normalise(m.rows, m.work, m.u);
+    run(kernels_.column_sums, {m.rows, m.columns, m.u, m.w, m.work}, 2 * product(m.rows, m.columns));
+    normalise(m.columns, m.work, m.v);
+  }
+  void spectral_normalise(const SpectralMatrix& m) override {
+    row_dots(m, m.w, m.v, 0);
+    double sigma = 0;
+    for (int row = 0; row < m.rows; ++row) sigma += static_cast<double>(m.u[row]) * m.work[row];
+    *m.sigma = static_cast<float>(sigma);
+    run(kernels_.divide, {product(m.rows, m.columns), *m.sigma, m.w, m.normalised}, product(m.rows, m.columns));
+  }
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
+    row_dots(m, g, m.normalised, m.columns);
+    double product_sum = 0;
+    for (int row = 0; row < m.rows; ++row) product_sum += m.work[row];
+    run(kernels_.take_rank_one, {m.rows, m.columns, g, m.u, m.v, static_cast<float>(product_sum), *m.sigma, to},
+        2 * product(m.rows, m.columns));
+  }
+
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    run(kernels_.draw_mask,
+        {draw.seed, draw.stream, value(draw.first), draw.layer, rows, columns, math::drop_threshold(share), mask},
+        8 * product(rows, columns));
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    // The identity's slope depends on no input: any array will do.
+    run(kernels_.apply_mask, {count, mask, factor, from, x == nullptr ? from : x, below.kind, below.parameter, to},
+        2 * count);
+  }
+
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
                     float* y) override {
     run(kernels_.append_class, {rows, pixels, channels, classes, labels, x, nullptr, 0, 0, y},
@@ -340,7 +375,7 @@ class CpuDevice final : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
     const int rows = layout.rows;
     const auto give_unit_seeds = [&](bool wanted, float* from, float* scales, bool with_loss) {
       if (!wanted) {
@@ -354,18 +389,19 @@ class CpuDevice final : public Device {
       std::fill(from, from + rows, 1.0F);
     };
     const int real = penalised.between ? rows : 0;
-    run_loss(loss, layout, true, logits + real, logits + real + rows, scale, seed + real, seed + real + rows, sums);
+    run_loss(loss, layout, true, logits + real, logits + real + rows, scale, seed + real, seed + real + rows,
+             accumulate, sums);
     if (!penalised.any()) return;
     if (penalised.between) give_unit_seeds(true, seed, row_scale, false);
     give_unit_seeds(penalised.real, seed + real, row_scale + real, true);
     give_unit_seeds(penalised.fake, seed + real + rows, row_scale + real + rows, true);
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
+                      bool accumulate, SumTarget sums) override {
     if (layout.parts == 2) {
-      run_loss(loss, layout, false, logits, logits + layout.rows, scale, seed, seed + layout.rows, sums);
+      run_loss(loss, layout, false, logits, logits + layout.rows, scale, seed, seed + layout.rows, accumulate, sums);
     } else {
-      run_loss(loss, layout, false, nullptr, logits, scale, nullptr, seed, sums);
+      run_loss(loss, layout, false, nullptr, logits, scale, nullptr, seed, accumulate, sums);
     }
   }
   void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
@@ -444,6 +480,14 @@ class CpuDevice final : public Device {
                     float* out) override {
     run(kernels_.draw_uniform, {seed, stream, value(first), rows, columns, out}, 8 * product(rows, columns));
   }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    const float s = math::falling_deviation(deviation.start, deviation.end, *deviation.step);
+    if (s > 0)
+      run(kernels_.add_noise, {{seed, stream, value(first), rows, columns, out}, s, x}, 32 * product(rows, columns));
+    else if (x != out)
+      copy(out, x, product(rows, columns) * sizeof(float));
+  }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {
     run(kernels_.interpolate, {seed, stream, value(first), rows, columns, a, b, out}, 2 * product(rows, columns));
@@ -479,6 +523,16 @@ class CpuDevice final : public Device {
     pool_.run([&](int part, int parts) {
       kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, part, parts);
     });
+  }
+
+  void row_dots(const SpectralMatrix& m, const float* a, const float* b, std::ptrdiff_t b_stride) {
+    run(kernels_.row_dots, {m.rows, m.columns, a, b, b_stride, m.work}, 2 * product(m.rows, m.columns));
+  }
+  static void normalise(int count, const double* from, float* to) {
+    double squares = 0;
+    for (int i = 0; i < count; ++i) squares += from[i] * from[i];
+    const double norm = std::max(std::sqrt(squares), SpectralMatrix::epsilon);
+    for (int i = 0; i < count; ++i) to[i] = static_cast<float>(from[i] / norm);
   }
 
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
@@ -770,14 +824,14 @@ class CpuDevice final : public Device {
   }
 
   void run_loss(GanLoss loss, const BatchLayout& layout, bool discriminator, const float* real, const float* fake,
-                float scale, float* seed_real, float* seed_fake, const SumTarget& sums) {
+                float scale, float* seed_real, float* seed_fake, bool accumulate, const SumTarget& sums) {
     float* value = rows_.get(static_cast<std::size_t>(layout.rows));
     run(kernels_.loss,
         {loss.kind, layout.rows, loss.smoothing, discriminator, real, fake, scale, seed_real, seed_fake, value},
         static_cast<std::size_t>(layout.rows) * 64);
     const double factor = scale;
     const auto sum = [&](int which, auto&& term) {
-      sum_shards(layout, sums.at(static_cast<std::size_t>(which)), false, term);
+      sum_shards(layout, sums.at(static_cast<std::size_t>(which)), accumulate, term);
     };
     sum(LossSums::loss, [&](int row) { return factor * static_cast<double>(value[row]); });
     math::Losses::visit(loss.kind, [&](auto known) {

@@ -237,6 +237,64 @@ struct AverageArgs {
   float* average;
 };
 
+/// dots[row] = Σ_column a[row][column] · b[row][column], b's rows b_stride apart: 0 where they are one vector.
+struct RowDotsArgs {
+  int rows, columns;
+  const float* a;
+  const float* b;
+  std::ptrdiff_t b_stride;
+  double* dots;
+};
+
+/// sums[column] = Σ_row u[row] · w[row][column].
+struct ColumnSumsArgs {
+  int rows, columns;
+  const float* u;
+  const float* w;
+  double* sums;
+};
+
+/// to = from / divisor.
+struct DivideArgs {
+  std::size_t count;
+  float divisor;
+  const float* from;
+  float* to;
+};
+
+/// to[row][column] = (g[row][column] - factor · u[row] · v[column]) / divisor.
+struct RankOneArgs {
+  int rows, columns;
+  const float* g;
+  const float* u;
+  const float* v;
+  float factor, divisor;
+  float* to;
+};
+
+/// Device::draw_mask().
+struct MaskArgs {
+  std::uint64_t seed;
+  std::uint32_t stream;
+  std::uint64_t first_sample;
+  std::uint32_t layer;
+  int rows, columns;
+  std::uint32_t threshold;  ///< math::drop_threshold
+  std::uint8_t* mask;
+};
+
+/// Device::apply_mask().
+struct ApplyMaskArgs {
+  std::size_t count;
+  const std::uint8_t* mask;
+  float factor;
+  const float* from;
+  const float* slope_of;
+  int activation;
+  float parameter;
+  float* to;
+};
+
 /// append_class: x, with labels or null, to result; append_class_backward: delta as x, slope_of, to result. See Device.
 struct ClassArgs {
   int rows, pixels, channels, classes;
@@ -254,6 +312,13 @@ struct NoiseArgs {
   std::uint64_t first_sample;
   int rows, columns;
   float* out;
+};
+
+/// out = x + deviation · the noise.
+struct AddNoiseArgs {
+  NoiseArgs noise;
+  float deviation;
+  const float* x;
 };
 
 struct InterpolateArgs {
@@ -303,10 +368,17 @@ struct Kernels {
   Kernel<SquaresArgs> sum_of_squares;
   Kernel<OptimizerArgs> optimizer_update;
   Kernel<AverageArgs> exponential_average;
+  Kernel<RowDotsArgs> row_dots;
+  Kernel<ColumnSumsArgs> column_sums;
+  Kernel<DivideArgs> divide;
+  Kernel<RankOneArgs> take_rank_one;
+  Kernel<MaskArgs> draw_mask;
+  Kernel<ApplyMaskArgs> apply_mask;
   Kernel<ClassArgs> append_class;
   Kernel<ClassArgs> append_class_backward;
   Kernel<NoiseArgs> draw_normal;
   Kernel<NoiseArgs> draw_uniform;
+  Kernel<AddNoiseArgs> add_noise;
   Kernel<InterpolateArgs> interpolate;
   Kernel<ImagesArgs> gather_images;
   /// Runs `rounds` rounds of independent multiply-adds on registers and returns how many floating-point

@@ -21,10 +21,12 @@
 #include "device/cpu/kernels/classes.inl.cpp"
 #include "device/cpu/kernels/convolution.inl.cpp"
 #include "device/cpu/kernels/draws.inl.cpp"
+#include "device/cpu/kernels/dropout.inl.cpp"
 #include "device/cpu/kernels/flat.inl.cpp"
 #include "device/cpu/kernels/gradients.inl.cpp"
 #include "device/cpu/kernels/losses.inl.cpp"
 #include "device/cpu/kernels/product.inl.cpp"
+#include "device/cpu/kernels/spectral.inl.cpp"
 #include "device/cpu/kernels/vectors.inl.cpp"
 #include "device/cpu/kernels/winograd.inl.cpp"
 
@@ -77,10 +79,17 @@ extern const Kernels GANYMEDE_KERNELS = {
     sum_of_squares,
     optimizer_update,
     exponential_average,
+    row_dots,
+    column_sums,
+    divide,
+    take_rank_one,
+    draw_mask,
+    apply_mask,
     append_class,
     append_class_backward,
     draw_noise<NormalNoise>,
     draw_noise<UniformNoise>,
+    add_noise,
     interpolate,
     gather_images,
     multiply_adds,

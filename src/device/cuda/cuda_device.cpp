@@ -25,6 +25,7 @@
 #include "device/cuda/runtime.hpp"
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
+#include "math/dropout.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -37,6 +38,7 @@ static_assert(offsetof(Report, generator_squared_norm) == offsetof(StepReport, g
 // What is promised is what the kernels can take: kernels.hpp.
 static_assert(CudaLimits::shards <= max_shards);
 static_assert(BatchNorm::moment_unit == moment_unit);
+static_assert(SpectralMatrix::epsilon == least_norm);
 static_assert(CudaLimits::penalty_rows <= Scratch::partial_count);
 static_assert(CudaLimits::parameters <= 2048 * Scratch::partial_count);
 
@@ -261,6 +263,38 @@ class CudaDevice final : public Device {
              product(layout.total_rows(), norm.pixels * norm.channels));
   }
 
+  void spectral_iteration(const SpectralMatrix& m) override {
+    spectral_left(compute_.get(), m.rows, m.columns, m.w, m.v, m.u, m.work, scratch_);
+    launched("the power iteration", m.u, product(m.rows, 1));
+    spectral_right(compute_.get(), m.rows, m.columns, m.w, m.u, m.v, m.work, scratch_);
+    launched("the power iteration", m.v, product(1, m.columns));
+  }
+  void spectral_normalise(const SpectralMatrix& m) override {
+    spectral_sigma(compute_.get(), m.rows, m.columns, m.w, m.u, m.v, m.sigma, m.work, scratch_);
+    launched("a spectral norm", m.sigma, 1);
+    divide(compute_.get(), product(m.rows, m.columns), m.w, m.sigma, m.normalised);
+    launched("spectral normalisation", m.normalised, product(m.rows, m.columns));
+  }
+  // A gradient that is not finite is what the guard of the update is for: no trap here.
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
+    spectral_product(compute_.get(), m.rows, m.columns, g, m.normalised, m.work, scratch_);
+    launched("spectral normalisation's gradient", nullptr, 0);
+    cuda::spectral_gradient(compute_.get(), m.rows, m.columns, g, m.work, m.u, m.v, m.sigma, to);
+    launched("spectral normalisation's gradient", nullptr, 0);
+  }
+
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
+    const StepCount& first = draw.first;
+    cuda::draw_mask(compute_.get(), draw.seed, draw.stream, first.step, first.per_step, first.offset, draw.layer, rows,
+                    columns, math::drop_threshold(share), mask);
+    launched("a dropout mask", nullptr, 0);
+  }
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override {
+    cuda::apply_mask(compute_.get(), count, mask, factor, from, below.kind, below.parameter, x, to);
+    launched("dropout", to, count);
+  }
+
   void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
                     float* y) override {
     cuda::append_class(compute_.get(), rows, pixels, channels, classes, labels, x, y);
@@ -283,17 +317,18 @@ class CudaDevice final : public Device {
   }
 
   void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
-                          float scale, float* seed, float* row_scale, SumTarget sums) override {
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
              {loss.kind, loss.smoothing, true, penalised.between, true, penalised.real, penalised.fake, logits, scale,
-              seed, penalised.any() ? row_scale : nullptr},
+              seed, penalised.any() ? row_scale : nullptr, accumulate},
              sum_of(sums));
     launched("D's loss", seed, product(layout.parts, layout.rows));
   }
   void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
-                      SumTarget sums) override {
+                      bool accumulate, SumTarget sums) override {
     gan_loss(compute_.get(), shards_of(layout, sums.exact()),
-             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr},
+             {loss.kind, loss.smoothing, false, false, layout.parts == 2, false, false, logits, scale, seed, nullptr,
+              accumulate},
              sum_of(sums));
     launched("G's loss", seed, product(layout.parts, layout.rows));
   }
@@ -353,6 +388,12 @@ class CudaDevice final : public Device {
                     float* out) override {
     cuda::draw_uniform(compute_.get(), seed, stream, first.step, first.per_step, first.offset, rows, columns, out);
     launched("draws", out, product(rows, columns));
+  }
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override {
+    cuda::add_noise(compute_.get(), seed, stream, first.step, first.per_step, first.offset, deviation.start,
+                    deviation.end, deviation.step, rows, columns, x, out);
+    launched("noise on images", out, product(rows, columns));
   }
   void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
                    const float* b, float* out) override {

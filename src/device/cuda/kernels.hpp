@@ -101,6 +101,8 @@ struct Finishing {
   const float* slope_of;
 };
 
+/// ganymede::SpectralMatrix::epsilon.
+inline constexpr double least_norm = 1e-12;
 /// ganymede::BatchNorm::moment_unit.
 inline constexpr double moment_unit = 256;
 /// What batch normalisation's kernels need of ganymede::BatchNorm.
@@ -163,11 +165,40 @@ void batch_norm_backward_data(cudaStream_t stream, int parts, int rows, const Ba
                               const float* delta, const float* statistics, const float* gamma,
                               const std::int64_t* adjoints, int below, float parameter, float* delta_in);
 
+// --- spectral normalisation: w, g and w̄ are [rows, columns] -------------------------------------------------------
+// `work` holds sums on their way, [rows] or [columns]; they are in double and in a fixed order.
+/// u = w v / ‖w v‖.
+void spectral_left(cudaStream_t stream, int rows, int columns, const float* w, const float* v, float* u, double* work,
+                   Scratch scratch);
+/// v = wᵀu / ‖wᵀu‖.
+void spectral_right(cudaStream_t stream, int rows, int columns, const float* w, const float* u, float* v, double* work,
+                    Scratch scratch);
+/// *sigma = uᵀ w v.
+void spectral_sigma(cudaStream_t stream, int rows, int columns, const float* w, const float* u, const float* v,
+                    float* sigma, double* work, Scratch scratch);
+/// to = from / *divisor.
+void divide(cudaStream_t stream, std::size_t count, const float* from, const float* divisor, float* to);
+/// work[0] = ⟨g, w̄⟩.
+void spectral_product(cudaStream_t stream, int rows, int columns, const float* g, const float* normalised, double* work,
+                      Scratch scratch);
+/// to = (g - *product u vᵀ) / *sigma.
+void spectral_gradient(cudaStream_t stream, int rows, int columns, const float* g, const double* product,
+                       const float* u, const float* v, const float* sigma, float* to);
+
 // --- what follows a matrix product of cuBLASLt ----------------------------------------------------------------
 /// y[rows, columns] = σ(y + b); `b` may be null.
 void activate(cudaStream_t stream, int rows, int columns, const float* b, int sigma, float parameter, float* y);
 /// delta[i] *= σ'(h[i]).
 void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
+
+// --- dropout -----------------------------------------------------------------------------------------------------
+/// `threshold`: math::drop_threshold of the share.
+void draw_mask(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+               std::uint64_t per_step, std::uint64_t offset, std::uint32_t layer, int rows, int columns,
+               std::uint32_t threshold, std::uint8_t* mask);
+/// `x` may be null with an identity below.
+void apply_mask(cudaStream_t stream, std::size_t count, const std::uint8_t* mask, float factor, const float* from,
+                int below, float parameter, const float* x, float* to);
 
 // --- classes: labels[rows] are less than `classes` -----------------------------------------------------------------
 /// `labels` may be null: zeros.
@@ -192,6 +223,7 @@ struct GanLossArgs {
   float scale;
   float* seed;
   float* row_scale;  ///< null without a penalty
+  bool accumulate;
 };
 void gan_loss(cudaStream_t stream, const Shards& shards, const GanLossArgs& args, Sum sums);
 /// At most Scratch::partial_count rows.
@@ -215,6 +247,10 @@ void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
 void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                   std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out);
+/// out = x + math::falling_deviation(start, end, *steps) · noise; out may be x.
+void add_noise(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+               std::uint64_t per_step, std::uint64_t offset, double start, double end, const std::uint64_t* steps,
+               int rows, int columns, const float* x, float* out);
 void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                  std::uint64_t per_step, std::uint64_t offset, int rows, int columns, const float* a, const float* b,
                  float* out);

@@ -23,7 +23,7 @@ Layers dcgan_generator(const TrainOptions& o, const DataShape& data) {
     stack.normalise(hidden);
   }
   stack.append_class();
-  stack.transposed_convolution(convolutions.front(), Activation::named("sigmoid"), {hidden.init, true});
+  stack.transposed_convolution(convolutions.front(), Activation::named("sigmoid"), hidden.weights_with_bias());
   return stack.take();
 }
 
@@ -35,21 +35,25 @@ Layers dcgan_discriminator(const TrainOptions& o, const DataShape& data) {
   const auto append_class = [&] {
     if (!projection) stack.append_class();
   };
+  stack.dropout(o.input_dropout);
   append_class();
-  stack.convolution(convolutions.front(), hidden.activation, {hidden.init, true});
+  stack.convolution(convolutions.front(), hidden.activation, hidden.weights_with_bias());
+  stack.dropout(hidden.dropout);
   for (std::size_t i = 1; i < convolutions.size(); ++i) {
     append_class();
     stack.convolution(convolutions[i], hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
   }
   stack.flatten();
   append_class();
   if (o.fully_connected > 0) {
     stack.linear(o.fully_connected, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
     append_class();
   }
-  stack.linear(projection ? 1 + data.classes : 1, {}, {hidden.init, true});
+  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
   if (projection) stack.class_score();
   return stack.take();
 }

@@ -8,6 +8,7 @@ void hidden_layers(Stack& stack, const std::vector<int>& widths, const Hidden& h
   for (const int width : widths) {
     stack.linear(width, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
   }
 }
 
@@ -23,20 +24,21 @@ Layers mlp_generator(const TrainOptions& o, const DataShape& data) {
   hidden_layers(stack, o.generator_hidden, hidden);
   const Activation sigmoid = Activation::named("sigmoid");
   if (is_vector(data.image))
-    stack.linear(data.image.size(), sigmoid, {hidden.init, true});
+    stack.linear(data.image.size(), sigmoid, hidden.weights_with_bias());
   else
-    stack.linear_to_image(data.image, sigmoid, {hidden.init, true});
+    stack.linear_to_image(data.image, sigmoid, hidden.weights_with_bias());
   return stack.take();
 }
 
 Layers mlp_discriminator(const TrainOptions& o, const DataShape& data) {
   const Hidden hidden = discriminator_hidden_layers(o);
   Stack stack(is_vector(data.image) ? ImageShape{1, 1, data.image.size()} : data.image, data.classes);
+  stack.dropout(o.input_dropout);
   if (!is_vector(data.image)) stack.flatten();
   const bool projection = projects_class(o);
   if (!projection) stack.append_class();
   hidden_layers(stack, o.discriminator_hidden, hidden);
-  stack.linear(projection ? 1 + data.classes : 1, {}, {hidden.init, true});
+  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
   if (projection) stack.class_score();
   return stack.take();
 }

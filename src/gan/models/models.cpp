@@ -14,7 +14,7 @@ constexpr std::array families = {Family{"mlp", mlp_generator, mlp_discriminator}
 
 Hidden hidden_layers(const TrainOptions& o, const std::string& activation, const std::string& norm) {
   return {Activation::named(activation, static_cast<float>(o.leak)), norm == "batch",
-          o.init == "normal" ? Init::normal : Init::glorot_uniform};
+          o.init == "normal" ? Init::normal : Init::glorot_uniform, false, 0};
 }
 
 }  // namespace
@@ -45,7 +45,10 @@ Hidden generator_hidden_layers(const TrainOptions& o) {
   return hidden_layers(o, o.generator_activation, o.generator_norm);
 }
 Hidden discriminator_hidden_layers(const TrainOptions& o) {
-  return hidden_layers(o, o.discriminator_activation, o.discriminator_norm);
+  Hidden hidden = hidden_layers(o, o.discriminator_activation, o.discriminator_norm);
+  hidden.spectral_norm = o.spectral_norm;
+  hidden.dropout = o.dropout;
+  return hidden;
 }
 
 }  // namespace ganymede

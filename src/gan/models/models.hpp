@@ -45,8 +45,12 @@ struct Hidden {
   Activation activation;
   bool batch_norm;
   Init init;
+  bool spectral_norm;
+  double dropout;  ///< share of the units
   /// For the map itself: where a normalisation follows, it has no bias, which that would take away, and no activation.
-  [[nodiscard]] Weights weights() const { return {init, !batch_norm}; }
+  [[nodiscard]] Weights weights() const { return {init, !batch_norm, spectral_norm}; }
+  /// For a map that no normalisation follows.
+  [[nodiscard]] Weights weights_with_bias() const { return {init, true, spectral_norm}; }
   [[nodiscard]] Activation map_activation() const { return batch_norm ? Activation{} : activation; }
 };
 Hidden generator_hidden_layers(const TrainOptions& options);
@@ -68,6 +72,8 @@ class Stack {
   void transposed_convolution(Convolution geometry, Activation activation, Weights weights);
   /// What follows the map of a hidden layer that was added with hidden.weights() and hidden.map_activation().
   void normalise(const Hidden& hidden);
+  /// Sets a share of what is there to zero in training. Without a share it adds no layer.
+  void dropout(double share);
   /// From 1 + classes scores to that of the row's class.
   void class_score();
   [[nodiscard]] Layers take() { return std::move(layers_); }
@@ -78,6 +84,7 @@ class Stack {
   int classes_;
   std::optional<ImageShape> flattened_;  // the image that the vector began as
   bool from_linear_ = false;             // the image is a linear layer's output
+  int dropouts_ = 0;                     // calls of dropout()
 };
 
 /// D's convolutions of stride 2 from the image on, one for each of --channels, with kernels of side --kernel; G has

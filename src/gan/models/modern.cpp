@@ -19,6 +19,7 @@ void blocks(Stack& stack, int count, const ImageShape& image, const Hidden& hidd
   for (int i = 0; i < count; ++i) {
     stack.convolution(same, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
   }
 }
 
@@ -37,7 +38,7 @@ Layers modern_generator(const TrainOptions& o, const DataShape& data) {
     stack.normalise(hidden);
   }
   blocks(stack, o.blocks, top_of(convolutions.front()), hidden);
-  stack.transposed_convolution(convolutions.front(), Activation::named("sigmoid"), {hidden.init, true});
+  stack.transposed_convolution(convolutions.front(), Activation::named("sigmoid"), hidden.weights_with_bias());
   return stack.take();
 }
 
@@ -45,14 +46,16 @@ Layers modern_discriminator(const TrainOptions& o, const DataShape& data) {
   const Hidden hidden = discriminator_hidden_layers(o);
   const bool projection = projects_class(o);
   Stack stack(data.image, data.classes);
+  stack.dropout(o.input_dropout);
   if (!projection) stack.append_class();
   for (const Convolution& halving : halvings(o, data.image)) {
     stack.convolution(halving, hidden.map_activation(), hidden.weights());
     stack.normalise(hidden);
+    stack.dropout(hidden.dropout);
     blocks(stack, o.blocks, top_of(halving), hidden);
   }
   stack.flatten();
-  stack.linear(projection ? 1 + data.classes : 1, {}, {hidden.init, true});
+  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
   if (projection) stack.class_score();
   return stack.take();
 }

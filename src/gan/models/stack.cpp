@@ -73,6 +73,11 @@ void Stack::normalise(const Hidden& hidden) {
   if (hidden.batch_norm) layers_.push_back(make_batch_norm(shape_, hidden.activation, from_linear_));
 }
 
+void Stack::dropout(double share) {
+  if (share > 0) layers_.push_back(make_dropout(shape_.size(), share, dropouts_));
+  ++dropouts_;
+}
+
 void Stack::class_score() {
   layers_.push_back(make_class_score(classes_));
   shape_ = {1, 1, 1};

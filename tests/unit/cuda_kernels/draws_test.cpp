@@ -30,6 +30,31 @@ TEST_F(CudaDraws, NoiseIsTheCpus) {
     }
 }
 
+// Noise on images, in another place and in the same, until it has fallen to 0.
+TEST_F(CudaDraws, NoiseOnImagesIsTheCpus) {
+  for (const int rows : {0, 1, 33})
+    for (const int columns : {1, 3, 4, 61, 784})
+      for (const std::uint64_t now : {0, 4, 10, 11})
+        for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
+          Memory<std::uint64_t> step(1, now);
+          const auto draw = static_cast<std::uint32_t>(math::Stream::noise_on_real);
+          const Values x = draws(area(rows, columns), 1);
+          Memory<float> same(x, shift);
+          Memory<float> from(x, shift);
+          Memory<float> out(area(rows, columns), nan);
+          cuda::add_noise(nullptr, 77, draw, step.data(), 50, 9, 0.75, 10, step.data(), rows, columns, same.data(),
+                          same.data());
+          cuda::add_noise(nullptr, 77, draw, step.data(), 50, 9, 0.75, 10, step.data(), rows, columns, from.data(),
+                          out.data());
+          Values expected(area(rows, columns));
+          cpu_.add_noise(77, draw, now, 50, 9, 0.75, 10, rows, columns, x.data(), expected.data());
+          const std::string what = std::to_string(rows) + "x" + std::to_string(columns) + " " + std::to_string(now);
+          expect_same_bits(out.host(), expected, what);
+          expect_same_bits(same.host(), expected, what);
+          if (now >= 10) expect_same_bits(expected, x, what);
+        }
+}
+
 TEST_F(CudaDraws, ImagesAreTheCpus) {
   for (const int pixels : {1, 3, 63, 300, 784, 1500})
     for (const int rows : {0, 1, 120}) {

@@ -81,19 +81,20 @@ TEST_F(CudaLosses, AreTheCpus) {
             const std::size_t first = parts.between ? 0 : rows;
             Memory<float> seed(3 * rows, nan);
             Memory<float> row_scale(3 * rows, nan);
-            Target sums(LossSums::count, exact);
+            const bool accumulate = mask % 3 == 0;
+            Target sums(LossSums::count, exact, 0, 7);
             cuda::gan_loss(nullptr, shards,
                            {loss, smoothed.smoothing, true, parts.between, true, parts.real, parts.fake,
                             device_logits.data() + first, scale, seed.data() + first,
-                            parts.any() ? row_scale.data() + first : nullptr},
+                            parts.any() ? row_scale.data() + first : nullptr, accumulate},
                            sums.sum());
             Values expected(3 * rows, nan);
             Values expected_scale(3 * rows, nan);
-            expect_sums(
-                sums,
-                cpu_.discriminator_loss(smoothed, parts, begin, logits.data() + first, scale, exact,
-                                        expected.data() + first, parts.any() ? expected_scale.data() + first : nullptr),
-                exact, begin.size(), what);
+            expect_sums(sums,
+                        cpu_.discriminator_loss(smoothed, parts, begin, logits.data() + first, scale, exact,
+                                                expected.data() + first,
+                                                parts.any() ? expected_scale.data() + first : nullptr, accumulate, 7),
+                        exact, begin.size(), what);
             for (std::size_t i = 0; i < 3 * rows; ++i) {
               ASSERT_EQ(bits(seed[i]), bits(expected[i])) << what << " " << i;
               ASSERT_EQ(bits(row_scale[i]), bits(expected_scale[i])) << what << " " << i;
@@ -106,13 +107,15 @@ TEST_F(CudaLosses, AreTheCpus) {
             const std::size_t first = parts == 1 ? 2 * rows : rows;
             Memory<float> seed(2 * rows, nan);
             Values expected(2 * rows, nan);
-            Target sums(LossSums::count, exact);
+            const bool accumulate = (parts == 2) == exact;
+            Target sums(LossSums::count, exact, 0, 7);
             cuda::gan_loss(nullptr, shards_of(parts, begin),
                            {loss, 0, false, false, parts == 2, false, false, device_logits.data() + first, scale,
-                            seed.data(), nullptr},
+                            seed.data(), nullptr, accumulate},
                            sums.sum());
             expect_sums(sums,
-                        cpu_.generator_loss({loss}, parts, begin, logits.data() + first, scale, exact, expected.data()),
+                        cpu_.generator_loss({loss}, parts, begin, logits.data() + first, scale, exact, expected.data(),
+                                            accumulate, 7),
                         exact, begin.size(), what);
             for (std::size_t i = 0; i < 2 * rows; ++i) ASSERT_EQ(bits(seed[i]), bits(expected[i])) << what;
           }
@@ -169,7 +172,7 @@ TEST_F(CudaLosses, AShardsContributionIsItsOwn) {
                            penalty.sum(), partials.scratch());
     // G's loss, whose logits need not lie a part's rows apart.
     cuda::gan_loss(nullptr, shards_of(1, cuts),
-                   {0, 0, false, false, false, false, false, logits.data() + first, 0.01F, seed.data(), nullptr},
+                   {0, 0, false, false, false, false, false, logits.data() + first, 0.01F, seed.data(), nullptr, false},
                    loss.sum());
   };
   Target penalty(1, true, 0, 0);
@@ -202,7 +205,8 @@ TEST_F(CudaLosses, BitsDoNotDependOnTheOrderOfThreads) {
     cuda::gradient_penalty(nullptr, 0, shards_of(1, begin), 100, g.data(), 0.1F, v.data(), penalty.sum(),
                            partials.scratch());
     cuda::gan_loss(nullptr, shards_of(2, begin),
-                   {0, 0, true, false, true, false, false, logits.data(), 0.01F, seeds.data(), nullptr}, loss.sum());
+                   {0, 0, true, false, true, false, false, logits.data(), 0.01F, seeds.data(), nullptr, false},
+                   loss.sum());
     Values now = loss.values();
     now.push_back(penalty.values()[0]);
     if (seed == 0) first = now;

@@ -117,10 +117,10 @@ TEST_P(Operations, LossesMatchDouble) {
       Values seed(area(2, rows));
       Values fake_seed(count);
       const auto d = [&](const SumTarget& target) {
-        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, logits.data(), scale, seed.data(), nullptr, false, target);
       };
       const auto g = [&](const SumTarget& target) {
-        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), target);
+        device_->generator_loss({kind}, fake_only, logits.data() + rows, scale, fake_seed.data(), false, target);
       };
       for (bool exact : {false, true}) {
         const std::vector<double> d_result = exact ? exact_sums(LossSums::count, 0, d) : sums(LossSums::count, d);
@@ -137,7 +137,7 @@ TEST_P(Operations, LossesMatchDouble) {
       bad[0] = nan;
       bad[count] = nan;
       const auto with_nan = [&](const SumTarget& target) {
-        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, target);
+        device_->discriminator_loss({kind}, layout, {}, bad.data(), scale, seed.data(), nullptr, false, target);
       };
       EXPECT_TRUE(std::isnan(sums(LossSums::count, with_nan)[LossSums::loss])) << name;
       exact_sums(LossSums::count, 3, with_nan);  // the loss and both scores
@@ -308,6 +308,44 @@ TEST_P(Operations, OptimizersAverageAndAreGuarded) {
       }
 }
 
+// x + s · N(0, 1), with draw_normal()'s numbers and an s that falls with the step.
+TEST_P(Operations, NoiseIsAddedUntilItHasFallen) {
+  constexpr int rows = 300;
+  constexpr int columns = 99;
+  const Values x = draws(area(rows, columns), 6);
+  for (const auto& [step, expected] : {std::pair<std::uint64_t, double>{0, 0.5},
+                                       {40, 0.25},
+                                       {79, 0.00625},
+                                       {80, 0},
+                                       {81, 0},
+                                       {std::uint64_t{1} << 40U, 0}}) {
+    const StepCount first{&step, 1000, 7};
+    const FallingDeviation deviation{0.5, 80, &step};
+    Values z(x.size());
+    device_->draw_normal(5, noise, first, rows, columns, z.data());
+    Values out(x.size(), nan);
+    device_->add_noise(5, noise, first, deviation, rows, columns, x.data(), out.data());
+    Values same = x;
+    device_->add_noise(5, noise, first, deviation, rows, columns, same.data(), same.data());
+    EXPECT_EQ(same, out) << step;
+    const double n = static_cast<double>(x.size());
+    double mean = 0;
+    double square = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double added = static_cast<double>(out[i]) - static_cast<double>(x[i]);
+      ASSERT_NEAR(added, expected * static_cast<double>(z[i]), 3e-7) << step;
+      mean += added / n;
+      square += added * added / n;
+    }
+    // Four standard errors each.
+    EXPECT_NEAR(mean, 0, 4 * expected / std::sqrt(n) + 1e-7);
+    EXPECT_NEAR(square, expected * expected, 4 * expected * expected * std::sqrt(2 / n) + 1e-7);
+    if (expected == 0) {
+      EXPECT_EQ(out, x);
+    }
+  }
+}
+
 TEST_P(Operations, DrawsAreNormal) {
   const std::uint64_t step = 3;
   constexpr int rows = 1000;
@@ -468,6 +506,59 @@ TEST_P(Operations, ScoresTheRowsOwnClass) {
   Values back(12, nan);
   device_->class_score_backward(3, 3, labels.data(), y.data(), back.data());
   EXPECT_EQ(back, (Values{31, 0, 0, 31, 13, 13, 0, 0, 25, 0, 25, 0}));
+}
+
+TEST_P(Operations, MasksAreDrawnByTheirDefinition) {
+  constexpr int rows = 300;
+  for (const int columns : {1, 7, 64, 131})
+    for (const double share : {0.0, 0.2, 0.5, 0.875}) {
+      const std::uint64_t step = 9;
+      constexpr std::uint64_t seed = 0x123456789AULL;
+      constexpr std::uint32_t layer = 3;
+      std::vector<std::uint8_t> mask(area(rows, columns), 7);
+      device_->draw_mask({seed, 21, {&step, 1000, 4}, layer}, rows, columns, share, mask.data());
+      double kept = 0;
+      for (int row = 0; row < rows; ++row)
+        for (int j = 0; j < columns; ++j) {
+          const math::Philox4 bits =
+              math::philox_draw(seed, math::Stream::dropout_between, 9004 + static_cast<std::uint64_t>(row),
+                                layer * 16777216 + static_cast<std::uint32_t>(j / 4));
+          const bool expected = static_cast<double>(bits.v[j % 4]) >= share * 0x1p32;
+          ASSERT_EQ(mask[area(row, columns) + static_cast<std::size_t>(j)], expected ? 1 : 0);
+          kept += expected ? 1 : 0;
+        }
+      // Five standard deviations.
+      const double count = rows * columns;
+      EXPECT_NEAR(kept / count, 1 - share, 5 * std::sqrt(share * (1 - share) / count) + 1e-9);
+      // Another layer, stream or sample has another mask.
+      if (share == 0 || columns < 64) continue;
+      std::vector<std::uint8_t> other(mask.size());
+      for (const MaskDraw& draw :
+           {MaskDraw{seed, 21, {&step, 1000, 4}, layer + 1}, MaskDraw{seed, 22, {&step, 1000, 4}, layer},
+            MaskDraw{seed + 1, 21, {&step, 1000, 4}, layer}, MaskDraw{seed, 21, {&step, 1000, 5}, layer}}) {
+        device_->draw_mask(draw, rows, columns, share, other.data());
+        EXPECT_NE(other, mask);
+      }
+      // The last were those of the next rows.
+      EXPECT_TRUE(std::equal(other.begin(), other.end() - columns, mask.begin() + columns));
+    }
+}
+
+TEST_P(Operations, MasksDropAndScale) {
+  const std::size_t count = 1237;
+  const Values from = draws(count, 1);
+  const Values x = draws(count, 2);
+  std::vector<std::uint8_t> mask;
+  for (std::size_t i = 0; i < count; ++i) mask.push_back(i * 5 % 7 < 3 ? 0 : 1);
+  Values kept(count, 7.0F);
+  Values sloped(count, 7.0F);
+  device_->apply_mask(count, mask.data(), 1.25F, from.data(), {}, nullptr, kept.data());
+  device_->apply_mask(count, mask.data(), 1.25F, from.data(), Activation::named("leaky-relu", 0.25F), x.data(),
+                      sloped.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    EXPECT_EQ(kept[i], mask[i] == 0 ? 0.0F : 1.25F * from[i]);
+    EXPECT_EQ(sloped[i], kept[i] * (x[i] > 0 ? 1.0F : 0.25F));
+  }
 }
 
 TEST_P(Operations, AStepEndsWithAReport) {

@@ -60,6 +60,11 @@ TEST(Step, AllocatesNothing) {
           o.penalty_every = 2;
           o.d_burst = 2;
           o.d_burst_every = 3;
+          o.micro_batch = 30;
+        }
+        if (scheme == std::string("simultaneous")) {
+          o.spectral_norm = true;
+          o.dropout = o.input_dropout = 0.25;
         }
         const std::unique_ptr<Device> device = make_cpu_device(threads);
         Gan gan = make_gan(o, images.set().shape(), *device);

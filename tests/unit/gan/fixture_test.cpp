@@ -59,16 +59,16 @@ TEST_F(PyTorch, Losses) {
         const double expected = c[what][i];
         EXPECT_NEAR(static_cast<double>(actual), expected, 1e-6 * std::abs(expected) + 1e-7) << what << " " << i;
       };
-      device_->discriminator_loss(loss, {2, 1, {0, 1}}, {}, logits, 1.0F, seeds, nullptr, SumTarget{sums});
+      device_->discriminator_loss(loss, {2, 1, {0, 1}}, {}, logits, 1.0F, seeds, nullptr, false, SumTarget{sums});
       near(sums[LossSums::loss], "discriminator");
       near(seeds[0], "d_real");
       near(seeds[1], "d_fake");
-      device_->generator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, SumTarget{sums});
+      device_->generator_loss(loss, {2, 1, {0, 1}}, logits, 1.0F, seeds, false, SumTarget{sums});
       near(sums[LossSums::loss], "generator");
       near(seeds[0], "g_real");
       near(seeds[1], "g_fake");
       if (generator_sees_real(loss.kind)) continue;
-      device_->generator_loss(loss, {1, 1, {0, 1}}, &fake[i], 1.0F, seeds, SumTarget{sums});
+      device_->generator_loss(loss, {1, 1, {0, 1}}, &fake[i], 1.0F, seeds, false, SumTarget{sums});
       near(sums[LossSums::loss], "generator");
       near(seeds[0], "g_fake");
     }
@@ -112,7 +112,7 @@ TEST_F(PyTorch, PenaltiesByDoubleBackward) {
       d.forward(pass, x.data(), tape);
       device_->discriminator_loss({loss_index("non-saturating")}, pass, penalties.parts(), tape.output(),
                                   with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(),
-                                  penalties.row_scale(), SumTarget{sums.data()});
+                                  penalties.row_scale(), false, SumTarget{sums.data()});
       d.backward(pass, 0, tape);
       penalties.apply(one, x.data(), tape, SumTarget{sums.data()}.at(LossSums::penalty));
       d.gradients(pass, 0, x.data(), tape, penalties.row_scale(), false, SumTarget{gradient.data()});
@@ -151,7 +151,8 @@ double training_error(const std::vector<float>& actual, const Doubles& start, co
 std::vector<float> listed(const Network& network, const DeviceArray<float>& flat) {
   std::vector<float> values;
   for (const Tensor& t : network.tensors(flat))
-    if (t.name.find("running") == std::string::npos) values.insert(values.end(), t.values.begin(), t.values.end());
+    if (t.name.find("running") == std::string::npos && t.name.find(".0._") == std::string::npos)
+      values.insert(values.end(), t.values.begin(), t.values.end());
   return values;
 }
 std::vector<float> listed(const Network& network) { return listed(network, network.parameter_array()); }
@@ -204,7 +205,7 @@ TEST_F(PyTorch, WholeTrainings) {
   images.count = static_cast<std::uint32_t>(trainings["images"].size());
   const std::unique_ptr<Communicator> alone = make_local_communicator();
 
-  EXPECT_EQ(trainings["cases"].size(), 27U);
+  EXPECT_EQ(trainings["cases"].size(), 40U);
   for (const nlohmann::json& c : trainings["cases"])
     for (const std::string& instruction_set : cpu_instruction_sets())
       for (const bool exact : {false, true}) {
@@ -239,6 +240,14 @@ TEST_F(PyTorch, WholeTrainings) {
           for (const Tensor& t : gan.generator.tensors(*flat))
             if (t.name.find("running") != std::string::npos)
               expect_near(t.values, doubles(c["generator_buffers"][t.name]), 1e-4, t.name);
+        ASSERT_EQ(options.spectral_norm, c.contains("singular_vectors"));
+        std::size_t vectors = 0;
+        for (const Tensor& t : gan.discriminator.tensors(gan.discriminator.parameter_array()))
+          if (t.name.find(".0._") != std::string::npos) {
+            expect_near(t.values, doubles(c["singular_vectors"][t.name]), 1e-4, t.name);
+            ++vectors;
+          }
+        EXPECT_EQ(vectors, options.spectral_norm ? c["singular_vectors"].size() : 0U);
         const StepMeans means = step.take_means();
         const nlohmann::json& expected = c["means"];
         EXPECT_NEAR(means.discriminator_loss, expected["discriminator_loss"], 1e-5);

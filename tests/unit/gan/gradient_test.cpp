@@ -43,7 +43,7 @@ TEST_P(EveryLoss, OfTheDiscriminator) {
       const float logits[2] = {real_[i], fake_[i]};
       float seeds[2] = {};
       std::vector<float> sums(LossSums::count, 7.0F);
-      device_->discriminator_loss({kind(), smoothing}, pair, {}, logits, scale_, seeds, nullptr,
+      device_->discriminator_loss({kind(), smoothing}, pair, {}, logits, scale_, seeds, nullptr, false,
                                   SumTarget{sums.data()});
       Doubles at = {static_cast<double>(logits[0]), static_cast<double>(logits[1])};
       const auto value = [&] {
@@ -65,7 +65,7 @@ TEST_P(EveryLoss, OfTheGenerator) {
     const Doubles expected = gradient(at, value, 1e-3);
     float seeds[2] = {};
     std::vector<float> sums(LossSums::count, 7.0F);
-    device_->generator_loss({kind()}, pair, logits, scale_, seeds, SumTarget{sums.data()});
+    device_->generator_loss({kind()}, pair, logits, scale_, seeds, false, SumTarget{sums.data()});
     for (std::size_t k = 0; k < 2; ++k)
       EXPECT_NEAR(static_cast<double>(seeds[k]), expected[k], 1e-7 * std::max(1.0, std::abs(expected[k]))) << at[k];
     check_pair(sums, value() / 0.125, logits[0], logits[1]);
@@ -76,7 +76,8 @@ TEST_P(EveryLoss, OfTheGenerator) {
     // Without the real logit.
     EXPECT_EQ(expected[0], 0);
     float seed = 0;
-    device_->generator_loss({kind()}, BatchLayout{1, 1, {0, 1}}, &logits[1], scale_, &seed, SumTarget{sums.data()});
+    device_->generator_loss({kind()}, BatchLayout{1, 1, {0, 1}}, &logits[1], scale_, &seed, false,
+                            SumTarget{sums.data()});
     EXPECT_EQ(seed, seeds[1]);
     EXPECT_NEAR(static_cast<double>(sums[LossSums::loss]), value(), 1e-6 * std::max(0.125, std::abs(value())));
     EXPECT_EQ(sums[LossSums::real_right], 0.0F);
@@ -105,15 +106,32 @@ TEST_P(EveryLoss, SummedOverTheBatch) {
   std::vector<float> sums(LossSums::count);
   std::vector<std::int64_t> fixed(LossSums::count);
   std::int64_t overflow = 0;
-  device_->discriminator_loss({kind()}, layout, {}, logits.data(), scale_, seeds.data(), nullptr,
+  device_->discriminator_loss({kind()}, layout, {}, logits.data(), scale_, seeds.data(), nullptr, false,
                               SumTarget{sums.data()});
-  device_->discriminator_loss({kind()}, layout, {}, logits.data(), scale_, seeds.data(), nullptr,
+  device_->discriminator_loss({kind()}, layout, {}, logits.data(), scale_, seeds.data(), nullptr, false,
                               SumTarget{nullptr, fixed.data(), &overflow});
   EXPECT_EQ(overflow, 0);
   for (std::size_t k = 0; k < expected.size(); ++k) {
     EXPECT_NEAR(static_cast<double>(sums[k]), expected[k], 2e-6 * std::abs(expected[k]));
     EXPECT_NEAR(static_cast<double>(fixed[k]) * 0x1p-40, expected[k], 2e-6 * std::abs(expected[k]));
   }
+
+  // What a pass adds to the sums of another: in fixed point, exactly what it has by itself.
+  const std::vector<float> sums_before = sums;
+  const std::vector<std::int64_t> fixed_before = fixed;
+  device_->discriminator_loss({kind()}, layout, {}, logits.data(), scale_, seeds.data(), nullptr, true,
+                              SumTarget{sums.data()});
+  device_->discriminator_loss({kind()}, layout, {}, logits.data(), scale_, seeds.data(), nullptr, true,
+                              SumTarget{nullptr, fixed.data(), &overflow});
+  for (std::size_t k = 0; k < expected.size(); ++k) {
+    EXPECT_EQ(sums[k], 2 * sums_before[k]);
+    EXPECT_EQ(fixed[k], 2 * fixed_before[k]);
+  }
+  std::vector<float> of_generator(LossSums::count);
+  device_->generator_loss({kind()}, layout, logits.data(), scale_, seeds.data(), false, SumTarget{of_generator.data()});
+  const std::vector<float> once = of_generator;
+  device_->generator_loss({kind()}, layout, logits.data(), scale_, seeds.data(), true, SumTarget{of_generator.data()});
+  for (std::size_t k = 0; k < expected.size(); ++k) EXPECT_EQ(of_generator[k], 2 * once[k]);
 }
 
 // Rows that a penalty works on have the seed 1, and their own beside; all others theirs.
@@ -123,7 +141,7 @@ TEST_P(EveryLoss, GivesUnitSeedsToPenalisedParts) {
   std::vector<float> sums(LossSums::count);
   const std::vector<float> logits = {9.0F, 8.0F, 7.0F, 0.5F, -1.5F, 2.5F, -0.25F, 3.0F, -2.0F};  // between, real, fake
   device_->discriminator_loss({kind()}, {2, rows, {0, rows}}, {}, logits.data() + rows, scale_, plain.data(), nullptr,
-                              SumTarget{sums.data()});
+                              false, SumTarget{sums.data()});
   for (int mask = 1; mask < 8; ++mask) {
     const PenaltyParts parts{(mask & 1) != 0, (mask & 2) != 0, (mask & 4) != 0};
     const int first = parts.between ? 0 : rows;
@@ -132,7 +150,7 @@ TEST_P(EveryLoss, GivesUnitSeedsToPenalisedParts) {
     std::vector<float> scales(3 * rows, 7.0F);
     std::vector<float> again(LossSums::count);
     device_->discriminator_loss({kind()}, layout, parts, logits.data() + first, scale_, seeds.data() + first,
-                                scales.data() + first, SumTarget{again.data()});
+                                scales.data() + first, false, SumTarget{again.data()});
     EXPECT_EQ(again, sums);
     for (int i = 0; i < 3 * rows; ++i) {
       const auto at = static_cast<std::size_t>(i);
@@ -257,7 +275,7 @@ TEST_P(WholeGradients, OfTheDiscriminator) {
   float* row_scale = parts.any() ? penalties.row_scale() : nullptr;
   const std::vector<float> sums = summed(LossSums::count, [&](SumTarget target) {
     device_->discriminator_loss({loss_index(GetParam().loss)}, pass, parts, tape.output(), 1.0F / batch, tape.delta(),
-                                row_scale, target);
+                                row_scale, false, target);
     d.backward(pass, 0, tape);
     if (parts.any()) penalties.apply(one, x.data(), tape, target.at(LossSums::penalty));
   });
@@ -294,7 +312,8 @@ TEST_P(WholeGradients, OfTheGenerator) {
   g.forward(one, z_.data(), g_tape, fake);
   d.forward(pass, real_rows > 0 ? x.data() : fake, d_tape);
   const std::vector<float> losses = summed(LossSums::count, [&](SumTarget sums) {
-    device_->generator_loss({loss_index(GetParam().loss)}, pass, d_tape.output(), 1.0F / batch, d_tape.delta(), sums);
+    device_->generator_loss({loss_index(GetParam().loss)}, pass, d_tape.output(), 1.0F / batch, d_tape.delta(), false,
+                            sums);
   });
   d.backward(one, real_rows, d_tape);
   d.backward_input(one, real_rows, d_tape, g.activation(), fake, g_tape.delta());

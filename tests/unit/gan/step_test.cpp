@@ -1,5 +1,5 @@
-// One step as a whole: its gradients against the reference, its means, what it does with bad numbers, how a
-// resumed one goes on, and how a batch is shared.
+// One step as a whole: its gradients against the reference, its means, what it does with bad numbers, and how
+// a resumed one goes on.
 #include "gan/step.hpp"
 
 #include <gmock/gmock.h>
@@ -136,6 +136,8 @@ TEST_F(Step, GoesOnAfterALoadAsIfNothingHadHappened) {
     o.r1 = 1;
     o.gradient_penalty = 2;
     o.penalty_every = 3;
+    o.instance_noise = 0.5;
+    o.steps = 9;
     o.ema = 0.9;
     Gan through = make_gan(o, DataShape::grey(small_side), *device_);
     GanStep through_step(*device_, *alone_, through, images_.set(), o);
@@ -218,58 +220,6 @@ TEST_F(Step, MeansAreOverTheStepsSinceTheLastOnes) {
   const StepMeans two = step.take_means();
   EXPECT_EQ(one.real_accuracy, two.real_accuracy);
   EXPECT_NEAR(one.discriminator_loss, two.discriminator_loss, 0.2);
-}
-
-// --- the share of a batch ---------------------------------------------------------------------------------
-
-TEST(BatchShare, CoversEveryRowOnce) {
-  for (const bool exact : {false, true})
-    for (const int batch : {1, 7, 8, 100, 101})
-      for (int shards = 1; shards <= std::min(batch, 9); ++shards)
-        for (int size = 1; size <= (exact ? shards : batch) && size <= 13; ++size) {
-          int next = 0;
-          int cuts = 0;
-          int least = batch;
-          int most = 0;
-          for (int rank = 0; rank < size; ++rank) {
-            const BatchShare share = share_of_batch(batch, rank, size, exact, shards);
-            ASSERT_EQ(share.first_row, next);
-            ASSERT_EQ(share.shard_begin.front(), 0);
-            for (std::size_t s = 0; s + 1 < share.shard_begin.size(); ++s) {
-              // Shards are where the batch and V alone put them, whichever rank has them.
-              if (exact) {
-                ASSERT_EQ(share.first_row + share.shard_begin[s], batch * cuts / shards);
-              }
-              ASSERT_LT(share.shard_begin[s], share.shard_begin[s + 1]);
-              ++cuts;
-            }
-            least = std::min(least, share.rows());
-            most = std::max(most, share.rows());
-            next += share.rows();
-          }
-          ASSERT_EQ(next, batch);
-          ASSERT_EQ(cuts, exact ? shards : size);
-          if (!exact) {
-            ASSERT_LE(most - least, 1);
-          }
-        }
-}
-
-TEST(BatchShare, RefusesMoreRanksThanThereIsWork) {
-  const auto failure = [](int batch, int size, bool exact) -> std::string {
-    try {
-      share_of_batch(batch, 0, size, exact, 8);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::usage);
-      return error.what();
-    }
-    return "no error";
-  };
-  EXPECT_THAT(failure(3, 4, false), ::testing::AllOf(::testing::HasSubstr("4 ranks"), ::testing::HasSubstr("--batch")));
-  EXPECT_THAT(failure(100, 9, true),
-              ::testing::AllOf(::testing::HasSubstr("9 ranks"), ::testing::HasSubstr("--shards")));
-  EXPECT_EQ(failure(3, 3, false), "no error");
-  EXPECT_EQ(failure(100, 8, true), "no error");
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 MetricsRecord example(std::uint64_t step) {
-  return {step, step * 100, 0.125, 1.25, 0.75, 0.5, 0.8, 0.9, 3.5, 2.5, 12.5, 64000, 1.5, -0.5};
+  return {step, step * 100, 0.125, 1.25, 0.75, 0.5, 0.8, 0.9, 3.5, 2.5, 12.5, 64000, 1.5, -0.5, 4e-4, 1e-4};
 }
 
 std::vector<double> numbers(const MetricsRecord& r) {
@@ -43,7 +43,9 @@ std::vector<double> numbers(const MetricsRecord& r) {
           r.seconds,
           r.images_per_second,
           r.real_score,
-          r.fake_score};
+          r.fake_score,
+          r.discriminator_learning_rate,
+          r.generator_learning_rate};
 }
 
 void expect_same(const MetricsRecord& a, const MetricsRecord& b) {
@@ -81,7 +83,7 @@ TEST(MetricsLine, HasTheDocumentedForm) {
   EXPECT_EQ(to_json_line(example(12)),
             R"({"step":12,"images_seen":1200,"epoch":0.125,"d_loss":1.25,"g_loss":0.75,"penalty":0.5,)"
             R"("d_real_accuracy":0.8,"d_fake_accuracy":0.9,"d_real_score":1.5,"d_fake_score":-0.5,)"
-            R"("d_gradient_norm":3.5,"g_gradient_norm":2.5,)"
+            R"("d_gradient_norm":3.5,"g_gradient_norm":2.5,"d_learning_rate":0.0004,"g_learning_rate":0.0001,)"
             R"("seconds":12.5,"images_per_second":64000.0})");
 }
 

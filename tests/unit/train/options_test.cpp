@@ -63,6 +63,9 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"condition", {"none", "concat", "projection"}},
     {"generator-norm", {"none", "batch"}},
     {"discriminator-norm", {"none", "batch"}},
+    {"spectral-norm", {"true", "false"}},
+    {"dropout", {"0", "0.9999999", "0.5"}},
+    {"input-dropout", {"0", "0.9999999", "0.2"}},
     {"init", {"glorot", "normal"}},
     {"channels", {"64", "3,5,7"}},
     {"kernel", {"2", "15"}},
@@ -72,6 +75,8 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"r2", {"0", "1e+06", "0.125"}},
     {"gradient-penalty", {"0", "1e+06", "10"}},
     {"penalty-every", {"1", "1000000000000"}},
+    {"instance-noise", {"0", "1000", "0.1"}},
+    {"instance-noise-end", {"1e-30", "1", "0.5"}},
     {"ema", {"0", "0.9999999", "0.999"}},
     {"optimizer", {"sgd", "rmsprop", "adam", "adamw"}},
     {"learning-rate", {"0", "1000", "2e-04", "5e-324"}},
@@ -89,6 +94,7 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"beta2", {"0", "0.9999999"}},
     {"epsilon", {"1e-30", "1"}},
     {"batch", {"1", "16777216"}},
+    {"micro-batch", {"0", "16777216"}},
     {"steps", {"0", "1000000000000"}},
     {"epochs", {"1e-09", "1e+09", "0.5"}},
     {"seed", {"0", "18446744073709551615"}},
@@ -113,12 +119,16 @@ const std::set<std::string> whole = {
     "latent",           "d-steps", "batch",         "steps",         "seed",          "threads",
     "shards",           "keep",    "sample-every",  "sample-count",  "log-every",     "drift-every",
     "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
-    "fully-connected",  "stack",   "blocks"};
+    "fully-connected",  "stack",   "blocks",        "micro-batch"};
 const std::set<std::string> real = {"leak",
+                                    "dropout",
+                                    "input-dropout",
                                     "label-smoothing",
                                     "r1",
                                     "r2",
                                     "gradient-penalty",
+                                    "instance-noise",
+                                    "instance-noise-end",
                                     "ema",
                                     "learning-rate",
                                     "generator-learning-rate",
@@ -135,7 +145,7 @@ const std::set<std::string> real = {"leak",
                                     "epsilon",
                                     "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden", "channels"};
-const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32"};
+const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32", "spectral-norm"};
 const std::set<std::string> texts = {"data", "out"};
 
 TEST(Options, ThisTestKnowsThemAll) {
@@ -189,6 +199,8 @@ TEST(Options, JustOutsideTheRangeIsRefused) {
        std::vector<std::pair<std::string, std::string>>{{"latent", "0"},
                                                         {"latent", "65537"},
                                                         {"leak", "1.0000001"},
+                                                        {"dropout", "1"},
+                                                        {"input-dropout", "1"},
                                                         {"d-steps", "0"},
                                                         {"d-steps", "1001"},
                                                         {"r1", "1000001"},
@@ -199,6 +211,10 @@ TEST(Options, JustOutsideTheRangeIsRefused) {
                                                         {"epsilon", "1.5"},
                                                         {"batch", "0"},
                                                         {"batch", "16777217"},
+                                                        {"micro-batch", "16777217"},
+                                                        {"instance-noise", "1001"},
+                                                        {"instance-noise-end", "0"},
+                                                        {"instance-noise-end", "1.1"},
                                                         {"epochs", "0"},
                                                         {"seed", "18446744073709551616"},
                                                         {"steps", "1000000000001"},
@@ -336,7 +352,24 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     EXPECT_EQ(answer({{"discriminator-activation", straight}}), "fine");
   EXPECT_THAT(answer({{"discriminator-norm", "batch"}}), AllOf(HasSubstr("--r1 needs"), HasSubstr("--r1 0")));
   EXPECT_EQ(answer({{"discriminator-norm", "batch"}, {"r1", "0"}}), "fine");
+  EXPECT_EQ(answer({{"spectral-norm", "true"}, {"dropout", "0.5"}}), "fine");
+  EXPECT_THAT(answer({{"spectral-norm", "true"}, {"clip-weights", "0.01"}}),
+              AllOf(HasSubstr("--clip-weights and --spectral-norm exclude each other"), HasSubstr("--clip-weights 0")));
+  EXPECT_THAT(answer({{"spectral-norm", "true"}, {"discriminator-norm", "batch"}, {"r1", "0"}}),
+              AllOf(HasSubstr("--spectral-norm and --discriminator-norm batch exclude each other"),
+                    HasSubstr("--discriminator-norm none")));
   EXPECT_EQ(answer({{"generator-norm", "batch"}}), "fine");
+  // A slice of the batch has no statistics of the whole, and is made of whole shards.
+  for (const char* norm : {"generator-norm", "discriminator-norm"}) {
+    EXPECT_THAT(answer({{"r1", "0"}, {norm, "batch"}, {"micro-batch", "50"}}),
+                AllOf(HasSubstr("--" + std::string(norm) + " batch"), HasSubstr("--micro-batch 0")));
+    EXPECT_EQ(answer({{"r1", "0"}, {norm, "batch"}, {"micro-batch", "0"}}), "fine");
+  }
+  EXPECT_THAT(answer({{"reproducible", "true"}, {"micro-batch", "12"}}),
+              AllOf(HasSubstr("up to 13 images"), HasSubstr("--micro-batch 13"), HasSubstr("--shards 9")));
+  EXPECT_EQ(answer({{"reproducible", "true"}, {"micro-batch", "13"}}), "fine");
+  EXPECT_EQ(answer({{"reproducible", "true"}, {"micro-batch", "12"}, {"shards", "9"}}), "fine");
+  EXPECT_EQ(answer({{"micro-batch", "1"}}), "fine");
   // An option of one family of networks says nothing about another.
   for (const auto& [name, value] : {std::pair{"channels", "32"}, {"kernel", "3"}, {"fully-connected", "0"}}) {
     EXPECT_THAT(answer({{name, value}}), HasSubstr("--" + std::string(name) + " belongs to --model dcgan"));
@@ -354,6 +387,7 @@ TEST(Options, TheTrajectoryKnowsNoPlaces) {
   options.out = "elsewhere";
   options.data = "other";
   options.threads = 7;
+  options.micro_batch = 13;
   options.steps = 12;
   options.epochs = 3;
   options.checkpoint_every = 1;
@@ -366,7 +400,7 @@ TEST(Options, TheTrajectoryKnowsNoPlaces) {
   EXPECT_EQ(plain.at("batch"), "100");
 }
 
-TEST(Options, TheLengthOfATrainingIsPartOfItsTrajectoryWhereStepSizesFollowIt) {
+TEST(Options, TheLengthOfATrainingIsPartOfItsTrajectoryWhereStepSizesOrNoiseFollowIt) {
   TrainOptions options;
   options.steps = 12;
   options.schedule_start = 0.5;
@@ -379,6 +413,15 @@ TEST(Options, TheLengthOfATrainingIsPartOfItsTrajectoryWhereStepSizesFollowIt) {
   EXPECT_FALSE(cosine.contains("epochs"));
   options.steps = 0;
   EXPECT_EQ(trajectory_options(options).at("epochs"), "1000");
+
+  EXPECT_FALSE(constant.contains("instance-noise-end"));
+  options.schedule = "constant";
+  options.instance_noise = 0.1;
+  options.steps = 12;
+  const std::map<std::string, std::string> noisy = trajectory_options(options);
+  EXPECT_EQ(noisy.at("steps"), "12");
+  EXPECT_EQ(noisy.at("instance-noise-end"), "1");
+  EXPECT_FALSE(noisy.contains("schedule-start"));
 }
 
 TEST(Options, MembersThatWereSetOutOfRangeAreRefusedByName) {

@@ -1,4 +1,6 @@
 // The lock of a run's folder, also where the file system has none: flock is this file's own.
+#include "train/run_lock.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
@@ -14,7 +16,6 @@
 #include "ganymede/trainer.hpp"
 #include "support/forwarding_communicator.hpp"
 #include "support/temporary_folder.hpp"
-#include "train/run_folder.hpp"
 
 namespace {
 int flock_failure = 0;

@@ -98,6 +98,13 @@ TEST(SetUp, ThePlanSaysWhatWillRun) {
   EXPECT_EQ(rows.at("optimiser"), "adam, learning rate 0.0002, β₁ 0.5, β₂ 0.999, ε 1e-08");
   EXPECT_FALSE(std::filesystem::exists(folder / "run"));
 
+  options.spectral_norm = true;
+  options.dropout = 0.5;
+  options.input_dropout = 0.2;
+  const TrainPlan regularised = plan_training(options, *ranks);
+  EXPECT_THAT(std::map(regularised.rows.begin(), regularised.rows.end()).at("discriminator"),
+              HasSubstr("784 dropout 0.2 → 4 relu dropout 0.5 → 1, spectral norm"));
+  options.spectral_norm = false;
   options.optimizer = "rmsprop";
   options.discriminator_learning_rate = 4e-4;
   options.schedule = "cosine";
@@ -105,7 +112,14 @@ TEST(SetUp, ThePlanSaysWhatWillRun) {
   options.weight_decay = 1e-4;
   options.clip_gradient = 5;
   options.clip_weights = 0.01;
+  options.instance_noise = 0.1;
+  options.instance_noise_end = 0.5;
+  options.micro_batch = 4;
   const TrainPlan other = plan_training(options, *ranks);
+  EXPECT_THAT(std::map(other.rows.begin(), other.rows.end()).at("objective"),
+              HasSubstr("instance noise 0.1 falling to 0 in 0.5 of the training"));
+  EXPECT_THAT(std::map(other.rows.begin(), other.rows.end()).at("training"),
+              HasSubstr("800 steps of 10 images, up to 4 at a time (2 epochs)"));
   EXPECT_EQ(std::map(other.rows.begin(), other.rows.end()).at("optimiser"),
             "rmsprop, learning rate 0.0002 for G and 0.0004 for D, cosine to 0 times that from 0.5 of the training on, "
             "α 0.99, ε 1e-08, weight decay 0.0001, gradients clipped to norm 5, D's weights clipped to ±0.01");

@@ -26,9 +26,9 @@ struct UniformNoise {
   }
 };
 
-// Blocks of four numbers, counted through all rows, sixteen at a time.
-template <class Noise>
-void draw_noise(const NoiseArgs& args, float*, int part, int parts) {
+// Blocks of four numbers, counted through all rows, sixteen at a time. write(place in out, number)
+template <class Noise, class Write>
+GANYMEDE_INLINE void draw_blocks(const NoiseArgs& args, int part, int parts, Write&& write) {
   constexpr int group = 16;
   const int per_row = (args.columns + 3) / 4;
   const LongRange range =
@@ -37,14 +37,14 @@ void draw_noise(const NoiseArgs& args, float*, int part, int parts) {
     std::size_t row = first / static_cast<std::size_t>(per_row);
     auto block = static_cast<std::uint32_t>(first % static_cast<std::size_t>(per_row));
     std::uint32_t counter[4][group];
-    float* place[group];
+    std::size_t place[group];
     for (int l = 0; l < group; ++l) {
       const std::uint64_t sample = args.first_sample + row;
       counter[0][l] = block;
       counter[1][l] = args.stream;
       counter[2][l] = static_cast<std::uint32_t>(sample);
       counter[3][l] = static_cast<std::uint32_t>(sample >> 32);
-      place[l] = args.out + row * static_cast<std::size_t>(args.columns) + 4 * block;
+      place[l] = row * static_cast<std::size_t>(args.columns) + 4 * block;
       if (++block == static_cast<std::uint32_t>(per_row)) {
         block = 0;
         ++row;
@@ -60,9 +60,23 @@ void draw_noise(const NoiseArgs& args, float*, int part, int parts) {
     const int count = range.end - first < group ? static_cast<int>(range.end - first) : group;
     for (int l = 0; l < count; ++l) {
       const int n = smaller(4, args.columns - static_cast<int>(counter[0][l]) * 4);
-      for (int j = 0; j < n; ++j) place[l][j] = noise[l][j];
+      for (int j = 0; j < n; ++j) write(place[l] + static_cast<std::size_t>(j), noise[l][j]);
     }
   }
+}
+
+template <class Noise>
+void draw_noise(const NoiseArgs& args, float*, int part, int parts) {
+  draw_blocks<Noise>(
+      args, part,
+      parts, [out = args.out](std::size_t place, float noise) __attribute__((always_inline)) { out[place] = noise; });
+}
+
+void add_noise(const AddNoiseArgs& args, float*, int part, int parts) {
+  draw_blocks<NormalNoise>(
+      args.noise, part, parts,
+      [ x = args.x, out = args.noise.out, deviation = args.deviation ](std::size_t place, float noise)
+          __attribute__((always_inline)) { out[place] = x[place] + deviation * noise; });
 }
 
 void interpolate(const InterpolateArgs& args, float*, int part, int parts) {

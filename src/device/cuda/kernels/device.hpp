@@ -122,8 +122,8 @@ struct AllRows {
 
 /// target[0 … Terms-1] (+)= Σ over the rows of one part, by one block of Warps warps. term(row, sums) adds a row's
 /// terms to sums[Terms]; it is called once for each row. With a fixed-point target shard by shard, a warp to a shard.
-template <int Terms, int Warps, bool Accumulate, class Term>
-__device__ __forceinline__ void sum_rows(const Shards& shards, const Sum& target, Term&& term) {
+template <int Terms, int Warps, class Term>
+__device__ __forceinline__ void sum_rows(const Shards& shards, const Sum& target, bool accumulate, Term&& term) {
   const int lane = thread_lane();
   const int warp = thread_warp();
   if (target.fixed != nullptr) {
@@ -145,7 +145,7 @@ __device__ __forceinline__ void sum_rows(const Shards& shards, const Sum& target
     if (threadIdx.x < Terms) {
       std::int64_t all = 0;
       for (int w = 0; w < Warps; ++w) all += by_warp[w][threadIdx.x];
-      target.fixed[threadIdx.x] = Accumulate ? target.fixed[threadIdx.x] + all : all;
+      target.fixed[threadIdx.x] = accumulate ? target.fixed[threadIdx.x] + all : all;
     }
   } else {
     GANYMEDE_SHARED(double, by_warp, [Warps][Terms]);
@@ -162,7 +162,7 @@ __device__ __forceinline__ void sum_rows(const Shards& shards, const Sum& target
       double all = 0;
       for (int w = 0; w < Warps; ++w) all += by_warp[w][threadIdx.x];
       const auto sum = static_cast<float>(all);
-      target.values[threadIdx.x] = Accumulate ? target.values[threadIdx.x] + sum : sum;
+      target.values[threadIdx.x] = accumulate ? target.values[threadIdx.x] + sum : sum;
     }
   }
 }

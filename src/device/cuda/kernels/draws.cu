@@ -9,6 +9,12 @@ namespace {
 
 constexpr unsigned threads = 256;
 
+__device__ __forceinline__ float4 normal_numbers(const math::Philox4& bits) {
+  const math::NormalPair one = math::normal_pair(bits.v[0], bits.v[1]);
+  const math::NormalPair two = math::normal_pair(bits.v[2], bits.v[3]);
+  return {one.first, one.second, two.first, two.second};
+}
+
 // Four numbers to a Philox block, a block to a thread; by Box and Muller, or uniform on (-1, 1).
 template <bool Normal>
 __global__ void __launch_bounds__(threads)
@@ -22,19 +28,36 @@ __global__ void __launch_bounds__(threads)
   const std::uint64_t sample = *step * per_step + offset + static_cast<std::uint64_t>(row);
   const math::Philox4 bits =
       math::philox_draw(seed, static_cast<math::Stream>(draw), sample, static_cast<std::uint32_t>(block));
-  float noise[4];
+  float4 noise;
   if constexpr (Normal) {
-    GANYMEDE_UNROLL
-    for (int pair = 0; pair < 2; ++pair) {
-      const math::NormalPair two = math::normal_pair(bits.v[2 * pair], bits.v[2 * pair + 1]);
-      noise[2 * pair] = two.first;
-      noise[2 * pair + 1] = two.second;
-    }
+    noise = normal_numbers(bits);
   } else {
-    GANYMEDE_UNROLL
-    for (int i = 0; i < 4; ++i) noise[i] = math::symmetric_unit(bits.v[i]);
+    noise = {math::symmetric_unit(bits.v[0]), math::symmetric_unit(bits.v[1]), math::symmetric_unit(bits.v[2]),
+             math::symmetric_unit(bits.v[3])};
   }
-  store4(out + row * columns + 4 * block, columns - 4 * block, vector, {noise[0], noise[1], noise[2], noise[3]});
+  store4(out + row * columns + 4 * block, columns - 4 * block, vector, noise);
+}
+
+// The same, added to x.
+__global__ void __launch_bounds__(threads)
+    add_noise_kernel(std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step, std::uint64_t per_step,
+                     std::uint64_t offset, double start, double end, const std::uint64_t* steps, int rows, int columns,
+                     const float* x, float* out, bool vector) {
+  const int per_row = (columns + 3) / 4;
+  const std::ptrdiff_t index = static_cast<std::ptrdiff_t>(blockIdx.x) * threads + threadIdx.x;
+  const std::ptrdiff_t row = index / per_row;
+  const int block = static_cast<int>(index % per_row);
+  if (row >= rows) return;
+  const std::ptrdiff_t place = row * columns + 4 * block;
+  const float s = math::falling_deviation(start, end, *steps);
+  float4 sum = load4(x + place, columns - 4 * block, vector);
+  if (s > 0.0F) {
+    const std::uint64_t sample = *step * per_step + offset + static_cast<std::uint64_t>(row);
+    const float4 noise = normal_numbers(
+        math::philox_draw(seed, static_cast<math::Stream>(draw), sample, static_cast<std::uint32_t>(block)));
+    sum = {sum.x + s * noise.x, sum.y + s * noise.y, sum.z + s * noise.z, sum.w + s * noise.w};
+  }
+  store4(out + place, columns - 4 * block, vector, sum);
 }
 
 // A row to a block; all threads draw its α.
@@ -101,6 +124,15 @@ void draw_normal(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, co
 void draw_uniform(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
                   std::uint64_t per_step, std::uint64_t offset, int rows, int columns, float* out) {
   draw_noise<false>("draw_uniform", stream, seed, draw, step, per_step, offset, rows, columns, out);
+}
+
+void add_noise(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,
+               std::uint64_t per_step, std::uint64_t offset, double start, double end, const std::uint64_t* steps,
+               int rows, int columns, const float* x, float* out) {
+  const std::size_t draws = area(rows, ceiling(columns, 4));
+  if (draws == 0) return;
+  launch<add_noise_kernel>("add_noise", blocks_for(draws, threads), threads, stream, seed, draw, step, per_step, offset,
+                           start, end, steps, rows, columns, x, out, aligned_rows(x, columns) && aligned(out));
 }
 
 void interpolate(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,

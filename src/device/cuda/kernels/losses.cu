@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(loss_warps* warp_lanes)
   const double factor = args.scale;
   const int real_row = args.between ? shards.rows : 0;
   const int fake_row = real_row + (args.real ? shards.rows : 0);
-  sum_rows<6, loss_warps, false>(shards, target, [&](int row, double(&sums)[6]) {
+  sum_rows<6, loss_warps>(shards, target, args.accumulate, [&](int row, double(&sums)[6]) {
     const float real = args.real ? args.logits[real_row + row] : 0.0F;
     const float fake = args.logits[fake_row + row];
     const math::LossTerm term = loss_of(math::Losses{}, args.loss, args.discriminator, real, fake, args.smoothing);
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(penalty_threads)
       scratch.partial[row] = static_cast<double>(coefficient) * value_of(math::Penalties{}, penalty, total);
   }
   if (!last_block(scratch.ticket)) return;
-  sum_rows<1, penalty_warps, true>(shards, value, [&](int r, double(&sums)[1]) { sums[0] += scratch.partial[r]; });
+  sum_rows<1, penalty_warps>(shards, value, true, [&](int r, double(&sums)[1]) { sums[0] += scratch.partial[r]; });
 }
 
 }  // namespace

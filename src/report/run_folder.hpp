@@ -1,12 +1,9 @@
-// The folder of a run: what is written where, and by one training at a time.
+// The folder of a run: what is written where.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
-#include <string>
-
-#include "ganymede/tensor_file.hpp"
+#include <vector>
 
 namespace ganymede {
 
@@ -19,37 +16,26 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path samples() const { return root_ / "samples"; }
   [[nodiscard]] std::filesystem::path sample(std::uint64_t step) const;
+  /// As many real images in a grid as those of the samples have.
+  [[nodiscard]] std::filesystem::path real_sample() const { return samples() / "real.png"; }
   [[nodiscard]] std::filesystem::path log(int rank) const;
   /// The final weights: the generator's are those that pictures are drawn from (its average with --ema).
   [[nodiscard]] std::filesystem::path generator() const { return root_ / "generator.safetensors"; }
   [[nodiscard]] std::filesystem::path discriminator() const { return root_ / "discriminator.safetensors"; }
+  [[nodiscard]] std::filesystem::path report() const { return root_ / "report.html"; }
+  /// What `ganymede eval` measured.
+  [[nodiscard]] std::filesystem::path evaluation() const { return root_ / "eval.json"; }
 
   [[nodiscard]] std::filesystem::path lock() const { return root_ / ".lock"; }
+
+  /// The steps of its sample grids in ascending order.
+  [[nodiscard]] std::vector<std::uint64_t> sampled_steps() const;
 
   /// Makes the folders that training writes to. Throws Error(data).
   void make() const;
 
  private:
   std::filesystem::path root_;
-};
-
-/// A training's hold on its run's folder: flock on RUN/.lock, which the kernel lets go however the process ends. The
-/// file says who holds it; it stays, and blocks nothing.
-class RunLock {
- public:
-  /// Throws Error(usage) that names the holder where another training has it, Error(data) where the file cannot be
-  /// written.
-  explicit RunLock(const RunFolder& folder);
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-  ~RunLock();
-
-  /// Why the folder is not held after all, where its file system has no such locks; else empty.
-  [[nodiscard]] const std::string& warning() const { return warning_; }
-
- private:
-  int file_ = -1;
-  std::string warning_;
 };
 
 }  // namespace ganymede

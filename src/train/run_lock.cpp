@@ -1,39 +1,18 @@
-// See run_folder.hpp.
-#include "train/run_folder.hpp"
+// See run_lock.hpp.
+#include "train/run_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <cstring>
 
-#include "core/files.hpp"
 #include "core/json.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
-
-std::filesystem::path RunFolder::sample(std::uint64_t step) const {
-  char name[40];
-  std::snprintf(name, sizeof name, "step-%08" PRIu64 ".png", step);
-  return samples() / name;
-}
-
-std::filesystem::path RunFolder::log(int rank) const {
-  char name[40];
-  std::snprintf(name, sizeof name, "rank-%04d.log", rank);
-  return root_ / "logs" / name;
-}
-
-void RunFolder::make() const {
-  make_folders(samples());
-  make_folders(root_ / "logs");
-  make_folders(root_ / "checkpoints");
-}
 
 RunLock::RunLock(const RunFolder& folder) {
   const std::filesystem::path file = folder.lock();

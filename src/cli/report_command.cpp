@@ -1,0 +1,70 @@
+// `ganymede report`
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "cli/train_arguments.hpp"
+#include "core/files.hpp"
+#include "ganymede/error.hpp"
+#include "report/metrics_log.hpp"
+#include "report/report.hpp"
+#include "report/run_folder.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t most_runs = 8;
+constexpr const char* default_comparison = "comparison.html";
+
+ReportedRun read_run(const std::string& place) {
+  const RunFolder folder(place);
+  std::error_code error;
+  if (!fs::exists(folder.config(), error))
+    throw Error(ExitCode::data, place + " holds no run: name a folder that `ganymede train --out` has written");
+  ReportedRun run;
+  run.folder = place;
+  const StoredConfiguration stored = read_stored_configuration(folder.config());
+  run.recipe = stored.recipe;
+  run.options = stored.options;
+  if (fs::exists(folder.metrics(), error))
+    for (const MetricsRecord& record : read_metrics(folder.metrics())) run.curves.add(record);
+  if (run.curves.records() == 0)
+    throw Error(ExitCode::data, place +
+                                    " has no records yet (metrics.jsonl), and so nothing to report: training writes "
+                                    "the first after --log-every steps");
+  return run;
+}
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  on_root(ranks, [&] {
+    const std::vector<std::string>& places = parsed.positional;
+    if (places.size() > most_runs)
+      throw Error(ExitCode::usage, "report compares at most " + std::to_string(most_runs) +
+                                       " runs, as many as there are colours to tell apart, and was given " +
+                                       std::to_string(places.size()));
+    std::vector<ReportedRun> runs;
+    for (const std::string& place : places) runs.push_back(read_run(place));
+    const fs::path out = parsed.get(
+        "out", runs.size() > 1 ? std::string(default_comparison) : RunFolder(places.front()).report().string());
+    write_file_atomically(out, report_page(runs));
+    // Not into the file itself, should that be the standard output.
+    std::fprintf(fs::is_regular_file(out) ? stdout : stderr, "report of %s in %s\n",
+                 runs.size() == 1 ? places.front().c_str() : (std::to_string(runs.size()) + " runs").c_str(),
+                 out.c_str());
+  });
+  return 0;
+}
+
+}  // namespace
+
+Command report_command() {
+  return {{"report",
+           "Writes a page that shows how a run went, or compares several.",
+           "RUN...",
+           {{"out", "FILE.html", "the page, one file that needs no others", "Options",
+             std::string("RUN/report.html; of several runs ") + default_comparison}}},
+          run};
+}
+
+}  // namespace ganymede::cli

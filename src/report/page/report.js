@@ -1,0 +1,461 @@
+// The page: from the data that the program put into it to headings, pictures, charts and tables. One run, or several
+// beside each other.
+"use strict";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const runs = data.runs;
+const alone = runs.length === 1;
+
+const states = {
+  finished: "finished",
+  stopped: "stopped by request",
+  failed: "failed",
+  begun: "not ended: running, or killed",
+  unknown: "no log",
+};
+
+// --- what the data say ------------------------------------------------------------------------------------------------
+
+function option(run, name) {
+  return run.options.find((one) => one.name === name)?.value;
+}
+
+function lastOf(run, column) {
+  return run.curves.columns[column].at(-1) ?? null;
+}
+
+/** Where the run stood at a step, by the record that is nearest before it. */
+function whereAt(run, step) {
+  const { columns } = run.curves;
+  let i = columns.step.findLastIndex((at) => at <= step);
+  if (step === 0 || i < 0) return `step ${grouped(step)}`;
+  return `step ${grouped(step)}, epoch ${short(columns.epoch[i])}, ${duration(columns.seconds[i])} of training`;
+}
+
+/** Sentences about what a reader should know before believing the rest: [level, text]. */
+function notices(run) {
+  const list = run.log.messages.newest.filter(({ level }) => level === "error").slice(-1)
+    .map(({ text }) => ["error", text]);
+  for (const [name, values] of Object.entries(run.curves.columns)) {
+    const broken = values.filter((value) => value === null).length;
+    // A column that has no number at all is one that the program which wrote the run did not have.
+    if (broken > 0 && broken < values.length)
+      list.push(["warning", `${name} is not finite in ${broken} of the curve's points, first at step ` +
+                            `${grouped(run.curves.columns.step[values.indexOf(null)])}.`]);
+  }
+  if (run.curves.records === 0) list.push(["note", "There are no records yet."]);
+  if (run.curves.records_per_point > 1)
+    list.push(["note", `Of ${grouped(run.curves.records)} records each ${run.curves.records_per_point} are drawn as ` +
+                       "one point, their mean; metrics.jsonl has them all."]);
+  if (run.evaluation?.unreadable) list.push(["warning", run.evaluation.unreadable]);
+  return list;
+}
+
+// --- parts of the page ------------------------------------------------------------------------------------------------
+
+function section(id, title, ...children) {
+  const present = children.flat().filter((child) => child);
+  if (present.length === 0) return null;
+  const name = `${id}-title`;
+  return html("section", { id, "aria-labelledby": name }, html("h2", { id: name }, title), ...present);
+}
+
+function table(caption, head, rows, classes = "") {
+  return html("div", { class: "scroll" },
+    html("table", { class: classes },
+      caption ? html("caption", {}, caption) : null,
+      html("thead", {}, html("tr", {}, ...head.map((cell) => html("th", { scope: "col" }, cell)))),
+      html("tbody", {}, ...rows.map(([first, ...others]) =>
+        html("tr", {}, html("th", { scope: "row" }, first), ...others.map((cell) => html("td", {}, cell)))))));
+}
+
+function colourOf(run) {
+  return `var(--line-${runs.indexOf(run)})`;
+}
+
+/** A run's name, and beside others its colour. */
+function named(run) {
+  return html("span", { class: "run-name" }, alone ? null : swatch({ colour: colourOf(run) }), run.name);
+}
+
+function state(run) {
+  return html("span", { class: `state ${run.log.state}` }, states[run.log.state]);
+}
+
+function stepOf(run) {
+  const total = Number(option(run, "steps"));
+  return grouped(lastOf(run, "step") ?? 0) + (total > 0 ? ` of ${grouped(total)}` : "");
+}
+
+function epochOf(run) {
+  const total = Number(option(run, "steps")) > 0 ? null : option(run, "epochs");
+  return short(lastOf(run, "epoch") ?? 0) + (total ? ` of ${total}` : "");
+}
+
+/** Images over the time of all records, whatever the last interval was like. */
+function meanSpeed(run) {
+  const [seconds, images] = [lastOf(run, "seconds"), lastOf(run, "images_seen")];
+  return seconds > 0 ? images / seconds : null;
+}
+
+function facts(run) {
+  const list = [
+    ["Step", stepOf(run)],
+    ["Epoch", epochOf(run)],
+    ["Real images seen", grouped(lastOf(run, "images_seen") ?? 0)],
+    ["Time of training", duration(lastOf(run, "seconds"))],
+    ["Mean speed", meanSpeed(run) === null ? "unknown" : `${compact(Number(meanSpeed(run).toPrecision(3)))} images/s`],
+  ];
+  return html("dl", { class: "facts" }, ...list.map(([name, value]) =>
+    html("div", {}, html("dt", {}, name), html("dd", {}, value))));
+}
+
+function about(run) {
+  return [["recipe", run.recipe], ["model", option(run, "model")], ["loss", option(run, "loss")],
+          ["data", option(run, "data")], ["seed", option(run, "seed")]]
+    .filter(([, value]) => value).map(([name, value]) => `${name} ${value}`).join(" · ");
+}
+
+function pageHeader() {
+  if (alone) {
+    const [run] = runs;
+    return html("header", {}, html("h1", {}, run.name, " ", state(run)), html("p", { class: "about" }, about(run)),
+                facts(run));
+  }
+  return html("header", {}, html("h1", {}, `${runs.length} runs compared`),
+    table(null, ["Run", "State", "Step", "Epoch", "Time of training", "Images/s", "About"], runs.map((run) => [
+      named(run), state(run), stepOf(run), epochOf(run), duration(lastOf(run, "seconds")),
+      meanSpeed(run) === null ? "unknown" : compact(Number(meanSpeed(run).toPrecision(3))), about(run)]), "runs"));
+}
+
+function noticeList() {
+  const items = runs.flatMap((run) => notices(run).map(([level, text]) =>
+    html("li", { class: level }, alone ? null : html("b", {}, `${run.name}: `), text)));
+  return items.length === 0 ? null : html("ul", { class: "notices", "aria-label": "Notices" }, ...items);
+}
+
+// --- samples ----------------------------------------------------------------------------------------------------------
+
+/** A picture in whole multiples of its pixels where there is room for two, so that all of them are of one size. */
+function pixels(alt) {
+  const image = html("img", { alt, draggable: "false" });
+  const box = html("div", { class: "picture" }, image);
+  const fit = () => {
+    if (!image.naturalWidth || !box.clientWidth) return;
+    const scale = box.clientWidth / image.naturalWidth;
+    image.style.width = `${image.naturalWidth * (scale >= 2 ? Math.floor(scale) : scale)}px`;
+  };
+  image.addEventListener("load", fit);
+  new ResizeObserver(fit).observe(box);
+  return { box, image, show: (png) => { image.src = `data:image/png;base64,${png}`; } };
+}
+
+function gridFigure(title, kind, picture, caption) {
+  return html("figure", { class: "grid-figure" }, html("figcaption", {}, html("h3", {}, title), caption), picture.box);
+}
+
+function samples() {
+  const shown = runs.filter((run) => run.grids.shown.length > 0);
+  const steps = [...new Set(shown.flatMap((run) => run.grids.shown.map((grid) => grid.step)))].sort((a, b) => a - b);
+  const figures = shown.map((run) => {
+    const picture = pixels(`Generated images of ${run.name}`);
+    const caption = html("p", { class: "note" });
+    const title = alone ? "Generated" : named(run);
+    return {
+      figure: gridFigure(title, "generated", picture, caption),
+      to(step) {
+        const grid = run.grids.shown.findLast((one) => one.step <= step) ?? run.grids.shown[0];
+        picture.show(grid.png);
+        caption.textContent = whereAt(run, grid.step);
+      },
+    };
+  });
+  const reals = new Map(runs.filter((run) => run.real).reverse().map((run) => [run.real, run]));
+  const realFigures = [...reals].map(([png, run]) => {
+    const picture = pixels("Real images of the training set");
+    picture.show(png);
+    const told = alone || reals.size === 1 ? "" : ` of ${run.name}`;
+    return gridFigure("Real", "real", picture, html("p", { class: "note" }, `from the training set${told}`));
+  });
+  if (figures.length + realFigures.length === 0)
+    return section("samples", "Samples",
+                   html("p", { class: "note" }, "There are no sample grids in the run's folder."));
+
+  const to = (index) => {
+    for (const figure of figures) figure.to(steps[index]);
+    const text = alone ? whereAt(shown[0], steps[index]) : `step ${grouped(steps[index])}`;
+    slider.setAttribute("aria-valuetext", text);
+    output.textContent = `step ${grouped(steps[index])}`;
+  };
+  const slider = html("input", {
+    type: "range", id: "step-of-samples", min: 0, max: Math.max(steps.length - 1, 0), step: 1,
+    oninput: () => { stop(); to(Number(slider.value)); },
+  });
+  slider.value = String(steps.length - 1);
+  const output = html("output", { for: "step-of-samples" });
+  let timer = null;
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "Play";
+  };
+  const next = () => {
+    slider.value = String(Number(slider.value) + 1);
+    to(Number(slider.value));
+    if (Number(slider.value) === steps.length - 1) stop();
+  };
+  const play = html("button", { type: "button", onclick: () => {
+    if (timer !== null) return stop();
+    if (Number(slider.value) === steps.length - 1) to(Number(slider.value = "0"));
+    play.textContent = "Pause";
+    timer = setInterval(next, 250);
+    return undefined;
+  } }, "Play");
+  if (figures.length > 0) to(steps.length - 1);
+
+  const told = [];
+  for (const run of runs)
+    if (run.grids.of > run.grids.shown.length)
+      told.push(`${alone ? "" : `${run.name}: `}${run.grids.shown.length} of the ${run.grids.of} grids in samples/ ` +
+                "are here, evenly chosen, so that the page stays small.");
+  if (shown.some((run) => option(run, "condition") !== "none"))
+    told.push("With --condition a column has one class: 0 on the left, then 1, and so on.");
+  if (shown.length > 0) told.push("A grid shows the same latent vectors all through a training.");
+  return section("samples", "Samples",
+    steps.length > 1 ? html("div", { class: "toolbar" }, html("label", { for: "step-of-samples" }, "Time of training"),
+                            slider, output, play) : null,
+    html("div", { class: alone ? "pair" : "grids" }, ...figures.map((one) => one.figure), ...realFigures),
+    ...told.map((text) => html("p", { class: "note" }, text)));
+}
+
+// --- curves -----------------------------------------------------------------------------------------------------------
+
+/** Two networks, or two kinds of images, as the charts of one run and of several tell them apart. */
+function pairOf(first, second) {
+  return [{ ...first, colour: "var(--line-0)", dashed: false }, { ...second, colour: "var(--line-1)", dashed: true }];
+}
+
+/** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
+function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column]) {
+  return runs.flatMap((run) => {
+    const lines = kinds.map((kind) => ({
+      name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
+      columns: run.curves.columns,
+      values: of(run, kind),
+      colour: alone ? kind.colour : colourOf(run),
+      dashed: alone ? false : kind.dashed,
+    })).filter((line) => line.values.some((value) => value !== null));
+    // One would hide the other.
+    const same = lines.length === 2 && lines[0].values.every((value, i) => value === lines[1].values[i]);
+    return same ? [{ ...lines[0], name: `${lines[0].name} and ${kinds[1].name}` }] : lines;
+  });
+}
+
+/** What a chart's legend lists: of several runs the kinds alone, for the runs' colours stand above all charts. */
+function legendOf(kinds) {
+  return alone ? undefined : kinds.length > 1 ? kinds.map((kind) => ({ ...kind, colour: "currentColor" })) : [];
+}
+
+function chart(kinds, spec, of) {
+  const lines = linesOf(kinds, of);
+  return lines.length === 0 ? null : new Chart({ lines, legend: legendOf(kinds), ...spec }).figure;
+}
+
+function curves() {
+  const networks = (d, g) => pairOf({ name: "D", column: d }, { name: "G", column: g });
+  const images = (real, fake) => pairOf({ name: "real", column: real }, { name: "generated", column: fake });
+  const one = (column, name) => [{ name, column, colour: "var(--line-0)", dashed: false }];
+  const anyAbove0 = (column) => runs.some((run) => run.curves.columns[column].some((value) => value > 0));
+  const wasserstein = runs.some((run) => option(run, "loss") === "wasserstein");
+  const difference = (run) => option(run, "loss") !== "wasserstein" ? [] :
+    run.curves.columns.d_real_score.map((real, i) => {
+      const fake = run.curves.columns.d_fake_score[i];
+      return real === null || fake === null ? null : real - fake;
+    });
+  const charts = [
+    wasserstein ? chart(one(null, "estimate"), {
+      title: "Wasserstein distance", unit: "D(real) − D(generated), up to D's Lipschitz constant",
+      wide: true, window: 5,
+      note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as " +
+            "logged; bold: its running median.",
+    }, difference) : null,
+    chart(networks("d_loss", "g_loss"), { title: "Losses", unit: "without penalties" }),
+    chart(images("d_real_accuracy", "d_fake_accuracy"), {
+      title: "D's accuracy", unit: "share of images it is right about", range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1],
+      tick: (value) => `${100 * value}${thinSpace}%`, format: percent, reference: { value: 0.5, name: "chance" } }),
+    chart(images("d_real_score", "d_fake_score"), { title: "D's scores", unit: "mean output before any sigmoid" }),
+    chart(networks("d_gradient_norm", "g_gradient_norm"), {
+      title: "Gradient norms", unit: "L2, of the logged step", log: true }),
+    anyAbove0("penalty") ? chart(one("penalty", "penalty"), {
+      title: "Gradient penalty", unit: "in D's objective" }) : null,
+    chart(networks("d_learning_rate", "g_learning_rate"), { title: "Learning rates", unit: "of the last update" }),
+    chart(one("images_per_second", "speed"), { title: "Speed", unit: "real images per second" }),
+  ].filter((figure) => figure !== null);
+  if (charts.length === 0) return null;
+
+  const most = Math.max(...runs.map((run) => run.curves.columns.step.length));
+  const axes = html("select", { id: "x-axis", onchange: () => view.set({ x: axes.value, domain: null }) },
+    ...Object.entries(xAxes).map(([column, { name }]) => html("option", { value: column }, name)));
+  const windows = [1, 5, 21, 101].filter((window) => window === 1 || window < most);
+  const smoothing = html("select", { id: "smoothing", onchange: () => view.set({ window: Number(smoothing.value) }) },
+    ...windows.map((window) =>
+      html("option", { value: window }, window === 1 ? "none" : `median of ${window} points`)));
+  // As much as leaves some twenty windows to see.
+  view.window = windows.findLast((window) => window === 1 || 20 * window <= most);
+  smoothing.value = String(view.window);
+  const reset = html("button", { type: "button", onclick: () => view.set({ domain: null }) }, "Show everything");
+  const thin = html("span", { class: "hint" }, "Thin lines are as logged, bold ones smoothed.");
+  view.changed = () => {
+    reset.disabled = view.domain === null;
+    thin.hidden = view.window === 1;
+  };
+  view.changed();
+  return section("curves", "Curves",
+    html("div", { class: "toolbar" },
+      html("label", { for: "x-axis" }, "Over"), axes,
+      html("label", { for: "smoothing" }, "Smoothing"), smoothing, reset, thin,
+      html("span", { class: "hint" }, "Drag to zoom into all charts, double-click to show everything.")),
+    alone ? null : html("ul", { class: "legend" }, ...runs.map((run) => html("li", {}, named(run)))),
+    html("div", { class: "charts" }, ...charts));
+}
+
+// --- evaluation -------------------------------------------------------------------------------------------------------
+
+function share(one) {
+  return one ? `${(100 * one.share).toFixed(2)} ± ${(100 * one.standard_error).toFixed(2)}${thinSpace}%` : null;
+}
+
+function fixed(digits) {
+  return (value) => value === undefined || value === null ? null : signed(value.toFixed(digits));
+}
+
+/** name, what is best, and the text of a kind of images in `metrics`: samples, training_images (the floor) or noise. */
+const measures = [
+  ["Parzen log-likelihood, nats", "higher", (m, kind) => kind === "samples" && m.parzen ?
+    `${fixed(1)(m.parzen.log_likelihood)} ± ${fixed(1)(m.parzen.standard_error)}` : null],
+  ["two-sample 1-NN accuracy", "50 %", (m, kind) => kind === "samples" ? share(m.two_sample?.accuracy) : null],
+  ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
+  ["classifier-FD", "lower", (m, kind) => fixed(3)(m.judge?.[kind].classifier_fd)],
+  ["KID", "lower", (m, kind) => m.judge ?
+    `${fixed(4)(m.judge[kind].kid.mean)} ± ${fixed(4)(m.judge[kind].kid.standard_error)}` : null],
+  ["precision", "higher", (m, kind) => fixed(3)(m.judge?.[kind].precision)],
+  ["recall", "higher", (m, kind) => fixed(3)(m.judge?.[kind].recall)],
+  ["density", "higher", (m, kind) => fixed(3)(m.judge?.[kind].density)],
+  ["coverage", "higher", (m, kind) => fixed(3)(m.judge?.[kind].coverage)],
+  ["MNIST inception score", "higher", (m, kind) => fixed(2)(m.judge?.[kind].inception_score)],
+  ["KL of classes from real", "lower", (m, kind) => fixed(4)(m.judge?.[kind].class_kl)],
+  ["modes", "higher", (m, kind) => m.modes?.[kind] ?
+    `${grouped(m.modes[kind].found)} of ${grouped(m.modes[kind].possible)}` : null],
+  ["KL of modes from all alike", "lower", (m, kind) => fixed(4)(m.modes?.[kind]?.kl)],
+];
+
+/** How often each class occurs among the samples, as bars beside the share of real images. */
+function classBars(run) {
+  const { judge } = run.evaluation.metrics;
+  if (!judge) return null;
+  const [mine, real] = [judge.samples.class_histogram, judge.training_images.class_histogram];
+  const highest = Math.max(...mine, ...real);
+  const [width, height] = [34, 96];
+  const bar = (x, value, name) => svg("rect", { class: name, x, width: 12, y: height - value / highest * height,
+                                                height: value / highest * height });
+  const text = mine.map((n, c) => `${c}: ${percent(n / judge.count)}`).join(", ");
+  return html("figure", { class: "classes" },
+    html("figcaption", {}, html("h3", {}, alone ? "Classes of the samples" : named(run)),
+         html("ul", { class: "legend" }, html("li", {}, html("i", { class: "box mine" }), "generated"),
+              html("li", {}, html("i", { class: "box real" }), "training images"))),
+    svg("svg", { role: "img", "aria-label": `Share of each class among the samples: ${text}`,
+                 viewBox: `0 0 ${mine.length * width} ${height + 20}` },
+        ...mine.flatMap((n, c) => [bar(c * width + 4, n, "mine"), bar(c * width + 18, real[c], "real"),
+                                   svg("text", { class: "tick", x: c * width + width / 2, y: height + 15,
+                                                 "text-anchor": "middle" }, String(c))])));
+}
+
+function evaluations() {
+  const measured = runs.filter((run) => run.evaluation?.metrics);
+  if (measured.length === 0)
+    return section("evaluation", "Evaluation", html("p", { class: "note" },
+      "Not measured yet: ganymede eval RUN leaves its numbers in the run's folder, and ganymede report RUN shows " +
+      "them."));
+  const ends = measured.find((run) => run.evaluation.metrics.judge ?? run.evaluation.metrics.modes);
+  const end = (of, kind) => ends ? of(ends.evaluation.metrics, kind) : null;
+  const rows = measures.map(([name, best, of]) => [
+    name, ...measured.map((run) => of(run.evaluation.metrics, "samples")), end(of, "training_images"), end(of, "noise"),
+    best])
+    .filter(([, ...cells]) => cells.slice(0, measured.length).some((cell) => cell !== null))
+    .map((row) => row.map((cell) => cell ?? "–"));
+  const told = measured.map((run) => {
+    const { samples, data: set, run: of } = run.evaluation;
+    const now = lastOf(run, "step");
+    const later = now > of.step ? `; the run has gone on to step ${grouped(now)} since` : "";
+    return `${alone ? "Of" : `${run.name}: of`} step ${grouped(of.step)}: ${grouped(samples.count)} samples of seed ` +
+           `${samples.seed} beside ${set.name}` +
+           `${of.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
+  });
+  return section("evaluation", "Evaluation",
+    table(null, ["Metric", ...measured.map((run) => alone ? "Samples" : named(run)), "Floor: training images",
+                 "Ceiling: noise", "Better"], rows, "numbers"),
+    ...told.map((text) => html("p", { class: "note" }, text)),
+    html("div", { class: "bars" }, ...measured.map(classBars).filter((bars) => bars !== null)));
+}
+
+// --- configuration, timing, warnings ----------------------------------------------------------------------------------
+
+function optionRow(one) {
+  return [...[`--${one.name}`, one.value || "none", one.default || "none"].map((text) => html("code", {}, text)),
+          html("span", { class: "help" }, one.help)];
+}
+
+function configuration() {
+  if (alone) {
+    const { options } = runs[0];
+    const changed = options.filter((one) => one.value !== one.default);
+    const groups = [...new Set(options.map((one) => one.group))];
+    const head = ["Option", "Value", "Default", "Meaning"];
+    return section("configuration", "Configuration",
+      changed.length > 0 ? table("What differs from the built-in defaults", head, changed.map(optionRow), "options")
+                         : html("p", { class: "note" }, "All options have their built-in defaults."),
+      html("details", {}, html("summary", {}, `All ${options.length} options`),
+           ...groups.map((group) => table(group, head, options.filter((one) => one.group === group).map(optionRow),
+                                          "options"))));
+  }
+  const names = [...new Set(runs.flatMap((run) => run.options.map((one) => one.name)))];
+  const rowOf = (name) => [html("code", {}, `--${name}`),
+                           ...runs.map((run) => html("code", {}, option(run, name) ?? "–"))];
+  const differs = (name) => runs.some((run) => option(run, name) !== option(runs[0], name));
+  const head = ["Option", ...runs.map(named)];
+  const different = names.filter(differs);
+  return section("configuration", "Configuration",
+    different.length > 0 ? table("Options that differ", head, different.map(rowOf), "options")
+                         : html("p", { class: "note" }, "No option differs."),
+    html("details", {}, html("summary", {}, "Options that are the same"),
+         table(null, ["Option", "Value"], names.filter((name) => !differs(name)).map((name) => rowOf(name).slice(0, 2)),
+               "options")));
+}
+
+function logLines(part) {
+  const rows = runs.flatMap((run) => run.log[part].newest.map(({ time, text, level }) =>
+    [time, ...(alone ? [] : [named(run)]), ...(level ? [level] : []), text]));
+  const older = runs.reduce((sum, run) => sum + run.log[part].older, 0);
+  if (rows.length === 0) return null;
+  const head = ["Time", ...(alone ? [] : ["Run"]), ...(part === "messages" ? ["Level"] : []), "Rank 0's log"];
+  const more = older > 0 ? html("p", { class: "note" }, `${older} older ones are in the log.`) : null;
+  return [table(null, head, rows, "messages"), more];
+}
+
+// --- the whole --------------------------------------------------------------------------------------------------------
+
+function main() {
+  document.title = `${alone ? runs[0].name : `${runs.length} runs`} – ganymede report`;
+  const sections = [
+    samples(), curves(), evaluations(), configuration(),
+    section("starts", "Starts", ...(logLines("starts") ?? [])),
+    section("warnings", "Warnings", ...(logLines("messages") ??
+                                        [html("p", { class: "note" }, "None in rank 0's log.")])),
+  ].filter((part) => part !== null);
+  const links = html("nav", { "aria-label": "Parts of this page" },
+    ...sections.map((part) => html("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)));
+  document.body.append(pageHeader(), noticeList() ?? "", links, html("main", {}, ...sections),
+                       html("footer", {}, `Written by ${data.program}.`));
+}
+
+main();

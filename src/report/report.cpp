@@ -1,0 +1,210 @@
+// Collects what a report shows, as JSON, and puts it into the page that src/report/page/ holds.
+#include "report/report.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <system_error>
+
+#include "core/files.hpp"
+#include "core/json.hpp"
+#include "core/numbers.hpp"
+#include "ganymede/error.hpp"
+#include "ganymede/version.hpp"
+#include "report/metrics_log.hpp"
+#include "report/page.hpp"
+#include "report/run_folder.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// Of all runs of a page together.
+constexpr std::size_t most_grids = 40;
+constexpr std::uintmax_t most_picture_bytes = std::uintmax_t{7} << 20;
+// The newest.
+constexpr std::size_t most_messages = 20;
+constexpr std::size_t most_starts = 20;
+
+// Six digits are more than a curve shows; null for what is not finite.
+Json rounded(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return std::strtod(pretty(value).c_str(), nullptr);
+}
+
+Json json_of(const Curves& curves) {
+  const std::vector<MetricsRecord> points = curves.points();
+  Json columns = Json::object();
+  columns["step"] = Json::array();
+  columns["images_seen"] = Json::array();
+  for (const MetricsRecord& point : points) {
+    columns["step"].push_back(point.step);
+    columns["images_seen"].push_back(point.images_seen);
+  }
+  for (const MetricsField& field : metrics_fields()) {
+    Json& column = columns[field.key] = Json::array();
+    for (const MetricsRecord& point : points) column.push_back(rounded(point.*field.member));
+  }
+  return {{"records", curves.records()}, {"records_per_point", curves.records_per_point()}, {"columns", columns}};
+}
+
+Json json_of(const std::map<std::string, std::string>& options) {
+  const std::map<std::string, std::string> defaults = stored_options({});
+  Json list = Json::array();
+  for (const OptionSpec& spec : train_option_specs())
+    if (const auto found = options.find(spec.name); found != options.end())
+      list.push_back({{"name", spec.name},
+                      {"group", spec.group},
+                      {"help", spec.help},
+                      {"value", found->second},
+                      {"default", defaults.at(spec.name)}});
+  // Those of another version of the program.
+  for (const auto& [name, value] : options)
+    if (find_train_option(name) == nullptr)
+      list.push_back({{"name", name}, {"group", "Others"}, {"help", ""}, {"value", value}, {"default", ""}});
+  return list;
+}
+
+std::string picture(const fs::path& file) { return base64(read_file(file)); }
+
+// Those of the run's grids that fit, the last one always among them if any does.
+Json grids(const RunFolder& folder, std::size_t runs) {
+  const std::vector<std::uint64_t> steps = folder.sampled_steps();
+  std::vector<std::size_t> shown;
+  for (std::size_t most = std::max<std::size_t>(most_grids / runs, 2); most > 0; --most) {
+    shown = evenly(steps.size(), most);
+    std::uintmax_t bytes = 0;
+    for (const std::size_t i : shown) {
+      std::error_code error;
+      const std::uintmax_t size = fs::file_size(folder.sample(steps[i]), error);
+      bytes += error ? 0 : size;
+    }
+    if (bytes <= most_picture_bytes / runs) break;
+    shown.clear();
+  }
+  Json list = Json::array();
+  for (const std::size_t i : shown) list.push_back({{"step", steps[i]}, {"png", picture(folder.sample(steps[i]))}});
+  return {{"of", steps.size()}, {"shown", list}};
+}
+
+Json real_grid(const RunFolder& folder, std::size_t runs) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(folder.real_sample(), error);
+  return error || size > most_picture_bytes / runs ? Json(nullptr) : Json(picture(folder.real_sample()));
+}
+
+// One that cannot be read is said in the page: it is no reason to have none.
+Json evaluation(const RunFolder& folder) {
+  std::error_code error;
+  if (!fs::exists(folder.evaluation(), error)) return nullptr;
+  try {
+    return parse_json(read_file(folder.evaluation(), 1 << 20), folder.evaluation().string());
+  } catch (const Error& failure) {
+    return {{"unreadable", failure.what()}};
+  }
+}
+
+// Rank 0's log: when the training was started, what it warned of, and how its last part ended.
+Json told_by_log(const RunFolder& folder) {
+  std::vector<Json> starts;
+  std::vector<Json> messages;
+  std::string state = "unknown";
+  std::error_code error;
+  if (fs::exists(folder.log(0), error)) {
+    std::istringstream log(read_file(folder.log(0)));
+    // "2024-05-06 07:08:09.123 info text"; see the trainer's pattern.
+    constexpr std::size_t time_length = 23;
+    for (std::string line; std::getline(log, line);) {
+      const std::size_t text_at = line.find(' ', time_length + 1);
+      if (line.size() <= time_length || text_at == std::string::npos) continue;
+      const std::string level = line.substr(time_length + 1, text_at - time_length - 1);
+      const std::string text = line.substr(text_at + 1);
+      const std::string time = line.substr(0, time_length - 4);
+      if (text.starts_with("ganymede ") && text.find(", rank 0 of ") != std::string::npos) {
+        starts.push_back({{"time", time}, {"text", text}});
+        state = "begun";
+      } else if (level == "warning" || level == "error") {
+        messages.push_back({{"time", time}, {"level", level}, {"text", text}});
+        if (level == "error") state = "failed";
+      } else if (text.starts_with("done: ")) {
+        state = "finished";
+      } else if (text.starts_with("stopped at step ")) {
+        state = "stopped";
+      }
+    }
+  }
+  const auto newest = [](std::vector<Json> all, std::size_t most) {
+    const std::size_t older = all.size() - std::min(all.size(), most);
+    all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(older));
+    return Json{{"older", older}, {"newest", all}};
+  };
+  return {{"state", state}, {"starts", newest(starts, most_starts)}, {"messages", newest(messages, most_messages)}};
+}
+
+// A run's name: as it was given, and of one alone its folder's.
+std::string name_of(const fs::path& folder, std::size_t runs) {
+  const fs::path plain = (runs > 1 ? folder : fs::absolute(folder)).lexically_normal();
+  const fs::path named = plain.has_filename() ? plain : plain.parent_path();
+  return runs > 1 ? named.string() : named.filename().string();
+}
+
+}  // namespace
+
+std::map<std::string, std::string> stored_options(const TrainOptions& options) {
+  std::map<std::string, std::string> result;
+  for (const OptionSpec& spec : train_option_specs())
+    if (spec.stored) result[spec.name] = spec.get(options);
+  return result;
+}
+
+std::string report_page(std::span<const ReportedRun> runs) {
+  Json data = {{"program", std::string("ganymede ") + version}, {"runs", Json::array()}};
+  for (const ReportedRun& run : runs) {
+    const RunFolder folder(run.folder);
+    data["runs"].push_back({{"name", name_of(run.folder, runs.size())},
+                            {"recipe", run.recipe},
+                            {"options", json_of(run.options)},
+                            {"curves", json_of(run.curves)},
+                            {"grids", grids(folder, runs.size())},
+                            {"real", real_grid(folder, runs.size())},
+                            {"evaluation", evaluation(folder)},
+                            {"log", told_by_log(folder)}});
+  }
+  // Names of files may hold bytes that are no UTF-8, which JSON cannot.
+  return std::string(page_before_data) + for_script_element(data.dump(-1, ' ', false, Json::error_handler_t::replace)) +
+         page_after_data;
+}
+
+std::vector<std::size_t> evenly(std::size_t count, std::size_t most) {
+  const std::size_t chosen = std::min(count, most);
+  if (chosen == 1) return {count - 1};
+  std::vector<std::size_t> result(chosen);
+  for (std::size_t i = 0; i < chosen; ++i) result[i] = i * (count - 1) / (chosen - 1);
+  return result;
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const auto byte = [&](std::size_t j) {
+      return j < bytes.size() ? static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[j])) : 0U;
+    };
+    const std::uint32_t word = byte(i) << 16U | byte(i + 1) << 8U | byte(i + 2);
+    for (std::size_t j = 0; j < 4; ++j) text += i + j > bytes.size() ? '=' : digits[word >> (18U - 6U * j) & 63U];
+  }
+  return text;
+}
+
+std::string for_script_element(std::string json) {
+  for (std::size_t at = 0; (at = json.find('<', at)) != std::string::npos;) json.replace(at, 1, "\\u003c");
+  return json;
+}
+
+}  // namespace ganymede

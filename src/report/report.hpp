@@ -1,0 +1,44 @@
+// RUN/report.html: what a run was told, how it went and what it drew, in one file for a browser that needs nothing
+// else.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ganymede/options.hpp"
+#include "report/curves.hpp"
+
+namespace ganymede {
+
+/// A run as its report has it, besides what is read in its folder: pictures, log and eval.json.
+struct ReportedRun {
+  std::filesystem::path folder;
+  std::map<std::string, std::string> options;  ///< as config.ini has them
+  std::string recipe;                          ///< empty: not known
+  Curves curves;
+};
+
+/// The options that config.ini has, as it has them.
+std::map<std::string, std::string> stored_options(const TrainOptions& options);
+
+/// The page of one run, or of several beside each other. What is missing in a folder is missing in the page, and the
+/// page says so; pictures are chosen evenly so that it stays below some 10 MB. Throws Error(data) for a picture that
+/// is there and cannot be read.
+std::string report_page(std::span<const ReportedRun> runs);
+
+/// At most `most` of the numbers 0 … count-1: the last one, the first one, and others evenly between them.
+std::vector<std::size_t> evenly(std::size_t count, std::size_t most);
+
+/// RFC 4648, with padding.
+std::string base64(std::string_view bytes);
+
+/// JSON as a <script> element may hold it: no "<" is left that could end the element or begin a comment.
+std::string for_script_element(std::string json);
+
+}  // namespace ganymede

@@ -1,0 +1,48 @@
+// See run_folder.hpp.
+#include "report/run_folder.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cinttypes>
+#include <cstdio>
+#include <string>
+
+#include "core/files.hpp"
+
+namespace ganymede {
+
+std::filesystem::path RunFolder::sample(std::uint64_t step) const {
+  char name[40];
+  std::snprintf(name, sizeof name, "step-%08" PRIu64 ".png", step);
+  return samples() / name;
+}
+
+std::filesystem::path RunFolder::log(int rank) const {
+  char name[40];
+  std::snprintf(name, sizeof name, "rank-%04d.log", rank);
+  return root_ / "logs" / name;
+}
+
+void RunFolder::make() const {
+  make_folders(samples());
+  make_folders(root_ / "logs");
+  make_folders(root_ / "checkpoints");
+}
+
+std::vector<std::uint64_t> RunFolder::sampled_steps() const {
+  std::vector<std::uint64_t> steps;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(samples(), error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::uint64_t step = 0;
+    if (name.starts_with("step-") && name.ends_with(".png") &&
+        std::from_chars(name.data() + 5, name.data() + name.size(), step).ec == std::errc() &&
+        sample(step).filename() == name)
+      steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+}  // namespace ganymede

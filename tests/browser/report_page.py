@@ -1,0 +1,334 @@
+"""report_page.py PROGRAM FOLDER: trains small runs into FOLDER and looks at their reports in a headless Chromium: pages
+render without a word on the console and without a request, charts have curves, the slider shows other grids, zooming,
+reading by keys, the logarithmic axis and the smoothing do what they say, light and dark differ, nothing is wider than
+a narrow window. Screenshots stay in FOLDER, for people."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+
+from chromium import Chromium
+
+program, folder = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+
+
+def ganymede(*words, code=0):
+    done = subprocess.run([program, *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, (words, done.returncode, done.stderr)
+    return done
+
+
+def train(out, *more, code=0):
+    return ganymede("train", "--out", out, "--latent", "8", "--generator-hidden", "16", "--discriminator-hidden", "16",
+                    "--batch", "24", "--threads", "1", "--sample-count", "30", *more, code=code)
+
+
+def columns(browser):
+    return browser.evaluate("data.runs.map(run => run.curves.columns)")
+
+
+def page(browser, file, **window):
+    """Opens a page, of which nothing may be wrong."""
+    browser.complaints.clear()
+    browser.requests.clear()
+    browser.open(os.path.join(folder, file), **window)
+    assert browser.complaints == [], browser.complaints
+    elsewhere = [url for url in browser.requests if not url.startswith(("data:", "file:"))]
+    assert elsewhere == [], elsewhere
+    assert sum(url.startswith("file:") for url in browser.requests) == 1, browser.requests
+
+
+def titles(browser):
+    return browser.evaluate("[...document.querySelectorAll('.chart h3')].map(title => title.textContent)")
+
+
+def plot(browser, title):
+    """Where a chart is in the window, once it has been scrolled to."""
+    browser.evaluate(f"""{{
+        const chart = view.charts.find(chart => chart.spec.title === {json.dumps(title)});
+        chart.plot.scrollIntoView({{block: "center"}});
+    }}""")
+    browser.settle()
+    return browser.evaluate(f"""(() => {{
+        const chart = view.charts.find(chart => chart.spec.title === {json.dumps(title)});
+        const box = chart.plot.getBoundingClientRect();
+        return {{x: box.x, y: box.y + box.height / 2, left: chart.frame.left, right: chart.frame.right}};
+    }})()""")
+
+
+def in_chart(browser, title, expression):
+    return browser.evaluate(f"""(() => {{
+        const chart = view.charts.find(chart => chart.spec.title === {json.dumps(title)});
+        return {expression};
+    }})()""")
+
+
+def check_median(browser):
+    """Against Python's own, on values with repetitions and gaps."""
+    values = [((i * 7919) % 101) / 7 if i % 13 else None for i in range(300)]
+    for window in (1, 3, 5, 21, 101, 999):
+        half = window // 2
+        expected = []
+        for i in range(len(values)):
+            near = [v for v in values[max(0, i - half):i + half + 1] if v is not None]
+            expected.append(statistics.median(near) if near else None)
+        found = browser.evaluate(f"runningMedian({json.dumps(values)}, {window})")
+        assert len(found) == len(expected)
+        for mine, reference in zip(found, expected):
+            assert mine == reference or abs(mine - reference) < 1e-12, (window, mine, reference)
+    assert browser.evaluate("runningMedian([], 5)") == []
+    assert browser.evaluate("runningMedian([null, null, 3], 3)") == [None, 3, 3]
+
+
+def check_numbers(browser):
+    for expression, text in {
+            "grouped(1234567)": "1\u202f234\u202f567", "grouped(999)": "999", "compact(25000)": "25k",
+            "compact(1.5e6)": "1.5M", "compact(-2000)": "\u22122k", "short(0.00021)": "2.1e\u22124",
+            "short(0.6931471)": "0.6931", "short(null)": "not finite", "duration(59.6)": "60\u202fs",
+            "duration(187)": "3:07\u202fmin",
+            "duration(7500)": "2:05:00\u202fh", "percent(0.5)": "50.0\u202f%"}.items():
+        found = browser.evaluate(expression)
+        assert found == text, (expression, found)
+    assert browser.evaluate("plainTicks(0, 3000, 4)") == [0, 1000, 2000, 3000]
+    assert browser.evaluate("plainTicks(-1.3, 0.9, 4)") == [-1, 0]
+    assert browser.evaluate("logTicks(0.5, 2000)") == [1, 10, 100, 1000]
+    assert browser.evaluate("timeTicks(0, 700, 5)") == [0, 300, 600]
+
+
+def check_slider(browser):
+    image = "document.querySelector('.grid-figure img')"
+    grids = browser.evaluate("data.runs[0].grids.shown")
+    assert browser.evaluate(f"{image}.src").endswith(grids[-1]["png"]), "it begins with the last grid"
+    browser.evaluate("document.querySelector('#step-of-samples').focus()")
+    browser.key("ArrowLeft")
+    assert browser.evaluate(f"{image}.src").endswith(grids[-2]["png"])
+    browser.key("Home")
+    assert browser.evaluate(f"{image}.src").endswith(grids[0]["png"])
+    assert browser.evaluate("document.querySelector('output').textContent") == "step 0"
+    assert "step 0" in browser.evaluate("document.querySelector('#step-of-samples').getAttribute('aria-valuetext')")
+    # It is there in its pixels, and not only in the element.
+    assert browser.evaluate(f"[{image}.complete, {image}.naturalWidth]") == [True, 6 * 29 - 1]
+    assert browser.evaluate("[...document.querySelectorAll('.picture img')].map(i => i.getBoundingClientRect().width)"
+                            ".every(width => width === 3 * 173)"), "both grids are of one size"
+    browser.evaluate("""new Promise(done => {
+        const play = [...document.querySelectorAll('button')].find(button => button.textContent === 'Play');
+        play.click();
+        const wait = () => play.textContent === 'Play' ? done() : setTimeout(wait, 20);
+        wait();
+    })""")
+    assert browser.evaluate(f"{image}.src").endswith(grids[-1]["png"]), "playing ends with the last grid"
+
+
+def check_zoom(browser, title):
+    drawn = in_chart(browser, title, "chart.svg.innerHTML")
+    box = plot(browser, title)
+    middle = (box["left"] + box["right"]) / 2
+    browser.drag(box["x"] + box["left"], box["y"], box["x"] + middle, box["y"])
+    zoomed = browser.evaluate("view.domain")
+    assert zoomed[0] == 0 and abs(zoomed[1] - 30) < 1, zoomed
+    assert in_chart(browser, title, "chart.svg.innerHTML") != drawn
+    # All charts, also those that were not touched.
+    for other in titles(browser):
+        assert in_chart(browser, other, "chart.to") == zoomed[1], other
+    browser.double_click(box["x"] + middle, box["y"])
+    assert browser.evaluate("view.domain") is None
+    assert in_chart(browser, title, "[chart.from, chart.to]") == [0, 60]
+
+
+def check_reading(browser, title):
+    box = plot(browser, title)
+    browser.mouse("mouseMoved", box["x"] + box["left"] + (box["right"] - box["left"]) * 0.5, box["y"])
+    browser.settle()
+    tip = in_chart(browser, title, "chart.tip.hidden ? '' : chart.tip.textContent")
+    own = columns(browser)[0]
+    at = own["step"].index(30)
+    assert tip.startswith("step 30"), tip
+    for name in ("d_loss", "g_loss"):
+        assert browser.evaluate(f"short({own[name][at]})") in tip, (tip, own[name][at])
+    browser.mouse("mouseMoved", 2, 2)
+    assert in_chart(browser, title, "chart.tip.hidden")
+    in_chart(browser, title, "chart.plot.focus()")
+    browser.key("Home")
+    browser.key("ArrowRight")
+    words = in_chart(browser, title, "chart.spoken.textContent")
+    assert words.startswith("step 4: D ") and "G " in words, words
+    browser.key("+", "+")
+    assert browser.evaluate("view.domain[1] - view.domain[0]") == 30
+    browser.key("Escape")
+    assert browser.evaluate("view.domain") is None
+
+
+def choose(browser, select, value):
+    browser.evaluate(f"""{{
+        const select = document.getElementById({json.dumps(select)});
+        select.value = {json.dumps(value)};
+        select.dispatchEvent(new Event("change"));
+    }}""")
+
+
+def check_controls(browser, title):
+    def path():
+        return in_chart(browser, title,
+                        "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d')).join()")
+    plain = path()
+    in_chart(browser, title, "chart.logButton.click()")
+    assert path() != plain and in_chart(browser, title, "chart.logButton.getAttribute('aria-pressed')") == "true"
+    in_chart(browser, title, "chart.logButton.click()")
+    assert path() == plain
+    choose(browser, "smoothing", "5")
+    assert in_chart(browser, title, "chart.svg.querySelectorAll('path.median').length") == 2
+    assert in_chart(browser, title, "chart.svg.querySelectorAll('path.raw').length") == 2
+    assert path() != plain
+    for axis in ("epoch", "images_seen", "seconds"):
+        choose(browser, "x-axis", axis)
+        assert in_chart(browser, title, "chart.to") == columns(browser)[0][axis][-1]
+
+
+def check_width(browser, width):
+    """Nothing sticks out of the window, and no text of a chart out of the chart."""
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    out = browser.evaluate("""[...document.querySelectorAll('.plot svg')].flatMap(svg => {
+        const box = svg.getBoundingClientRect();
+        return [...svg.querySelectorAll('text')].filter(text => {
+          const own = text.getBoundingClientRect();
+          return own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
+        }).map(text => text.textContent);
+    })""")
+    assert out == [], out
+    overlapping = browser.evaluate("""[...document.querySelectorAll('.plot svg')].flatMap(svg => {
+        const boxes = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
+        return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) =>
+          p.left < q.right && q.left < p.right && p.top + 2 < q.bottom && q.top + 2 < p.bottom).map(([b]) => [a, b]));
+    })""")
+    assert overlapping == [], overlapping
+
+
+def check_names(browser):
+    """Every control has a name, every picture an alternative, every chart says what it is."""
+    nameless = browser.evaluate("""[...document.querySelectorAll('button, select, input, img, .plot, section, nav')]
+        .filter(node => !(node.textContent.trim() && node.matches('button')) && !node.getAttribute('aria-label') &&
+                        !node.getAttribute('aria-labelledby') && !node.alt && !(node.labels && node.labels.length))
+        .map(node => node.outerHTML.slice(0, 100))""")
+    assert nameless == [], nameless
+
+
+def one_run(browser):
+    train("run", "--steps", "60", "--log-every", "2", "--sample-every", "10", "--loss", "wasserstein", "--r1", "0")
+    ganymede("eval", "run", "--data", "mnist-mini", "--samples", "200")
+    ganymede("report", "run")
+    pictures = {}
+    for name, window in {"light": {}, "dark": {"scheme": "dark"}, "narrow": {"width": 400}}.items():
+        page(browser, "run/report.html", **window)
+        check_width(browser, window.get("width", 1360))
+        pictures[name] = browser.screenshot(os.path.join(folder, f"{name}.png"))
+    assert len(set(pictures.values())) == 3
+    colours = []
+    for scheme in ("light", "dark"):
+        page(browser, "run/report.html", scheme=scheme)
+        colours.append(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert colours == ["rgb(246, 247, 249)", "rgb(20, 23, 27)"], colours
+
+    page(browser, "run/report.html")
+    assert titles(browser) == ["Wasserstein distance", "Losses", "D's accuracy", "D's scores", "Gradient norms",
+                               "Learning rates", "Speed"]
+    for title in titles(browser):
+        paths = in_chart(browser, title, "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d'))")
+        assert paths and all(path.count("L") >= 25 and "NaN" not in path for path in paths), (title, paths)
+    # The estimate, as logged and its median.
+    own = columns(browser)[0]
+    values = in_chart(browser, "Wasserstein distance", "chart.spec.lines[0].values")
+    assert len(values) == 30
+    for value, real, fake in zip(values, own["d_real_score"], own["d_fake_score"]):
+        assert abs(value - (real - fake)) < 1e-12
+    assert in_chart(browser, "Wasserstein distance", "chart.svg.querySelectorAll('path.raw').length") == 1
+    assert in_chart(browser, "Wasserstein distance", "chart.svg.querySelectorAll('path.median').length") == 1
+    text = browser.evaluate("document.body.innerText")
+    with open(os.path.join(folder, "run/eval.json"), encoding="utf-8") as measured:
+        judge = json.load(measured)["metrics"]["judge"]
+    for kind in ("samples", "training_images", "noise"):
+        assert f'{judge[kind]["classifier_fd"]:.3f}' in text, kind
+    assert "Floor: training images" in text and "Ceiling: noise" in text
+    assert "--loss" in text and "wasserstein" in text
+    check_names(browser)
+    check_median(browser)
+    check_numbers(browser)
+    check_slider(browser)
+    check_zoom(browser, "Losses")
+    check_reading(browser, "Losses")
+    check_controls(browser, "Losses")
+    assert browser.complaints == [], browser.complaints
+
+
+def several_runs(browser):
+    train("other", "--steps", "30", "--log-every", "1", "--sample-every", "10", "--condition", "concat")
+    ganymede("report", "run", "other", "--out", "both.html")
+    page(browser, "both.html")
+    check_width(browser, 1360)
+    check_names(browser)
+    browser.screenshot(os.path.join(folder, "comparison.png"))
+    # A line each of two networks of two runs; the penalty is the other's alone and the estimate the first one's.
+    assert in_chart(browser, "Losses", "chart.svg.querySelectorAll('path.raw, path.plain').length") == 4
+    assert in_chart(browser, "Wasserstein distance", "chart.spec.lines.map(line => line.name)") == ["run"]
+    different = browser.evaluate("[...document.querySelectorAll('#configuration > .scroll tbody th')]"
+                                 ".map(th => th.textContent)")
+    assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every"], different
+    assert browser.evaluate("document.querySelectorAll('.grid-figure').length") == 4  # their real ones differ too
+    browser.evaluate("document.querySelector('#step-of-samples').focus()")
+    browser.key("Home")
+    assert browser.evaluate("[...document.querySelectorAll('.grid-figure .note')].slice(0, 2)"
+                            ".every(note => note.textContent === 'step 0')")
+    page(browser, "both.html", width=400, scheme="dark")
+    check_width(browser, 400)
+
+
+def unusual_runs(browser):
+    """With numbers that are not finite, with one record, with none, without pictures, with a hostile name."""
+    hostile = "</script><img src=x onerror=alert(1)>".replace("/", "")
+    shutil.copytree(os.path.join(folder, "run"), os.path.join(folder, hostile))
+    with open(os.path.join(folder, hostile, "metrics.jsonl"), encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    lines[7]["d_loss"] = lines[8]["d_loss"] = None
+    with open(os.path.join(folder, hostile, "metrics.jsonl"), "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    shutil.rmtree(os.path.join(folder, hostile, "samples"))
+    shutil.rmtree(os.path.join(folder, hostile, "logs"))
+    ganymede("report", hostile)
+    page(browser, f"{hostile}/report.html")
+    assert browser.evaluate("document.querySelector('h1').textContent").startswith(hostile)
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+    text = browser.evaluate("document.body.innerText")
+    assert "d_loss is not finite in 2 of the curve's points, first at step 16" in text
+    assert "There are no sample grids" in text
+    assert in_chart(browser, "Losses", "chart.svg.querySelector('path').getAttribute('d').match(/M/g).length") == 2
+    train("short", "--steps", "1", "--checkpoint-every", "0", "--sample-every", "0")
+    page(browser, "short/report.html")
+    assert in_chart(browser, "Losses", "chart.svg.querySelectorAll('circle').length") == 2
+    check_width(browser, 1360)
+    # One that has come to no record yet, as a training writes it.
+    with open(os.path.join(folder, "short/report.html"), encoding="utf-8") as file:
+        before, after = file.read().split('id="data">', 1)
+    data, after = after.split("</script>", 1)
+    data = json.loads(data)
+    for run in data["runs"]:
+        run["curves"] = {"records": 0, "records_per_point": 1,
+                         "columns": {name: [] for name in run["curves"]["columns"]}}
+    with open(os.path.join(folder, "none.html"), "w", encoding="utf-8") as file:
+        file.write(f'{before}id="data">{json.dumps(data)}</script>{after}')
+    page(browser, "none.html")
+    assert "There are no records yet." in browser.evaluate("document.body.innerText")
+
+
+def main():
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    with Chromium() as browser:
+        one_run(browser)
+        several_runs(browser)
+        unusual_runs(browser)
+    print(f"the pages are as they should be; screenshots: {folder}")
+
+
+main()
