@@ -205,7 +205,7 @@ TEST_F(PyTorch, WholeTrainings) {
   images.count = static_cast<std::uint32_t>(trainings["images"].size());
   const std::unique_ptr<Communicator> alone = make_local_communicator();
 
-  EXPECT_EQ(trainings["cases"].size(), 40U);
+  EXPECT_EQ(trainings["cases"].size(), 44U);
   for (const nlohmann::json& c : trainings["cases"])
     for (const std::string& instruction_set : cpu_instruction_sets())
       for (const bool exact : {false, true}) {
