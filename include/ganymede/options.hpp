@@ -106,8 +106,10 @@ struct OptionSpec {
   const char* group;  ///< heading in --help and the README
   const char* value;  ///< placeholder ("N", "NAME|DIR"); empty for a switch
   const char* help;
-  bool trajectory;  ///< the weights depend on it: stored with them, and equal when a run is resumed
-  bool stored;      ///< written to config.ini
+  /// The weights depend on it: stored with them, and equal when a run is resumed. One that is added takes the default
+  /// with which a training is what it was before.
+  bool trajectory;
+  bool stored;  ///< written to config.ini
   /// Parses `text`; throws Error(usage) naming the option, what it takes and what it got.
   void (*set)(TrainOptions& options, const OptionSpec& spec, const std::string& text);
   /// The value as `set` takes it: parsing it gives the same value back.

@@ -327,21 +327,21 @@ void measure_by_judge(const Request& request, eval::SampleSource& source, const 
 
 void measure_modes(const Request& request, eval::SampleSource& source, int channels, const Dataset& data,
                    const ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, Report& report) {
-  eval::StackedSource real(data.train(), channels);
-  const std::uint64_t beside = std::min(request.samples, real.count());
+  eval::StackedSource real(data.train(), channels, request.samples);
   const eval::Modes found = eval::modes(source, request.samples, channels, judge, ranks);
-  const eval::Modes floor = eval::modes(real, beside, channels, judge, ranks);
+  const eval::Modes floor = eval::modes(real, request.samples, channels, judge, ranks);
   report.add("modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
-             "in " + std::to_string(request.samples) + " samples; in " + std::to_string(beside) +
-                 " stacks of training images " + std::to_string(floor.found));
+             "in " + std::to_string(request.samples) + " samples; in as many stacks of training images " +
+                 std::to_string(floor.found));
   report.add("  KL from all alike", format("%.4f", found.divergence),
              format("training images %.4f", floor.divergence) + "; by a classifier of MNIST, weights " +
                  shipped.digest.substr(0, 8) + "…");
   const auto json = [](const eval::Modes& modes, std::uint64_t count) -> Json {
     return {{"found", modes.found}, {"possible", modes.possible}, {"kl", modes.divergence}, {"count", count}};
   };
-  report.json["metrics"]["modes"] = {
-      {"weights", shipped.digest}, {"samples", json(found, request.samples)}, {"training_images", json(floor, beside)}};
+  report.json["metrics"]["modes"] = {{"weights", shipped.digest},
+                                     {"samples", json(found, request.samples)},
+                                     {"training_images", json(floor, request.samples)}};
 }
 
 // Where a run's own numbers lie, for its report; nowhere when `place` is no run's folder, or one that others own: what

@@ -5,20 +5,19 @@
 #include <cmath>
 #include <vector>
 
-namespace ganymede::eval {
+#include "math/permutation.hpp"
 
-StackedSource::StackedSource(const ImageSet& set, int channels) : set_(set) {
-  for (int c = 0; c < channels; ++c) orders_.emplace_back(0, 0, set.count, static_cast<std::uint32_t>(c));
-}
+namespace ganymede::eval {
 
 void StackedSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* /*labels*/) {
   const auto pixels = static_cast<std::size_t>(set_.pixels());
-  for (int i = 0; i < count; ++i)
-    for (std::size_t c = 0; c < orders_.size(); ++c) {
-      const std::size_t number = orders_[c](static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(i));
+  const auto channels = static_cast<std::size_t>(channels_);
+  for (std::uint64_t stack = first; stack < first + static_cast<std::uint64_t>(count); ++stack)
+    for (std::size_t c = 0; c < channels; ++c) {
+      const math::Permutation order(0, stack / set_.count, set_.count, static_cast<std::uint32_t>(c));
+      const std::size_t number = order(static_cast<std::uint32_t>(stack % set_.count));
       const auto digit = set_.images.subspan(number * pixels, pixels);
-      for (std::size_t p = 0; p < pixels; ++p)
-        images[(static_cast<std::size_t>(i) * pixels + p) * orders_.size() + c] = digit[p];
+      for (std::size_t p = 0; p < pixels; ++p) images[((stack - first) * pixels + p) * channels + c] = digit[p];
     }
 }
 

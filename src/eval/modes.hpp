@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "eval/judge.hpp"
 #include "eval/sample_source.hpp"
@@ -12,18 +11,20 @@
 
 namespace ganymede::eval {
 
-/// Digits of a set, each channel in an order of its own: what --stack trains on.
+/// Digits of a set, each channel in orders of its own, pass by pass through the set: what --stack trains on.
 class StackedSource final : public SampleSource {
  public:
-  StackedSource(const ImageSet& set, int channels);
-  [[nodiscard]] std::uint64_t count() const override { return set_.count; }
-  [[nodiscard]] int image_size() const override { return set_.pixels() * static_cast<int>(orders_.size()); }
+  StackedSource(const ImageSet& set, int channels, std::uint64_t count)
+      : set_(set), channels_(channels), count_(count) {}
+  [[nodiscard]] std::uint64_t count() const override { return count_; }
+  [[nodiscard]] int image_size() const override { return set_.pixels() * channels_; }
   [[nodiscard]] int classes() const override { return 0; }
   void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
 
  private:
   ImageSet set_;
-  std::vector<math::Permutation> orders_;  // by channel
+  int channels_;
+  std::uint64_t count_;
 };
 
 struct Modes {

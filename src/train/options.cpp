@@ -291,8 +291,7 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
     {"micro-batch", "Training", "N",
      "images of a rank that go through the networks at a time, their gradients adding up: less memory, the same "
-     "weights "
-     "(to rounding; with --reproducible bit for bit), also in a run that is resumed; 0: all",
+     "weights (to rounding; with --reproducible bit for bit), also in a run that is resumed; 0: all",
      false, true, set_number<&O::micro_batch, 0, 1 << 24>, get_number<&O::micro_batch>},
     {"steps", "Training", "N", "steps to train; 0: as many as --epochs take", false, true,
      set_number<&O::steps, 0, most_steps>, get_number<&O::steps>},

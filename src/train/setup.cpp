@@ -123,14 +123,25 @@ void check_same_options(const TrainOptions& options, Communicator& ranks) {
 void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& options, const TrainSetup& setup,
                            const std::string& folder) {
   const std::map<std::string, std::string> now = trajectory_options(options);
+  // Options that the program did not have when the run began are at their defaults, which do as it did then; those that
+  // it no longer has are differences.
+  TrainOptions before;
+  std::map<std::string, std::string> unknown;
+  for (const auto& [name, value] : checkpoint.options)
+    if (find_train_option(name) != nullptr)
+      set_train_option(before, name, value);
+    else
+      unknown.emplace(name, value);
+  std::map<std::string, std::string> then = trajectory_options(before);
+  then.merge(unknown);
   std::string differences;
   std::set<std::string> names;
   for (const auto& [name, value] : now) names.insert(name);
-  for (const auto& [name, value] : checkpoint.options) names.insert(name);
+  for (const auto& [name, value] : then) names.insert(name);
   for (const std::string& name : names) {
     const auto mine = now.find(name);
-    const auto theirs = checkpoint.options.find(name);
-    const std::string a = theirs == checkpoint.options.end() ? "(unset)" : theirs->second;
+    const auto theirs = then.find(name);
+    const std::string a = theirs == then.end() ? "(unset)" : theirs->second;
     const std::string b = mine == now.end() ? "(unset)" : mine->second;
     if (a != b) differences += (differences.empty() ? "" : ", ") + name + " " + a + " → " + b;
   }

@@ -12,15 +12,15 @@ Layers dcgan_generator(const TrainOptions& o, const DataShape& data) {
   if (o.fully_connected > 0) {
     stack.append_class();
     stack.linear(o.fully_connected, hidden.map_activation(), hidden.weights());
-    stack.normalise(hidden);
+    stack.finish(hidden);
   }
   stack.append_class();
   stack.linear_to_image(top_of(convolutions.back()), hidden.map_activation(), hidden.weights());
-  stack.normalise(hidden);
+  stack.finish(hidden);
   for (std::size_t i = convolutions.size(); i-- > 1;) {
     stack.append_class();
     stack.transposed_convolution(convolutions[i], hidden.map_activation(), hidden.weights());
-    stack.normalise(hidden);
+    stack.finish(hidden);
   }
   stack.append_class();
   stack.transposed_convolution(convolutions.front(), Activation::named("sigmoid"), hidden.weights_with_bias());
@@ -42,15 +42,13 @@ Layers dcgan_discriminator(const TrainOptions& o, const DataShape& data) {
   for (std::size_t i = 1; i < convolutions.size(); ++i) {
     append_class();
     stack.convolution(convolutions[i], hidden.map_activation(), hidden.weights());
-    stack.normalise(hidden);
-    stack.dropout(hidden.dropout);
+    stack.finish(hidden);
   }
   stack.flatten();
   append_class();
   if (o.fully_connected > 0) {
     stack.linear(o.fully_connected, hidden.map_activation(), hidden.weights());
-    stack.normalise(hidden);
-    stack.dropout(hidden.dropout);
+    stack.finish(hidden);
     append_class();
   }
   stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());

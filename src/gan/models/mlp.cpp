@@ -7,8 +7,7 @@ namespace {
 void hidden_layers(Stack& stack, const std::vector<int>& widths, const Hidden& hidden) {
   for (const int width : widths) {
     stack.linear(width, hidden.map_activation(), hidden.weights());
-    stack.normalise(hidden);
-    stack.dropout(hidden.dropout);
+    stack.finish(hidden);
   }
 }
 

@@ -70,8 +70,9 @@ class Stack {
   /// For `geometry` but for its numbers of input channels, which are those that are there.
   void convolution(Convolution geometry, Activation activation, Weights weights);
   void transposed_convolution(Convolution geometry, Activation activation, Weights weights);
-  /// What follows the map of a hidden layer that was added with hidden.weights() and hidden.map_activation().
-  void normalise(const Hidden& hidden);
+  /// What follows the map of a hidden layer that was added with hidden.weights() and hidden.map_activation(): its
+  /// normalisation and dropout.
+  void finish(const Hidden& hidden);
   /// Sets a share of what is there to zero in training. Without a share it adds no layer.
   void dropout(double share);
   /// From 1 + classes scores to that of the row's class.

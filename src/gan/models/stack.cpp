@@ -69,8 +69,9 @@ void Stack::transposed_convolution(Convolution geometry, Activation activation, 
   shape_ = {geometry.fine_height, geometry.fine_width, geometry.fine_channels};
 }
 
-void Stack::normalise(const Hidden& hidden) {
+void Stack::finish(const Hidden& hidden) {
   if (hidden.batch_norm) layers_.push_back(make_batch_norm(shape_, hidden.activation, from_linear_));
+  dropout(hidden.dropout);
 }
 
 void Stack::dropout(double share) {

@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <optional>
 
+#include "checkpoint/checkpoint.hpp"
 #include "ganymede/device.hpp"
 #include "math/permutation.hpp"
 #include "report/metrics_log.hpp"
@@ -330,6 +333,38 @@ TEST(SetUp, ARequestToStopIsMeantForOneTraining) {
   const TrainOutcome whole = train(options, *ranks);
   EXPECT_FALSE(whole.interrupted);
   EXPECT_EQ(whole.steps, 3U);
+}
+
+// Options that did not exist when a run began are at their defaults; one that is known no more is a difference.
+TEST(SetUp, ARunOfAnotherVersionIsResumed) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  options.out = (folder / "whole").string();
+  options.steps = 6;
+  const TrainOutcome whole = train(options, *ranks);
+  options.out = (folder / "run").string();
+  options.steps = 3;
+  train(options, *ranks);
+  const auto with_options = [&](const std::function<void(std::map<std::string, std::string>&)>& change) {
+    Checkpoint checkpoint = newest_checkpoint(options.out)->checkpoint;
+    change(checkpoint.options);
+    std::filesystem::remove_all(folder / "run/checkpoints");
+    write_checkpoint(options.out, checkpoint);
+  };
+  with_options([](auto& stored) {
+    for (const char* name : {"blocks", "dropout", "spectral-norm", "instance-noise", "ema"})
+      EXPECT_EQ(stored.erase(name), 1U);
+  });
+  options.resume = true;
+  options.steps = 6;
+  options.spectral_norm = true;
+  EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("spectral-norm false → true"));
+  options.spectral_norm = false;
+  EXPECT_EQ(train(options, *ranks).generator_digest, whole.generator_digest);
+  with_options([](auto& stored) { stored["warp"] = "7"; });
+  options.steps = 9;
+  EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("warp 7 → (unset)"));
 }
 
 TEST(SetUp, ResumeInAnEmptyFolderStartsAfresh) {

@@ -1,5 +1,6 @@
 // What a step draws: noise, and which images it shows. Functions of (seed, draw, global sample), src/math/philox.hpp.
 #include "device/cuda/kernels/device.hpp"
+#include "math/falling_deviation.hpp"
 #include "math/normal.hpp"
 #include "math/permutation.hpp"
 #include "math/philox.hpp"
