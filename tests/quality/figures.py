@@ -28,7 +28,7 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
+import zlib
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy starts its threads
 import numpy as np  # noqa: E402
@@ -204,12 +204,13 @@ class Call:
 
     def train(self, name, seed):
         kind, _, options = self.trainings[name]
-        run = self.out / "runs" / f"{name}-seed-{seed}"
+        # A training with other options is another one.
+        run = self.out / "runs" / f"{name}-{zlib.crc32(options.encode()):08x}-seed-{seed}"
         words = ["train", *options.split(), *QUIET.split(), "--threads", self.threads, "--seed", seed, "--resume", "--out",
                  run]
-        began = time.monotonic()
         ended = self.run(*words)
-        figures = {"options": options, "seed": seed, "seconds": time.monotonic() - began}
+        records = (run / "metrics.jsonl").read_text().splitlines()
+        figures = {"options": options, "seed": seed, "seconds": json.loads(records[-1])["seconds"]}
         if ended.returncode == 5:
             figures["failed"] = ended.stderr.strip()
         else:
@@ -250,7 +251,7 @@ def main():
     usage.add_argument("--program", type=pathlib.Path, default=pathlib.Path(__file__).parents[2] / "build/bin/ganymede")
     usage.add_argument("--jobs", type=int, default=2)
     usage.add_argument("--threads", type=int, default=1)
-    usage.add_argument("--only", choices=[*TRAININGS, *PAPERS], action="append", help="may be repeated")
+    usage.add_argument("--only", metavar="NAME", action="append", help="may be repeated")
     usage.add_argument("--seed", type=int, help="this seed alone")
     usage.add_argument("--papers", action="store_true")
     arguments = usage.parse_args()
@@ -258,6 +259,9 @@ def main():
     os.environ.setdefault("GANYMEDE_DATA", str(pathlib.Path(arguments.mnist).resolve().parent))
 
     call = Call(arguments)
+    for name in arguments.only or []:
+        if name not in call.trainings:
+            usage.error(f"there is no training {name}, but {', '.join(call.trainings)}")
     wanted = [(name, seed) for name, seed in call.planned if not arguments.only or name in arguments.only]
     todo = [(name, seed) for name, seed in wanted
             if call.kept(name, seed) is None and arguments.seed in (None, seed)]
