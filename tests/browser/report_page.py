@@ -96,6 +96,8 @@ def check_numbers(browser):
     assert browser.evaluate("plainTicks(-1.3, 0.9, 4)") == [-1, 0]
     assert browser.evaluate("logTicks(0.5, 2000)") == [1, 10, 100, 1000]
     assert browser.evaluate("timeTicks(0, 700, 5)") == [0, 300, 600]
+    # Neighbours, between which no multiple can be told from the next.
+    assert browser.evaluate("plainTicks(1e6, 1e6 + 2 ** -33, 5).length") <= 100
 
 
 def check_slider(browser):
@@ -157,6 +159,11 @@ def check_reading(browser, title):
     assert words.startswith("step 4: D ") and "G " in words, words
     browser.key("+", "+")
     assert browser.evaluate("view.domain[1] - view.domain[0]") == 30
+    # However deep, there is something to see.
+    for _ in range(60):
+        browser.key("+", "+")
+    assert 0.9 * 60e-6 < browser.evaluate("view.domain[1] - view.domain[0]") < 2.1 * 60e-6
+    assert in_chart(browser, title, "chart.svg.querySelectorAll('.mark').length") < 10
     browser.key("Escape")
     assert browser.evaluate("view.domain") is None
 
