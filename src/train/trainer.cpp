@@ -124,8 +124,17 @@ class Training {
         throw;
       }
       // A file system that is full or gone: the user wants to know what is left of the training.
-      throw AgreedError(ExitCode::data,
-                        std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume");
+      const std::string what =
+          std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume";
+      // Its log and page say so, too, if they still can; that they cannot is the same failure again.
+      log_->set_error_handler([](const std::string& /*message*/) {});
+      log_->error("{}", what);
+      try {
+        put_page();
+      } catch (const std::exception& again) {
+        static_cast<void>(again);
+      }
+      throw AgreedError(ExitCode::data, what);
     }
   }
 
@@ -319,13 +328,17 @@ class Training {
     write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
   }
 
-  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder. Whether it was
-  // written.
-  bool write_page() {
+  // Rank 0's alone. Whether it was written.
+  bool put_page() {
     if (!ranks_.is_root()) return false;
+    write_file_atomically(folder_.report(), report_page({&reported_, 1}));
+    return true;
+  }
+
+  // Never a reason to end: everything that it shows lies in the run's folder.
+  bool write_page() {
     try {
-      write_file_atomically(folder_.report(), report_page({&reported_, 1}));
-      return true;
+      return put_page();
     } catch (const std::exception& failure) {
       warn(std::string("the report was not written: ") + failure.what());
       return false;

@@ -114,6 +114,17 @@ TEST_F(Report, AFailedTrainingLeavesOneWithTheReason) {
   EXPECT_THAT(log["messages"]["newest"].back()["text"].get<std::string>(), HasSubstr("is not finite"));
 }
 
+TEST_F(Report, SoDoesOneThatAFileSystemEnds) {
+  fs::create_directories(here() / "run/discriminator.safetensors/in the way");
+  const Ending ending = run(tiny_training("run", {"--steps", "4", "--log-every", "2"}), here());
+  ASSERT_EQ(ending.code, 3) << ending.err;
+  const Json page = runs_of("run/report.html")[0];
+  EXPECT_EQ(page["log"]["state"], "failed");
+  EXPECT_THAT(page["log"]["messages"]["newest"].back()["text"].get<std::string>(),
+              AllOf(HasSubstr("discriminator.safetensors"), HasSubstr("go on with --resume")));
+  EXPECT_EQ(page["curves"]["columns"]["step"], Json::parse("[2,4]"));
+}
+
 TEST_F(Report, OneThatCannotBeWrittenEndsNoTraining) {
   fs::create_directories(here() / "run/report.html/in the way");
   const Ending ending = run(tiny_training("run", {"--steps", "4"}), here());
