@@ -310,6 +310,17 @@ def unusual_runs(browser):
     assert "d_loss is not finite in 2 of the curve's points, first at step 16" in text
     assert "There are no sample grids" in text
     assert in_chart(browser, "Losses", "chart.svg.querySelector('path').getAttribute('d').match(/M/g).length") == 2
+    # One that failed, and one that went on after that: its error is among the warnings alone.
+    start = "2026-01-02 03:04:05.678 info ganymede 0.1.0, rank 0 of 1 on here\n"
+    failed = start + "2026-01-02 03:04:06.789 error the disk was full\n"
+    os.makedirs(os.path.join(folder, hostile, "logs"))
+    for log, shown in ((failed, 1), (failed + start + "2026-01-02 03:04:07.890 info done: 60 steps\n", 0)):
+        with open(os.path.join(folder, hostile, "logs/rank-0000.log"), "w", encoding="utf-8") as file:
+            file.write(log)
+        ganymede("report", hostile)
+        page(browser, f"{hostile}/report.html")
+        assert browser.evaluate("document.querySelectorAll('.notices .error').length") == shown
+        assert "the disk was full" in browser.evaluate("document.getElementById('warnings').innerText")
     train("short", "--steps", "1", "--checkpoint-every", "0", "--sample-every", "0")
     page(browser, "short/report.html")
     assert in_chart(browser, "Losses", "chart.svg.querySelectorAll('circle').length") == 2

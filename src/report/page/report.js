@@ -34,8 +34,9 @@ function whereAt(run, step) {
 
 /** Sentences about what a reader should know before believing the rest: [level, text]. */
 function notices(run) {
-  const list = run.log.messages.newest.filter(({ level }) => level === "error").slice(-1)
-    .map(({ text }) => ["error", text]);
+  // An error that the run has since been resumed from stands with the warnings alone.
+  const errors = run.log.state === "failed" ? run.log.messages.newest.filter(({ level }) => level === "error") : [];
+  const list = errors.slice(-1).map(({ text }) => ["error", text]);
   for (const [name, values] of Object.entries(run.curves.columns)) {
     const broken = values.filter((value) => value === null).length;
     // A column that has no number at all is one that the program which wrote the run did not have.
