@@ -155,6 +155,21 @@ function gridFigure(title, kind, picture, caption) {
   return html("figure", { class: "grid-figure" }, html("figcaption", {}, html("h3", {}, title), caption), picture.box);
 }
 
+/** What became of the grids that are not shown. */
+function missingGrids(run) {
+  const { of, unreadable, shown } = run.grids;
+  const name = alone ? "" : `${run.name}: `;
+  const list = [];
+  if (of === 0) list.push(`${name}There are no sample grids in the run's folder.`);
+  if (unreadable > 0) list.push(`${name}${unreadable} of the ${of} grids in samples/ cannot be read.`);
+  if (of > unreadable && shown.length === 0)
+    list.push(`${name}The grids in samples/ are there, and too large for this page.`);
+  else if (of - unreadable > shown.length)
+    list.push(`${name}${shown.length} of the ${of} grids in samples/ are here, evenly chosen, so that the page stays ` +
+              "small.");
+  return list;
+}
+
 function samples() {
   const shown = runs.filter((run) => run.grids.shown.length > 0);
   const steps = [...new Set(shown.flatMap((run) => run.grids.shown.map((grid) => grid.step)))].sort((a, b) => a - b);
@@ -178,10 +193,6 @@ function samples() {
     const told = alone || reals.size === 1 ? "" : ` of ${run.name}`;
     return gridFigure("Real", "real", picture, html("p", { class: "note" }, `from the training set${told}`));
   });
-  if (figures.length + realFigures.length === 0)
-    return section("samples", "Samples",
-                   html("p", { class: "note" }, "There are no sample grids in the run's folder."));
-
   const to = (index) => {
     for (const figure of figures) figure.to(steps[index]);
     const text = alone ? whereAt(shown[0], steps[index]) : `step ${grouped(steps[index])}`;
@@ -214,11 +225,7 @@ function samples() {
   } }, "Play");
   if (figures.length > 0) to(steps.length - 1);
 
-  const told = [];
-  for (const run of runs)
-    if (run.grids.of > run.grids.shown.length)
-      told.push(`${alone ? "" : `${run.name}: `}${run.grids.shown.length} of the ${run.grids.of} grids in samples/ ` +
-                "are here, evenly chosen, so that the page stays small.");
+  const told = runs.flatMap(missingGrids);
   if (shown.some((run) => option(run, "condition") !== "none"))
     told.push("With --condition a column has one class: 0 on the left, then 1, and so on.");
   if (shown.length > 0) told.push("A grid shows the same latent vectors all through a training.");
