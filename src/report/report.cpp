@@ -59,7 +59,8 @@ Json json_of(const std::map<std::string, std::string>& options) {
   const std::map<std::string, std::string> defaults = stored_options({});
   Json list = Json::array();
   for (const OptionSpec& spec : train_option_specs())
-    if (const auto found = options.find(spec.name); found != options.end())
+    // Someone may have written one into config.ini that the program does not put there, as out.
+    if (const auto found = options.find(spec.name); spec.stored && found != options.end())
       list.push_back({{"name", spec.name},
                       {"group", spec.group},
                       {"help", spec.help},
