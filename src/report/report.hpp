@@ -22,6 +22,7 @@ struct ReportedRun {
   std::map<std::string, std::string> options;  ///< as config.ini has them
   std::string recipe;                          ///< empty: not known
   Curves curves;
+  std::string damage = {};  ///< why metrics.jsonl was not read to its end; empty where it was
 };
 
 /// The options that config.ini has, as it has them.

@@ -134,6 +134,21 @@ TEST_F(Report, OneThatCannotBeWrittenEndsNoTraining) {
   EXPECT_TRUE(fs::exists(here() / "run/generator.safetensors"));
 }
 
+TEST_F(Report, TakesTheRecordsThatThereAre) {
+  expect_trained("run", {"--steps", "6", "--log-every", "2"});
+  const fs::path metrics = here() / "run/metrics.jsonl";
+  const std::vector<std::string> logged = lines(content(metrics));
+  ASSERT_EQ(logged.size(), 3U);
+  EXPECT_EQ(runs_of("run/report.html")[0]["damage"], "");
+  write(metrics, logged[0] + "\nno record\n" + logged[2] + "\n");
+  reported({"run"});
+  EXPECT_EQ(runs_of("run/report.html")[0]["curves"]["columns"]["step"], Json::parse("[2]"));
+  EXPECT_THAT(runs_of("run/report.html")[0]["damage"].get<std::string>(), HasSubstr("run/metrics.jsonl, line 2"));
+  fs::remove(metrics);
+  reported({"run"});
+  EXPECT_EQ(runs_of("run/report.html")[0]["curves"]["records"], 0);
+}
+
 TEST_F(Report, SeveralRunsMakeAComparison) {
   expect_trained("a", {"--steps", "4", "--log-every", "2"});
   expect_trained("b", {"--steps", "6", "--log-every", "2", "--seed", "2", "--data", "mnist-mini"});

@@ -44,6 +44,7 @@ function notices(run) {
       list.push(["warning", `${name} is not finite in ${broken} of the curve's points, first at step ` +
                             `${grouped(run.curves.columns.step[values.indexOf(null)])}.`]);
   }
+  if (run.damage) list.push(["warning", `${run.damage}; the curves are of the records before it.`]);
   if (run.curves.records === 0) list.push(["note", "There are no records yet."]);
   if (run.curves.records_per_point > 1)
     list.push(["note", `Of ${grouped(run.curves.records)} records each ${run.curves.records_per_point} are drawn as ` +
