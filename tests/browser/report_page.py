@@ -298,6 +298,9 @@ def unusual_runs(browser):
     with open(os.path.join(folder, hostile, "metrics.jsonl"), encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     lines[7]["d_loss"] = lines[8]["d_loss"] = None
+    # The program that the run was begun with had no such column.
+    for line in lines[:5]:
+        del line["d_real_score"]
     with open(os.path.join(folder, hostile, "metrics.jsonl"), "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     shutil.rmtree(os.path.join(folder, hostile, "samples"))
@@ -308,6 +311,7 @@ def unusual_runs(browser):
     assert browser.evaluate("document.querySelectorAll('img').length") == 0
     text = browser.evaluate("document.body.innerText")
     assert "d_loss is not finite in 2 of the curve's points, first at step 16" in text
+    assert "d_real_score is not finite" not in text
     assert "There are no sample grids" in text
     assert in_chart(browser, "Losses", "chart.svg.querySelector('path').getAttribute('d').match(/M/g).length") == 2
     # One that failed, and one that went on after that: its error is among the warnings alone.
@@ -325,17 +329,12 @@ def unusual_runs(browser):
     page(browser, "short/report.html")
     assert in_chart(browser, "Losses", "chart.svg.querySelectorAll('circle').length") == 2
     check_width(browser, 1360)
-    # One that has come to no record yet, as a training writes it.
-    with open(os.path.join(folder, "short/report.html"), encoding="utf-8") as file:
-        before, after = file.read().split('id="data">', 1)
-    data, after = after.split("</script>", 1)
-    data = json.loads(data)
-    for run in data["runs"]:
-        run["curves"] = {"records": 0, "records_per_point": 1,
-                         "columns": {name: [] for name in run["curves"]["columns"]}}
-    with open(os.path.join(folder, "none.html"), "w", encoding="utf-8") as file:
-        file.write(f'{before}id="data">{json.dumps(data)}</script>{after}')
-    page(browser, "none.html")
+    # Its record is damaged, and there is no other.
+    with open(os.path.join(folder, "short/metrics.jsonl"), "w", encoding="utf-8") as file:
+        file.write("no record\n")
+    ganymede("report", "short")
+    page(browser, "short/report.html")
+    assert "short/metrics.jsonl, line 1" in browser.evaluate("document.querySelector('.notices').innerText")
     assert "There are no records yet." in browser.evaluate("document.body.innerText")
 
 

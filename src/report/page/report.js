@@ -38,11 +38,12 @@ function notices(run) {
   const errors = run.log.state === "failed" ? run.log.messages.newest.filter(({ level }) => level === "error") : [];
   const list = errors.slice(-1).map(({ text }) => ["error", text]);
   for (const [name, values] of Object.entries(run.curves.columns)) {
-    const broken = values.filter((value) => value === null).length;
-    // A column that has no number at all is one that the program which wrote the run did not have.
-    if (broken > 0 && broken < values.length)
-      list.push(["warning", `${name} is not finite in ${broken} of the curve's points, first at step ` +
-                            `${grouped(run.curves.columns.step[values.indexOf(null)])}.`]);
+    // Before its first number a column may be one that the program did not have which wrote the run.
+    const begun = values.findIndex((value) => value !== null);
+    const broken = values.flatMap((value, i) => value === null && begun >= 0 && i > begun ? [i] : []);
+    if (broken.length > 0)
+      list.push(["warning", `${name} is not finite in ${broken.length} of the curve's points, first at step ` +
+                            `${grouped(run.curves.columns.step[broken[0]])}.`]);
   }
   if (run.damage) list.push(["warning", `${run.damage}; the curves are of the records before it.`]);
   if (run.curves.records === 0) list.push(["note", "There are no records yet."]);
