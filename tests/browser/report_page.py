@@ -291,6 +291,63 @@ def several_runs(browser):
     check_width(browser, 400)
 
 
+def evaluations(browser):
+    """Of other shapes than the program's own, and of runs that were measured differently."""
+    def shown(*runs):
+        ganymede("report", *runs, "--out", "evaluated.html")
+        page(browser, "evaluated.html")
+        assert len(titles(browser)) >= 7
+        return browser.evaluate("document.getElementById('evaluation').innerText")
+
+    def rows():
+        return {cells[0]: cells[1:] for cells in browser.evaluate(
+            "[...document.querySelectorAll('#evaluation tbody tr')].map(tr => [...tr.cells].map(c => c.textContent))")}
+
+    own = os.path.join(folder, "run/eval.json")
+    with open(own, encoding="utf-8") as file:
+        measured = json.load(file)
+
+    def write(value, run="run"):
+        with open(os.path.join(folder, run, "eval.json"), "w", encoding="utf-8") as file:
+            json.dump(value, file)
+
+    for value in ([], 5, "text", {"metrics": None}):
+        write(value)
+        assert "Not measured yet" in shown("run"), value
+        assert "eval.json is not as" in browser.evaluate("document.querySelector('.notices').innerText"), value
+    for value in ({"metrics": 5}, {"metrics": {"judge": 7, "modes": []}}, {"metrics": {"judge": {"samples": None}}},
+                  {"metrics": {"parzen": {"log_likelihood": "high"}}, "run": 1, "samples": [], "data": ""}):
+        write(value)
+        assert "does not say of what it is" in shown("run"), value
+    broken = json.loads(json.dumps(measured))
+    broken["metrics"]["judge"]["samples"]["class_histogram"] = 3
+    write(broken)
+    assert "not as ganymede writes them" in shown("run")
+    infinite = json.loads(json.dumps(measured))
+    infinite["metrics"]["parzen"] = {"log_likelihood": None, "standard_error": None}
+    infinite["metrics"]["judge"]["samples"]["kid"] = {"mean": None, "standard_error": None}
+    infinite["metrics"]["modes"] = {"samples": {"found": 9, "possible": 10, "kl": 0.5, "count": 200},
+                                    "training_images": {"found": 10, "possible": 10, "kl": 0.1, "count": 150}}
+    write(infinite)
+    assert "null" not in shown("run") and "undefined" not in shown("run")
+    assert "Parzen log-likelihood, nats" not in rows() and "KID" not in rows(), rows()
+    assert rows()["modes"][:2] == ["9 of 10", "10 of 10 in 150 stacks"], rows()
+    write(measured)
+
+    floor = f'{measured["metrics"]["judge"]["training_images"]["classifier_fd"]:.3f}'
+    write(measured, "other")
+    shown("run", "other")
+    assert rows()["classifier-FD"][2] == floor, rows()
+    measured["samples"]["count"] += 1
+    write(measured, "other")
+    assert "Floors and ceilings are left out" in shown("run", "other")
+    assert rows()["classifier-FD"][2:4] == ["–", "–"], rows()
+    del measured["metrics"]["judge"]
+    write(measured, "other")
+    assert "Floors and ceilings are left out" not in shown("run", "other")
+    assert rows()["classifier-FD"][1:3] == ["–", floor], rows()
+
+
 def unusual_runs(browser):
     """With numbers that are not finite, with one record, with none, without pictures, with a hostile name."""
     hostile = "</script><img src=x onerror=alert(1)>".replace("/", "")
@@ -344,6 +401,7 @@ def main():
     with Chromium() as browser:
         one_run(browser)
         several_runs(browser)
+        evaluations(browser)
         unusual_runs(browser)
     print(f"the pages are as they should be; screenshots: {folder}")
 
