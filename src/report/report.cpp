@@ -217,9 +217,14 @@ std::string report_page(std::span<const ReportedRun> runs) {
   Json data = {{"program", std::string("ganymede ") + version}, {"runs", Json::array()}};
   for (const ReportedRun& run : runs) {
     const RunFolder folder(run.folder);
-    Json one = {{"name", name_of(run.folder, runs.size())}, {"recipe", run.recipe},
-                {"options", json_of(run.options)},          {"curves", json_of(run.curves)},
-                {"evaluation", evaluation(folder)},         {"log", told_by_log(folder)}};
+    Json one;
+    one["name"] = name_of(run.folder, runs.size());
+    one["recipe"] = run.recipe;
+    one["options"] = json_of(run.options);
+    one["curves"] = json_of(run.curves);
+    one["damage"] = run.damage;
+    one["evaluation"] = evaluation(folder);
+    one["log"] = told_by_log(folder);
     add_pictures(one, folder, runs.size());
     data["runs"].push_back(std::move(one));
   }
