@@ -310,11 +310,9 @@ class Training {
     });
   }
 
-  // Once: a report needs no data set for it then.
+  // At every start: --sample-count may have changed. A report needs no data set for it then.
   void write_real_grid() {
     on_root(ranks_, [&] {
-      std::error_code error;
-      if (std::filesystem::exists(folder_.real_sample(), error)) return;
       write_png(folder_.real_sample(),
                 real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes),
                 {{"data-digest", setup_.data_digest}});

@@ -87,10 +87,17 @@ TEST_F(Report, ATrainingLeavesOneThatSaysWhatItsFilesSay) {
 
 TEST_F(Report, ARunThatGoesOnHasOneOfAllItsParts) {
   expect_trained("run", {"--steps", "4", "--log-every", "2"});
+  const std::string real = content(here() / "run/samples/real.png");
   expect_trained("run", {"--steps", "8", "--log-every", "2", "--resume"});
+  EXPECT_TRUE(content(here() / "run/samples/real.png") == real);
+  expect_trained("run", {"--steps", "8", "--log-every", "2", "--resume", "--sample-count", "100"});
+  // Of a PNG's header the width and the height, as those of the grid beside it.
+  const auto size = [&](const char* name) { return content(here() / "run/samples" / name).substr(16, 8); };
+  EXPECT_NE(size("real.png"), real.substr(16, 8));
+  EXPECT_EQ(size("real.png"), size("step-00000008.png"));
   const Json page = runs_of("run/report.html")[0];
   EXPECT_EQ(page["curves"]["columns"]["step"], Json::parse("[2,4,6,8]"));
-  EXPECT_EQ(page["log"]["starts"]["newest"].size(), 2U);
+  EXPECT_EQ(page["log"]["starts"]["newest"].size(), 3U);
 }
 
 TEST_F(Report, ItIsThereFromTheFirstCheckpointOn) {
