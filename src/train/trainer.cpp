@@ -95,6 +95,7 @@ class Training {
       folder_.make();
       try {
         sweep_checkpoints(options_.out);
+        folder_.sweep();
       } catch (const Error& failure) {
         setup_.plan.warnings.push_back(std::string("what an interrupted training left stays: ") + failure.what());
       }

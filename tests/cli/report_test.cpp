@@ -88,7 +88,11 @@ TEST_F(Report, ATrainingLeavesOneThatSaysWhatItsFilesSay) {
 TEST_F(Report, ARunThatGoesOnHasOneOfAllItsParts) {
   expect_trained("run", {"--steps", "4", "--log-every", "2"});
   const std::string real = content(here() / "run/samples/real.png");
+  // As one leaves it that is killed while it writes the page.
+  const fs::path unfinished = here() / "run/.report.html.0123456789ab.part";
+  write(unfinished, "half a page");
   expect_trained("run", {"--steps", "8", "--log-every", "2", "--resume"});
+  EXPECT_FALSE(fs::exists(unfinished));
   EXPECT_TRUE(content(here() / "run/samples/real.png") == real);
   expect_trained("run", {"--steps", "8", "--log-every", "2", "--resume", "--sample-count", "100"});
   // Of a PNG's header the width and the height, as those of the grid beside it.
