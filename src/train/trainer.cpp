@@ -127,13 +127,13 @@ class Training {
       // A file system that is full or gone: the user wants to know what is left of the training.
       const std::string what =
           std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume";
-      // Its log and page say so, too, if they still can; that they cannot is the same failure again.
+      // Its log and page say so, too, if they still can.
       log_->set_error_handler([](const std::string& /*message*/) {});
       log_->error("{}", what);
       try {
         put_page();
-      } catch (const std::exception& again) {
-        static_cast<void>(again);
+      } catch (const std::exception&) {
+        // The same failure again, of which `what` tells.
       }
       throw AgreedError(ExitCode::data, what);
     }
