@@ -84,7 +84,7 @@ function plainTicks(low, high, wanted, least = 0) {
   return multiples(step, low, high);
 }
 
-/** Of `step`, from `low` to `high`: no more than a chart has room for, should numbers be too near each other to count. */
+/** Of `step`, from `low` to `high`: at most 100, should the numbers be too near each other to count. */
 function multiples(step, low, high) {
   const first = Math.ceil(low / step - 1e-9);
   const count = Math.floor(high / step + 1e-9) - first + 1;
