@@ -27,12 +27,8 @@ ReportedRun read_run(const std::string& place) {
   const StoredConfiguration stored = read_stored_configuration(folder.config());
   run.recipe = stored.recipe;
   run.options = stored.options;
-  if (fs::exists(folder.metrics(), error))
-    for (const MetricsRecord& record : read_metrics(folder.metrics())) run.curves.add(record);
-  if (run.curves.records() == 0)
-    throw Error(ExitCode::data, place +
-                                    " has no records yet (metrics.jsonl), and so nothing to report: training writes "
-                                    "the first after --log-every steps");
+  if (fs::is_regular_file(folder.metrics(), error))
+    for (const MetricsRecord& record : read_metrics(folder.metrics(), run.damage)) run.curves.add(record);
   return run;
 }
 

@@ -78,15 +78,20 @@ void sync(int descriptor, const fs::path& path) {
 
 fs::path folder_of(const fs::path& file) { return file.has_parent_path() ? file.parent_path() : fs::path("."); }
 
+// .NAME.DIGITS.part
+constexpr std::string_view unfinished_digits = "0123456789abcdefghijklmnopqrstuv";
+constexpr std::size_t unfinished_digit_count = 12;
+constexpr std::string_view unfinished_end = ".part";
+
 // A name that no other process uses, on this host or on another that shares the file system.
 fs::path name_beside(const fs::path& file) {
-  constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuv";
   std::random_device random;
   std::string name = ".";
   name += file.filename().string();
   name += '.';
-  for (int i = 0; i < 12; ++i) name += digits[random() % digits.size()];
-  name += ".part";
+  for (std::size_t i = 0; i < unfinished_digit_count; ++i)
+    name += unfinished_digits[random() % unfinished_digits.size()];
+  name += unfinished_end;
   return folder_of(file) / name;
 }
 
@@ -183,6 +188,15 @@ void write_file_atomically(const fs::path& name, std::string_view bytes) {
   if (::rename(aside.c_str(), file.c_str()) != 0) fail(file, "cannot be put in place", errno);
   unfinished.keep();
   sync_folder(folder_of(file));
+}
+
+std::string name_of_unfinished(std::string_view name) {
+  constexpr std::size_t tail = 1 + unfinished_digit_count + unfinished_end.size();
+  if (name.size() < 2 + tail || !name.starts_with('.') || !name.ends_with(unfinished_end)) return {};
+  const std::string_view own = name.substr(1, name.size() - 1 - tail);
+  const std::string_view middle = name.substr(1 + own.size(), 1 + unfinished_digit_count);
+  if (middle[0] != '.' || middle.find_first_not_of(unfinished_digits, 1) != std::string_view::npos) return {};
+  return std::string(own);
 }
 
 void check_file_place(const fs::path& name) {

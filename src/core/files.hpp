@@ -19,6 +19,10 @@ std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 /// written to as it is. Throws Error(data) with the system's reason and leaves no trace.
 void write_file_atomically(const std::filesystem::path& name, std::string_view bytes);
 
+/// The name of the file that write_file_atomically() would have put in place, by that of what it leaves beside it when
+/// the process is killed; empty for any other name.
+std::string name_of_unfinished(std::string_view name);
+
 /// Whether write_file_atomically() could write there, as far as that can be told without trying: for what takes long to
 /// make. Throws Error(data) that says why not.
 void check_file_place(const std::filesystem::path& name);

@@ -135,10 +135,21 @@ void MetricsLog::append(const MetricsRecord& record) {
   }
 }
 
-std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file) {
+std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file, std::string& damage) {
   const std::string text = read_file(file);
   std::vector<MetricsRecord> records;
-  for_each_record(text, file, [&](const MetricsRecord& record, std::string_view) { records.push_back(record); });
+  try {
+    for_each_record(text, file, [&](const MetricsRecord& record, std::string_view) { records.push_back(record); });
+  } catch (const Error& failure) {
+    damage = failure.what();
+  }
+  return records;
+}
+
+std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file) {
+  std::string damage;
+  std::vector<MetricsRecord> records = read_metrics(file, damage);
+  if (!damage.empty()) throw Error(ExitCode::data, damage);
   return records;
 }
 

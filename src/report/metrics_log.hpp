@@ -47,7 +47,10 @@ class MetricsLog {
   std::filesystem::path path_;
 };
 
-/// All records of a run's file.
+/// All records of a run's file. Throws Error(data) that names the line that is none.
 std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file);
+
+/// The same for whoever can do with less: those before the line that is none, of which `damage` says why.
+std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file, std::string& damage);
 
 }  // namespace ganymede

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <system_error>
 
 #include "core/files.hpp"
@@ -27,7 +27,9 @@ using Json = nlohmann::ordered_json;
 // Of all runs of a page together.
 constexpr std::size_t most_grids = 40;
 constexpr std::uintmax_t most_picture_bytes = std::uintmax_t{7} << 20;
+constexpr std::size_t most_evaluation_bytes = std::size_t{1} << 20;
 // The newest.
+constexpr std::uintmax_t most_log_bytes = std::uintmax_t{16} << 20;
 constexpr std::size_t most_messages = 20;
 constexpr std::size_t most_starts = 20;
 
@@ -57,7 +59,8 @@ Json json_of(const std::map<std::string, std::string>& options) {
   const std::map<std::string, std::string> defaults = stored_options({});
   Json list = Json::array();
   for (const OptionSpec& spec : train_option_specs())
-    if (const auto found = options.find(spec.name); found != options.end())
+    // Someone may have written one into config.ini that the program does not put there, as out.
+    if (const auto found = options.find(spec.name); spec.stored && found != options.end())
       list.push_back({{"name", spec.name},
                       {"group", spec.group},
                       {"help", spec.help},
@@ -70,56 +73,104 @@ Json json_of(const std::map<std::string, std::string>& options) {
   return list;
 }
 
-std::string picture(const fs::path& file) { return base64(read_file(file)); }
-
-// Those of the run's grids that fit, the last one always among them if any does.
-Json grids(const RunFolder& folder, std::size_t runs) {
-  const std::vector<std::uint64_t> steps = folder.sampled_steps();
-  std::vector<std::size_t> shown;
-  for (std::size_t most = std::max<std::size_t>(most_grids / runs, 2); most > 0; --most) {
-    shown = evenly(steps.size(), most);
-    std::uintmax_t bytes = 0;
-    for (const std::size_t i : shown) {
-      std::error_code error;
-      const std::uintmax_t size = fs::file_size(folder.sample(steps[i]), error);
-      bytes += error ? 0 : size;
-    }
-    if (bytes <= most_picture_bytes / runs) break;
-    shown.clear();
-  }
-  Json list = Json::array();
-  for (const std::size_t i : shown) list.push_back({{"step", steps[i]}, {"png", picture(folder.sample(steps[i]))}});
-  return {{"of", steps.size()}, {"shown", list}};
+// Of a regular file with something in it, to which a link may lead. Nothing else is opened: a pipe might have no end.
+std::optional<std::uintmax_t> size_of(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return std::nullopt;
+  const std::uintmax_t size = fs::file_size(file, error);
+  return error || size == 0 ? std::nullopt : std::optional(size);
 }
 
-Json real_grid(const RunFolder& folder, std::size_t runs) {
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(folder.real_sample(), error);
-  return error || size > most_picture_bytes / runs ? Json(nullptr) : Json(picture(folder.real_sample()));
+// Reads the pictures of a run while they fit into its share of the page.
+class Pictures {
+ public:
+  explicit Pictures(std::uintmax_t most_bytes) : left_(most_bytes) {}
+
+  [[nodiscard]] bool fit(std::uintmax_t bytes) const { return bytes <= left_; }
+  /// In base64. Null where it cannot be read, or has grown beyond what there is room for.
+  Json read(const fs::path& file) {
+    if (left_ == 0) return nullptr;
+    try {
+      const std::string bytes = read_file(file, left_);
+      left_ -= bytes.size();
+      return base64(bytes);
+    } catch (const Error&) {
+      return nullptr;
+    }
+  }
+
+ private:
+  std::uintmax_t left_;
+};
+
+// Such of the run's grids as fit beside the real images, the last one always among them if any does. The real images
+// give way to it.
+void add_pictures(Json& run, const RunFolder& folder, std::size_t runs) {
+  Pictures pictures(most_picture_bytes / runs);
+  struct Grid {
+    std::uint64_t step;
+    std::uintmax_t bytes;
+  };
+  std::vector<Grid> grids;
+  const std::vector<std::uint64_t> steps = folder.sampled_steps();
+  for (const std::uint64_t step : steps)
+    if (const auto bytes = size_of(folder.sample(step))) grids.push_back({step, *bytes});
+  std::size_t unreadable = steps.size() - grids.size();
+
+  Json& real = run["real"] = nullptr;
+  const auto real_bytes = size_of(folder.real_sample());
+  const std::uintmax_t last_bytes = grids.empty() ? 0 : grids.back().bytes;
+  if (real_bytes && pictures.fit(*real_bytes + (pictures.fit(last_bytes) ? last_bytes : 0)))
+    real = pictures.read(folder.real_sample());
+
+  std::vector<std::size_t> chosen;
+  for (std::size_t most = std::max<std::size_t>(most_grids / runs, 2); most > 0; --most) {
+    chosen = evenly(grids.size(), most);
+    std::uintmax_t bytes = 0;
+    for (const std::size_t i : chosen) bytes += grids[i].bytes;
+    if (pictures.fit(bytes)) break;
+    chosen.clear();
+  }
+  Json shown = Json::array();
+  for (const std::size_t i : chosen) {
+    const Json png = pictures.read(folder.sample(grids[i].step));
+    if (png.is_null())
+      ++unreadable;
+    else
+      shown.push_back({{"step", grids[i].step}, {"png", png}});
+  }
+  run["grids"] = {{"of", steps.size()}, {"unreadable", unreadable}, {"shown", shown}};
 }
 
 // One that cannot be read is said in the page: it is no reason to have none.
 Json evaluation(const RunFolder& folder) {
   std::error_code error;
   if (!fs::exists(folder.evaluation(), error)) return nullptr;
+  if (!fs::is_regular_file(folder.evaluation(), error))
+    return {{"unreadable", folder.evaluation().string() + " is no file"}};
   try {
-    return parse_json(read_file(folder.evaluation(), 1 << 20), folder.evaluation().string());
+    return parse_json(read_file(folder.evaluation(), most_evaluation_bytes), folder.evaluation().string());
   } catch (const Error& failure) {
     return {{"unreadable", failure.what()}};
   }
 }
 
-// Rank 0's log: when the training was started, what it warned of, and how its last part ended.
+// Rank 0's log: when the training was started, what it warned of, and how its last part ended. One that cannot be read
+// says nothing.
 Json told_by_log(const RunFolder& folder) {
   std::vector<Json> starts;
   std::vector<Json> messages;
   std::string state = "unknown";
-  std::error_code error;
-  if (fs::exists(folder.log(0), error)) {
-    std::istringstream log(read_file(folder.log(0)));
+  if (const auto size = size_of(folder.log(0))) {
+    std::ifstream log(folder.log(0), std::ios::binary);
+    std::string line;
+    if (*size > most_log_bytes) {
+      log.seekg(-static_cast<std::streamoff>(most_log_bytes), std::ios::end);
+      std::getline(log, line);  // its beginning is missing
+    }
     // "2024-05-06 07:08:09.123 info text"; see the trainer's pattern.
     constexpr std::size_t time_length = 23;
-    for (std::string line; std::getline(log, line);) {
+    while (std::getline(log, line)) {
       const std::size_t text_at = line.find(' ', time_length + 1);
       if (line.size() <= time_length || text_at == std::string::npos) continue;
       const std::string level = line.substr(time_length + 1, text_at - time_length - 1);
@@ -166,14 +217,16 @@ std::string report_page(std::span<const ReportedRun> runs) {
   Json data = {{"program", std::string("ganymede ") + version}, {"runs", Json::array()}};
   for (const ReportedRun& run : runs) {
     const RunFolder folder(run.folder);
-    data["runs"].push_back({{"name", name_of(run.folder, runs.size())},
-                            {"recipe", run.recipe},
-                            {"options", json_of(run.options)},
-                            {"curves", json_of(run.curves)},
-                            {"grids", grids(folder, runs.size())},
-                            {"real", real_grid(folder, runs.size())},
-                            {"evaluation", evaluation(folder)},
-                            {"log", told_by_log(folder)}});
+    Json one;
+    one["name"] = name_of(run.folder, runs.size());
+    one["recipe"] = run.recipe;
+    one["options"] = json_of(run.options);
+    one["curves"] = json_of(run.curves);
+    one["damage"] = run.damage;
+    one["evaluation"] = evaluation(folder);
+    one["log"] = told_by_log(folder);
+    add_pictures(one, folder, runs.size());
+    data["runs"].push_back(std::move(one));
   }
   // Names of files may hold bytes that are no UTF-8, which JSON cannot.
   return std::string(page_before_data) + for_script_element(data.dump(-1, ' ', false, Json::error_handler_t::replace)) +

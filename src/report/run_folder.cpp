@@ -2,12 +2,14 @@
 #include "report/run_folder.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
 #include <string>
 
 #include "core/files.hpp"
+#include "ganymede/error.hpp"
 
 namespace ganymede {
 
@@ -27,6 +29,27 @@ void RunFolder::make() const {
   make_folders(samples());
   make_folders(root_ / "logs");
   make_folders(root_ / "checkpoints");
+}
+
+void RunFolder::sweep() const {
+  // Not eval.json: `ganymede eval` writes it, which holds no run.
+  const std::array own = {config(), metrics(), generator(), discriminator(), report()};
+  std::string stays;
+  for (const std::filesystem::path& folder : {root_, samples()}) {
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error)) {
+      const std::string name = name_of_unfinished(entry->path().filename().string());
+      if (name.empty()) continue;
+      const std::filesystem::path file = folder / name;
+      if (std::find(own.begin(), own.end(), file) == own.end() && (folder == root_ || file.extension() != ".png"))
+        continue;
+      std::error_code failure;
+      if (!std::filesystem::remove(entry->path(), failure) && failure && stays.empty())
+        stays = entry->path().string() + ": cannot be deleted: " + failure.message();
+    }
+  }
+  if (!stays.empty()) throw Error(ExitCode::data, stays);
 }
 
 std::vector<std::uint64_t> RunFolder::sampled_steps() const {

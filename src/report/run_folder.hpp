@@ -34,6 +34,10 @@ class RunFolder {
   /// Makes the folders that training writes to. Throws Error(data).
   void make() const;
 
+  /// Deletes what a training that was killed has left beside the files that it was writing. For whoever holds the run.
+  /// Throws Error(data) for the first that stays, once the others are gone.
+  void sweep() const;
+
  private:
   std::filesystem::path root_;
 };

@@ -95,6 +95,7 @@ class Training {
       folder_.make();
       try {
         sweep_checkpoints(options_.out);
+        folder_.sweep();
       } catch (const Error& failure) {
         setup_.plan.warnings.push_back(std::string("what an interrupted training left stays: ") + failure.what());
       }
@@ -124,8 +125,17 @@ class Training {
         throw;
       }
       // A file system that is full or gone: the user wants to know what is left of the training.
-      throw AgreedError(ExitCode::data,
-                        std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume");
+      const std::string what =
+          std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume";
+      // Its log and page say so, too, if they still can.
+      log_->set_error_handler([](const std::string& /*message*/) {});
+      log_->error("{}", what);
+      try {
+        put_page();
+      } catch (const std::exception&) {
+        // The same failure again, of which `what` tells.
+      }
+      throw AgreedError(ExitCode::data, what);
     }
   }
 
@@ -301,11 +311,9 @@ class Training {
     });
   }
 
-  // Once: a report needs no data set for it then.
+  // At every start: --sample-count may have changed. A report needs no data set for it then.
   void write_real_grid() {
     on_root(ranks_, [&] {
-      std::error_code error;
-      if (std::filesystem::exists(folder_.real_sample(), error)) return;
       write_png(folder_.real_sample(),
                 real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes),
                 {{"data-digest", setup_.data_digest}});
@@ -319,13 +327,17 @@ class Training {
     write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
   }
 
-  // Rank 0's alone and never a reason to end: everything that it shows lies in the run's folder. Whether it was
-  // written.
-  bool write_page() {
+  // Rank 0's alone. Whether it was written.
+  bool put_page() {
     if (!ranks_.is_root()) return false;
+    write_file_atomically(folder_.report(), report_page({&reported_, 1}));
+    return true;
+  }
+
+  // Never a reason to end: everything that it shows lies in the run's folder.
+  bool write_page() {
     try {
-      write_file_atomically(folder_.report(), report_page({&reported_, 1}));
-      return true;
+      return put_page();
     } catch (const std::exception& failure) {
       warn(std::string("the report was not written: ") + failure.what());
       return false;

@@ -96,6 +96,8 @@ def check_numbers(browser):
     assert browser.evaluate("plainTicks(-1.3, 0.9, 4)") == [-1, 0]
     assert browser.evaluate("logTicks(0.5, 2000)") == [1, 10, 100, 1000]
     assert browser.evaluate("timeTicks(0, 700, 5)") == [0, 300, 600]
+    # Neighbours, between which no multiple can be told from the next.
+    assert browser.evaluate("plainTicks(1e6, 1e6 + 2 ** -33, 5).length") <= 100
 
 
 def check_slider(browser):
@@ -157,6 +159,11 @@ def check_reading(browser, title):
     assert words.startswith("step 4: D ") and "G " in words, words
     browser.key("+", "+")
     assert browser.evaluate("view.domain[1] - view.domain[0]") == 30
+    # However deep, there is something to see.
+    for _ in range(60):
+        browser.key("+", "+")
+    assert 0.9 * 60e-6 < browser.evaluate("view.domain[1] - view.domain[0]") < 2.1 * 60e-6
+    assert in_chart(browser, title, "chart.svg.querySelectorAll('.mark').length") < 10
     browser.key("Escape")
     assert browser.evaluate("view.domain") is None
 
@@ -284,6 +291,63 @@ def several_runs(browser):
     check_width(browser, 400)
 
 
+def evaluations(browser):
+    """Of other shapes than the program's own, and of runs that were measured differently."""
+    def shown(*runs):
+        ganymede("report", *runs, "--out", "evaluated.html")
+        page(browser, "evaluated.html")
+        assert len(titles(browser)) >= 7
+        return browser.evaluate("document.getElementById('evaluation').innerText")
+
+    def rows():
+        return {cells[0]: cells[1:] for cells in browser.evaluate(
+            "[...document.querySelectorAll('#evaluation tbody tr')].map(tr => [...tr.cells].map(c => c.textContent))")}
+
+    own = os.path.join(folder, "run/eval.json")
+    with open(own, encoding="utf-8") as file:
+        measured = json.load(file)
+
+    def write(value, run="run"):
+        with open(os.path.join(folder, run, "eval.json"), "w", encoding="utf-8") as file:
+            json.dump(value, file)
+
+    for value in ([], 5, "text", {"metrics": None}):
+        write(value)
+        assert "Not measured yet" in shown("run"), value
+        assert "eval.json is not as" in browser.evaluate("document.querySelector('.notices').innerText"), value
+    for value in ({"metrics": 5}, {"metrics": {"judge": 7, "modes": []}}, {"metrics": {"judge": {"samples": None}}},
+                  {"metrics": {"parzen": {"log_likelihood": "high"}}, "run": 1, "samples": [], "data": ""}):
+        write(value)
+        assert "does not say of what it is" in shown("run"), value
+    broken = json.loads(json.dumps(measured))
+    broken["metrics"]["judge"]["samples"]["class_histogram"] = 3
+    write(broken)
+    assert "not as ganymede writes them" in shown("run")
+    infinite = json.loads(json.dumps(measured))
+    infinite["metrics"]["parzen"] = {"log_likelihood": None, "standard_error": None}
+    infinite["metrics"]["judge"]["samples"]["kid"] = {"mean": None, "standard_error": None}
+    infinite["metrics"]["modes"] = {"samples": {"found": 9, "possible": 10, "kl": 0.5, "count": 200},
+                                    "training_images": {"found": 10, "possible": 10, "kl": 0.1, "count": 150}}
+    write(infinite)
+    assert "null" not in shown("run") and "undefined" not in shown("run")
+    assert "Parzen log-likelihood, nats" not in rows() and "KID" not in rows(), rows()
+    assert rows()["modes"][:2] == ["9 of 10", "10 of 10 in 150 stacks"], rows()
+    write(measured)
+
+    floor = f'{measured["metrics"]["judge"]["training_images"]["classifier_fd"]:.3f}'
+    write(measured, "other")
+    shown("run", "other")
+    assert rows()["classifier-FD"][2] == floor, rows()
+    measured["samples"]["count"] += 1
+    write(measured, "other")
+    assert "Floors and ceilings are left out" in shown("run", "other")
+    assert rows()["classifier-FD"][2:4] == ["–", "–"], rows()
+    del measured["metrics"]["judge"]
+    write(measured, "other")
+    assert "Floors and ceilings are left out" not in shown("run", "other")
+    assert rows()["classifier-FD"][1:3] == ["–", floor], rows()
+
+
 def unusual_runs(browser):
     """With numbers that are not finite, with one record, with none, without pictures, with a hostile name."""
     hostile = "</script><img src=x onerror=alert(1)>".replace("/", "")
@@ -291,6 +355,9 @@ def unusual_runs(browser):
     with open(os.path.join(folder, hostile, "metrics.jsonl"), encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     lines[7]["d_loss"] = lines[8]["d_loss"] = None
+    # The program that the run was begun with had no such column.
+    for line in lines[:5]:
+        del line["d_real_score"]
     with open(os.path.join(folder, hostile, "metrics.jsonl"), "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     shutil.rmtree(os.path.join(folder, hostile, "samples"))
@@ -301,23 +368,30 @@ def unusual_runs(browser):
     assert browser.evaluate("document.querySelectorAll('img').length") == 0
     text = browser.evaluate("document.body.innerText")
     assert "d_loss is not finite in 2 of the curve's points, first at step 16" in text
+    assert "d_real_score is not finite" not in text
     assert "There are no sample grids" in text
     assert in_chart(browser, "Losses", "chart.svg.querySelector('path').getAttribute('d').match(/M/g).length") == 2
+    # One that failed, and one that went on after that: its error is among the warnings alone.
+    start = "2026-01-02 03:04:05.678 info ganymede 0.1.0, rank 0 of 1 on here\n"
+    failed = start + "2026-01-02 03:04:06.789 error the disk was full\n"
+    os.makedirs(os.path.join(folder, hostile, "logs"))
+    for log, shown in ((failed, 1), (failed + start + "2026-01-02 03:04:07.890 info done: 60 steps\n", 0)):
+        with open(os.path.join(folder, hostile, "logs/rank-0000.log"), "w", encoding="utf-8") as file:
+            file.write(log)
+        ganymede("report", hostile)
+        page(browser, f"{hostile}/report.html")
+        assert browser.evaluate("document.querySelectorAll('.notices .error').length") == shown
+        assert "the disk was full" in browser.evaluate("document.getElementById('warnings').innerText")
     train("short", "--steps", "1", "--checkpoint-every", "0", "--sample-every", "0")
     page(browser, "short/report.html")
     assert in_chart(browser, "Losses", "chart.svg.querySelectorAll('circle').length") == 2
     check_width(browser, 1360)
-    # One that has come to no record yet, as a training writes it.
-    with open(os.path.join(folder, "short/report.html"), encoding="utf-8") as file:
-        before, after = file.read().split('id="data">', 1)
-    data, after = after.split("</script>", 1)
-    data = json.loads(data)
-    for run in data["runs"]:
-        run["curves"] = {"records": 0, "records_per_point": 1,
-                         "columns": {name: [] for name in run["curves"]["columns"]}}
-    with open(os.path.join(folder, "none.html"), "w", encoding="utf-8") as file:
-        file.write(f'{before}id="data">{json.dumps(data)}</script>{after}')
-    page(browser, "none.html")
+    # Its record is damaged, and there is no other.
+    with open(os.path.join(folder, "short/metrics.jsonl"), "w", encoding="utf-8") as file:
+        file.write("no record\n")
+    ganymede("report", "short")
+    page(browser, "short/report.html")
+    assert "short/metrics.jsonl, line 1" in browser.evaluate("document.querySelector('.notices').innerText")
     assert "There are no records yet." in browser.evaluate("document.body.innerText")
 
 
@@ -327,6 +401,7 @@ def main():
     with Chromium() as browser:
         one_run(browser)
         several_runs(browser)
+        evaluations(browser)
         unusual_runs(browser)
     print(f"the pages are as they should be; screenshots: {folder}")
 

@@ -87,10 +87,22 @@ TEST_F(Report, ATrainingLeavesOneThatSaysWhatItsFilesSay) {
 
 TEST_F(Report, ARunThatGoesOnHasOneOfAllItsParts) {
   expect_trained("run", {"--steps", "4", "--log-every", "2"});
+  const std::string real = content(here() / "run/samples/real.png");
+  // As one leaves it that is killed while it writes the page.
+  const fs::path unfinished = here() / "run/.report.html.0123456789ab.part";
+  write(unfinished, "half a page");
   expect_trained("run", {"--steps", "8", "--log-every", "2", "--resume"});
+  EXPECT_FALSE(fs::exists(unfinished));
+  EXPECT_TRUE(content(here() / "run/samples/real.png") == real);
+  const Ending again = run(ganymede({"train", "--out", "run", "--resume", "--sample-count", "100"}), here());
+  ASSERT_EQ(again.code, 0) << again.err;
+  // Of a PNG's header the width and the height, as those of the grid beside it.
+  const auto size = [&](const char* name) { return content(here() / "run/samples" / name).substr(16, 8); };
+  EXPECT_NE(size("real.png"), real.substr(16, 8));
+  EXPECT_EQ(size("real.png"), size("step-00000008.png"));
   const Json page = runs_of("run/report.html")[0];
   EXPECT_EQ(page["curves"]["columns"]["step"], Json::parse("[2,4,6,8]"));
-  EXPECT_EQ(page["log"]["starts"]["newest"].size(), 2U);
+  EXPECT_EQ(page["log"]["starts"]["newest"].size(), 3U);
 }
 
 TEST_F(Report, ItIsThereFromTheFirstCheckpointOn) {
@@ -114,6 +126,17 @@ TEST_F(Report, AFailedTrainingLeavesOneWithTheReason) {
   EXPECT_THAT(log["messages"]["newest"].back()["text"].get<std::string>(), HasSubstr("is not finite"));
 }
 
+TEST_F(Report, SoDoesOneThatAFileSystemEnds) {
+  fs::create_directories(here() / "run/discriminator.safetensors/in the way");
+  const Ending ending = run(tiny_training("run", {"--steps", "4", "--log-every", "2"}), here());
+  ASSERT_EQ(ending.code, 3) << ending.err;
+  const Json page = runs_of("run/report.html")[0];
+  EXPECT_EQ(page["log"]["state"], "failed");
+  EXPECT_THAT(page["log"]["messages"]["newest"].back()["text"].get<std::string>(),
+              AllOf(HasSubstr("discriminator.safetensors"), HasSubstr("go on with --resume")));
+  EXPECT_EQ(page["curves"]["columns"]["step"], Json::parse("[2,4]"));
+}
+
 TEST_F(Report, OneThatCannotBeWrittenEndsNoTraining) {
   fs::create_directories(here() / "run/report.html/in the way");
   const Ending ending = run(tiny_training("run", {"--steps", "4"}), here());
@@ -121,6 +144,21 @@ TEST_F(Report, OneThatCannotBeWrittenEndsNoTraining) {
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
   EXPECT_THAT(ending.err, AllOf(HasSubstr("warning: the report was not written: "), HasSubstr("report.html")));
   EXPECT_TRUE(fs::exists(here() / "run/generator.safetensors"));
+}
+
+TEST_F(Report, TakesTheRecordsThatThereAre) {
+  expect_trained("run", {"--steps", "6", "--log-every", "2"});
+  const fs::path metrics = here() / "run/metrics.jsonl";
+  const std::vector<std::string> logged = lines(content(metrics));
+  ASSERT_EQ(logged.size(), 3U);
+  EXPECT_EQ(runs_of("run/report.html")[0]["damage"], "");
+  write(metrics, logged[0] + "\nno record\n" + logged[2] + "\n");
+  reported({"run"});
+  EXPECT_EQ(runs_of("run/report.html")[0]["curves"]["columns"]["step"], Json::parse("[2]"));
+  EXPECT_THAT(runs_of("run/report.html")[0]["damage"].get<std::string>(), HasSubstr("run/metrics.jsonl, line 2"));
+  fs::remove(metrics);
+  reported({"run"});
+  EXPECT_EQ(runs_of("run/report.html")[0]["curves"]["records"], 0);
 }
 
 TEST_F(Report, SeveralRunsMakeAComparison) {

@@ -47,10 +47,6 @@ class Usage : public ::testing::Test {
     write(here / "section.ini", "[train]\nseed = 1\n");
     write(here / "binary.ini", std::string("seed = 1\0\n", 10));
     write(here / "value.ini", "seed = 1\nbatch = 1e400\n");
-    fs::copy(here / "run", here / "unlogged", fs::copy_options::recursive);
-    fs::remove(here / "unlogged/metrics.jsonl");
-    fs::copy(here / "run", here / "mislogged", fs::copy_options::recursive);
-    write(here / "mislogged/metrics.jsonl", "{\"step\":1}\nno record\n");
     fs::copy(here / "run", here / "misconfigured", fs::copy_options::recursive);
     write(here / "misconfigured/config.ini", "no setting\n");
     fs::copy(here / "run", here / "damaged", fs::copy_options::recursive);
@@ -208,9 +204,7 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"report", "nowhere"}, 3, "nowhere holds no run"},
            {{"report", "run", "empty"}, 3, "empty holds no run"},
            {{"report", "run/generator.safetensors"}, 3, "holds no run"},
-           {{"report", "unlogged"}, 3, "unlogged has no records yet"},
            {{"report", "run", "--out", "nowhere/x.html"}, 3, "nowhere/x.html"},
-           {{"report", "run", "mislogged"}, 3, "mislogged/metrics.jsonl, line 2"},
            {{"report", "misconfigured"}, 3, "misconfigured/config.ini, line 1"},
            {{"inspect", "flipped"}, 3, "the file is damaged"},
            {{"export", "flipped/generator.safetensors"}, 3, "the file is damaged"},

@@ -84,10 +84,11 @@ function plainTicks(low, high, wanted, least = 0) {
   return multiples(step, low, high);
 }
 
+/** Of `step`, from `low` to `high`: at most 100, should the numbers be too near each other to count. */
 function multiples(step, low, high) {
-  const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; ++k) ticks.push(k * step);
-  return ticks;
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: Math.min(Math.max(count, 0), 100) }, (_, i) => (first + i) * step);
 }
 
 function timeTicks(low, high, wanted) {
@@ -169,8 +170,16 @@ const view = {
   changed: () => {},
   set(changes) {
     Object.assign(view, changes);
+    if (view.domain) view.domain = view.readable(view.domain);
     for (const chart of view.charts) chart.draw();
     view.changed();
+  },
+  /** The domain, widened where it is so narrow that the digits of numbers end within it. */
+  readable([from, to]) {
+    const least = 1e-6 * Math.max(...view.charts.map((chart) => chart.extent()).map(([low, high]) => high - low));
+    if (to - from >= least) return [from, to];
+    const middle = (from + to) / 2;
+    return [middle - least / 2, middle + least / 2];
   },
   point(x) {
     for (const chart of view.charts) chart.point(x);

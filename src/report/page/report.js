@@ -34,20 +34,25 @@ function whereAt(run, step) {
 
 /** Sentences about what a reader should know before believing the rest: [level, text]. */
 function notices(run) {
-  const list = run.log.messages.newest.filter(({ level }) => level === "error").slice(-1)
-    .map(({ text }) => ["error", text]);
+  // An error that the run has since been resumed from stands with the warnings alone.
+  const errors = run.log.state === "failed" ? run.log.messages.newest.filter(({ level }) => level === "error") : [];
+  const list = errors.slice(-1).map(({ text }) => ["error", text]);
   for (const [name, values] of Object.entries(run.curves.columns)) {
-    const broken = values.filter((value) => value === null).length;
-    // A column that has no number at all is one that the program which wrote the run did not have.
-    if (broken > 0 && broken < values.length)
-      list.push(["warning", `${name} is not finite in ${broken} of the curve's points, first at step ` +
-                            `${grouped(run.curves.columns.step[values.indexOf(null)])}.`]);
+    // Before its first number a column may be one that the program did not have which wrote the run.
+    const begun = values.findIndex((value) => value !== null);
+    const broken = values.flatMap((value, i) => value === null && begun >= 0 && i > begun ? [i] : []);
+    if (broken.length > 0)
+      list.push(["warning", `${name} is not finite in ${broken.length} of the curve's points, first at step ` +
+                            `${grouped(run.curves.columns.step[broken[0]])}.`]);
   }
+  if (run.damage) list.push(["warning", `${run.damage}; the curves are of the records before it.`]);
   if (run.curves.records === 0) list.push(["note", "There are no records yet."]);
   if (run.curves.records_per_point > 1)
     list.push(["note", `Of ${grouped(run.curves.records)} records each ${run.curves.records_per_point} are drawn as ` +
                        "one point, their mean; metrics.jsonl has them all."]);
   if (run.evaluation?.unreadable) list.push(["warning", run.evaluation.unreadable]);
+  else if (run.evaluation !== null && !run.evaluation.metrics)
+    list.push(["warning", "eval.json is not as ganymede eval writes it: there are no metrics in it."]);
   return list;
 }
 
@@ -154,6 +159,21 @@ function gridFigure(title, kind, picture, caption) {
   return html("figure", { class: "grid-figure" }, html("figcaption", {}, html("h3", {}, title), caption), picture.box);
 }
 
+/** What became of the grids that are not shown. */
+function missingGrids(run) {
+  const { of, unreadable, shown } = run.grids;
+  const name = alone ? "" : `${run.name}: `;
+  const list = [];
+  if (of === 0) list.push(`${name}There are no sample grids in the run's folder.`);
+  if (unreadable > 0) list.push(`${name}${unreadable} of the ${of} grids in samples/ cannot be read.`);
+  if (of > unreadable && shown.length === 0)
+    list.push(`${name}The grids in samples/ are there, and too large for this page.`);
+  else if (of - unreadable > shown.length)
+    list.push(`${name}${shown.length} of the ${of} grids in samples/ are here, evenly chosen, so that the page stays ` +
+              "small.");
+  return list;
+}
+
 function samples() {
   const shown = runs.filter((run) => run.grids.shown.length > 0);
   const steps = [...new Set(shown.flatMap((run) => run.grids.shown.map((grid) => grid.step)))].sort((a, b) => a - b);
@@ -177,10 +197,6 @@ function samples() {
     const told = alone || reals.size === 1 ? "" : ` of ${run.name}`;
     return gridFigure("Real", "real", picture, html("p", { class: "note" }, `from the training set${told}`));
   });
-  if (figures.length + realFigures.length === 0)
-    return section("samples", "Samples",
-                   html("p", { class: "note" }, "There are no sample grids in the run's folder."));
-
   const to = (index) => {
     for (const figure of figures) figure.to(steps[index]);
     const text = alone ? whereAt(shown[0], steps[index]) : `step ${grouped(steps[index])}`;
@@ -213,11 +229,7 @@ function samples() {
   } }, "Play");
   if (figures.length > 0) to(steps.length - 1);
 
-  const told = [];
-  for (const run of runs)
-    if (run.grids.of > run.grids.shown.length)
-      told.push(`${alone ? "" : `${run.name}: `}${run.grids.shown.length} of the ${run.grids.of} grids in samples/ ` +
-                "are here, evenly chosen, so that the page stays small.");
+  const told = runs.flatMap(missingGrids);
   if (shown.some((run) => option(run, "condition") !== "none"))
     told.push("With --condition a column has one class: 0 on the left, then 1, and so on.");
   if (shown.length > 0) told.push("A grid shows the same latent vectors all through a training.");
@@ -321,39 +333,58 @@ function curves() {
 
 // --- evaluation -------------------------------------------------------------------------------------------------------
 
-function share(one) {
-  return one ? `${(100 * one.share).toFixed(2)} ± ${(100 * one.standard_error).toFixed(2)}${thinSpace}%` : null;
+// Of eval.json nothing is sure but that it is JSON: a number that is not there, or is none, is null.
+
+function fixed(digits, value) {
+  return typeof value === "number" ? signed(value.toFixed(digits)) : null;
 }
 
-function fixed(digits) {
-  return (value) => value === undefined || value === null ? null : signed(value.toFixed(digits));
+/** A mean and its standard error. */
+function estimate(digits, mean, error) {
+  const [text, width] = [fixed(digits, mean), fixed(digits, error)];
+  return text === null || width === null ? text : `${text} ± ${width}`;
+}
+
+function share(one) {
+  const text = estimate(2, 100 * one?.share, 100 * one?.standard_error);
+  return typeof one?.share === "number" ? `${text}${thinSpace}%` : null;
+}
+
+/** How many modes; of real stacks also in how many, for there may be fewer of them than samples. */
+function modesFound(one, kind) {
+  if (typeof one?.found !== "number") return null;
+  const text = `${grouped(one.found)} of ${grouped(one.possible)}`;
+  return kind === "samples" ? text : `${text} in ${grouped(one.count)} stacks`;
 }
 
 /** name, what is best, and the text of a kind of images in `metrics`: samples, training_images (the floor) or noise. */
 const measures = [
-  ["Parzen log-likelihood, nats", "higher", (m, kind) => kind === "samples" && m.parzen ?
-    `${fixed(1)(m.parzen.log_likelihood)} ± ${fixed(1)(m.parzen.standard_error)}` : null],
+  ["Parzen log-likelihood, nats", "higher", (m, kind) =>
+    kind === "samples" ? estimate(1, m.parzen?.log_likelihood, m.parzen?.standard_error) : null],
   ["two-sample 1-NN accuracy", "50 %", (m, kind) => kind === "samples" ? share(m.two_sample?.accuracy) : null],
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
-  ["classifier-FD", "lower", (m, kind) => fixed(3)(m.judge?.[kind].classifier_fd)],
-  ["KID", "lower", (m, kind) => m.judge ?
-    `${fixed(4)(m.judge[kind].kid.mean)} ± ${fixed(4)(m.judge[kind].kid.standard_error)}` : null],
-  ["precision", "higher", (m, kind) => fixed(3)(m.judge?.[kind].precision)],
-  ["recall", "higher", (m, kind) => fixed(3)(m.judge?.[kind].recall)],
-  ["density", "higher", (m, kind) => fixed(3)(m.judge?.[kind].density)],
-  ["coverage", "higher", (m, kind) => fixed(3)(m.judge?.[kind].coverage)],
-  ["MNIST inception score", "higher", (m, kind) => fixed(2)(m.judge?.[kind].inception_score)],
-  ["KL of classes from real", "lower", (m, kind) => fixed(4)(m.judge?.[kind].class_kl)],
-  ["modes", "higher", (m, kind) => m.modes?.[kind] ?
-    `${grouped(m.modes[kind].found)} of ${grouped(m.modes[kind].possible)}` : null],
-  ["KL of modes from all alike", "lower", (m, kind) => fixed(4)(m.modes?.[kind]?.kl)],
+  ["classifier-FD", "lower", (m, kind) => fixed(3, m.judge?.[kind]?.classifier_fd)],
+  ["KID", "lower", (m, kind) => estimate(4, m.judge?.[kind]?.kid?.mean, m.judge?.[kind]?.kid?.standard_error)],
+  ["precision", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.precision)],
+  ["recall", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.recall)],
+  ["density", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.density)],
+  ["coverage", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.coverage)],
+  ["MNIST inception score", "higher", (m, kind) => fixed(2, m.judge?.[kind]?.inception_score)],
+  ["KL of classes from real", "lower", (m, kind) => fixed(4, m.judge?.[kind]?.class_kl)],
+  ["modes", "higher", (m, kind) => modesFound(m.modes?.[kind], kind)],
+  ["KL of modes from all alike", "lower", (m, kind) => fixed(4, m.modes?.[kind]?.kl)],
 ];
+
+/** What a floor or a ceiling of a run depends on. */
+function basisOf({ evaluation: { data: set, samples: drawn, metrics } }) {
+  return JSON.stringify([set?.digest, drawn?.count, (metrics.judge ?? metrics.modes)?.weights]);
+}
 
 /** How often each class occurs among the samples, as bars beside the share of real images. */
 function classBars(run) {
   const { judge } = run.evaluation.metrics;
-  if (!judge) return null;
-  const [mine, real] = [judge.samples.class_histogram, judge.training_images.class_histogram];
+  const [mine, real] = [judge?.samples?.class_histogram, judge?.training_images?.class_histogram];
+  if (!mine || !real) return null;
   const highest = Math.max(...mine, ...real);
   const [width, height] = [34, 96];
   const bar = (x, value, name) => svg("rect", { class: name, x, width: 12, y: height - value / highest * height,
@@ -376,21 +407,31 @@ function evaluations() {
     return section("evaluation", "Evaluation", html("p", { class: "note" },
       "Not measured yet: ganymede eval RUN leaves its numbers in the run's folder, and ganymede report RUN shows " +
       "them."));
-  const ends = measured.find((run) => run.evaluation.metrics.judge ?? run.evaluation.metrics.modes);
-  const end = (of, kind) => ends ? of(ends.evaluation.metrics, kind) : null;
-  const rows = measures.map(([name, best, of]) => [
-    name, ...measured.map((run) => of(run.evaluation.metrics, "samples")), end(of, "training_images"), end(of, "noise"),
-    best])
-    .filter(([, ...cells]) => cells.slice(0, measured.length).some((cell) => cell !== null))
-    .map((row) => row.map((cell) => cell ?? "–"));
+  const of = (run, text, kind) => text(run.evaluation.metrics, kind);
+  const rows = [];
+  let apart = false;
+  for (const [name, best, text] of measures) {
+    const cells = measured.map((run) => of(run, text, "samples"));
+    const having = measured.filter((_, i) => cells[i] !== null);
+    if (having.length === 0) continue;
+    // One floor and one ceiling beside several runs: only where it is that of each of them.
+    const alike = having.every((run) => basisOf(run) === basisOf(having[0]));
+    const ends = ["training_images", "noise"].map((kind) => of(having[0], text, kind));
+    if (!alike && ends.some((end) => end !== null)) apart = true;
+    rows.push([name, ...cells, ...(alike ? ends : [null, null]), best].map((cell) => cell ?? "–"));
+  }
   const told = measured.map((run) => {
-    const { samples, data: set, run: of } = run.evaluation;
+    const { samples: drawn, data: set, run: from } = run.evaluation;
+    if (!drawn || !set || !from) return `${alone ? "eval.json" : `${run.name}: eval.json`} does not say of what it is.`;
     const now = lastOf(run, "step");
-    const later = now > of.step ? `; the run has gone on to step ${grouped(now)} since` : "";
-    return `${alone ? "Of" : `${run.name}: of`} step ${grouped(of.step)}: ${grouped(samples.count)} samples of seed ` +
-           `${samples.seed} beside ${set.name}` +
-           `${of.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
+    const later = now > from.step ? `; the run has gone on to step ${grouped(now)} since` : "";
+    return `${alone ? "Of" : `${run.name}: of`} step ${grouped(from.step)}: ${grouped(drawn.count)} samples of seed ` +
+           `${drawn.seed} beside ${set.name}` +
+           `${from.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
   });
+  if (apart)
+    told.push("Floors and ceilings are left out where the runs were measured beside different data, with different " +
+              "numbers of samples or by different judges.");
   return section("evaluation", "Evaluation",
     table(null, ["Metric", ...measured.map((run) => alone ? "Samples" : named(run)), "Floor: training images",
                  "Ceiling: noise", "Better"], rows, "numbers"),
@@ -444,13 +485,26 @@ function logLines(part) {
 
 // --- the whole --------------------------------------------------------------------------------------------------------
 
+/** A part of the page. One that its data do not allow says so, and costs the others nothing. */
+function attempted(id, title, build) {
+  try {
+    return build();
+  } catch (failure) {
+    return section(id, title, html("ul", { class: "notices" }, html("li", { class: "warning" },
+      `The data for this are not as ganymede writes them: ${failure.message}`)));
+  }
+}
+
 function main() {
   document.title = `${alone ? runs[0].name : `${runs.length} runs`} – ganymede report`;
   const sections = [
-    samples(), curves(), evaluations(), configuration(),
-    section("starts", "Starts", ...(logLines("starts") ?? [])),
-    section("warnings", "Warnings", ...(logLines("messages") ??
-                                        [html("p", { class: "note" }, "None in rank 0's log.")])),
+    attempted("samples", "Samples", samples),
+    attempted("curves", "Curves", curves),
+    attempted("evaluation", "Evaluation", evaluations),
+    attempted("configuration", "Configuration", configuration),
+    attempted("starts", "Starts", () => section("starts", "Starts", ...(logLines("starts") ?? []))),
+    attempted("warnings", "Warnings", () => section("warnings", "Warnings", ...(logLines("messages") ??
+      [html("p", { class: "note" }, "None in rank 0's log.")]))),
   ].filter((part) => part !== null);
   const links = html("nav", { "aria-label": "Parts of this page" },
     ...sections.map((part) => html("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)));

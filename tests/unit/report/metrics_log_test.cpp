@@ -216,6 +216,9 @@ TEST(MetricsLog, NamesTheLineItRefuses) {
   overwrite(file, damaged);
   const auto expected = AllOf(HasSubstr(file.string() + ", line 3"), HasSubstr("not valid JSON"));
   EXPECT_THAT(refusal([&] { read_metrics(file); }), expected);
+  std::string damage;
+  EXPECT_EQ(read_metrics(file, damage).size(), 2U);
+  EXPECT_THAT(damage, expected);
   EXPECT_EQ(read_file(file), damaged);
   overwrite(file, line(10) + "\n" + line(20));
   EXPECT_THAT(refusal([&] { read_metrics(file); }), HasSubstr("line 2"));
