@@ -321,7 +321,7 @@ class Training {
   }
 
   void write_png(const std::filesystem::path& file, const std::vector<float>& images,
-                 std::map<std::string, std::string> text) {
+                 std::map<std::string, std::string> text) const {
     const int count = options_.sample_count;
     text["Software"] = std::string("ganymede ") + version;
     write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
