@@ -43,6 +43,7 @@ TRAININGS = {  # name: what is measured, number of seeds, options
     "literal-mini-500": ("parzen", 2, "--recipe gan-literal --data mnist-mini --epochs 500"),
     "wgan-mlp": ("wgan", 5, "--recipe wgan --data mnist --steps 24000 --keep 0 --checkpoint-every 600"),
     "dcgan-6000": ("nearest", 1, "--recipe dcgan --data mnist --steps 6000"),
+    "modern-6000": ("judged", 1, "--recipe modern --data mnist --steps 6000"),
 }
 PAPERS = {
     "dcgan": ("nearest", 5, "--recipe dcgan --data mnist"),
