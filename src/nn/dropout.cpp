@@ -3,6 +3,7 @@
 // all that follow, so that the network stays affine for each sample, and exact penalties exact.
 #include <stdexcept>
 
+#include "core/numbers.hpp"
 #include "ganymede/network.hpp"
 
 namespace ganymede {
@@ -20,8 +21,8 @@ class Dropout final : public Layer {
   [[nodiscard]] int outputs() const override { return size_; }
   [[nodiscard]] Activation activation() const override { return {}; }
   [[nodiscard]] std::vector<ParameterSpec> parameters() const override { return {}; }
-  [[nodiscard]] std::string description() const override { return "Dropout " + share_text(); }
-  [[nodiscard]] std::string row_text() const override { return "dropout " + share_text(); }
+  [[nodiscard]] std::string description() const override { return "Dropout " + pretty(share_); }
+  [[nodiscard]] std::string row_text() const override { return "dropout " + pretty(share_); }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] std::unique_ptr<LayerState> make_state(Device& device, int rows,
                                                        const TrainingBatch* training) const override {
@@ -70,12 +71,6 @@ class Dropout final : public Layer {
   }
   [[nodiscard]] std::size_t count(const Pass& pass) const {
     return static_cast<std::size_t>(pass.layout.total_rows()) * static_cast<std::size_t>(size_);
-  }
-  // "0.5".
-  [[nodiscard]] std::string share_text() const {
-    std::string text = std::to_string(share_);
-    while (text.back() == '0') text.pop_back();
-    return text;
   }
 
   int size_;

@@ -89,15 +89,18 @@ std::string to_json_line(const MetricsRecord& record) {
 
 MetricsRecord parse_json_line(const std::string& line) { return parse_record(line, "metrics record"); }
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_step) : path_(file) {
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_step,
+                       const std::function<void(const MetricsRecord&)>& kept)
+    : path_(file) {
   std::error_code error;
   if (std::filesystem::exists(file, error)) {
     const std::string text = read_file(file);
-    std::string kept;
+    std::string kept_lines;
     try {
       for_each_record(text, file, [&](const MetricsRecord& record, std::string_view line) {
         if (record.step > from_step) return;
-        (kept += line) += '\n';
+        (kept_lines += line) += '\n';
+        if (kept) kept(record);
         if (std::isfinite(record.seconds)) seconds_before_ = record.seconds;
       });
     } catch (const Error& failure) {
@@ -107,7 +110,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_ste
       warning_ = std::string(failure.what()) + "; the records before it are kept, and the file as it was is now " +
                  aside.string();
     }
-    if (kept != text) write_file_atomically(file, kept);
+    if (kept_lines != text) write_file_atomically(file, kept_lines);
   }
   file_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (file_ < 0) fail(file, "cannot be opened", errno);

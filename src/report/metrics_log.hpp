@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,8 +29,9 @@ MetricsRecord parse_json_line(const std::string& line);
 /// on with the lines before that one.
 class MetricsLog {
  public:
-  /// Opens RUN/metrics.jsonl, keeping records up to and including `from_step`.
-  MetricsLog(const std::filesystem::path& file, std::uint64_t from_step);
+  /// Opens RUN/metrics.jsonl, keeping records up to and including `from_step`; calls `kept`, if it is there, with each.
+  MetricsLog(const std::filesystem::path& file, std::uint64_t from_step,
+             const std::function<void(const MetricsRecord&)>& kept = {});
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;

@@ -102,9 +102,9 @@ class Training {
       TrainOptions stored = options_;
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));
-      metrics_.emplace(folder_.metrics(), setup_.step->steps());
       reported_ = {folder_.root(), stored_options(stored), recipe, Curves()};
-      for (const MetricsRecord& record : read_metrics(folder_.metrics())) reported_.curves.add(record);
+      metrics_.emplace(folder_.metrics(), setup_.step->steps(),
+                       [&](const MetricsRecord& record) { reported_.curves.add(record); });
       if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
       sampler_.emplace(setup_.gan->generator, options_, setup_.gan->data.classes);
     });

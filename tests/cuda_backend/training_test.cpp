@@ -6,7 +6,6 @@
 // host looks at what the GPU may still write: every training here is also a search for those.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <map>
 
 #include "comm/mpi.hpp"
@@ -14,6 +13,7 @@
 #include "distributed/distributed.hpp"
 #include "gan/step.hpp"
 #include "support/gan_settings.hpp"
+#include "support/relative_distance.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
@@ -55,19 +55,6 @@ struct Training {
   Gan gan;
   GanStep step;
 };
-
-double distance(const DeviceArray<float>& a, const DeviceArray<float>& b) {
-  const std::vector<float> x = a.host();
-  const std::vector<float> y = b.host();
-  double difference = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
-    difference += d * d;
-    size += static_cast<double>(y[i]) * static_cast<double>(y[i]);
-  }
-  return std::sqrt(difference / size);
-}
 
 /// `means`: b's since its start.
 void expect_near(Training& a, const Training& b, const StepMeans& means, double tolerance) {

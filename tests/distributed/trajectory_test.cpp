@@ -15,7 +15,6 @@
 // - losses, accuracies or a request to stop that are one rank's own.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <filesystem>
 #include <limits>
 
@@ -25,6 +24,7 @@
 #include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
 #include "support/gan_settings.hpp"
+#include "support/relative_distance.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
@@ -68,21 +68,6 @@ struct Training {
 void expect_same_bits(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (const auto& [name, bytes] : a) EXPECT_TRUE(bytes == b.at(name)) << name << " differs";
-}
-
-// ‖a - b‖ / ‖b‖.
-double distance(const DeviceArray<float>& a, const DeviceArray<float>& b) {
-  const std::vector<float> x = a.host();
-  const std::vector<float> y = b.host();
-  EXPECT_EQ(x.size(), y.size());
-  double difference = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
-    difference += d * d;
-    size += static_cast<double>(y[i]) * static_cast<double>(y[i]);
-  }
-  return std::sqrt(difference / size);
 }
 
 void expect_same_means(const StepMeans& a, const StepMeans& b, double tolerance) {

@@ -51,8 +51,7 @@ Layers dcgan_discriminator(const TrainOptions& o, const DataShape& data) {
     stack.finish(hidden);
     append_class();
   }
-  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
-  if (projection) stack.class_score();
+  stack.logit(hidden, projection);
   return stack.take();
 }
 

@@ -37,8 +37,7 @@ Layers mlp_discriminator(const TrainOptions& o, const DataShape& data) {
   const bool projection = projects_class(o);
   if (!projection) stack.append_class();
   hidden_layers(stack, o.discriminator_hidden, hidden);
-  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
-  if (projection) stack.class_score();
+  stack.logit(hidden, projection);
   return stack.take();
 }
 

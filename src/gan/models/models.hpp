@@ -75,8 +75,8 @@ class Stack {
   void finish(const Hidden& hidden);
   /// Sets a share of what is there to zero in training. Without a share it adds no layer.
   void dropout(double share);
-  /// From 1 + classes scores to that of the row's class.
-  void class_score();
+  /// What D ends in: one logit, or with projection that of the row's class.
+  void logit(const Hidden& hidden, bool projection);
   [[nodiscard]] Layers take() { return std::move(layers_); }
 
  private:

@@ -53,8 +53,7 @@ Layers modern_discriminator(const TrainOptions& o, const DataShape& data) {
     blocks(stack, o.blocks, top_of(halving), hidden);
   }
   stack.flatten();
-  stack.linear(projection ? 1 + data.classes : 1, {}, hidden.weights_with_bias());
-  if (projection) stack.class_score();
+  stack.logit(hidden, projection);
   return stack.take();
 }
 

@@ -79,7 +79,9 @@ void Stack::dropout(double share) {
   ++dropouts_;
 }
 
-void Stack::class_score() {
+void Stack::logit(const Hidden& hidden, bool projection) {
+  linear(projection ? 1 + classes_ : 1, {}, hidden.weights_with_bias());
+  if (!projection) return;
   layers_.push_back(make_class_score(classes_));
   shape_ = {1, 1, 1};
 }

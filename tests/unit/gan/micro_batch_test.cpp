@@ -2,7 +2,6 @@
 // training without is right is step_test.cpp's and fixture_test.cpp's to say; on several ranks: tests/distributed.)
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +10,7 @@
 #include "gan/step.hpp"
 #include "quality/forwarding_device.hpp"
 #include "support/gan_settings.hpp"
+#include "support/relative_distance.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
@@ -66,16 +66,6 @@ class MicroBatch : public ::testing::Test {
         EXPECT_NEAR(sliced.means.fake_score, whole.means.fake_score, tolerance);
       }
     }
-  }
-  static double distance(const std::vector<float>& a, const std::vector<float>& b) {
-    double difference = 0;
-    double size = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
-      difference += d * d;
-      size += static_cast<double>(b[i]) * static_cast<double>(b[i]);
-    }
-    return std::sqrt(difference / size);
   }
 
   std::unique_ptr<Device> device_ = make_cpu_device(1);
