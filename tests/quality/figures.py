@@ -42,8 +42,13 @@ TRAININGS = {  # name: what is measured, number of seeds, options
     "literal-mnist-50": ("parzen", 2, "--recipe gan-literal --data mnist --epochs 50"),
     "literal-mini-500": ("parzen", 2, "--recipe gan-literal --data mnist-mini --epochs 500"),
     "wgan-mlp": ("wgan", 5, "--recipe wgan --data mnist --steps 24000 --keep 0 --checkpoint-every 600"),
+    "wgan-dcgan": ("wgan", 1, "--recipe wgan --model dcgan --channels 32,64 --generator-norm batch "
+                   "--discriminator-norm batch --data mnist --steps 6000 --keep 0 --checkpoint-every 150"),
+    "wgan-dcgan-no-bn": ("wgan", 1, "--recipe wgan --model dcgan --channels 32,64 --data mnist --steps 6000 --keep 0 "
+                         "--checkpoint-every 150"),
     "dcgan-6000": ("nearest", 1, "--recipe dcgan --data mnist --steps 6000"),
     "modern-6000": ("judged", 1, "--recipe modern --data mnist --steps 6000"),
+    "modern-stacked": ("modes", 1, "--recipe modern --data mnist --stack 3 --steps 6000"),
 }
 PAPERS = {
     "dcgan": ("nearest", 5, "--recipe dcgan --data mnist"),
