@@ -28,6 +28,9 @@ ganymede_require(PNG PNG::PNG libpng-dev PNG_VERSION_STRING)
 ganymede_require(XXHASH XXHASH::XXHASH libxxhash-dev XXHASH_VERSION)
 ganymede_require(CURL CURL::libcurl libcurl4-openssl-dev CURL_VERSION_STRING)
 ganymede_require(OpenSSL OpenSSL::Crypto libssl-dev OPENSSL_VERSION)
+# Its package names libprotobuf without looking for it.
+ganymede_require(Protobuf protobuf::libprotobuf libprotobuf-dev Protobuf_VERSION)
+ganymede_require(ONNX onnx_proto libonnx-dev ONNX_VERSION CONFIG)
 ganymede_require(LAPACK LAPACK::LAPACK liblapack-dev LAPACK_VERSION)  # which says no version of itself
 if(GANYMEDE_TESTS)
   find_package(GTest QUIET)

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ganymede/device.hpp"
+#include "ganymede/layer_operation.hpp"
 #include "ganymede/shapes.hpp"
 #include "ganymede/tensor_file.hpp"
 
@@ -126,6 +127,8 @@ class Layer {
   [[nodiscard]] virtual bool is_module() const { return true; }
   /// Floating-point operations of a forward pass over one sample (a multiply-add counts as two).
   [[nodiscard]] virtual double flops() const = 0;
+  /// Its map in evaluation, for other programs' formats.
+  [[nodiscard]] virtual LayerOperation operation() const = 0;
 
   virtual void forward(const Pass& pass, const float* x, float* y) const = 0;
   virtual void tangent(const Pass& pass, const float* tx, const float* y, float* ty) const = 0;

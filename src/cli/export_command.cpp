@@ -1,12 +1,16 @@
 // `ganymede export`
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
+#include "core/files.hpp"
+#include "gan/gan.hpp"
 #include "ganymede/error.hpp"
+#include "onnx/onnx_model.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -41,10 +45,22 @@ const TensorFile& chosen(SavedRun& saved, const std::string& network, const std:
   return saved.files.at("generator");
 }
 
+// A model's weights are checked against the network that the saved options describe.
+std::string onnx_model(const SavedRun& saved, const std::string& network, const TensorFile& file) {
+  const TrainOptions options = saved_options(saved);
+  const DataShape shape = saved_shape(saved);
+  const std::unique_ptr<Device> device = make_cpu_device(1);
+  const bool generator = network == "generator";
+  Network built = generator ? make_generator(options, shape, *device) : make_discriminator(options, shape, *device);
+  built.load(file, saved.source.string());
+  return generator ? onnx_generator(built, shape, file.metadata) : onnx_discriminator(built, shape, file.metadata);
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::string format = parsed.get("format", "safetensors");
-    if (format != "safetensors") throw Error(ExitCode::usage, "--format takes safetensors, not '" + format + "'");
+    if (format != "safetensors" && format != "onnx")
+      throw Error(ExitCode::usage, "--format takes safetensors or onnx, not '" + format + "'");
     const std::string network = parsed.get("network", "generator");
     if (network != "generator" && network != "discriminator")
       throw Error(ExitCode::usage, "--network takes generator or discriminator, not '" + network + "'");
@@ -58,12 +74,16 @@ int run(const Parsed& parsed, Communicator& ranks) {
     file.metadata = saved.options;
     for (const char* fact : {"data-digest", "image-side", "image-channels", "classes"})
       if (saved.facts.contains(fact)) file.metadata[fact] = saved.facts.at(fact);
-    file.metadata["format"] = "pt";
     file.metadata["network"] = network;
     if (raw) file.metadata["weights"] = "raw";
     file.metadata["steps"] = std::to_string(saved.step);
-    const std::string out = parsed.get("out", network + ".safetensors");
-    file.write(out);
+    const std::string out = parsed.get("out", network + "." + format);
+    if (format == "onnx") {
+      write_file_atomically(out, onnx_model(saved, network, file));
+    } else {
+      file.metadata["format"] = "pt";
+      file.write(out);
+    }
     // Not into the file itself, should that be the standard output.
     std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%s of %s (step %llu) in %s\n",
                  network.c_str(), saved.source.c_str(), static_cast<unsigned long long>(saved.step), out.c_str());
@@ -77,10 +97,11 @@ Command export_command() {
   return {{"export",
            "Writes the weights of a run or checkpoint to a file that other tools read.",
            "RUN",
-           {{"format", "safetensors", "the file's format; PyTorch's names and layouts", "Options", "safetensors"},
+           {{"format", "NAME", "safetensors (weights in PyTorch's names and layouts) or onnx (the network too)",
+             "Options", "safetensors"},
             {"network", "NAME", "generator or discriminator", "Options", "generator"},
             {"weights", "NAME", "of G: average (what pictures are drawn from) or raw", "Options", "average"},
-            {"out", "FILE", "the file", "Options", "NETWORK.safetensors"}}},
+            {"out", "FILE", "the file", "Options", "NETWORK.FORMAT"}}},
           run};
 }
 

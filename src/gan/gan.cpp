@@ -77,12 +77,7 @@ Gan make_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
     data.classes = 0;
   else if (data.classes == 0)
     throw Error(ExitCode::data, "--condition " + o.condition + " needs labels, and the images have none");
-  Gan gan{Network(device, family_named(o.model).generator(o, data)),
-          Network(device, family_named(o.model).discriminator(o, data)),
-          nullptr,
-          nullptr,
-          {},
-          data};
+  Gan gan{make_generator(o, data, device), make_discriminator(o, data, device), nullptr, nullptr, {}, data};
   gan.generator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::generator), device,
                                                         gan.generator.parameter_count());
   gan.discriminator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::discriminator),
@@ -104,6 +99,10 @@ Gan make_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
 
 Network make_generator(const TrainOptions& options, const DataShape& data, Device& device) {
   return {device, family_named(options.model).generator(options, data)};
+}
+
+Network make_discriminator(const TrainOptions& options, const DataShape& data, Device& device) {
+  return {device, family_named(options.model).discriminator(options, data)};
 }
 
 std::map<std::string, std::string> shape_facts(const DataShape& data) {

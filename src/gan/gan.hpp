@@ -37,8 +37,9 @@ struct Gan {
 /// training is.
 Gan make_gan(const TrainOptions& options, const DataShape& data, Device& device);
 
-/// Only G, uninitialised: what sampling needs.
+/// One of the two, uninitialised: what sampling and export need.
 Network make_generator(const TrainOptions& options, const DataShape& data, Device& device);
+Network make_discriminator(const TrainOptions& options, const DataShape& data, Device& device);
 
 /// The shape of data in a weights file's metadata, by name.
 std::map<std::string, std::string> shape_facts(const DataShape& data);

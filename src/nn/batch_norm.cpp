@@ -60,6 +60,7 @@ class BatchNormLayer final : public Layer {
     return state;
   }
   [[nodiscard]] double flops() const override { return 8.0 * image_.size(); }
+  [[nodiscard]] LayerOperation operation() const override { return NormalisationOperation{BatchNorm().epsilon}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     const BatchNorm norm = norm_of(pass);

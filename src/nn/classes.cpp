@@ -27,6 +27,7 @@ class AppendClass final : public Layer {
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] bool is_module() const override { return false; }
   [[nodiscard]] double flops() const override { return 0; }
+  [[nodiscard]] LayerOperation operation() const override { return AppendClassOperation{image_, classes_}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     pass.device.append_class(pass.layout.total_rows(), image_.pixels(), image_.channels, classes_, labels_of(pass), x,
@@ -63,6 +64,7 @@ class ClassScore final : public Layer {
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] bool is_module() const override { return false; }
   [[nodiscard]] double flops() const override { return 1; }
+  [[nodiscard]] LayerOperation operation() const override { return ClassScoreOperation{classes_}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     pass.device.class_score(pass.layout.total_rows(), classes_, labels_of(pass), x, y);

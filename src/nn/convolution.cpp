@@ -57,6 +57,7 @@ class ConvolutionLayer final : public Layer {
   [[nodiscard]] std::string row_text() const override { return "→ " + (transposed_ ? fine() : coarse()); }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] double flops() const override { return 2.0 * geometry_.coarse_size() * geometry_.filter(); }
+  [[nodiscard]] LayerOperation operation() const override { return ConvolutionOperation{geometry_, transposed_}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     upwards(pass, x, {options_.bias ? pass.parameters + weights() : nullptr, activation_, nullptr}, y);

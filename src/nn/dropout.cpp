@@ -32,6 +32,7 @@ class Dropout final : public Layer {
     return state;
   }
   [[nodiscard]] double flops() const override { return size_; }
+  [[nodiscard]] LayerOperation operation() const override { return IdentityOperation{}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     if (!pass.training) {

@@ -50,6 +50,7 @@ class Linear final : public Layer {
   }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
   [[nodiscard]] double flops() const override { return 2.0 * in_ * out_; }
+  [[nodiscard]] LayerOperation operation() const override { return AffineOperation{}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     const float* bias = options_.bias ? pass.parameters + weights() : nullptr;
