@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 namespace ganymede {
 
@@ -25,6 +26,17 @@ struct MetricsRecord {
   double fake_score = 0;                   ///< on generated images
   double discriminator_learning_rate = 0;  ///< of the last update
   double generator_learning_rate = 0;
+
+  // What the newest diagnosis (--diagnose-every) found; NaN before the first, and where it does not apply.
+  static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  /// The variance of generated images, added up over the pixels, over that of real ones.
+  double sample_diversity = unknown;
+  /// How many of the digits make up at least a fifth of their share of the samples, as the judge sees them.
+  double sample_classes = unknown;
+  double real_slope = unknown;                  ///< E‖∇ₓD(x)‖ over real images
+  double fake_slope = unknown;                  ///< over generated ones
+  double discriminator_update_ratio = unknown;  ///< ‖change of the parameters‖ / ‖parameters‖ of one step
+  double generator_update_ratio = unknown;
 };
 
 }  // namespace ganymede

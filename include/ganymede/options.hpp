@@ -98,6 +98,8 @@ struct TrainOptions {
   int sample_count = 100;
   std::uint64_t log_every = 100;
   std::uint64_t drift_every = 1000;
+  std::uint64_t diagnose_every = 500;
+  std::string stop_on = "nothing";
 };
 
 /// One entry of the table.

@@ -35,6 +35,8 @@ struct TrainEvents {
   /// `seconds_left` is an estimate, `last` the end of the training.
   std::function<void(const MetricsRecord&, double seconds_left, bool last)> progressed;
   std::function<void(const std::string&)> warned;
+  /// A diagnosis says that the training goes wrong, or no longer does; what it says goes to `warned`.
+  std::function<void(bool)> troubled;
 };
 
 struct TrainOutcome {

@@ -7,7 +7,6 @@
 
 #include "cli/commands.hpp"
 #include "cli/generator_source.hpp"
-#include "cli/shipped_judge.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "eval/distances.hpp"
@@ -15,6 +14,7 @@
 #include "eval/modes.hpp"
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
+#include "eval/shipped_judge.hpp"
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
 #include "train/setup.hpp"
@@ -239,11 +239,11 @@ void measure_classification(const Request& request, eval::SampleSource& source, 
 }
 
 // Rank 0 reads the judge; the others get its bytes.
-ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
-  ShippedJudge judge;
+eval::ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
+  eval::ShippedJudge judge;
   std::string bytes;
   on_root(ranks, [&] {
-    judge = read_judge(file);
+    judge = eval::read_judge(file);
     bytes = judge.file.serialize();
   });
   judge.source = shared_text(ranks, judge.source);
@@ -284,7 +284,7 @@ std::string judge_obstacle(const Request& request, const Dataset& data) {
 }
 
 void measure_by_judge(const Request& request, eval::SampleSource& source, const Dataset& data,
-                      const ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
+                      const eval::ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
                       Report& report) {
   const std::uint64_t count = judged_images(request, data);
   eval::ShuffledSource test(data.test());
@@ -326,7 +326,7 @@ void measure_by_judge(const Request& request, eval::SampleSource& source, const 
 }
 
 void measure_modes(const Request& request, eval::SampleSource& source, int channels, const Dataset& data,
-                   const ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, Report& report) {
+                   const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, Report& report) {
   eval::StackedSource real(data.train(), channels, request.samples);
   const eval::Modes found = eval::modes(source, request.samples, channels, judge, ranks);
   const eval::Modes floor = eval::modes(real, request.samples, channels, judge, ranks);
@@ -383,7 +383,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
                       " knows no classes: leave it out");
   });
   const std::string obstacle = judge_obstacle(request, data);
-  ShippedJudge shipped;
+  eval::ShippedJudge shipped;
   std::unique_ptr<eval::Judge> judge;
   if (request.wants("judge") || request.wants("modes")) {
     together(ranks, [&] {

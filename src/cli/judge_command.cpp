@@ -2,10 +2,10 @@
 #include <cstdio>
 
 #include "cli/commands.hpp"
-#include "cli/shipped_judge.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "eval/judge.hpp"
+#include "eval/shipped_judge.hpp"
 #include "ganymede/dataset.hpp"
 #include "ganymede/error.hpp"
 #include "train/setup.hpp"
@@ -25,7 +25,7 @@ void report_accuracy(const eval::Share& right) {
 Dataset open_mnist(Communicator& ranks) { return Dataset::open("mnist", {.train_labels = true, .test = true}, ranks); }
 
 void check(const std::string& file, Device& device, const Dataset& mnist) {
-  const ShippedJudge shipped = read_judge(file);
+  const eval::ShippedJudge shipped = eval::read_judge(file);
   eval::Judge judge(device, shipped.file, shipped.source);
   std::printf("judge         %s\nweights       %s (XXH3-128 of the values)\n", shipped.source.c_str(),
               shipped.digest.c_str());
@@ -75,7 +75,7 @@ void train(const Request& request, Device& device, const Dataset& mnist, const D
   });
   const eval::Share right = judge.accuracy(mnist.test());
   report_accuracy(right);
-  const TensorFile file = judge_file(judge, recipe, which.size(), mnist.digest(), right);
+  const TensorFile file = eval::judge_file(judge, recipe, which.size(), mnist.digest(), right);
   file.write(out);
   std::printf("judge         %s\nweights       %s (XXH3-128 of the values)\n", out.c_str(),
               file.weights_digest().c_str());

@@ -48,6 +48,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (progress) progress->finish();
     std::fprintf(stderr, "ganymede: warning: %s\n", message.c_str());
   };
+  events.troubled = [&](bool present) { progress->trouble(present); };
   stop_on_signals();
   TrainOutcome outcome;
   try {

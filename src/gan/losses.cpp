@@ -22,4 +22,10 @@ bool loss_has_target(int loss) {
   return result;
 }
 
+bool loss_of_differences(int loss) {
+  bool result = false;
+  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::of_differences; });
+  return result;
+}
+
 }  // namespace ganymede

@@ -14,5 +14,6 @@ int loss_index(const std::string& name);
 /// See math::LossTraits.
 bool generator_sees_real(int loss);
 bool loss_has_target(int loss);
+bool loss_of_differences(int loss);
 
 }  // namespace ganymede

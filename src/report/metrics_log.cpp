@@ -34,6 +34,12 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
     {"d_learning_rate", &MetricsRecord::discriminator_learning_rate},
     {"g_learning_rate", &MetricsRecord::generator_learning_rate},
+    {"sample_diversity", &MetricsRecord::sample_diversity},
+    {"sample_classes", &MetricsRecord::sample_classes},
+    {"d_real_slope", &MetricsRecord::real_slope},
+    {"d_fake_slope", &MetricsRecord::fake_slope},
+    {"d_update_ratio", &MetricsRecord::discriminator_update_ratio},
+    {"g_update_ratio", &MetricsRecord::generator_update_ratio},
     {"seconds", &MetricsRecord::seconds},
     {"images_per_second", &MetricsRecord::images_per_second},
 });

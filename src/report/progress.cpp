@@ -131,7 +131,7 @@ void Progress::show(const MetricsRecord& record, double seconds_left, bool last)
     // One column stays free: on a full line terminals differ in where the cursor stands and what "erase to
     // the end of the line" then erases.
     const auto line = progress_line(record, total_steps_, total_epochs_, seconds_left, terminal_width(to_) - 1);
-    std::fprintf(to_, "\r%s\x1b[K", line.c_str());
+    std::fprintf(to_, troubled_ ? "\r\x1b[33m%s\x1b[0m\x1b[K" : "\r%s\x1b[K", line.c_str());
   } else {
     constexpr int plain_width = 200;
     const int tenth =

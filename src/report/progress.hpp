@@ -20,6 +20,8 @@ class Progress {
   /// Redraws the line on a terminal (at most ten times a second unless `last`); elsewhere prints a plain
   /// line for every tenth of the training, the first and the last record.
   void show(const MetricsRecord& record, double seconds_left, bool last);
+  /// On a terminal, the line is yellow from now on, or no longer.
+  void trouble(bool present) { troubled_ = present; }
   /// Ends the updating line, so that other output starts on a line of its own.
   void finish();
 
@@ -28,6 +30,7 @@ class Progress {
   std::uint64_t total_steps_;
   double total_epochs_;
   bool terminal_;
+  bool troubled_ = false;
   bool drawn_ = false;
   double last_drawn_ = -1;
   int tenths_shown_ = -1;

@@ -155,6 +155,7 @@ std::string get_sizes(const TrainOptions& o) {
 
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
+std::vector<std::string> stop_names() { return {"nothing", "collapse"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
 
 // Help that lists what there is.
@@ -333,6 +334,12 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::log_every, 1, most_steps>, get_number<&O::log_every>},
     {"drift-every", "Output", "N", "steps between comparisons of all replicas' weights; 0: at the end alone", false,
      true, set_number<&O::drift_every, 0, most_steps>, get_number<&O::drift_every>},
+    {"diagnose-every", "Output", "N",
+     "steps between diagnoses: how varied samples are, how steep D is, how far updates go; 0: none", false, true,
+     set_number<&O::diagnose_every, 0, most_steps>, get_number<&O::diagnose_every>},
+    {"stop-on", "Output", "NAME",
+     "nothing, or collapse: end with code 5, and a checkpoint, once samples have collapsed", false, true,
+     set_choice<&O::stop_on, stop_names>, get_text<&O::stop_on>},
 });
 
 // Optimal string alignment distance: one insertion, deletion, substitution or swap counts as one.
@@ -447,6 +454,10 @@ void check_train_options(const TrainOptions& o) {
         ExitCode::usage,
         "--spectral-norm and --discriminator-norm batch exclude each other: batch normalisation divides the "
         "scale of the weights before it away, so that their norm bounds nothing; use --discriminator-norm none");
+  if (o.stop_on == "collapse" && o.diagnose_every == 0)
+    throw Error(ExitCode::usage,
+                "--stop-on collapse needs diagnoses to see one, and --diagnose-every 0 makes none: leave that at its "
+                "default");
   // An option of another family would do nothing.
   const TrainOptions defaults;
   const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {

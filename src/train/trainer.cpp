@@ -14,16 +14,19 @@
 #include "checkpoint/checkpoint.hpp"
 #include "core/files.hpp"
 #include "gan/gradient_penalty.hpp"
+#include "gan/losses.hpp"
 #include "gan/sampler.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 #include "math/optimizer/schedules.hpp"
+#include "report/findings.hpp"
 #include "report/image_grid.hpp"
 #include "report/metrics_log.hpp"
 #include "report/real_images.hpp"
 #include "report/report.hpp"
 #include "report/run_folder.hpp"
+#include "train/diagnostics.hpp"
 #include "train/run_lock.hpp"
 #include "train/setup.hpp"
 #include "train/stop.hpp"
@@ -103,10 +106,16 @@ class Training {
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));
       reported_ = {folder_.root(), stored_options(stored), recipe, Curves()};
-      metrics_.emplace(folder_.metrics(), setup_.step->steps(),
-                       [&](const MetricsRecord& record) { reported_.curves.add(record); });
+      metrics_.emplace(folder_.metrics(), setup_.step->steps(), [&](const MetricsRecord& record) {
+        reported_.curves.add(record);
+        findings_.follow(record);
+        record_ = record;  // what its diagnosis found stands until the next
+      });
       if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
       sampler_.emplace(setup_.gan->generator, options_, setup_.gan->data.classes);
+      if (options_.diagnose_every > 0)
+        diagnostics_.emplace(options_, *setup_.gan, *sampler_, setup_.images,
+                             setup_.dataset.folder() != setup_.dataset.name());
     });
     together(ranks_, [&] { open_log(); });
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
@@ -149,6 +158,7 @@ class Training {
     if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
     write_real_grid();
     while (step.steps() < total && !stopping) {
+      if (due(step.steps() + 1, options_.diagnose_every)) keep_for_diagnosis();
       step.run(stop_requested());
       const std::uint64_t now = step.steps();
       const bool last = now == total;
@@ -157,10 +167,12 @@ class Training {
       if (!step.finite()) fail_not_finite(step.not_finite_at());
       stopping = step.stop_agreed();
       if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
+      if (last || due(now, options_.diagnose_every)) diagnose();
       if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
       if (last || due(now, options_.sample_every)) write_grid(now);
       if (last || stopping || due(now, options_.checkpoint_every)) write_state(now);
       if (!last && !stopping && due(now, options_.checkpoint_every)) write_page();
+      if (due(now, options_.log_every)) stop_on_collapse(now);
     }
     TrainOutcome outcome;
     outcome.steps = step.steps();
@@ -207,8 +219,8 @@ class Training {
   }
 
   bool something_due(std::uint64_t step) const {
-    for (const std::uint64_t every :
-         {options_.drift_every, options_.log_every, options_.sample_every, options_.checkpoint_every})
+    for (const std::uint64_t every : {options_.drift_every, options_.log_every, options_.sample_every,
+                                      options_.checkpoint_every, options_.diagnose_every})
       if (due(step, every)) return true;
     return false;
   }
@@ -267,6 +279,37 @@ class Training {
     throw AgreedError(ExitCode::training_failed, what);
   }
 
+  void keep_for_diagnosis() {
+    if (!diagnostics_) return;
+    setup_.step->settle();
+    diagnostics_->before_step(setup_.step->steps());
+  }
+
+  void diagnose() {
+    if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
+  }
+
+  void say_findings() {
+    const bool troubled = findings_.any();
+    for (const Finding& finding : findings_.follow(record_))
+      warn("since step " + std::to_string(finding.since) + " " + finding.text);
+    if (findings_.any() != troubled && events_.troubled) events_.troubled(findings_.any());
+  }
+
+  // The others learn it from rank 0, which alone has the records.
+  void stop_on_collapse(std::uint64_t step) {
+    if (options_.stop_on != "collapse") return;
+    std::int64_t collapsed = findings_.present(Finding::Kind::collapse) ? 1 : 0;
+    ranks_.broadcast(&collapsed, sizeof collapsed, 0);
+    if (collapsed == 0) return;
+    write_grid(step);
+    if (saved_step_ != step) write_state(step);
+    const std::string what = "stopped at step " + std::to_string(step) + " by --stop-on collapse: its samples, in " +
+                             picture_.string() + ", are nearly all alike; " + what_stands();
+    log_->error("{}", what);
+    throw AgreedError(ExitCode::training_failed, what);
+  }
+
   void write_record(bool last) {
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - interval_began_).count();
@@ -295,6 +338,7 @@ class Training {
     on_root(ranks_, [&] {
       metrics_->append(record_);
       reported_.curves.add(record_);
+      say_findings();
       const double done = static_cast<double>(step - setup_.plan.first_step);
       const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
@@ -390,9 +434,11 @@ class Training {
   std::unique_ptr<RunLock> lock_;  // rank 0
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
-  std::optional<MetricsLog> metrics_;  // rank 0
-  ReportedRun reported_;               // rank 0
-  std::optional<Sampler> sampler_;     // rank 0
+  std::optional<MetricsLog> metrics_;                                  // rank 0
+  ReportedRun reported_;                                               // rank 0
+  std::optional<Sampler> sampler_;                                     // rank 0
+  std::optional<Diagnostics> diagnostics_;                             // rank 0
+  Findings findings_{loss_of_differences(loss_index(options_.loss))};  // rank 0
   MetricsRecord record_;
   std::filesystem::path picture_;
   Clock::time_point began_;

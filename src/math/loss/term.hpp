@@ -19,6 +19,8 @@ struct LossTraits {
   static constexpr bool generator_sees_real = false;
   /// Real images have a target that one-sided label smoothing can lower by its `smoothing` (Salimans et al. 2016).
   static constexpr bool has_target = false;
+  /// It is a function of the difference r - f alone.
+  static constexpr bool of_differences = false;
   /// Whether D is right about the real and the generated image of a pair: by the sign of its logits.
   GANYMEDE_MATH static bool right_on_real(float r, float /*f*/) { return r > 0.0F; }
   GANYMEDE_MATH static bool right_on_fake(float /*r*/, float f) { return f < 0.0F; }
@@ -26,6 +28,7 @@ struct LossTraits {
 
 /// Losses of D's output on real images less that on generated ones: alone, an output says nothing.
 struct DifferenceTraits : LossTraits {
+  static constexpr bool of_differences = true;
   GANYMEDE_MATH static bool right_on_real(float r, float f) { return r > f; }
   GANYMEDE_MATH static bool right_on_fake(float r, float f) { return r > f; }
 };

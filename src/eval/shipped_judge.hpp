@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/saved_run.hpp"
 #include "eval/judge.hpp"
+#include "ganymede/tensor_file.hpp"
 
-namespace ganymede::cli {
+namespace ganymede::eval {
 
 struct ShippedJudge {
   std::string source;
@@ -21,7 +21,7 @@ ShippedJudge read_judge(const std::string& file);
 
 /// A trained judge with its recipe: on how many images, of which set, and how often it is right about MNIST's test
 /// images.
-TensorFile judge_file(const eval::Judge& judge, const eval::JudgeRecipe& recipe, std::size_t images,
-                      const std::string& data_digest, const eval::Share& right);
+TensorFile judge_file(const Judge& judge, const JudgeRecipe& recipe, std::size_t images, const std::string& data_digest,
+                      const Share& right);
 
-}  // namespace ganymede::cli
+}  // namespace ganymede::eval

@@ -1,11 +1,11 @@
 // See shipped_judge.hpp.
-#include "cli/shipped_judge.hpp"
+#include "eval/shipped_judge.hpp"
 
 #include "core/files.hpp"
 #include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
-namespace ganymede::cli {
+namespace ganymede::eval {
 ShippedJudge read_judge(const std::string& file) {
   ShippedJudge judge;
   judge.source = file.empty() ? (share_folder() / "judge" / "mnist.safetensors").string() : file;
@@ -17,8 +17,8 @@ ShippedJudge read_judge(const std::string& file) {
   return judge;
 }
 
-TensorFile judge_file(const eval::Judge& judge, const eval::JudgeRecipe& recipe, std::size_t images,
-                      const std::string& data_digest, const eval::Share& right) {
+TensorFile judge_file(const Judge& judge, const JudgeRecipe& recipe, std::size_t images, const std::string& data_digest,
+                      const Share& right) {
   TensorFile file;
   file.tensors = judge.tensors();
   file.metadata = {{"format", "pt"},
@@ -37,4 +37,4 @@ TensorFile judge_file(const eval::Judge& judge, const eval::JudgeRecipe& recipe,
   return file;
 }
 
-}  // namespace ganymede::cli
+}  // namespace ganymede::eval

@@ -1,0 +1,161 @@
+// See findings.hpp. The thresholds were chosen by what collapsing and healthy trainings on MNIST show; see
+// docs/RESULTS.md.
+#include "report/findings.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/numbers.hpp"
+
+namespace ganymede {
+namespace {
+
+using Kind = Finding::Kind;
+
+// In a healthy training, too, samples are alike at first. Samples that have never been varied may become so while they
+// become more so from diagnosis to diagnosis, and until G's parameters have come so many times their own norm, summed
+// over the steps.
+constexpr double least_path = 4;
+constexpr double most_collapsed_classes = 4;
+constexpr double most_collapsed_diversity = 0.25;
+constexpr double sure = 0.97;     // D's accuracy where it wins,
+constexpr double sure_logit = 3;  // and how far from 0 its mean outputs are: p is beyond .95
+constexpr double lost = 0.1;      // and where it loses
+constexpr double steep = 20;      // times as steep at generated images as at real ones
+constexpr double explosion = 30;
+constexpr std::size_t remembered_norms = 50;
+constexpr std::size_t least_norms = 10;
+
+// How many records in a row it takes to find a thing, and to take it back.
+constexpr int needed(Kind kind) {
+  switch (kind) {
+    case Kind::discriminator_wins:
+    case Kind::generator_wins:
+      return 5;
+    case Kind::steep_discriminator:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+std::string percent(double share) { return pretty(std::round(100 * share)) + " %"; }
+
+}  // namespace
+
+std::vector<Finding> Findings::follow(const MetricsRecord& r) {
+  std::vector<Finding> begun;
+
+  if (std::isfinite(r.generator_update_ratio))
+    path_ += r.generator_update_ratio * static_cast<double>(r.step - std::min(r.step, step_));
+  step_ = r.step;
+  // Records between two diagnoses repeat the first.
+  const bool diagnosed = std::isfinite(r.sample_diversity) && r.sample_diversity != diversity_;
+  diversity_ = r.sample_diversity;
+  const bool few_classes = r.sample_classes <= most_collapsed_classes;
+  const bool alike = few_classes || r.sample_diversity <= most_collapsed_diversity;
+  if (diagnosed && !alike) varied_ = true;
+  const bool grows = r.sample_diversity > greatest_diversity_;
+  if (grows) greatest_diversity_ = r.sample_diversity;
+  if (diagnosed)
+    see(Kind::collapse, alike && (varied_ || (path_ >= least_path && !grows)), r.step,
+        (few_classes ? "samples have collapsed onto " + pretty(r.sample_classes) + " of 10 classes"
+                     : "samples have collapsed: they vary " + pretty(std::round(1000 * r.sample_diversity) / 1000) +
+                           " times as much as real images") +
+            "; --r1 5, or the recipes gan and modern, keep them varied",
+        begun);
+
+  see(Kind::discriminator_wins,
+      !differences_ && std::min(r.real_accuracy, r.fake_accuracy) >= sure &&
+          std::min(r.real_score, -r.fake_score) >= sure_logit,
+      r.step,
+      "D wins: it is right about " + percent(r.real_accuracy) + " of real and " + percent(r.fake_accuracy) +
+          " of generated images, and G has little to learn from it; a gradient penalty (--r1), --instance-noise or a "
+          "smaller --discriminator-learning-rate weakens it",
+      begun);
+  see(Kind::generator_wins, !differences_ && r.real_accuracy <= lost && r.fake_accuracy <= lost, r.step,
+      "G wins: D is right about " + percent(r.real_accuracy) + " of real and " + percent(r.fake_accuracy) +
+          " of generated images alone; a greater --discriminator-learning-rate or more --d-steps strengthen it",
+      begun);
+
+  if (diagnosed)
+    see(Kind::steep_discriminator, r.fake_slope > steep * r.real_slope, r.step,
+        "D is " + pretty(std::round(r.fake_slope / r.real_slope)) +
+            " times as steep at generated images as at real ones: trainings explode from there; --r2 flattens it",
+        begun);
+
+  const auto norms = [&](Kind kind, const char* name, double norm, Norms& usual) {
+    const std::optional<double> median = usual.median();
+    see(kind, median && norm > explosion * *median, r.step,
+        std::string(name) + "'s gradient explodes: its norm is " + pretty(norm) + ", " +
+            (median ? pretty(std::round(norm / *median)) : "") +
+            " times its usual one; --clip-gradient or a smaller --learning-rate hold it",
+        begun);
+    usual.add(norm);
+  };
+  norms(Kind::discriminator_gradient, "D", r.discriminator_gradient_norm, discriminator_norms_);
+  norms(Kind::generator_gradient, "G", r.generator_gradient_norm, generator_norms_);
+  return begun;
+}
+
+bool Findings::present(Kind kind) const {
+  const State& state = states_[static_cast<std::size_t>(kind)];
+  return state.found && !all_[*state.found].until;
+}
+
+bool Findings::any() const {
+  return std::any_of(all_.begin(), all_.end(), [](const Finding& finding) { return !finding.until; });
+}
+
+void Findings::see(Kind kind, bool now, std::uint64_t step, const std::string& text, std::vector<Finding>& begun) {
+  State& state = states_[static_cast<std::size_t>(kind)];
+  const bool before = present(kind);
+  if (now == before) {
+    state.in_a_row = 0;
+    return;
+  }
+  if (state.in_a_row++ == 0) state.since = step;
+  if (state.in_a_row < needed(kind)) return;
+  state.in_a_row = 0;
+  if (before) {
+    all_[*state.found].until = state.since;
+    return;
+  }
+  state.found = all_.size();
+  all_.push_back({kind, state.since, {}, text});
+  begun.push_back(all_.back());
+}
+
+std::optional<double> Findings::Norms::median() const {
+  if (last.size() < least_norms) return std::nullopt;
+  std::vector<double> sorted(last.begin(), last.end());
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  return *middle > 0 ? std::optional(*middle) : std::nullopt;
+}
+
+void Findings::Norms::add(double norm) {
+  if (!std::isfinite(norm)) return;
+  last.push_back(norm);
+  if (last.size() > remembered_norms) last.pop_front();
+}
+
+const char* finding_name(Kind kind) {
+  switch (kind) {
+    case Kind::collapse:
+      return "collapse";
+    case Kind::discriminator_wins:
+      return "discriminator-wins";
+    case Kind::generator_wins:
+      return "generator-wins";
+    case Kind::steep_discriminator:
+      return "steep-discriminator";
+    case Kind::discriminator_gradient:
+      return "discriminator-gradient";
+    case Kind::generator_gradient:
+      return "generator-gradient";
+  }
+  return "";
+}
+
+}  // namespace ganymede

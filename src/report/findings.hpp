@@ -1,0 +1,78 @@
+// What a run's records say in words: that samples have collapsed, that D or G has won, that a gradient explodes. It
+// is a function of the records alone, so that a run that is resumed, and whoever reads metrics.jsonl, finds the same.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ganymede/metrics.hpp"
+
+namespace ganymede {
+
+struct Finding {
+  enum class Kind {
+    collapse,
+    discriminator_wins,
+    generator_wins,
+    steep_discriminator,
+    discriminator_gradient,
+    generator_gradient
+  };
+  static constexpr int kinds = 6;
+
+  Kind kind;
+  std::uint64_t since = 0;             ///< the step of the first record of it
+  std::optional<std::uint64_t> until;  ///< that of the first without it; none: it goes on
+  std::string text;                    ///< a sentence, and what helps
+};
+
+/// Follows a run's records from the first to the last.
+class Findings {
+ public:
+  /// `differences`: the run's loss looks at differences of D's outputs alone, so that neither side is right or wrong by
+  /// itself.
+  explicit Findings(bool differences) : differences_(differences) {}
+
+  /// What began with this record.
+  std::vector<Finding> follow(const MetricsRecord& record);
+  /// All so far, in the order in which they began.
+  [[nodiscard]] const std::vector<Finding>& all() const { return all_; }
+  [[nodiscard]] bool present(Finding::Kind kind) const;
+  [[nodiscard]] bool any() const;
+
+ private:
+  /// A thing is found once some records in a row say so (of a diagnosis, the first that has it), and gone once as many
+  /// do not.
+  struct State {
+    int in_a_row = 0;
+    std::uint64_t since = 0;
+    std::optional<std::size_t> found;  // in all_
+  };
+  /// A gradient's norms, of which the median says what is usual.
+  struct Norms {
+    std::deque<double> last;
+    [[nodiscard]] std::optional<double> median() const;
+    void add(double norm);
+  };
+
+  void see(Finding::Kind kind, bool now, std::uint64_t step, const std::string& text, std::vector<Finding>& begun);
+
+  bool differences_;
+  std::vector<Finding> all_;
+  State states_[Finding::kinds];
+  Norms discriminator_norms_;
+  Norms generator_norms_;
+  double diversity_ = MetricsRecord::unknown;  // of the diagnosis before
+  double greatest_diversity_ = 0;
+  bool varied_ = false;     // samples have been
+  double path_ = 0;         // of G's parameters, in multiples of their norm
+  std::uint64_t step_ = 0;  // of the record before
+};
+
+/// As metrics.jsonl's readers name it: "collapse".
+const char* finding_name(Finding::Kind kind);
+
+}  // namespace ganymede

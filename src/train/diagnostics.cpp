@@ -1,0 +1,144 @@
+// See diagnostics.hpp.
+#include "train/diagnostics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <variant>
+
+#include "eval/shipped_judge.hpp"
+#include "report/image_grid.hpp"
+#include "report/real_images.hpp"
+
+namespace ganymede {
+namespace {
+
+/// Σ over the pixels of their variance over the images.
+double total_variance(const std::vector<float>& images, int count) {
+  const std::size_t size = images.size() / static_cast<std::size_t>(count);
+  double total = 0;
+  for (std::size_t pixel = 0; pixel < size; ++pixel) {
+    double sum = 0;
+    double squares = 0;
+    for (std::size_t at = pixel; at < images.size(); at += size) {
+      sum += images[at];
+      squares += static_cast<double>(images[at]) * images[at];
+    }
+    const double mean = sum / count;
+    total += squares / count - mean * mean;
+  }
+  return total;
+}
+
+/// ‖after - before‖ / ‖before‖ of the first `count` elements; where there is nothing to compare with, unknown.
+double relative_change(const std::vector<float>& before, const std::vector<float>& after, std::size_t count) {
+  double change = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    change += std::pow(static_cast<double>(after[i]) - before[i], 2);
+    norm += static_cast<double>(before[i]) * before[i];
+  }
+  return norm > 0 ? std::sqrt(change / norm) : MetricsRecord::unknown;
+}
+
+}  // namespace
+
+Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images, bool digits)
+    : options_(options),
+      gan_(gan),
+      sampler_(sampler),
+      real_(real_images(images, options.seed, samples, gan.data.classes)),
+      real_variance_(total_variance(real_, samples)) {
+  if (digits) {
+    const eval::ShippedJudge shipped = eval::read_judge({});
+    judges_device_ = make_cpu_device(1);
+    judge_.emplace(*judges_device_, shipped.file, shipped.source);
+  }
+  if (!has_slope()) return;
+  Device& device = gan.discriminator.device();
+  tape_ = gan.discriminator.make_tape(samples, false);
+  x_ = DeviceArray<float>(device, real_.size());
+  gradient_ = DeviceArray<float>(device, real_.size());
+  if (gan.data.classes == 0) return;
+  // As the sampler and real_images() have them.
+  std::vector<std::uint8_t> classes(samples);
+  for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<std::uint8_t>(sampler.class_of(i));
+  labels_ = DeviceArray<std::uint8_t>(device, classes.size());
+  labels_.assign(classes.data());
+  tape_->set_labels(labels_.data());
+}
+
+bool Diagnostics::has_slope() const {
+  const Network& d = gan_.discriminator;
+  for (int l = 0; l < d.layers(); ++l) {
+    const LayerOperation operation = d.layer(l).operation();
+    if (std::holds_alternative<NormalisationOperation>(operation) ||
+        std::holds_alternative<IdentityOperation>(operation))
+      return false;
+  }
+  return true;
+}
+
+void Diagnostics::before_step(std::uint64_t steps) {
+  discriminator_before_ = gan_.discriminator.parameter_array().host();
+  generator_before_ = gan_.generator.parameter_array().host();
+  before_ = steps;
+}
+
+void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
+  const std::vector<float> drawn =
+      sampler_.draw(gan_.picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, samples);
+  record.sample_diversity =
+      real_variance_ > 0 ? total_variance(drawn, samples) / real_variance_ : MetricsRecord::unknown;
+  if (judge_) record.sample_classes = classes_seen(drawn);
+  if (tape_) {
+    record.real_slope = mean_slope(real_);
+    record.fake_slope = mean_slope(drawn);
+  }
+  if (before_ + 1 != steps) return;
+  record.discriminator_update_ratio = relative_change(
+      discriminator_before_, gan_.discriminator.parameter_array().host(), gan_.discriminator.parameter_count());
+  record.generator_update_ratio =
+      relative_change(generator_before_, gan_.generator.parameter_array().host(), gan_.generator.parameter_count());
+}
+
+double Diagnostics::mean_slope(const std::vector<float>& images) {
+  Network& d = gan_.discriminator;
+  Device& device = d.device();
+  const BatchLayout layout{1, samples, {0, samples}};
+  x_.assign(images.data());
+  d.forward(layout, x_.data(), *tape_);
+  const std::vector<float> ones(samples, 1.0F);
+  device.upload(tape_->delta(), ones.data(), ones.size() * sizeof(float));
+  d.backward(layout, 0, *tape_);
+  d.backward_input(layout, 0, *tape_, {}, x_.data(), gradient_.data());
+  const std::vector<float> gradient = gradient_.host();
+  const std::size_t size = gradient.size() / samples;
+  double sum = 0;
+  for (std::size_t i = 0; i < samples; ++i) {
+    double squares = 0;
+    for (std::size_t j = i * size; j < (i + 1) * size; ++j) squares += static_cast<double>(gradient[j]) * gradient[j];
+    sum += std::sqrt(squares);
+  }
+  return sum / samples;
+}
+
+double Diagnostics::classes_seen(const std::vector<float>& images) {
+  const auto channels = static_cast<std::size_t>(gan_.data.image.channels);
+  const std::size_t pixels = images.size() / samples / channels;
+  std::vector<std::uint8_t> one(samples * pixels);
+  std::vector<float> features(static_cast<std::size_t>(samples) * eval::Judge::features);
+  std::vector<float> logits(static_cast<std::size_t>(samples) * eval::Judge::classes);
+  std::array<std::size_t, eval::Judge::classes> counts{};
+  for (std::size_t channel = 0; channel < channels; ++channel) {
+    for (std::size_t p = 0; p < one.size(); ++p) one[p] = grey_level(images[p * channels + channel]);
+    judge_->look_at(one.data(), samples, features.data(), logits.data());
+    for (auto answers = logits.begin(); answers != logits.end(); answers += eval::Judge::classes)
+      ++counts[static_cast<std::size_t>(std::max_element(answers, answers + eval::Judge::classes) - answers)];
+  }
+  const double least = 0.2 * static_cast<double>(samples * channels) / eval::Judge::classes;
+  return static_cast<double>(std::count_if(counts.begin(), counts.end(),
+                                           [&](std::size_t count) { return static_cast<double>(count) >= least; }));
+}
+
+}  // namespace ganymede

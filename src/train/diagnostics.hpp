@@ -1,0 +1,58 @@
+// What a training measures of itself now and then, at little cost: whether samples are as varied as real images, how
+// steep D is, how far an update goes. What follows from it in words: src/report/findings.hpp.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/judge.hpp"
+#include "gan/gan.hpp"
+#include "gan/sampler.hpp"
+#include "ganymede/dataset.hpp"
+#include "ganymede/metrics.hpp"
+#include "ganymede/options.hpp"
+
+namespace ganymede {
+
+/// Of one rank: replicas are alike.
+class Diagnostics {
+ public:
+  /// Images of each kind that are looked at.
+  static constexpr int samples = 128;
+
+  /// `gan` and `sampler`, which draws from its generator, must outlive it; `images` are the training's. `digits`: they
+  /// are MNIST's, so that the shipped judge knows them. Throws Error(data) where that cannot be read.
+  Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images, bool digits);
+
+  /// Keeps the parameters, for how far the next step takes them.
+  void before_step(std::uint64_t steps);
+  /// Fills in the record's part. `steps`: how many have been made, as before_step() counts them.
+  void measure(std::uint64_t steps, MetricsRecord& record);
+
+ private:
+  /// Why D's slope cannot be had from a pass without training: it depends on the batch, or on draws.
+  [[nodiscard]] bool has_slope() const;
+  double mean_slope(const std::vector<float>& images);
+  double classes_seen(const std::vector<float>& images);
+
+  const TrainOptions& options_;
+  Gan& gan_;
+  Sampler& sampler_;
+  std::vector<float> real_;  // [samples, height, width, channels]
+  double real_variance_;
+  // D's passes; none where it has no slope.
+  std::optional<Tape> tape_;
+  DeviceArray<std::uint8_t> labels_;
+  DeviceArray<float> x_;
+  DeviceArray<float> gradient_;
+  std::unique_ptr<Device> judges_device_;
+  std::optional<eval::Judge> judge_;
+  std::vector<float> discriminator_before_;
+  std::vector<float> generator_before_;
+  std::uint64_t before_ = 0;
+};
+
+}  // namespace ganymede
