@@ -95,7 +95,7 @@ void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
     record.real_slope = mean_slope(real_);
     record.fake_slope = mean_slope(drawn);
   }
-  if (before_ + 1 != steps) return;
+  if (!before_ || *before_ + 1 != steps) return;
   record.discriminator_update_ratio = relative_change(
       discriminator_before_, gan_.discriminator.parameter_array().host(), gan_.discriminator.parameter_count());
   record.generator_update_ratio =

@@ -52,7 +52,7 @@ class Diagnostics {
   std::optional<eval::Judge> judge_;
   std::vector<float> discriminator_before_;
   std::vector<float> generator_before_;
-  std::uint64_t before_ = 0;
+  std::optional<std::uint64_t> before_;  // the steps that these are of
 };
 
 }  // namespace ganymede

@@ -54,6 +54,21 @@ class Run : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+// With steps as large as these, a GAN without any penalty soon makes one picture of every z.
+TEST_F(Run, EndsOnCollapseWhereItIsToldTo) {
+  const Ending ending =
+      train("run", {"--recipe", "gan-literal", "--learning-rate", "0.02", "--steps", "3000", "--log-every", "20",
+                    "--diagnose-every", "20", "--sample-every", "0", "--stop-on", "collapse"});
+  EXPECT_EQ(ending.code, 5) << ending.err;
+  EXPECT_THAT(ending.err, HasSubstr("warning: since step "));
+  EXPECT_THAT(ending.err, HasSubstr("by --stop-on collapse: its samples, in run/samples/step-"));
+  const std::vector<std::uint64_t> steps = logged_steps("run");
+  ASSERT_FALSE(steps.empty());
+  EXPECT_LT(steps.back(), 3000U);
+  EXPECT_EQ(inspected("run")["step"], steps.back());
+  EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), HasSubstr("warning since step "));
+}
+
 TEST_F(Run, LeavesTheFolderOfTheContract) {
   const Ending ending = train(
       "run", {"--steps", "12", "--log-every", "5", "--sample-every", "5", "--checkpoint-every", "4", "--keep", "2"});

@@ -113,13 +113,15 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"sample-count", {"1", "10000"}},
     {"log-every", {"1", "1000000000000"}},
     {"drift-every", {"0", "1000000000000"}},
+    {"diagnose-every", {"0", "1000000000000"}},
+    {"stop-on", {"nothing", "collapse"}},
 };
 
 const std::set<std::string> whole = {
     "latent",           "d-steps", "batch",         "steps",         "seed",          "threads",
     "shards",           "keep",    "sample-every",  "sample-count",  "log-every",     "drift-every",
     "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
-    "fully-connected",  "stack",   "blocks",        "micro-batch"};
+    "fully-connected",  "stack",   "blocks",        "micro-batch",   "diagnose-every"};
 const std::set<std::string> real = {"leak",
                                     "dropout",
                                     "input-dropout",

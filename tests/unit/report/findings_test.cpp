@@ -1,0 +1,159 @@
+// What records say in words: of trainings that collapse, that are healthy, and that have only begun.
+#include "report/findings.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace ganymede::testing {
+namespace {
+
+using Kind = Finding::Kind;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// A healthy training's record, diagnosed anew.
+MetricsRecord healthy(std::uint64_t step) {
+  MetricsRecord r;
+  r.step = step;
+  r.real_accuracy = 0.7;
+  r.fake_accuracy = 0.72;
+  r.real_score = 0.3;
+  r.fake_score = -0.3;
+  r.discriminator_gradient_norm = 1 + 0.1 * std::sin(static_cast<double>(step));
+  r.generator_gradient_norm = 2;
+  r.sample_diversity = 0.9 + 1e-6 * static_cast<double>(step);
+  r.sample_classes = 10;
+  r.real_slope = 1;
+  r.fake_slope = 1.5;
+  r.generator_update_ratio = 0.001;
+  return r;
+}
+
+std::vector<Kind> kinds(const std::vector<Finding>& findings) {
+  std::vector<Kind> result;
+  for (const Finding& finding : findings) result.push_back(finding.kind);
+  return result;
+}
+
+TEST(Findings, NothingOfAHealthyTraining) {
+  Findings findings(false);
+  for (std::uint64_t step = 100; step <= 100'000; step += 100) EXPECT_THAT(findings.follow(healthy(step)), IsEmpty());
+  EXPECT_FALSE(findings.any());
+}
+
+TEST(Findings, CollapseOfWhatWasVaried) {
+  Findings findings(false);
+  for (std::uint64_t step = 100; step <= 1000; step += 100) findings.follow(healthy(step));
+  MetricsRecord few = healthy(1100);
+  few.sample_classes = 1;
+  const auto begun = findings.follow(few);
+  EXPECT_THAT(kinds(begun), ElementsAre(Kind::collapse));
+  EXPECT_THAT(begun[0].text, HasSubstr("collapsed onto 1 of 10 classes"));
+  EXPECT_EQ(begun[0].since, 1100U);
+  EXPECT_TRUE(findings.present(Kind::collapse));
+  // It is said once, and is over with the first diagnosis that has it no more.
+  few.step = 1200;
+  few.sample_diversity += 1e-3;
+  EXPECT_THAT(findings.follow(few), IsEmpty());
+  EXPECT_THAT(findings.follow(healthy(1300)), IsEmpty());
+  EXPECT_FALSE(findings.any());
+  ASSERT_EQ(findings.all().size(), 1U);
+  EXPECT_EQ(findings.all()[0].until, 1300U);
+}
+
+TEST(Findings, CollapseOfImagesThatNoJudgeKnows) {
+  Findings findings(false);
+  MetricsRecord r = healthy(100);
+  r.sample_classes = MetricsRecord::unknown;
+  findings.follow(r);
+  r.step = 200;
+  r.sample_diversity = 0.05;
+  const auto begun = findings.follow(r);
+  EXPECT_THAT(kinds(begun), ElementsAre(Kind::collapse));
+  EXPECT_THAT(begun[0].text, HasSubstr("vary 0.05 times as much"));
+}
+
+// As gan and modern begin: few digits, alike, but less so each time.
+TEST(Findings, SamplesThatGrowMoreVariedHaveNotCollapsed) {
+  Findings findings(false);
+  double diversity = 0.0003;
+  for (std::uint64_t step = 50; step <= 1000; step += 50) {
+    MetricsRecord r = healthy(step);
+    r.sample_classes = 1;
+    r.sample_diversity = diversity *= 1.3;
+    r.generator_update_ratio = 0.02;
+    EXPECT_THAT(findings.follow(r), IsEmpty()) << step;
+  }
+}
+
+// As gan-literal does on MNIST: never varied, and no more so.
+TEST(Findings, SamplesThatNeverBecomeVariedHaveCollapsedInTheEnd) {
+  Findings findings(false);
+  std::uint64_t found = 0;
+  for (std::uint64_t step = 500; step <= 4000 && found == 0; step += 500) {
+    MetricsRecord r = healthy(step);
+    r.sample_classes = 1;
+    r.sample_diversity = 10 / static_cast<double>(step);
+    r.generator_update_ratio = 0.0025;
+    if (!findings.follow(r).empty()) found = step;
+  }
+  EXPECT_EQ(found, 2000U);  // 0.0025 · 2000 is the first that is 4 or more
+}
+
+TEST(Findings, RecordsBetweenDiagnosesSayNothingNew) {
+  Findings findings(false);
+  MetricsRecord r = healthy(100);
+  findings.follow(r);
+  r.fake_slope = 100;
+  for (std::uint64_t step = 200; step < 1000; step += 100) {
+    r.step = step;
+    EXPECT_THAT(findings.follow(r), IsEmpty());  // the diversity is that of before
+  }
+  r.sample_diversity = 0.8;
+  EXPECT_THAT(findings.follow(r), IsEmpty());
+  r.sample_diversity = 0.81;
+  EXPECT_THAT(kinds(findings.follow(r)), ElementsAre(Kind::steep_discriminator));
+}
+
+TEST(Findings, WhoWins) {
+  const auto follow = [](double real, double fake, double logit, bool differences) {
+    Findings findings(differences);
+    std::vector<Finding> begun;
+    for (std::uint64_t step = 100; begun.empty() && step <= 2000; step += 100) {
+      MetricsRecord r = healthy(step);
+      r.real_accuracy = real;
+      r.fake_accuracy = fake;
+      r.real_score = logit;
+      r.fake_score = -logit;
+      begun = findings.follow(r);
+    }
+    return begun;
+  };
+  const auto d_wins = follow(0.99, 1, 5, false);
+  EXPECT_THAT(kinds(d_wins), ElementsAre(Kind::discriminator_wins));
+  EXPECT_THAT(d_wins[0].text, HasSubstr("99 % of real and 100 % of generated"));
+  EXPECT_EQ(d_wins[0].since, 100U);
+  EXPECT_THAT(kinds(follow(0.02, 0.05, -5, false)), ElementsAre(Kind::generator_wins));
+  // Right, but never sure: a D under R1.
+  EXPECT_THAT(follow(0.99, 1, 0.2, false), IsEmpty());
+  // One side is as good as the other.
+  EXPECT_THAT(follow(0.99, 0.5, 5, false), IsEmpty());
+  EXPECT_THAT(follow(0.99, 1, 5, true), IsEmpty());
+}
+
+TEST(Findings, AGradientThatExplodes) {
+  Findings findings(false);
+  for (std::uint64_t step = 100; step <= 2000; step += 100) findings.follow(healthy(step));
+  MetricsRecord r = healthy(2100);
+  r.generator_gradient_norm = 100;
+  const auto begun = findings.follow(r);
+  EXPECT_THAT(kinds(begun), ElementsAre(Kind::generator_gradient));
+  EXPECT_THAT(begun[0].text, HasSubstr("50 times its usual"));
+  findings.follow(healthy(2200));
+  EXPECT_FALSE(findings.any());
+}
+
+}  // namespace
+}  // namespace ganymede::testing

@@ -1,0 +1,121 @@
+// What a diagnosis measures, against plain loops in double precision.
+#include "train/diagnostics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "report/real_images.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+constexpr int samples = Diagnostics::samples;
+constexpr double tolerance = 1e-5;
+
+// The sum over the pixels of E(x - Ex)², in two passes.
+double variance(const std::vector<float>& images) {
+  const std::size_t size = images.size() / samples;
+  double total = 0;
+  for (std::size_t p = 0; p < size; ++p) {
+    double mean = 0;
+    for (std::size_t i = 0; i < samples; ++i) mean += images[i * size + p] / double{samples};
+    for (std::size_t i = 0; i < samples; ++i) total += std::pow(images[i * size + p] - mean, 2) / samples;
+  }
+  return total;
+}
+
+TrainOptions plain() {
+  TrainOptions o = small_options();
+  // So that D has a slope everywhere.
+  o.discriminator_activation = "leaky-relu";
+  return o;
+}
+
+class Diagnosed : public ::testing::Test {
+ protected:
+  explicit Diagnosed(const TrainOptions& o = plain()) : options(o), images(200, small_side, 5) {
+    gan.emplace(make_gan(options, images.set().shape(), *device));
+    sampler.emplace(gan->generator, options, gan->data.classes);
+    diagnostics.emplace(options, *gan, *sampler, images.set(), false);
+  }
+  double mean_slope(const std::vector<float>& shown) const {
+    const reference::Mlp d = reference_of(gan->discriminator);
+    const std::size_t size = shown.size() / samples;
+    double sum = 0;
+    for (std::size_t i = 0; i < samples; ++i) {
+      const Doubles row(shown.begin() + static_cast<std::ptrdiff_t>(i * size),
+                        shown.begin() + static_cast<std::ptrdiff_t>((i + 1) * size));
+      sum += std::sqrt(d.squared_input_gradient(row));
+    }
+    return sum / samples;
+  }
+
+  TrainOptions options;
+  RandomImages images;
+  std::unique_ptr<Device> device = make_cpu_device(1);
+  std::optional<Gan> gan;
+  std::optional<Sampler> sampler;
+  std::optional<Diagnostics> diagnostics;
+};
+
+TEST_F(Diagnosed, VarietyAndSlopes) {
+  MetricsRecord record;
+  diagnostics->measure(1, record);
+  const std::vector<float> real = real_images(images.set(), options.seed, samples, 0);
+  const std::vector<float> drawn =
+      sampler->draw(gan->picture_parameters(), options.seed, math::Stream::noise_for_grid, 0, samples);
+  EXPECT_NEAR(record.sample_diversity / (variance(drawn) / variance(real)), 1, tolerance);
+  EXPECT_NEAR(record.real_slope / mean_slope(real), 1, tolerance);
+  EXPECT_NEAR(record.fake_slope / mean_slope(drawn), 1, tolerance);
+  EXPECT_NE(record.real_slope, record.fake_slope);
+  // No judge knows images of noise, and there was no step.
+  EXPECT_TRUE(std::isnan(record.sample_classes));
+  EXPECT_TRUE(std::isnan(record.discriminator_update_ratio));
+  EXPECT_TRUE(std::isnan(record.generator_update_ratio));
+}
+
+TEST_F(Diagnosed, HowFarAnUpdateGoes) {
+  MetricsRecord record;
+  diagnostics->before_step(41);
+  const auto scale = [](Network& network, float by) {
+    std::vector<float> values = network.parameter_array().host();
+    for (float& value : values) value *= by;
+    std::copy(values.begin(), values.end(), network.parameters());
+  };
+  scale(gan->discriminator, 1.25F);
+  scale(gan->generator, 0.5F);
+  diagnostics->measure(42, record);
+  EXPECT_NEAR(record.discriminator_update_ratio, 0.25, 1e-6);
+  EXPECT_NEAR(record.generator_update_ratio, 0.5, 1e-6);
+  // Not of the step after the one that it was told of.
+  MetricsRecord later;
+  diagnostics->measure(43, later);
+  EXPECT_TRUE(std::isnan(later.discriminator_update_ratio));
+}
+
+TrainOptions normalised() {
+  TrainOptions o = small_options();
+  change_to_small_dcgan(o);
+  return o;
+}
+
+class DiagnosedDcgan : public Diagnosed {
+ protected:
+  DiagnosedDcgan() : Diagnosed(normalised()) {}
+};
+
+TEST_F(DiagnosedDcgan, HasNoSlopeForOneImageAlone) {
+  MetricsRecord record;
+  const std::vector<float> before = gan->discriminator.parameter_array().host();
+  diagnostics->measure(7, record);
+  EXPECT_TRUE(std::isnan(record.real_slope));
+  EXPECT_TRUE(std::isnan(record.fake_slope));
+  EXPECT_GT(record.sample_diversity, 0);
+  // Running statistics are the training's alone.
+  EXPECT_EQ(gan->discriminator.parameter_array().host(), before);
+}
+
+}  // namespace
+}  // namespace ganymede::testing
