@@ -19,6 +19,7 @@ Command train_command();
 Command sample_command();
 Command eval_command();
 Command report_command();
+Command metrics_command();
 Command judge_command();
 Command export_command();
 Command inspect_command();

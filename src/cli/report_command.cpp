@@ -2,10 +2,9 @@
 #include <cstdio>
 
 #include "cli/commands.hpp"
-#include "cli/train_arguments.hpp"
+#include "cli/recorded_run.hpp"
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
-#include "report/metrics_log.hpp"
 #include "report/report.hpp"
 #include "report/run_folder.hpp"
 
@@ -17,21 +16,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t most_runs = 8;
 constexpr const char* default_comparison = "comparison.html";
 
-ReportedRun read_run(const std::string& place) {
-  const RunFolder folder(place);
-  std::error_code error;
-  if (!fs::exists(folder.config(), error))
-    throw Error(ExitCode::data, place + " holds no run: name a folder that `ganymede train --out` has written");
-  ReportedRun run;
-  run.folder = place;
-  const StoredConfiguration stored = read_stored_configuration(folder.config());
-  run.recipe = stored.recipe;
-  run.options = stored.options;
-  if (fs::is_regular_file(folder.metrics(), error))
-    for (const MetricsRecord& record : read_metrics(folder.metrics(), run.damage)) run.curves.add(record);
-  return run;
-}
-
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::vector<std::string>& places = parsed.positional;
@@ -40,7 +24,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
                                        " runs, as many as there are colours to tell apart, and was given " +
                                        std::to_string(places.size()));
     std::vector<ReportedRun> runs;
-    for (const std::string& place : places) runs.push_back(read_run(place));
+    for (const std::string& place : places) runs.push_back(read_recorded_run(place));
     const fs::path out = parsed.get(
         "out", runs.size() > 1 ? std::string(default_comparison) : RunFolder(places.front()).report().string());
     write_file_atomically(out, report_page(runs));

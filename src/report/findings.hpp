@@ -35,6 +35,7 @@ class Findings {
   /// `differences`: the run's loss looks at differences of D's outputs alone, so that neither side is right or wrong by
   /// itself.
   explicit Findings(bool differences) : differences_(differences) {}
+  Findings() = default;
 
   /// What began with this record.
   std::vector<Finding> follow(const MetricsRecord& record);
@@ -60,7 +61,7 @@ class Findings {
 
   void see(Finding::Kind kind, bool now, std::uint64_t step, const std::string& text, std::vector<Finding>& begun);
 
-  bool differences_;
+  bool differences_ = false;
   std::vector<Finding> all_;
   State states_[Finding::kinds];
   Norms discriminator_norms_;

@@ -55,6 +55,16 @@ Json json_of(const Curves& curves) {
   return {{"records", curves.records()}, {"records_per_point", curves.records_per_point()}, {"columns", columns}};
 }
 
+Json json_of(const Findings& findings) {
+  Json list = Json::array();
+  for (const Finding& finding : findings.all())
+    list.push_back({{"kind", finding_name(finding.kind)},
+                    {"since", finding.since},
+                    {"until", finding.until ? Json(*finding.until) : Json(nullptr)},
+                    {"text", finding.text}});
+  return list;
+}
+
 Json json_of(const std::map<std::string, std::string>& options) {
   const std::map<std::string, std::string> defaults = stored_options({});
   Json list = Json::array();
@@ -223,6 +233,7 @@ std::string report_page(std::span<const ReportedRun> runs) {
     one["options"] = json_of(run.options);
     one["curves"] = json_of(run.curves);
     one["damage"] = run.damage;
+    one["findings"] = json_of(run.findings);
     one["evaluation"] = evaluation(folder);
     one["log"] = told_by_log(folder);
     add_pictures(one, folder, runs.size());

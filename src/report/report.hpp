@@ -13,6 +13,7 @@
 
 #include "ganymede/options.hpp"
 #include "report/curves.hpp"
+#include "report/findings.hpp"
 
 namespace ganymede {
 
@@ -22,6 +23,7 @@ struct ReportedRun {
   std::map<std::string, std::string> options;  ///< as config.ini has them
   std::string recipe;                          ///< empty: not known
   Curves curves;
+  Findings findings = {};
   std::string damage = {};  ///< why metrics.jsonl was not read to its end; empty where it was
 };
 

@@ -105,10 +105,11 @@ class Training {
       TrainOptions stored = options_;
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));
-      reported_ = {folder_.root(), stored_options(stored), recipe, Curves()};
+      reported_ = {folder_.root(), stored_options(stored), recipe, Curves(),
+                   Findings(loss_of_differences(loss_index(options_.loss)))};
       metrics_.emplace(folder_.metrics(), setup_.step->steps(), [&](const MetricsRecord& record) {
         reported_.curves.add(record);
-        findings_.follow(record);
+        reported_.findings.follow(record);
         record_ = record;  // what its diagnosis found stands until the next
       });
       if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
@@ -290,16 +291,16 @@ class Training {
   }
 
   void say_findings() {
-    const bool troubled = findings_.any();
-    for (const Finding& finding : findings_.follow(record_))
+    const bool troubled = reported_.findings.any();
+    for (const Finding& finding : reported_.findings.follow(record_))
       warn("since step " + std::to_string(finding.since) + " " + finding.text);
-    if (findings_.any() != troubled && events_.troubled) events_.troubled(findings_.any());
+    if (reported_.findings.any() != troubled && events_.troubled) events_.troubled(reported_.findings.any());
   }
 
   // The others learn it from rank 0, which alone has the records.
   void stop_on_collapse(std::uint64_t step) {
     if (options_.stop_on != "collapse") return;
-    std::int64_t collapsed = findings_.present(Finding::Kind::collapse) ? 1 : 0;
+    std::int64_t collapsed = reported_.findings.present(Finding::Kind::collapse) ? 1 : 0;
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
     write_grid(step);
@@ -434,11 +435,10 @@ class Training {
   std::unique_ptr<RunLock> lock_;  // rank 0
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
-  std::optional<MetricsLog> metrics_;                                  // rank 0
-  ReportedRun reported_;                                               // rank 0
-  std::optional<Sampler> sampler_;                                     // rank 0
-  std::optional<Diagnostics> diagnostics_;                             // rank 0
-  Findings findings_{loss_of_differences(loss_index(options_.loss))};  // rank 0
+  std::optional<MetricsLog> metrics_;       // rank 0
+  ReportedRun reported_;                    // rank 0
+  std::optional<Sampler> sampler_;          // rank 0
+  std::optional<Diagnostics> diagnostics_;  // rank 0
   MetricsRecord record_;
   std::filesystem::path picture_;
   Clock::time_point began_;

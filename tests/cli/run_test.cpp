@@ -69,6 +69,48 @@ TEST_F(Run, EndsOnCollapseWhereItIsToldTo) {
   EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), HasSubstr("warning since step "));
 }
 
+TEST_F(Run, ShowsItsRecordsAndWritesThemAsATable) {
+  expect_trained("run", {"--steps", "30", "--log-every", "1", "--diagnose-every", "10", "--sample-every", "0"});
+  const Ending shown = run(ganymede({"metrics", "run"}), here());
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.out, AllOf(HasSubstr("D loss"), HasSubstr("20 of 30 records")));
+  EXPECT_EQ(lines(shown.out).size(), 22U);
+
+  const Ending table = run(ganymede({"metrics", "run", "--csv"}), here());
+  EXPECT_EQ(table.code, 0) << table.err;
+  const std::vector<std::string> rows = lines(table.out);
+  const std::vector<std::string> records = lines(content(here() / "run/metrics.jsonl"));
+  ASSERT_EQ(rows.size(), records.size() + 1);
+  const auto cells = [](const std::string& row) {
+    std::vector<std::string> result = {""};
+    for (const char c : row) {
+      if (c == ',')
+        result.emplace_back();
+      else
+        result.back() += c;
+    }
+    return result;
+  };
+  const std::vector<std::string> names = cells(rows[0]);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const Json record = Json::parse(records[i]);
+    const std::vector<std::string> values = cells(rows[i + 1]);
+    ASSERT_EQ(values.size(), names.size());
+    EXPECT_EQ(record.size(), names.size());
+    for (std::size_t c = 0; c < names.size(); ++c) {
+      ASSERT_TRUE(record.contains(names[c])) << names[c];
+      if (record[names[c]].is_null())
+        EXPECT_EQ(values[c], "");
+      else
+        EXPECT_EQ(std::stod(values[c]), record[names[c]].get<double>()) << names[c];
+    }
+  }
+  EXPECT_EQ(run(ganymede({"metrics", "run", "--csv", "--out", "table.csv"}), here()).code, 0);
+  EXPECT_EQ(content(here() / "table.csv"), table.out);
+  EXPECT_EQ(run(ganymede({"metrics", "run", "--out", "table.csv"}), here()).code, 2);
+  EXPECT_EQ(run(ganymede({"metrics", "nowhere"}), here()).code, 3);
+}
+
 TEST_F(Run, LeavesTheFolderOfTheContract) {
   const Ending ending = train(
       "run", {"--steps", "12", "--log-every", "5", "--sample-every", "5", "--checkpoint-every", "4", "--keep", "2"});

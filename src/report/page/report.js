@@ -45,6 +45,9 @@ function notices(run) {
       list.push(["warning", `${name} is not finite in ${broken.length} of the curve's points, first at step ` +
                             `${grouped(run.curves.columns.step[broken[0]])}.`]);
   }
+  for (const { since, until, text } of run.findings)
+    list.push(until === null ? ["warning", `Since step ${grouped(since)}: ${text}.`]
+                             : ["note", `From step ${grouped(since)} to ${grouped(until)}: ${text}.`]);
   if (run.damage) list.push(["warning", `${run.damage}; the curves are of the records before it.`]);
   if (run.curves.records === 0) list.push(["note", "There are no records yet."]);
   if (run.curves.records_per_point > 1)

@@ -98,6 +98,27 @@ TEST(ReportParts, FewNumbersAreSpreadEvenly) {
   }
 }
 
+TEST_F(Report, HasTheFindingsInWords) {
+  ReportedRun reported = run("run");
+  MetricsRecord record;
+  record.sample_classes = 10;
+  record.sample_diversity = 0.9;
+  for (const auto& [step, classes] : {std::pair{100, 10.0}, {200, 1.0}, {300, 9.0}, {400, 2.0}}) {
+    record.step = static_cast<std::uint64_t>(step);
+    record.sample_classes = classes;
+    record.sample_diversity += 0.01;
+    reported.findings.follow(record);
+  }
+  const Json found = data(reported)["findings"];
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0]["kind"], "collapse");
+  EXPECT_EQ(found[0]["since"], 200);
+  EXPECT_EQ(found[0]["until"], 300);
+  EXPECT_EQ(found[1]["since"], 400);
+  EXPECT_TRUE(found[1]["until"].is_null());
+  EXPECT_THAT(found[1]["text"].get<std::string>(), HasSubstr("onto 2 of 10 classes"));
+}
+
 TEST_F(Report, HasTheOptionsWithTheirDefaults) {
   ReportedRun reported = run("run");
   reported.options["of-another-version"] = "1";
