@@ -1,0 +1,35 @@
+"""Small trainings for these tests, and what their folders say."""
+
+import json
+import os
+
+WEIGHTS = ("generator.safetensors", "discriminator.safetensors")
+
+
+def training(out, steps, *more):
+    """The words behind `ganymede` of a training of some hundred steps a second, the same bytes however it is run."""
+    return ["train", "--reproducible", "--threads", "1", "--latent", "16", "--generator-hidden", "40",
+            "--discriminator-hidden", "40", "--seed", "5", "--checkpoint-every", "50", "--sample-every", "0", "--log-every",
+            "10", "--steps", str(steps), "--out", out, *more]
+
+
+def records(run):
+    try:
+        with open(os.path.join(run, "metrics.jsonl"), encoding="utf-8") as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+
+
+def step(run):
+    """The last step that its metrics tell of."""
+    return max((record["step"] for record in records(run)), default=0)
+
+
+def weights(run):
+    """The final weights' bytes."""
+    found = []
+    for name in WEIGHTS:
+        with open(os.path.join(run, name), "rb") as file:
+            found.append(file.read())
+    return found

@@ -1,0 +1,75 @@
+"""several_hosts.py PROGRAM LAUNCH FOLDER: trainings over three hosts, and what becomes of them when a host is lost. PROGRAM
+is ganymede, LAUNCH the folder of the launchers."""
+
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+import namespaces
+from namespaces import Hosts, finish, wait_until
+from runs import records, step, training, weights
+
+PROGRAM, LAUNCH, FOLDER = map(os.path.abspath, sys.argv[1:4])
+STEPS = 300
+
+
+class SeveralHosts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.hosts = cls.enterClassContext(Hosts(["h1", "h2", "h3"]))
+        cls.hosts["h1"].run(PROGRAM, *training("alone", STEPS))
+
+    def tearDown(self):
+        for host in self.hosts.values():
+            host.plug_in()
+        self.assertEqual(self.hosts.processes(), {})
+
+    def mpirun(self, hosts, words):
+        """What starts a rank on each of the hosts, from the first."""
+        return [f"{LAUNCH}/mpirun", "--mca", "plm_rsh_agent", self.hosts.ssh_command, "--host",
+                ",".join(f"{host}:1" for host in hosts), PROGRAM, *words]
+
+    def test_same_bytes_as_on_one(self):
+        output = self.hosts["h1"].run(*self.mpirun(["h1", "h2", "h3"], training("three", STEPS)))
+        self.assertIn("3 ranks on 3 hosts (h1, h2, h3)", output)
+        self.assertEqual(weights("three"), weights("alone"))
+
+    def ends_and_goes_on(self, run, lose):
+        """A training over h1 to h3 ends soon after lose() and goes on on h1 and h2."""
+        started = self.hosts["h1"].start(*self.mpirun(["h1", "h2", "h3"], training(run, STEPS)), stdout=subprocess.PIPE,
+                                         stderr=subprocess.STDOUT, text=True)
+        wait_until(lambda: step(run) >= 60 or started.poll() is not None, 30, "step 60")
+        lose()
+        begin = time.monotonic()
+        output = finish(started, code=6, timeout=30)
+        took = time.monotonic() - begin
+        self.assertLess(step(run), STEPS)
+        self.assertLess(took, 15)
+        self.assertIn("launch/mpirun: the connection to host h3 was lost; its complete checkpoints stand", output)
+        self.assertNotIn("-----", output)
+        wait_until(lambda: self.hosts.processes() == {}, 15, f"no process left: {self.hosts.processes()}")
+        self.hosts["h1"].run(*self.mpirun(["h1", "h2"], training(run, STEPS, "--resume")))
+        self.assertEqual(weights(run), weights("alone"))
+
+    def test_link_down(self):
+        self.ends_and_goes_on("cut", self.hosts["h3"].pull_the_plug)
+
+    def test_host_powered_off(self):
+        self.ends_and_goes_on("dark", self.hosts["h3"].power_off)
+        self.hosts["h3"].start_sshd()
+
+    def test_slow_link_only_slows(self):
+        self.hosts["h1"].run(*self.mpirun(["h1", "h2"], training("fast", 30)))
+        self.hosts["h2"].slow_down("50mbit")
+        self.addCleanup(self.hosts["h2"].full_speed)
+        self.hosts["h1"].run(*self.mpirun(["h1", "h2"], training("slow", 30)))
+        self.assertEqual(weights("slow"), weights("fast"))
+        self.assertGreater(records("slow")[-1]["seconds"], 2 * records("fast")[-1]["seconds"])
+
+
+if __name__ == "__main__":
+    namespaces.require(namespaces.PACKAGES)
+    namespaces.enter(FOLDER)
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)
