@@ -18,5 +18,6 @@ install(FILES ${PROJECT_BINARY_DIR}/ganymede-config.cmake ${PROJECT_BINARY_DIR}/
 install(DIRECTORY share/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede FILES_MATCHING PATTERN "*.ini")
 install(DIRECTORY share/judge DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede FILES_MATCHING PATTERN "*.safetensors")
 install(DIRECTORY data/mnist-mini DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/data)
-install(PROGRAMS launch/mpirun DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
+install(PROGRAMS launch/mpirun launch/mpirun-hosts DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
+install(FILES launch/find-program.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})

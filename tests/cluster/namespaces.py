@@ -62,21 +62,21 @@ class Host:
     def __init__(self, name, number, folder):
         self.name, self.address, self.folder = name, f"10.77.0.{number}", folder
         self._services = []
-        set_up = ('hostname "$0" && mount --bind "$1/hosts" /etc/hosts && mount -t tmpfs -o mode=1777 tmpfs /dev/shm && '
-                  'mkdir -p "$1/local" && mount -t tmpfs tmpfs "$1/local" && ip link set lo up && echo ready && '
+        set_up = ('hostname "$0" && mount --bind "$1/hosts" /etc/hosts && '
+                  'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && mkdir -p "$1/local" && mount -t tmpfs tmpfs "$1/local" && ip link set lo up && echo ready && '
                   "exec sleep infinity")
         self._anchor = subprocess.Popen(
             ["unshare", "--net", "--uts", "--ipc", "--mount", "sh", "-c", set_up, name, folder],
             stdout=subprocess.PIPE, text=True)
         assert self._anchor.stdout.readline() == "ready\n", f"host {name} did not start"
-        call("ip", "link", "add", f"to-{name}", "master", "switch", "up", "type", "veth", "peer", "name", "eth0", "netns",
-             str(self._anchor.pid))
+        call("ip", "link", "add", f"to-{name}", "master", "switch", "up", "type", "veth", "peer", "name", "eth0",
+             "netns", str(self._anchor.pid))
         self.run("sh", "-c", f"ip address add {self.address}/24 dev eth0 && ip link set eth0 up")
 
     def enters(self, *words):
         """The words that run a command here."""
-        return ["nsenter", "-t", str(self._anchor.pid), "--net", "--uts", "--ipc", "--mount", f"--wd={os.getcwd()}", "--",
-                *words]
+        return ["nsenter", "-t", str(self._anchor.pid), "--net", "--uts", "--ipc", "--mount", f"--wdns={os.getcwd()}",
+                "--", *words]
 
     def start(self, *words, **options):
         return subprocess.Popen(self.enters(*words), **options)
@@ -118,7 +118,8 @@ class Host:
 
     def slow_down(self, rate):
         """What this host sends goes out no faster than `rate`, such as 10mbit."""
-        self.run("tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "128kb", "latency", "50ms")
+        self.run("tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "128kb",
+                 "latency", "50ms")
 
     def full_speed(self):
         self.run("tc", "qdisc", "del", "dev", "eth0", "root")

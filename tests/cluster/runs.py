@@ -6,11 +6,11 @@ import os
 WEIGHTS = ("generator.safetensors", "discriminator.safetensors")
 
 
-def training(out, steps, *more):
+def training(out, steps, *more, seed=5):
     """The words behind `ganymede` of a training of some hundred steps a second, the same bytes however it is run."""
     return ["train", "--reproducible", "--threads", "1", "--latent", "16", "--generator-hidden", "40",
-            "--discriminator-hidden", "40", "--seed", "5", "--checkpoint-every", "50", "--sample-every", "0", "--log-every",
-            "10", "--steps", str(steps), "--out", out, *more]
+            "--discriminator-hidden", "40", "--seed", str(seed), "--checkpoint-every", "50", "--sample-every", "0",
+            "--log-every", "10", "--steps", str(steps), "--out", out, *more]
 
 
 def records(run):

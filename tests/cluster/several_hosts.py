@@ -1,5 +1,5 @@
-"""several_hosts.py PROGRAM LAUNCH FOLDER: trainings over three hosts, and what becomes of them when a host is lost. PROGRAM
-is ganymede, LAUNCH the folder of the launchers."""
+"""several_hosts.py PROGRAM LAUNCH FOLDER: trainings over three hosts, and what becomes of them when a host is lost.
+PROGRAM is ganymede, LAUNCH the folder of the launchers."""
 
 import os
 import subprocess
@@ -38,8 +38,8 @@ class SeveralHosts(unittest.TestCase):
 
     def ends_and_goes_on(self, run, lose):
         """A training over h1 to h3 ends soon after lose() and goes on on h1 and h2."""
-        started = self.hosts["h1"].start(*self.mpirun(["h1", "h2", "h3"], training(run, STEPS)), stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT, text=True)
+        started = self.hosts["h1"].start(*self.mpirun(["h1", "h2", "h3"], training(run, STEPS)),
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         wait_until(lambda: step(run) >= 60 or started.poll() is not None, 30, "step 60")
         lose()
         begin = time.monotonic()
@@ -67,6 +67,55 @@ class SeveralHosts(unittest.TestCase):
         self.hosts["h1"].run(*self.mpirun(["h1", "h2"], training("slow", 30)))
         self.assertEqual(weights("slow"), weights("fast"))
         self.assertGreater(records("slow")[-1]["seconds"], 2 * records("fast")[-1]["seconds"])
+
+    def mpirun_hosts(self, *words, code=0):
+        return self.hosts["h1"].run(f"{LAUNCH}/mpirun-hosts", "--agent", self.hosts.ssh_command, *words, code=code)
+
+    def test_mpirun_hosts(self):
+        with open("hostfile", "w", encoding="utf-8") as file:
+            file.write("# two ranks\nh1 slots=1\nh3 slots = 1 max_slots=4  # the second\n")
+        output = self.mpirun_hosts("--hostfile", "hostfile", "ganymede", *training("listed", STEPS))
+        self.assertIn("2 hosts are ready: h1:1,h3:1, ganymede", output)
+        self.assertIn("2 ranks on 2 hosts (h1, h3)", output)
+        self.assertEqual(weights("listed"), weights("alone"))
+        # By address, a set that the environment names, and a folder that each host has for itself.
+        os.makedirs("data", exist_ok=True)
+        os.symlink(os.path.join(os.path.dirname(PROGRAM), "../share/ganymede/data/mnist-mini"), "data/mnist-mini")
+        output = self.hosts["h1"].run(
+            f"{LAUNCH}/mpirun-hosts", "--agent", self.hosts.ssh_command, "--host", "10.77.0.1,10.77.0.2", "ganymede",
+            *training("local/run", 3, "--data", "mnist-mini"), env=os.environ | {"GANYMEDE_DATA": os.path.abspath("data")})
+        self.assertIn("local/run is not seen on 10.77.0.2: results gather on 10.77.0.1", output)
+        self.assertIn(os.path.abspath("data/mnist-mini"), output)
+        self.hosts["h1"].run("test", "-s", "local/run/generator.safetensors")
+
+    def test_mpirun_hosts_says_what_is_wrong(self):
+        start = ["--host", "h1,h2,h3", "ganymede", *training("never", 3)]
+        h2, h3 = self.hosts["h2"], self.hosts["h3"]
+        h2.pull_the_plug()
+        with open("other", "wb") as file:
+            file.write(b"#!/bin/sh\necho ganymede 0.0.9\n")
+        os.chmod("other", 0o755)
+        h3.run("mount", "--bind", "other", PROGRAM)
+        output = self.mpirun_hosts(*start, code=4)
+        h2.plug_in()
+        h3.run("umount", PROGRAM)
+        self.assertRegex(output, r"launch/mpirun-hosts: host h2 cannot be reached \(.*\): .* must work without a pass")
+        self.assertRegex(output, r"launch/mpirun-hosts: host h3 has another program at .* \(ganymede 0\.0\.9, here ganym")
+        self.assertEqual(len(output.splitlines()), 2)
+
+        h3.run("mount", "-t", "tmpfs", "tmpfs", os.path.dirname(PROGRAM))
+        output = self.mpirun_hosts(*start, code=4)
+        h3.run("umount", os.path.dirname(PROGRAM))
+        self.assertRegex(output, "^launch/mpirun-hosts: host h3 has no .*/ganymede: put the same build at the same")
+        self.assertFalse(os.path.exists("never"))
+
+        self.assertIn("3 hosts are ready", self.mpirun_hosts("--check", *start))
+        self.assertFalse(os.path.exists("never"))
+        for words, says in [
+            (start[2:], "no host is named"), (["--host", "h1:0", "ganymede"], "names no host"),
+            (["--host", "h1"], "no program is named"), (["--hostfile", "none", "ganymede"], "cannot be read"),
+        ]:
+            self.assertIn(says, self.mpirun_hosts(*words, code=2))
 
 
 if __name__ == "__main__":

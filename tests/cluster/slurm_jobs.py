@@ -1,0 +1,131 @@
+"""slurm_jobs.py PROGRAM LAUNCH FOLDER: the batch scripts of LAUNCH/slurm under a real Slurm of three nodes: whatever
+Slurm does to a job, it ends in the weights of one process that nobody disturbed."""
+
+import os
+import sys
+import unittest
+
+import namespaces
+import slurm
+from namespaces import wait_until
+from runs import step, training, weights
+
+PROGRAM, LAUNCH, FOLDER = map(os.path.abspath, sys.argv[1:4])
+STEPS = 300
+
+
+class SlurmJobs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        os.environ["GANYMEDE_LAUNCH"] = LAUNCH
+        cls.slurm = cls.enterClassContext(slurm.Slurm(["n1", "n2", "n3"]))
+        cls.slurm.control.run(PROGRAM, *training("alone", STEPS))
+
+    def tearDown(self):
+        self.slurm.command("scancel", "--user=root")
+        self.slurm.all_idle()
+        self.assertEqual(self.slurm.processes(), {})
+
+    def submit(self, run, *options, script="cpu.sbatch", sbatch=(), nodes=3, words=None):
+        """A job of a task on each node; options go to launch/slurm/job."""
+        return self.slurm.submit(f"--nodes={nodes}", "--ntasks-per-node=1", "--cpus-per-task=1", *sbatch,
+                                 f"{LAUNCH}/slurm/{script}", *options, *(words or training(run, STEPS)))
+
+    def printed(self, job):
+        with open(f"slurm-ganymede-{job}.out", encoding="utf-8") as file:
+            return file.read()
+
+    def completes(self, job, seconds=90):
+        """Waits for the job's good end; how often it was requeued."""
+        state, restarts = self.slurm.ended(job, seconds)
+        self.assertEqual(state, "COMPLETED", self.printed(job))
+        return restarts
+
+    def crawl(self):
+        """A few steps a second, so that a training is still there when Slurm comes to end it."""
+        for node in self.slurm.nodes:
+            self.slurm.hosts[node].slow_down("20mbit")
+
+    def run_again(self):
+        for node in self.slurm.nodes:
+            self.slurm.hosts[node].full_speed()
+
+    def test_three_nodes(self):
+        for way in ("srun", "mpirun"):
+            with self.subTest(way):
+                job = self.submit(way, "--with", way)
+                self.assertEqual(self.completes(job), 0)
+                self.assertIn("3 ranks on 3 hosts (n1, n2, n3)", self.printed(job))
+                self.assertEqual(weights(way), weights("alone"))
+
+    def test_time_limit(self):
+        self.crawl()
+        job = self.submit("limit", sbatch=["--time=1", "--signal=B:USR1@50"])
+        wait_until(lambda: self.slurm.state(job)[1] == 1, 60, "the job is requeued before its time is up")
+        self.run_again()
+        self.assertGreater(step("limit"), 0)
+        self.assertLess(step("limit"), STEPS)
+        self.assertEqual(self.completes(job), 1)
+        self.assertIn("the time is nearly up: back into the queue", self.printed(job))
+        self.assertEqual(weights("limit"), weights("alone"))
+
+    def test_preemption(self):
+        self.crawl()
+        job = self.submit("preempted")
+        wait_until(lambda: step("preempted") > 0, 60, "the training is under way")
+        self.slurm.command("srun", "--partition=urgent", "--exclusive", "--nodes=3", "true")
+        self.run_again()
+        self.assertLess(step("preempted"), STEPS)
+        self.assertGreaterEqual(self.completes(job), 1, self.printed(job))
+        self.assertIn("with a complete checkpoint", self.printed(job))
+        self.assertEqual(weights("preempted"), weights("alone"))
+
+    def test_node_lost(self):
+        self.crawl()
+        job = self.submit("lost", "--with", "mpirun", nodes=2)
+        wait_until(lambda: step("lost") > 0, 60, "the training is under way")
+        self.slurm.hosts["n2"].power_off()
+        self.run_again()
+        self.assertEqual(self.completes(job), 1)
+        self.assertIn("the connection to host n2 was lost", self.printed(job))
+        self.assertIn("2 ranks on 2 hosts (n1, n3)", self.printed(job))
+        self.assertEqual(weights("lost"), weights("alone"))
+        self.slurm.hosts["n2"].plug_in()
+        self.slurm.start_node("n2")
+
+    def test_scancel_leaves_nothing_behind(self):
+        for way in ("srun", "mpirun"):
+            with self.subTest(way):
+                run = f"cancelled-{way}"
+                job = self.submit(run, "--with", way, words=training(run, 1000000))
+                wait_until(lambda run=run: step(run) > 0, 60, "the training is under way")
+                self.slurm.command("scancel", job)
+                self.assertEqual(self.slurm.ended(job, 20), ("CANCELLED", 0))
+                wait_until(lambda: self.slurm.processes() == {}, 20, "no process is left")
+
+    def test_array_of_seeds(self):
+        words = training("seeds/%a", STEPS, seed="%a")
+        job = self.submit("", sbatch=["--array=5,7"], nodes=1, words=words)
+        for seed in (5, 7):
+            self.assertEqual(self.slurm.ended(f"{job}_{seed}", 60), ("COMPLETED", 0))
+        self.assertEqual(weights("seeds/5"), weights("alone"))
+        self.assertNotEqual(weights("seeds/7"), weights("alone"))
+
+    def test_tasks_without_pmix_say_how_to_start_them(self):
+        # Every task fails alike; one speaks.
+        output = self.slurm.control.run("srun", "--nodes=3", "--mpi=none", PROGRAM, *training("never", 3), code=4)
+        said = [line for line in output.splitlines() if line.startswith("ganymede:")]
+        self.assertEqual(said, ["ganymede: Slurm started 3 tasks without PMIx, so they cannot find each other: start it "
+                                "with `srun --mpi=pmix`, or with `mpirun` inside the batch script"])
+        self.assertFalse(os.path.exists("never"))
+
+    def test_outside_a_job(self):
+        output = self.slurm.control.run(f"{LAUNCH}/slurm/job", "train", code=4)
+        self.assertEqual(output, "launch/slurm/job: this is no Slurm job: start it with sbatch launch/slurm/cpu.sbatch "
+                                 "train\n")
+
+
+if __name__ == "__main__":
+    namespaces.require(namespaces.PACKAGES | slurm.PACKAGES)
+    namespaces.enter(FOLDER)
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)
