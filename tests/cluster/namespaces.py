@@ -1,5 +1,5 @@
 """Hosts on one machine, for tests: each is a set of namespaces with a network interface, a host name, an /etc/hosts, a
-/dev/shm and an sshd of its own, and all see the same files. Everything lives in namespaces of the test itself, and its
+/dev/shm and an sshd of its own, and all see the same files, but for a folder `local` that each has for itself. Everything lives in namespaces of the test itself, and its
 scratch folder is a tmpfs there, so that whatever becomes of the test, no process, interface, mount or file outlives it.
 
     enter("folder")                  # once, first: into the test's own namespaces
@@ -63,8 +63,9 @@ class Host:
         self.name, self.address, self.folder = name, f"10.77.0.{number}", folder
         self._services = []
         set_up = ('hostname "$0" && mount --bind "$1/hosts" /etc/hosts && '
-                  'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && mkdir -p "$1/local" && mount -t tmpfs tmpfs "$1/local" && ip link set lo up && echo ready && '
-                  "exec sleep infinity")
+                  "mount -t tmpfs -o mode=1777 tmpfs /dev/shm && "
+                  'mkdir -p "$1/local" && mount -t tmpfs tmpfs "$1/local" && '
+                  "ip link set lo up && echo ready && exec sleep infinity")
         self._anchor = subprocess.Popen(
             ["unshare", "--net", "--uts", "--ipc", "--mount", "sh", "-c", set_up, name, folder],
             stdout=subprocess.PIPE, text=True)

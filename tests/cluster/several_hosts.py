@@ -83,7 +83,7 @@ class SeveralHosts(unittest.TestCase):
         os.symlink(os.path.join(os.path.dirname(PROGRAM), "../share/ganymede/data/mnist-mini"), "data/mnist-mini")
         output = self.hosts["h1"].run(
             f"{LAUNCH}/mpirun-hosts", "--agent", self.hosts.ssh_command, "--host", "10.77.0.1,10.77.0.2", "ganymede",
-            *training("local/run", 3, "--data", "mnist-mini"), env=os.environ | {"GANYMEDE_DATA": os.path.abspath("data")})
+            *training("local/run", 3), env=os.environ | {"GANYMEDE_DATA": os.path.abspath("data")})
         self.assertIn("local/run is not seen on 10.77.0.2: results gather on 10.77.0.1", output)
         self.assertIn(os.path.abspath("data/mnist-mini"), output)
         self.hosts["h1"].run("test", "-s", "local/run/generator.safetensors")
@@ -100,7 +100,7 @@ class SeveralHosts(unittest.TestCase):
         h2.plug_in()
         h3.run("umount", PROGRAM)
         self.assertRegex(output, r"launch/mpirun-hosts: host h2 cannot be reached \(.*\): .* must work without a pass")
-        self.assertRegex(output, r"launch/mpirun-hosts: host h3 has another program at .* \(ganymede 0\.0\.9, here ganym")
+        self.assertRegex(output, r"launch/mpirun-hosts: host h3 has another program at .* \(ganymede 0\.0\.9, here gan")
         self.assertEqual(len(output.splitlines()), 2)
 
         h3.run("mount", "-t", "tmpfs", "tmpfs", os.path.dirname(PROGRAM))

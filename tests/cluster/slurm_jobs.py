@@ -115,8 +115,8 @@ class SlurmJobs(unittest.TestCase):
         # Every task fails alike; one speaks.
         output = self.slurm.control.run("srun", "--nodes=3", "--mpi=none", PROGRAM, *training("never", 3), code=4)
         said = [line for line in output.splitlines() if line.startswith("ganymede:")]
-        self.assertEqual(said, ["ganymede: Slurm started 3 tasks without PMIx, so they cannot find each other: start it "
-                                "with `srun --mpi=pmix`, or with `mpirun` inside the batch script"])
+        self.assertEqual(said, ["ganymede: Slurm started 3 tasks without PMIx, so they cannot find each other: start "
+                                "it with `srun --mpi=pmix`, or with `mpirun` inside the batch script"])
         self.assertFalse(os.path.exists("never"))
 
     def test_outside_a_job(self):
