@@ -19,5 +19,6 @@ install(DIRECTORY share/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede FI
 install(DIRECTORY share/judge DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede FILES_MATCHING PATTERN "*.safetensors")
 install(DIRECTORY data/mnist-mini DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/data)
 install(PROGRAMS launch/mpirun launch/mpirun-hosts DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
+install(DIRECTORY launch/slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch USE_SOURCE_PERMISSIONS)
 install(FILES launch/find-program.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
