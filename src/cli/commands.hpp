@@ -24,6 +24,7 @@ Command judge_command();
 Command export_command();
 Command inspect_command();
 Command recipes_command();
+Command doctor_command();
 Command bench_command();
 
 /// All of them, in the order of the help.

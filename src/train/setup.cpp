@@ -2,7 +2,6 @@
 #include "train/setup.hpp"
 
 #include <linux/magic.h>
-#include <sched.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <set>
 
+#include "core/cores.hpp"
 #include "core/files.hpp"
 #include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
@@ -25,13 +25,6 @@ namespace ganymede {
 namespace {
 
 namespace fs = std::filesystem;
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 // 1234567 as "1 234 567".
 std::string grouped(std::uint64_t value) {
@@ -391,12 +384,17 @@ std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communic
     widest = wanted - here.begin() + 1;
   }
   ranks.all_min(std::span(&widest, 1));
-  const int cores = usable_cores();
-  const int threads = options.threads > 0 ? options.threads : std::max(1, cores / ranks.node_size());
+  // A launcher may have given each rank cores of its own.
+  const std::vector<int> mine = usable_cores();
+  const std::vector<std::string> places = ranks.all_gather(host_name() + " " + core_list(mine));
+  const auto sharing =
+      static_cast<int>(std::count(places.begin(), places.end(), places[static_cast<std::size_t>(ranks.rank())]));
+  const auto cores = static_cast<int>(mine.size());
+  const int threads = options.threads > 0 ? options.threads : std::max(1, cores / sharing);
   // One thread each on more ranks than cores is how ranks are tried out.
-  if (options.threads > 1 && threads * ranks.node_size() > cores)
-    warnings.push_back("--threads " + std::to_string(threads) + " on " + counted(ranks.node_size(), "rank") +
-                       " of a host with " + counted(cores, "core") +
+  if (options.threads > 1 && threads * sharing > cores)
+    warnings.push_back("--threads " + std::to_string(threads) + " on " + counted(sharing, "rank") + " of a host with " +
+                       counted(cores, "core") +
                        " makes threads wait for each other: training is faster without --threads");
   std::unique_ptr<Device> device;
   together(ranks, [&] { device = make_cpu_device(threads, here[static_cast<std::size_t>(widest - 1)]); });

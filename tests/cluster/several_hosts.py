@@ -1,6 +1,7 @@
 """several_hosts.py PROGRAM LAUNCH FOLDER: trainings over three hosts, and what becomes of them when a host is lost.
 PROGRAM is ganymede, LAUNCH the folder of the launchers."""
 
+import json
 import os
 import subprocess
 import sys
@@ -116,6 +117,60 @@ class SeveralHosts(unittest.TestCase):
             (["--host", "h1"], "no program is named"), (["--hostfile", "none", "ganymede"], "cannot be read"),
         ]:
             self.assertIn(says, self.mpirun_hosts(*words, code=2))
+
+    def doctor(self, *words, code=0, out="runs"):
+        start, *rest = self.mpirun(["h1", "h2"], ["doctor", "--json", "--out", out, *words])
+        network = [word for room in ("btl", "oob") for word in ("--mca", f"{room}_tcp_if_include", "10.77.0.0/24")]
+        return json.loads(self.hosts["h1"].run(start, *network, *rest, code=code))
+
+    def test_doctor(self):
+        h2 = self.hosts["h2"]
+        found = self.doctor()
+        self.assertEqual([rank["host"] for rank in found["ranks"]], ["h1", "h2"])
+        self.assertEqual([(i["name"], i["address"], i["prefix"]) for i in found["ranks"][1]["interfaces"]],
+                         [("eth0", "10.77.0.2", 24)])
+        self.assertGreater(found["all_reduce"]["bytes_per_second"], 0)
+        self.assertLess(abs(found["clocks_ahead_seconds"][1]), 1)
+        self.assertEqual(found["folder"]["not_seen_on"], [])
+
+        # 20 of 10 000 Mbit/s, an interface that every host has, a folder that each has for itself.
+        for host in ("h1", "h2"):
+            self.hosts[host].slow_down("20mbit")
+            self.addCleanup(self.hosts[host].full_speed)
+            self.hosts[host].run("sh", "-c", "ip link add docker0 type bridge && "
+                                 "ip address add 172.17.0.1/16 dev docker0 && ip link set docker0 up")
+            self.addCleanup(self.hosts[host].run, "ip", "link", "delete", "docker0")
+        begin = time.monotonic()
+        found = self.doctor(out="local/run")
+        self.assertLess(time.monotonic() - begin, 30)
+        said = "\n".join(finding["what"] for finding in found["findings"])
+        self.assertRegex(said, "a sum of 4 MiB over the hosts moves .*, 0 % of what their interfaces give")
+        self.assertIn("hosts h1 and h2 have the same address 172.17.0.1 on docker0", said)
+        self.assertIn("local/run (tmpfs) is not seen on h2", said)
+
+    def test_doctor_finds_broken_hosts(self):
+        h2 = self.hosts["h2"]
+        h2.run("mount", "-o", "remount,size=1m", "/dev/shm")
+        output = self.hosts["h1"].run(
+            f"{LAUNCH}/mpirun", "--mca", "plm_rsh_agent", self.hosts.ssh_command, "--host", "h1:1,h2:2", PROGRAM, "doctor")
+        h2.run("mount", "-o", "remount,size=1g", "/dev/shm")
+        self.assertRegex(output, r"warning +/dev/shm of h2 has .* free of 1 MiB, for 2 ranks")
+        self.assertIn("--shm-size=256m", output)
+
+        with open(PROGRAM, "rb") as file, open("rebuilt", "wb") as other:
+            other.write(file.read() + b"another build")
+        os.chmod("rebuilt", 0o755)
+        h2.run("mount", "--bind", "rebuilt", PROGRAM)
+        found = self.doctor(code=4)
+        h2.run("umount", PROGRAM)
+        self.assertEqual(found["findings"][0]["severity"], "error")
+        self.assertIn("rank 0 on h1 runs another build of the program than ranks on h2", found["findings"][0]["what"])
+
+        os.makedirs("sealed", exist_ok=True)
+        self.hosts["h1"].run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "sealed")
+        found = self.doctor(code=4, out="sealed/run")
+        self.hosts["h1"].run("umount", "sealed")
+        self.assertRegex(found["findings"][0]["what"], "nothing can be written to .*/sealed .tmpfs. on h1: Read-only file")
 
 
 if __name__ == "__main__":

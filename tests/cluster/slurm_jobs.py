@@ -1,6 +1,7 @@
 """slurm_jobs.py PROGRAM LAUNCH FOLDER: the batch scripts of LAUNCH/slurm under a real Slurm of three nodes: whatever
 Slurm does to a job, it ends in the weights of one process that nobody disturbed."""
 
+import json
 import os
 import sys
 import unittest
@@ -110,6 +111,17 @@ class SlurmJobs(unittest.TestCase):
             self.assertEqual(self.slurm.ended(f"{job}_{seed}", 60), ("COMPLETED", 0))
         self.assertEqual(weights("seeds/5"), weights("alone"))
         self.assertNotEqual(weights("seeds/7"), weights("alone"))
+
+    def test_gpus_as_slurm_hands_them_out(self):
+        # Pretended ones: what a task is told of them, and not that it computes on them. Told nothing, it sees all.
+        for options, told in [([], ["0", "1"]), (["--gpu-bind=none"], [None, None])]:
+            with self.subTest(options):
+                job = self.slurm.submit("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", *options,
+                                        f"{LAUNCH}/slurm/gpu.sbatch", "doctor", "--json")
+                self.completes(job)
+                ranks = json.loads(self.printed(job))["ranks"]
+                self.assertEqual([rank["environment"].get("CUDA_VISIBLE_DEVICES") for rank in ranks], told)
+                self.assertEqual([rank["environment"]["SLURM_JOB_ID"] for rank in ranks], [job, job])
 
     def test_tasks_without_pmix_say_how_to_start_them(self):
         # Every task fails alike; one speaks.

@@ -34,7 +34,7 @@ std::string cell(std::string text) {
 std::string code(const std::string& text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
 
 TEST(Readme, ItsTablesOfOptionsAreTheParsers) {
-  for (const Command& command : {train_command(), eval_command(), judge_command()}) {
+  for (const Command& command : {train_command(), eval_command(), judge_command(), doctor_command()}) {
     std::string expected = "| option | default | meaning |\n|---|---|---|\n";
     for (const Argument& a : command.syntax.arguments)
       expected += "| " + code("--" + a.name + (a.value.empty() ? "" : " " + a.value)) + " | " + code(a.shown_default) +

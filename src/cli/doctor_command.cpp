@@ -1,0 +1,157 @@
+// `ganymede doctor`
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "core/cores.hpp"
+#include "doctor/facts.hpp"
+#include "doctor/findings.hpp"
+#include "doctor/links.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+using namespace doctor;
+
+std::string gpu_text(const Facts& facts) {
+  std::string text;
+  for (const std::string& gpu : facts.gpus) text += (text.empty() ? "" : "; ") + gpu;
+  if (text.empty()) text = "none";
+  const auto visible = facts.environment.find("CUDA_VISIBLE_DEVICES");
+  return visible == facts.environment.end() ? text : text + " (CUDA_VISIBLE_DEVICES=" + visible->second + ")";
+}
+
+void print_rank(const Facts& facts) {
+  std::printf("rank %-9d%s, cores %s (%zu of %d)", facts.rank, facts.host.c_str(), core_list(facts.cores).c_str(),
+              facts.cores.size(), facts.host_cores);
+  if (facts.core_quota > 0) std::printf(", time of %.3g", facts.core_quota);
+  if (!facts.numa_nodes.empty()) std::printf(", NUMA %s", core_list(facts.numa_nodes).c_str());
+  std::printf(", GPU: %s\n", gpu_text(facts).c_str());
+}
+
+void print_host(const Facts& facts) {
+  std::printf("host          %s: ", facts.host.c_str());
+  for (const Interface& i : facts.interfaces)
+    std::printf("%s %s/%d (%s), ", i.name.c_str(), i.address.c_str(), i.prefix, speed_text(i.megabits).c_str());
+  const bool unlimited = facts.locked_memory == std::numeric_limits<std::uint64_t>::max();
+  std::printf("%s/dev/shm %s free of %s, locked memory %s\n", facts.interfaces.empty() ? "no network, " : "",
+              bytes_text(static_cast<double>(facts.shared_memory_free)).c_str(),
+              bytes_text(static_cast<double>(facts.shared_memory)).c_str(),
+              unlimited ? "unlimited" : bytes_text(static_cast<double>(facts.locked_memory)).c_str());
+}
+
+void print_links(const std::vector<Facts>& all, const Links& links) {
+  if (all.size() == 1) return;
+  const double bandwidth = Links::large_bytes / links.large;
+  const double expected = expected_bandwidth(all, links.hosts);
+  std::printf("all-reduce    1 KiB in %s, 4 MiB in %s: %s/s", time_text(links.latency).c_str(),
+              time_text(links.large).c_str(), bytes_text(bandwidth).c_str());
+  if (expected > 0) std::printf(", %.0f %% of what the interfaces give", 100 * bandwidth / expected);
+  if (links.hosts == 1) std::printf("; rank 0 copies %s/s in memory", bytes_text(links.copy).c_str());
+  std::printf("\n");
+  if (links.hosts > 1) {
+    const auto [least, most] = std::minmax_element(links.clocks.begin(), links.clocks.end());
+    std::printf("clocks        %s apart (measured to %s)\n", time_text(*most - *least).c_str(),
+                time_text(links.clock_error).c_str());
+  }
+}
+
+nlohmann::ordered_json as_json(const std::string& launch, const std::vector<Facts>& all, const Links& links,
+                               const Folder& folder, const std::vector<std::string>& blind,
+                               const std::vector<Finding>& findings) {
+  nlohmann::ordered_json json;
+  json["launch"] = launch;
+  for (const Facts& facts : all) json["ranks"].push_back(nlohmann::ordered_json::parse(to_text(facts)));
+  if (all.size() > 1)
+    json["all_reduce"] = {{"latency_seconds", links.latency},
+                          {"bytes_per_second", Links::large_bytes / links.large},
+                          {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}};
+  json["copy_bytes_per_second"] = links.copy;
+  json["clocks_ahead_seconds"] = links.clocks;
+  json["folder"] = {{"path", folder.path},       {"file_system", folder.file_system},
+                    {"free_bytes", folder.free}, {"fsync_seconds", folder.sync_seconds},
+                    {"problem", folder.problem}, {"not_seen_on", blind}};
+  json["findings"] = nlohmann::ordered_json::array();
+  for (const Finding& f : findings)
+    json["findings"].push_back({{"severity", f.error ? "error" : "warning"}, {"what", f.what}, {"mend", f.mend}});
+  return json;
+}
+
+int run(const Parsed& parsed, Communicator& ranks) {
+  std::string mine;
+  together(ranks, [&] { mine = to_text(look_around(ranks.rank())); });
+  std::vector<Facts> all;
+  for (const std::string& text : ranks.all_gather(mine)) all.push_back(from_text(text));
+  std::vector<const Facts*> hosts;  // the first rank of each
+  for (const Facts& facts : all)
+    if (std::none_of(hosts.begin(), hosts.end(), [&](const Facts* h) { return h->host == facts.host; }))
+      hosts.push_back(&facts);
+
+  // Rank 0 writes, as it does in a training, and leaves a file for the others to see.
+  Folder folder;
+  on_root(ranks, [&] { folder = try_folder(parsed.get("out", ".")); });
+  const std::string probe = ranks.all_gather(folder.probe)[0];
+  std::error_code error;
+  const bool sees = probe.empty() || std::filesystem::exists(probe, error);
+  std::set<std::string> unseeing;
+  for (const std::string& host : ranks.all_gather(sees ? "" : host_name()))
+    if (!host.empty()) unseeing.insert(host);
+  const std::vector<std::string> blind(unseeing.begin(), unseeing.end());
+  if (!folder.probe.empty()) ::unlink(folder.probe.c_str());
+
+  const Links links = measure_links(ranks, static_cast<int>(hosts.size()));
+  std::vector<Finding> findings;
+  on_root(ranks, [&] { findings = examine(all, links, folder, blind); });
+  std::int64_t errors = std::count_if(findings.begin(), findings.end(), [](const Finding& f) { return f.error; });
+  const auto warnings = static_cast<std::int64_t>(findings.size()) - errors;
+  ranks.broadcast(&errors, sizeof errors, 0);
+  const int code = errors > 0 ? static_cast<int>(ExitCode::launch) : 0;
+  if (!ranks.is_root()) return code;
+
+  if (parsed.on("json")) {
+    std::printf("%s\n", as_json(ranks.description(), all, links, folder, blind, findings).dump(2).c_str());
+    return code;
+  }
+  std::printf("launch        %s\n", ranks.description().c_str());
+  for (const Facts& facts : all) print_rank(facts);
+  for (const Facts* host : hosts) print_host(*host);
+  print_links(all, links);
+  std::printf("folder        %s: %s, %s free", folder.path.c_str(), folder.file_system.c_str(),
+              bytes_text(static_cast<double>(folder.free)).c_str());
+  if (folder.problem.empty()) std::printf(", 1 MiB on the disk in %s", time_text(folder.sync_seconds).c_str());
+  std::printf("\n");
+  for (const auto& [name, value] : all[0].environment)
+    std::printf("environment   %s=%s\n", name.c_str(), value.c_str());
+  std::printf("\n");
+  for (const Finding& f : findings)
+    std::printf("%-14s%s\n  to mend it  %s\n", f.error ? "ERROR" : "warning", f.what.c_str(), f.mend.c_str());
+  if (findings.empty())
+    std::printf("nothing is wrong\n");
+  else
+    std::printf("%ld error%s, %ld warning%s\n", static_cast<long>(errors), errors == 1 ? "" : "s",
+                static_cast<long>(warnings), warnings == 1 ? "" : "s");
+  return code;
+}
+
+}  // namespace
+
+Command doctor_command() {
+  return {
+      {"doctor",
+       "Looks at this launch, its ranks, hosts, links and the run's folder, and says how to mend what is wrong.",
+       "",
+       {{"out", "RUN", "the folder that a run is to go to", "Options", "the current folder"}, {"json", "", "as JSON"}}},
+      run};
+}
+
+}  // namespace ganymede::cli

@@ -1,0 +1,58 @@
+// What one rank sees of its place: found without the other ranks, without a device and in milliseconds.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ganymede::doctor {
+
+/// A network interface that is up, has an IPv4 address and is not the loopback: what Open MPI may use.
+struct Interface {
+  std::string name;
+  std::string address;  ///< "10.1.0.7"
+  int prefix = 0;       ///< bits of its network's part
+  double megabits = 0;  ///< a second, as its driver says; 0: it does not
+};
+
+struct Facts {
+  int rank = 0;
+  std::string host;
+  std::string program;            ///< digest of the running executable
+  std::vector<int> cores;         ///< that it may run on
+  int host_cores = 0;             ///< that are online
+  double core_quota = 0;          ///< cores' worth of time that its cgroup grants; 0: no limit
+  std::vector<int> numa_nodes;    ///< that its cores belong to
+  std::vector<std::string> gpus;  ///< "NVIDIA H100 80GB HBM3, 0000:1B:00.0"
+  std::string gpu_problem;        ///< why there is no training on a GPU where one would be expected; else empty
+  std::vector<Interface> interfaces;
+  bool infiniband = false;
+  std::uint64_t locked_memory = 0;                 ///< bytes that it may lock; 2⁶⁴ - 1: no limit
+  std::uint64_t shared_memory = 0;                 ///< bytes that /dev/shm can hold; 0: there is none
+  std::uint64_t shared_memory_free = 0;            ///< bytes of these that are free
+  std::map<std::string, std::string> environment;  ///< what launchers, Open MPI and CUDA were told, where set
+};
+
+Facts look_around(int rank);
+
+/// To travel between ranks, and for --json.
+std::string to_text(const Facts& facts);
+Facts from_text(const std::string& text);
+
+/// The folder of a run, or the nearest of its parents that exists.
+struct Folder {
+  std::string path;         ///< the folder itself
+  std::string existing;     ///< what exists of it
+  std::string file_system;  ///< "ext4", "nfs4", "tmpfs"
+  std::uint64_t free = 0;   ///< bytes
+  std::string problem;      ///< why nothing can be written there; else empty
+  double sync_seconds = 0;  ///< until 1 MiB is on the disk
+  std::string probe;        ///< a file that was left there, for others to look for
+};
+
+/// Writes 1 MiB there, forces it to the disk and leaves the file as `probe`, for the caller to remove.
+Folder try_folder(const std::filesystem::path& folder);
+
+}  // namespace ganymede::doctor

@@ -1,0 +1,68 @@
+// `ganymede doctor` of launches that are as they should be, and of some that are broken on purpose.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class Doctor : public ::testing::Test {
+ protected:
+  [[nodiscard]] const fs::path& here() const { return folder_.path(); }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Doctor, OneProcess) {
+  const Ending ending = run(ganymede({"doctor"}), here());
+  EXPECT_EQ(ending.code, 0) << ending.out;
+  EXPECT_THAT(ending.out, HasSubstr("launch        one process\n"));
+  EXPECT_THAT(ending.out, HasSubstr("MiB on the disk in"));
+  EXPECT_TRUE(fs::is_empty(here()));
+}
+
+TEST_F(Doctor, RanksAsJson) {
+  const Ending ending = run(mpirun({"-n", "2"}, ganymede({"doctor", "--json", "--out", "run"})), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  const auto json = nlohmann::json::parse(ending.out);
+  ASSERT_EQ(json["ranks"].size(), 2U);
+  EXPECT_EQ(json["ranks"][1]["rank"], 1);
+  EXPECT_EQ(json["ranks"][1]["environment"]["PMIX_RANK"], "1");
+  EXPECT_GT(json["all_reduce"]["latency_seconds"], 0);
+  EXPECT_GT(json["all_reduce"]["bytes_per_second"], 0);
+  EXPECT_EQ(json["clocks_ahead_seconds"][0], 0);
+  EXPECT_EQ(json["folder"]["path"], "run");
+  EXPECT_FALSE(fs::exists(here() / "run"));
+}
+
+TEST_F(Doctor, RanksOnOneCore) {
+  const Ending ending = run(mpirun({"-n", "2"}, Words{"taskset", "-c", "0"} + ganymede({"doctor"})), here());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("ranks 0 and 1 on "));
+  EXPECT_THAT(ending.out, HasSubstr(" share core 0\n  to mend it  "));
+}
+
+TEST_F(Doctor, AFolderThatCannotBeWritten) {
+  const Ending ending = run(ganymede({"doctor", "--out", "/proc/run"}), here());
+  EXPECT_EQ(ending.code, 4);
+  EXPECT_THAT(ending.out, HasSubstr("ERROR         nothing can be written to /proc (proc) on "));
+  EXPECT_THAT(ending.out, HasSubstr("1 error, "));
+}
+
+TEST_F(Doctor, RanksOfTwoBuilds) {
+  const std::string program = ganymede({})[0];
+  fs::copy_file(program, here() / "rebuilt");
+  write(here() / "tail", "another build");
+  ASSERT_EQ(run({"sh", "-c", "cat tail >> rebuilt"}, here()).code, 0);
+  const Ending ending = run(mpirun({"-n", "1"}, {program, "doctor", ":", "-n", "1", "./rebuilt", "doctor"}), here());
+  EXPECT_EQ(ending.code, 4) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("runs another build of the program"));
+}
+
+}  // namespace
+}  // namespace ganymede::test
