@@ -1,7 +1,7 @@
 """Hosts on one machine, for tests: each is a set of namespaces with a network interface, a host name, an /etc/hosts, a
 /dev/shm and an sshd of its own. All see the same files, but for a folder `local` that each has for itself. Everything
-lives in namespaces of the test itself, and its scratch folder is a tmpfs there, so that whatever becomes of the test, no
-process, interface, mount or file outlives it.
+lives in namespaces of the test itself, and its scratch folder is a tmpfs there, so that whatever becomes of the test,
+no process, interface, mount or file outlives it.
 
     enter("folder")                  # once, first: into the test's own namespaces
     with Hosts(["h1", "h2", "h3"]) as hosts:
