@@ -13,7 +13,7 @@ from namespaces import Hosts, finish, wait_until
 from runs import records, step, training, weights
 
 PROGRAM, LAUNCH, FOLDER = map(os.path.abspath, sys.argv[1:4])
-STEPS = 300
+STEPS = 200
 
 
 class SeveralHosts(unittest.TestCase):
@@ -32,16 +32,11 @@ class SeveralHosts(unittest.TestCase):
         return [f"{LAUNCH}/mpirun", "--mca", "plm_rsh_agent", self.hosts.ssh_command, "--host",
                 ",".join(f"{host}:1" for host in hosts), PROGRAM, *words]
 
-    def test_same_bytes_as_on_one(self):
-        output = self.hosts["h1"].run(*self.mpirun(["h1", "h2", "h3"], training("three", STEPS)))
-        self.assertIn("3 ranks on 3 hosts (h1, h2, h3)", output)
-        self.assertEqual(weights("three"), weights("alone"))
-
     def ends_and_goes_on(self, run, lose):
         """A training over h1 to h3 ends soon after lose() and goes on on h1 and h2."""
         started = self.hosts["h1"].start(*self.mpirun(["h1", "h2", "h3"], training(run, STEPS)),
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        wait_until(lambda: step(run) >= 60 or started.poll() is not None, 30, "step 60")
+        wait_until(lambda: step(run) >= 50 or started.poll() is not None, 30, "step 50")
         lose()
         begin = time.monotonic()
         output = finish(started, code=6, timeout=30)
@@ -74,10 +69,10 @@ class SeveralHosts(unittest.TestCase):
 
     def test_mpirun_hosts(self):
         with open("hostfile", "w", encoding="utf-8") as file:
-            file.write("# two ranks\nh1 slots=1\nh3 slots = 1 max_slots=4  # the second\n")
+            file.write("# three ranks\nh1 slots=1\nh2\nh3 slots = 1 max_slots=4  # the third\n")
         output = self.mpirun_hosts("--hostfile", "hostfile", "ganymede", *training("listed", STEPS))
-        self.assertIn("2 hosts are ready: h1:1,h3:1, ganymede", output)
-        self.assertIn("2 ranks on 2 hosts (h1, h3)", output)
+        self.assertIn("3 hosts are ready: h1:1,h2,h3:1, ganymede", output)
+        self.assertIn("3 ranks on 3 hosts (h1, h2, h3)", output)
         self.assertEqual(weights("listed"), weights("alone"))
         # By address, a set that the environment names, and a folder that each host has for itself.
         os.makedirs("data", exist_ok=True)
