@@ -3,6 +3,7 @@ Slurm does to a job, it ends in the weights of one process that nobody disturbed
 
 import json
 import os
+import shutil
 import sys
 import unittest
 
@@ -25,7 +26,7 @@ class SlurmJobs(unittest.TestCase):
     def tearDown(self):
         self.slurm.command("scancel", "--user=root")
         self.slurm.all_idle()
-        self.assertEqual(self.slurm.processes(), {})
+        wait_until(lambda: self.slurm.processes() == {}, 30, f"no process is left on {self.slurm.processes()}")
 
     def submit(self, run, *options, script="cpu.sbatch", sbatch=(), nodes=3, words=None):
         """A job of a task on each node; options go to launch/slurm/job."""
@@ -111,6 +112,22 @@ class SlurmJobs(unittest.TestCase):
                 self.slurm.command("scancel", job)
                 self.assertEqual(self.slurm.ended(job, 20), ("CANCELLED", 0))
                 wait_until(lambda: self.slurm.processes() == {}, 20, "no process is left")
+
+    def test_a_job_that_is_lost_at_the_same_place_again_ends(self):
+        # A rank that dies before its first checkpoint, each time.
+        with open("dies", "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\nkill -9 $$\n")
+        os.chmod("dies", 0o755)
+        os.makedirs("broken/launch/slurm", exist_ok=True)
+        os.makedirs("broken/build/bin", exist_ok=True)
+        for name in ("slurm/job", "mpirun", "find-program.sh"):
+            shutil.copy(f"{LAUNCH}/{name}", f"broken/launch/{name}")
+        shutil.copy("dies", "broken/build/bin/ganymede")
+        job = self.slurm.submit("--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1",
+                                f"--export=ALL,GANYMEDE_LAUNCH={os.path.abspath('broken/launch')}",
+                                f"{LAUNCH}/slurm/cpu.sbatch", *training("never", STEPS))
+        self.assertEqual(self.slurm.ended(job, 60), ("FAILED", 1))
+        self.assertIn("with no new checkpoint since the last time: not tried once more", self.printed(job))
 
     def test_array_of_seeds(self):
         words = training("seeds/%a", STEPS, seed="%a")
