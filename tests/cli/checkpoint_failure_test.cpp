@@ -1,0 +1,119 @@
+// Checkpoints that cannot be written, on one rank and two: training stops or goes on, as it was told, and what stands
+// is sound. The disk's failures come from tests/support/failing_calls.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+
+const Words often = {"--checkpoint-every", "5"};
+
+class CheckpointFailure : public ::testing::TestWithParam<int> {
+ protected:
+  [[nodiscard]] const fs::path& here() const { return folder_.path(); }
+
+  // A training in which calls on files whose path contains `path` fail.
+  static Words failing(const std::string& path, int error, const Words& more) {
+    const Words program = Words{"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
+                                "GANYMEDE_FAILING_CALLS=" + path + ":0:1000000000:" + std::to_string(error)} +
+                          training("run", more);
+    return GetParam() == 1 ? program : mpirun({"-n", std::to_string(GetParam())}, program);
+  }
+  static Words training(const std::string& out, const Words& more) {
+    return tiny_training(out, Words{"--reproducible", "--log-every", "3"} + more);
+  }
+  [[nodiscard]] std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(here() / "run/checkpoints"))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  // The run goes on, and ends as one that met no failure.
+  void expect_sound(const std::string& resumed_from) {
+    const Ending ending = run(training("run", often + Words{"--steps", "30", "--resume"}), here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(ending.err, "");
+    EXPECT_THAT(ending.out, HasSubstr("resumed from " + resumed_from));
+    ASSERT_EQ(run(training("whole", often + Words{"--steps", "30"}), here()).code, 0);
+    for (const char* name : {"generator.safetensors", "discriminator.safetensors"}) {
+      EXPECT_NE(content(here() / "run" / name), "");
+      EXPECT_TRUE(content(here() / "run" / name) == content(here() / "whole" / name)) << name;
+    }
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_P(CheckpointFailure, EndsTheTrainingAndTheOneBeforeStands) {
+  const Ending ending = run(failing("step-00000015", ENOSPC, often + Words{"--steps", "1000000000"}), here());
+  EXPECT_EQ(ending.code, 3);
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: "), HasSubstr("the checkpoint of step 15 could not be written"),
+                                HasSubstr("No space left on device"),
+                                HasSubstr("the checkpoint of step 10 in run still stands"), HasSubstr("--resume")));
+  EXPECT_THAT(checkpoints(), ::testing::Contains("step-00000010"));
+  EXPECT_THAT(checkpoints(), Not(::testing::Contains("step-00000015")));
+  expect_sound("step-00000010");
+}
+
+TEST_P(CheckpointFailure, IsWarnedOfAndTheNextIsWritten) {
+  const Ending ending = run(
+      failing("step-00000015", EROFS, often + Words{"--steps", "30", "--checkpoint-failure", "warn", "--keep", "0"}),
+      here());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err,
+              AllOf(StartsWith("ganymede: warning: "), HasSubstr("the checkpoint of step 15 could not be written"),
+                    HasSubstr("Read-only file system"), HasSubstr("training goes on")));
+  EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), HasSubstr("warning the checkpoint of step 15"));
+  EXPECT_THAT(checkpoints(), AllOf(::testing::Contains("step-00000010"), ::testing::Contains("step-00000020")));
+  expect_sound("step-00000030");
+}
+
+TEST_P(CheckpointFailure, OfTheLastStateIsAnErrorAllTheSame) {
+  // Steps 25 and 30. The final weights are there: nothing of the training is lost.
+  const Ending ending =
+      run(failing("/checkpoints/.step-0000002", EIO, often + Words{"--steps", "29", "--checkpoint-failure", "warn"}),
+          here());
+  EXPECT_EQ(ending.code, 3);
+  EXPECT_THAT(ending.err,
+              AllOf(HasSubstr("the checkpoint of step 29 could not be written"), HasSubstr("Input/output error"),
+                    HasSubstr("the checkpoint of step 15 in run still stands")));
+  EXPECT_EQ(lines(ending.err).size(), 3U) << ending.err;  // warnings of steps 20 and 25
+  EXPECT_NE(content(here() / "run/generator.safetensors"), "");
+  expect_sound("step-00000015");
+}
+
+// 75 says that nothing is lost: not so when the state cannot be saved.
+TEST_P(CheckpointFailure, AStopThatCannotBeSavedIsAnError) {
+  for (const char* policy : {"warn", "stop"}) {
+    SCOPED_TRACE(policy);
+    fs::remove_all(here() / "run");
+    Process training(failing("run/checkpoints/.", ENOSPC,
+                             {"--steps", "1000000000", "--checkpoint-every", "0", "--checkpoint-failure", policy}),
+                     here());
+    ASSERT_TRUE(eventually([&] { return !content(here() / "run/metrics.jsonl").empty(); }));
+    training.send(SIGUSR1);
+    const Ending ending = training.wait();
+    EXPECT_EQ(ending.code, 3) << ending.err;
+    EXPECT_THAT(ending.err, AllOf(HasSubstr("could not be written"), HasSubstr("no checkpoint was written before it")));
+    EXPECT_THAT(ending.out, Not(HasSubstr("with a complete checkpoint")));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, CheckpointFailure, ::testing::Values(1, 2));
+
+}  // namespace
+}  // namespace ganymede::test
