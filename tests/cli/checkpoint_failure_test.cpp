@@ -17,7 +17,7 @@ using ::testing::Not;
 using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
-const Words often = {"--checkpoint-every", "5"};
+const Words often = {"--checkpoint-every", "5", "--log-every", "3"};
 
 class CheckpointFailure : public ::testing::TestWithParam<int> {
  protected:
@@ -31,7 +31,7 @@ class CheckpointFailure : public ::testing::TestWithParam<int> {
     return GetParam() == 1 ? program : mpirun({"-n", std::to_string(GetParam())}, program);
   }
   static Words training(const std::string& out, const Words& more) {
-    return tiny_training(out, Words{"--reproducible", "--log-every", "3"} + more);
+    return tiny_training(out, Words{"--reproducible"} + more);
   }
   [[nodiscard]] std::vector<std::string> checkpoints() const {
     std::vector<std::string> names;
@@ -102,7 +102,8 @@ TEST_P(CheckpointFailure, AStopThatCannotBeSavedIsAnError) {
     SCOPED_TRACE(policy);
     fs::remove_all(here() / "run");
     Process training(failing("run/checkpoints/.", ENOSPC,
-                             {"--steps", "1000000000", "--checkpoint-every", "0", "--checkpoint-failure", policy}),
+                             {"--steps", "1000000000", "--checkpoint-every", "0", "--log-every", "3",
+                              "--checkpoint-failure", policy}),
                      here());
     ASSERT_TRUE(eventually([&] { return !content(here() / "run/metrics.jsonl").empty(); }));
     training.send(SIGUSR1);
@@ -111,6 +112,34 @@ TEST_P(CheckpointFailure, AStopThatCannotBeSavedIsAnError) {
     EXPECT_THAT(ending.err, AllOf(HasSubstr("could not be written"), HasSubstr("no checkpoint was written before it")));
     EXPECT_THAT(ending.out, Not(HasSubstr("with a complete checkpoint")));
   }
+}
+
+// A disk so slow that a checkpoint takes seconds: training goes on meanwhile, up to where the next is due.
+TEST_P(CheckpointFailure, ASlowDiskIsWaitedForOnlyWhenTheNextIsDue) {
+  Process training(failing("step-00000100", -100,
+                           {"--steps", "1000000000", "--checkpoint-every", "100", "--log-every", "1", "--keep", "0"}),
+                   here());
+  const auto steps = [&] { return lines(content(here() / "run/metrics.jsonl")).size(); };
+  const auto written = [&] { return fs::exists(here() / "run/checkpoints/step-00000100"); };
+  ASSERT_TRUE(eventually([&] { return steps() >= 150; }));
+  EXPECT_FALSE(written());
+  // Lines are counted first: what is there by then was there before the checkpoint was.
+  std::size_t before = 0;
+  ASSERT_TRUE(eventually([&] {
+    const std::size_t now = steps();
+    if (written()) return true;
+    before = now;
+    return false;
+  }));
+  EXPECT_EQ(before, 200U);
+  training.send(SIGUSR1);
+  const Ending ending = training.wait();
+  ASSERT_EQ(ending.code, 75) << ending.err;
+  std::string step = std::to_string(steps());
+  step.insert(0, 8 - step.size(), '0');
+  EXPECT_EQ(checkpoints().back(), "step-" + step) << "training went beyond what is saved";
+  EXPECT_THAT(content(here() / "run/logs/rank-0000.log"),
+              ::testing::ContainsRegex("[1-9][0-9]* checkpoints written, [1-9][0-9]* of them waited for"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, CheckpointFailure, ::testing::Values(1, 2));

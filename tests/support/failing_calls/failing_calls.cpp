@@ -39,6 +39,10 @@ bool fails(const char* path) {
   if (armed.path == nullptr || path == nullptr || std::strstr(path, armed.path) == nullptr) return false;
   const std::int64_t number = counted++;
   if (number < armed.first || number > armed.last) return false;
+  if (armed.error < 0) {
+    ::usleep(static_cast<useconds_t>(-armed.error) * 1000);
+    return false;
+  }
   ++failed;
   return true;
 }
