@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "checkpoint/checkpoint.hpp"
 #include "core/files.hpp"
@@ -345,7 +347,7 @@ class Training {
     interval_began_ = now;
     interval_step_ = step;
     on_root(ranks_, [&] {
-      metrics_->append(record_);
+      write_or_warn("records", [&] { metrics_->append(record_); });
       reported_.curves.add(record_);
       say_findings();
       saver_->collect();
@@ -355,22 +357,37 @@ class Training {
     });
   }
 
+  // Rank 0's. With --checkpoint-failure warn training goes on without what cannot be written, and says so once.
+  void write_or_warn(const char* what, const std::function<void()>& write) {
+    try {
+      write();
+    } catch (const Error& failure) {
+      if (options_.checkpoint_failure == "stop" || failure.code() != ExitCode::data) throw;
+      if (warned_of_.insert(what).second)
+        warn(std::string(what) + " are missing, training goes on (--checkpoint-failure warn): " + failure.what());
+    }
+  }
+
   void write_grid(std::uint64_t step) {
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] {
-      write_png(picture_,
-                sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0,
-                               options_.sample_count),
-                {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen(step))}});
+      const std::vector<float> images = sampler_->draw(setup_.gan->picture_parameters(), options_.seed,
+                                                       math::Stream::noise_for_grid, 0, options_.sample_count);
+      write_or_warn("pictures", [&] {
+        write_png(picture_, images,
+                  {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen(step))}});
+      });
     });
   }
 
   // At every start: --sample-count may have changed. A report needs no data set for it then.
   void write_real_grid() {
     on_root(ranks_, [&] {
-      write_png(folder_.real_sample(),
-                real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes),
-                {{"data-digest", setup_.data_digest}});
+      const std::vector<float> images =
+          real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes);
+      write_or_warn("pictures", [&] {
+        write_png(folder_.real_sample(), images, {{"data-digest", setup_.data_digest}});
+      });
     });
   }
 
@@ -445,6 +462,7 @@ class Training {
   Clock::time_point interval_began_;
   std::uint64_t interval_step_ = setup_.plan.first_step;  // at which the interval began
   std::optional<StateSaver> saver_;
+  std::set<std::string> warned_of_;  // rank 0
 };
 
 }  // namespace

@@ -114,6 +114,29 @@ TEST_P(CheckpointFailure, AStopThatCannotBeSavedIsAnError) {
   }
 }
 
+// A full disk takes no records and pictures either.
+TEST_P(CheckpointFailure, NorDoRecordsAndPicturesEndATrainingThatIsToGoOn) {
+  struct Case {
+    const char* path;
+    int error;
+    const char* says;
+  };
+  for (const Case& c :
+       {Case{"run/metrics.jsonl", 0, "records are missing"}, Case{"run/samples/.", ENOSPC, "pictures are missing"}}) {
+    SCOPED_TRACE(c.path);
+    fs::remove_all(here() / "run");
+    const Words options = often + Words{"--steps", "30", "--sample-every", "10"};
+    const Ending warned = run(failing(c.path, c.error, options + Words{"--checkpoint-failure", "warn"}), here());
+    EXPECT_EQ(warned.code, 0) << warned.err;
+    EXPECT_EQ(lines(warned.err).size(), 1U) << warned.err;
+    EXPECT_THAT(warned.err, AllOf(StartsWith("ganymede: warning: "), HasSubstr(c.says), HasSubstr(" on ")));
+    expect_sound("step-00000030");
+    fs::remove_all(here() / "run");
+    fs::remove_all(here() / "whole");
+    EXPECT_EQ(run(failing(c.path, c.error, options), here()).code, 3);
+  }
+}
+
 // A disk so slow that a checkpoint takes seconds: training goes on meanwhile, up to where the next is due.
 TEST_P(CheckpointFailure, ASlowDiskIsWaitedForOnlyWhenTheNextIsDue) {
   Process training(failing("step-00000100", -100,
