@@ -114,7 +114,7 @@ TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const Trai
                                       checkpoint.data_digest + ", here " + data_digest +
                                       "); give the run's own --data, or where the change is meant add --allow-change "
                                       "data");
-    changes.made.push_back("other images");
+    changes.made.emplace_back("other images");
   }
   // No error: a job that is queued again comes with the same words when what they changed has been saved.
   for (const std::string& name : options.allow_change)
