@@ -464,8 +464,12 @@ class DeviceArray {
   /// A copy on the host.
   [[nodiscard]] std::vector<T> host() const {
     std::vector<T> result(count_);
-    if (count_ > 0) device_->download(result.data(), data_, bytes());
+    read(result.data());
     return result;
+  }
+  /// The same into memory of size() elements.
+  void read(T* to) const {
+    if (count_ > 0) device_->download(to, data_, bytes());
   }
   /// Overwrites from the host; `values` has size() elements.
   void assign(const T* values) {

@@ -239,6 +239,8 @@ class Network {
   /// buffers) under PyTorch's nn.Sequential names: "0.weight", "0.bias", "2.weight", … (an activation counts as a
   /// module), in PyTorch's order of elements.
   [[nodiscard]] std::vector<Tensor> tensors(const DeviceArray<float>& flat, const std::string& prefix = {}) const;
+  /// The same of a copy on the host; may run beside passes.
+  [[nodiscard]] std::vector<Tensor> tensors(std::span<const float> flat, const std::string& prefix = {}) const;
   /// The reverse: finds every tensor by name and shape in `file`; throws Error(data) naming what is missing
   /// or different. Other tensors in the file are left alone when they start with another prefix.
   void load(const TensorFile& file, DeviceArray<float>& flat, const std::string& source,

@@ -18,6 +18,7 @@ struct TrainOptions {
   int stack = 1;
   std::string out;  ///< the run's folder; must be set
   bool resume = false;
+  std::vector<std::string> allow_change;  ///< trajectory options that may differ from the resumed run's
 
   // networks
   std::string model = "mlp";
@@ -94,6 +95,8 @@ struct TrainOptions {
   // what is written, and when (in steps)
   std::uint64_t checkpoint_every = 5000;
   int keep = 3;
+  std::uint64_t keep_every = 0;  ///< 0: none
+  std::string checkpoint_failure = "stop";
   std::uint64_t sample_every = 1000;
   int sample_count = 100;
   std::uint64_t log_every = 100;
@@ -134,6 +137,9 @@ void check_train_options(const TrainOptions& options);
 
 /// The trajectory options as texts by name.
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options);
+
+/// Why --allow-change cannot let an option differ from a resumed run's; empty where it can.
+std::string why_not_changeable(const std::string& name);
 
 /// The content of config.ini: every stored option, with its help as a comment.
 std::string config_text(const TrainOptions& options, const std::string& recipe);

@@ -214,11 +214,12 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   return folder;
 }
 
-void prune_checkpoints(const fs::path& run, std::uint64_t step, int keep) {
-  if (keep <= 0) return;
+void prune_checkpoints(const fs::path& run, std::uint64_t step, const Retention& retention) {
+  if (retention.newest <= 0) return;
   int kept = 0;
   for_each_folder(run, [&](const StoredFolder& folder) {
-    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < keep) return;
+    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < retention.newest) return;
+    if (retention.every > 0 && folder.step % retention.every == 0) return;
     // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
     const fs::path doomed = partial_path(folder.path);
     delete_folder(doomed);

@@ -31,10 +31,16 @@ std::filesystem::path checkpoint_folder(const std::filesystem::path& run, std::u
 /// Error(data); what was there stays.
 std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint);
 
-/// Deletes all but the newest `keep` (0: all stay) up to `step`, the one just written. Those beyond it, which a run
-/// that went back to an earlier one has, neither count nor go. Throws Error(data) for the first that stays though it
-/// should not, once the others are gone; no sound checkpoint becomes a damaged one.
-void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, int keep);
+/// Which checkpoints stay.
+struct Retention {
+  int newest = 0;           ///< so many; 0: all
+  std::uint64_t every = 0;  ///< and those of steps that are multiples of it; 0: none
+};
+
+/// Deletes those that need not stay, up to `step`, the one just written. Those beyond it, which a run that went back to
+/// an earlier one has, neither count nor go. Throws Error(data) for the first that stays though it should not, once the
+/// others are gone; no sound checkpoint becomes a damaged one.
+void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, const Retention& retention);
 
 /// Reads and checks one; throws Error(data) that says what is wrong with which file.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);

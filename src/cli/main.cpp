@@ -134,6 +134,8 @@ int main(int argc, char** argv) {
   using namespace ganymede;
   // A pipe that nobody reads any more is an error of the write, not the end of a training.
   std::signal(SIGPIPE, SIG_IGN);
+  // So is a file that grows beyond a limit on its size.
+  std::signal(SIGXFSZ, SIG_IGN);
   std::unique_ptr<Communicator> ranks;
   try {
     ranks = make_communicator();

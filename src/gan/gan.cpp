@@ -3,6 +3,7 @@
 
 #include "gan/gradient_penalty.hpp"
 #include "gan/models/models.hpp"
+#include "gan/snapshot.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "math/philox.hpp"
@@ -30,13 +31,6 @@ OptimizerConstants optimizer_constants(const TrainOptions& o, Role role) {
   return c;
 }
 
-TensorFile moments(const Network& network, Optimizer& optimizer) {
-  TensorFile file;
-  for (const Optimizer::State& state : optimizer.state())
-    for (Tensor& t : network.tensors(state.values, std::string(state.name) + ".")) file.tensors.push_back(std::move(t));
-  return file;
-}
-
 void load_moments(const Network& network, Optimizer& optimizer, const TensorFile& file, const std::string& source) {
   for (Optimizer::State& state : optimizer.state())
     network.load(file, state.values, source, std::string(state.name) + ".");
@@ -45,15 +39,9 @@ void load_moments(const Network& network, Optimizer& optimizer, const TensorFile
 }  // namespace
 
 std::map<std::string, TensorFile> Gan::save() const {
-  std::map<std::string, TensorFile> files;
-  // Convolutions' shapes do not say for which images they are.
-  files["generator"].metadata = shape_facts(data);
-  files["generator"].tensors = generator.tensors(generator.parameter_array());
-  files["discriminator"].tensors = discriminator.tensors(discriminator.parameter_array());
-  files["generator-optimizer"] = moments(generator, *generator_optimizer);
-  files["discriminator-optimizer"] = moments(discriminator, *discriminator_optimizer);
-  if (average.size() > 0) files["generator-average"].tensors = generator.tensors(average);
-  return files;
+  GanSnapshot snapshot(*this);
+  snapshot.take();
+  return snapshot.files();
 }
 
 void Gan::load(const std::map<std::string, TensorFile>& files, const std::string& source) {

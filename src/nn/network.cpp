@@ -148,7 +148,10 @@ std::vector<Network::Place> Network::places(bool with_buffers) const {
 }
 
 std::vector<Tensor> Network::tensors(const DeviceArray<float>& flat, const std::string& prefix) const {
-  const std::vector<float> values = flat.host();
+  return tensors(flat.host(), prefix);
+}
+
+std::vector<Tensor> Network::tensors(std::span<const float> values, const std::string& prefix) const {
   std::vector<Tensor> result;
   for (const Place& place : places(values.size() > count_)) {
     Tensor tensor{prefix + place.name, place.spec.shape, std::vector<float>(place.spec.count())};

@@ -153,9 +153,27 @@ std::string get_sizes(const TrainOptions& o) {
   return text;
 }
 
+void set_changes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  std::vector<std::string> names;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    names.push_back(text.substr(at, comma - at));
+    if (const std::string reason = why_not_changeable(names.back()); !reason.empty())
+      throw Error(ExitCode::usage, "--" + std::string(spec.name) + " cannot take '" + names.back() + "': " + reason);
+    at = comma + 1;
+  }
+  o.allow_change = names;
+}
+std::string get_changes(const TrainOptions& o) {
+  std::string text;
+  for (const std::string& name : o.allow_change) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
 std::vector<std::string> stop_names() { return {"nothing", "collapse"}; }
+std::vector<std::string> checkpoint_failure_names() { return {"stop", "warn"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
 
 // Help that lists what there is.
@@ -181,6 +199,9 @@ const std::array specs = std::to_array<OptionSpec>({
     {"resume", "Data and run", "",
      "go on from the run's newest valid checkpoint, on any number of ranks; without one, from the beginning", false,
      false, set_switch<&O::resume>, get_switch<&O::resume>},
+    {"allow-change", "Data and run", "NAME,…",
+     "with --resume: options that may differ from the run's own although its trajectory depends on them", false, false,
+     set_changes, get_changes},
 
     {"model", "Networks", "NAME", "family of networks: mlp (fully connected), dcgan or modern (convolutions)", true,
      true, set_choice<&O::model, model_names>, get_text<&O::model>},
@@ -326,6 +347,12 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::checkpoint_every, 0, most_steps>, get_number<&O::checkpoint_every>},
     {"keep", "Output", "N", "newest checkpoints to keep; 0: all", false, true, set_number<&O::keep, 0, most_int>,
      get_number<&O::keep>},
+    {"keep-every", "Output", "N",
+     "checkpoints of steps that are multiples of N are kept beside the newest; 0: none of them", false, true,
+     set_number<&O::keep_every, 0, most_steps>, get_number<&O::keep_every>},
+    {"checkpoint-failure", "Output", "NAME",
+     "when a checkpoint, a record or a picture cannot be written (disk full, say): stop, or warn and train on", false,
+     true, set_choice<&O::checkpoint_failure, checkpoint_failure_names>, get_text<&O::checkpoint_failure>},
     {"sample-every", "Output", "N", "steps between sample grids; 0: at the end alone", false, true,
      set_number<&O::sample_every, 0, most_steps>, get_number<&O::sample_every>},
     {"sample-count", "Output", "N", "images in a sample grid", false, true, set_number<&O::sample_count, 1, 10000>,
@@ -424,6 +451,14 @@ void check_train_options(const TrainOptions& o) {
                                        std::to_string((o.batch + o.micro_batch - 1) / o.micro_batch) +
                                        " (which changes the trajectory)");
   }
+  if (o.keep_every > 0 && o.keep == 0)
+    throw Error(ExitCode::usage, "--keep 0 keeps every checkpoint, so --keep-every " + std::to_string(o.keep_every) +
+                                     " makes no sense with it: use --keep-every 0, or --keep 1 or more");
+  if (o.keep_every > 0 && (o.checkpoint_every == 0 || o.keep_every % o.checkpoint_every != 0))
+    throw Error(ExitCode::usage, "--keep-every " + std::to_string(o.keep_every) +
+                                     " keeps checkpoints of steps that are multiples of it, and --checkpoint-every " +
+                                     std::to_string(o.checkpoint_every) +
+                                     " does not write one at each: use a multiple of --checkpoint-every");
   if (o.tf32 && o.reproducible)
     throw Error(ExitCode::usage,
                 "--tf32 and --reproducible exclude each other: the products of --reproducible are "
@@ -458,6 +493,10 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage,
                 "--stop-on collapse needs diagnoses to see one, and --diagnose-every 0 makes none: leave that at its "
                 "default");
+  if (!o.allow_change.empty() && !o.resume)
+    throw Error(ExitCode::usage,
+                "--allow-change lets a run go on with other options, and nothing is resumed here: add --resume, or "
+                "leave it out");
   // An option of another family would do nothing.
   const TrainOptions defaults;
   const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {
@@ -499,6 +538,38 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
     result[length.name] = length.get(options);
   }
   return result;
+}
+
+std::string why_not_changeable(const std::string& name) {
+  // What shapes the networks, and whose state the optimiser's is.
+  constexpr std::array fitting = {"stack",
+                                  "model",
+                                  "latent",
+                                  "condition",
+                                  "generator-hidden",
+                                  "discriminator-hidden",
+                                  "generator-norm",
+                                  "discriminator-norm",
+                                  "spectral-norm",
+                                  "channels",
+                                  "kernel",
+                                  "fully-connected",
+                                  "blocks",
+                                  "optimizer"};
+  const OptionSpec* spec = find_train_option(name);
+  if (spec == nullptr) {
+    std::vector<std::string> names;
+    for (const OptionSpec& s : specs)
+      if (s.trajectory) names.emplace_back(s.name);
+    const std::string near = nearest_name(name, names);
+    return "there is no such option" + (near.empty() ? "" : "; did you mean '" + near + "'?");
+  }
+  if (std::find(fitting.begin(), fitting.end(), name) != fitting.end())
+    return "a checkpoint's tensors would not fit; train anew into another folder";
+  // How long a training is matters to some trajectories.
+  if (!spec->trajectory && name != "steps" && name != "epochs")
+    return "no trajectory depends on it, and it may differ without";
+  return {};
 }
 
 std::string config_text(const TrainOptions& options, const std::string& recipe) {

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <set>
+#include <map>
 
 #include "core/cores.hpp"
 #include "core/files.hpp"
@@ -20,6 +20,7 @@
 #include "gan/models/models.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
+#include "train/resume.hpp"
 
 namespace ganymede {
 namespace {
@@ -113,40 +114,6 @@ void check_same_options(const TrainOptions& options, Communicator& ranks) {
   }
 }
 
-void check_same_trajectory(const Checkpoint& checkpoint, const TrainOptions& options, const TrainSetup& setup,
-                           const std::string& folder) {
-  const std::map<std::string, std::string> now = trajectory_options(options);
-  // Options that the program did not have when the run began are at their defaults, which do as it did then; those that
-  // it no longer has are differences.
-  TrainOptions before;
-  std::map<std::string, std::string> unknown;
-  for (const auto& [name, value] : checkpoint.options)
-    if (find_train_option(name) != nullptr)
-      set_train_option(before, name, value);
-    else
-      unknown.emplace(name, value);
-  std::map<std::string, std::string> then = trajectory_options(before);
-  then.merge(unknown);
-  std::string differences;
-  std::set<std::string> names;
-  for (const auto& [name, value] : now) names.insert(name);
-  for (const auto& [name, value] : then) names.insert(name);
-  for (const std::string& name : names) {
-    const auto mine = now.find(name);
-    const auto theirs = then.find(name);
-    const std::string a = theirs == then.end() ? "(unset)" : theirs->second;
-    const std::string b = mine == now.end() ? "(unset)" : mine->second;
-    if (a != b) differences += (differences.empty() ? "" : ", ") + name + " " + a + " → " + b;
-  }
-  if (!differences.empty())
-    throw Error(ExitCode::usage, "cannot resume " + folder + ": these options would change its trajectory: " +
-                                     differences + ". Give the run's own values (see its config.ini)");
-  if (checkpoint.data_digest != setup.data_digest)
-    throw Error(ExitCode::data, "cannot resume " + folder + ": it was trained on other images than those of " +
-                                    setup.dataset.folder() + " (digest " + checkpoint.data_digest + ", here " +
-                                    setup.data_digest + "); give the run's own --data");
-}
-
 // CPU ranks choose one instruction set for all; GPUs are what they are.
 void check_same_arithmetic(const TrainOptions& options, const Device& device, Communicator& ranks,
                            std::vector<std::string>& warnings) {
@@ -162,42 +129,22 @@ void check_same_arithmetic(const TrainOptions& options, const Device& device, Co
   warnings.push_back(what + ": a run on other GPUs will agree with it to rounding");
 }
 
-// Rank 0 reads; the others get its bytes, so that only its host needs to see the run's folder.
-std::optional<FoundCheckpoint> found_by_root(const TrainOptions& options, Communicator& ranks) {
-  std::optional<FoundCheckpoint> found;
-  on_root(ranks, [&] { found = newest_checkpoint(options.out); });
-  std::uint64_t any = found ? 1 : 0;
-  ranks.broadcast(&any, sizeof any, 0);
-  if (any == 0) return std::nullopt;
-  if (!found) found.emplace();
-  Checkpoint& c = found->checkpoint;
-  ranks.broadcast(&c.step, sizeof c.step, 0);
-  ranks.broadcast(&c.images_seen, sizeof c.images_seen, 0);
-  found->folder = shared_text(ranks, found->folder.string());
-  c.data_digest = shared_text(ranks, c.data_digest);
-  c.arithmetic = shared_text(ranks, c.arithmetic);
-  std::string options_text;
-  for (const auto& [name, value] : c.options) options_text += name + "\n" + value + "\n";
-  options_text = shared_text(ranks, options_text);
-  std::string names;
-  for (const auto& [name, file] : c.files) names += name + "\n";
-  names = shared_text(ranks, names);
-  if (!ranks.is_root()) {
-    for (std::size_t at = 0; at < options_text.size();) {
-      const std::size_t middle = options_text.find('\n', at);
-      const std::size_t end = options_text.find('\n', middle + 1);
-      c.options[options_text.substr(at, middle - at)] = options_text.substr(middle + 1, end - middle - 1);
-      at = end + 1;
-    }
+// Whether tensors fit after changes that were allowed, only the networks themselves can say.
+void load_checkpoint(Gan& gan, const FoundCheckpoint& found, const TrajectoryChanges& changes) {
+  const std::string folder = found.folder.string();
+  try {
+    gan.load(found.checkpoint.files, folder);
+    const std::map<std::string, std::string>& facts = found.checkpoint.files.at("generator").metadata;
+    for (const auto& [name, value] : shape_facts(gan.data))
+      if (facts.contains(name) && facts.at(name) != value)
+        throw Error(ExitCode::data, folder + " is of images with " + name + " " + facts.at(name) + ", not " + value);
+  } catch (const Error& failure) {
+    if (changes.made.empty()) throw;
+    std::string list;
+    for (const std::string& change : changes.made) list += (list.empty() ? "" : ", ") + change;
+    throw Error(ExitCode::usage, "the checkpoint does not fit what --allow-change let through (" + list +
+                                     "): " + failure.what() + ". Give the run's own values, or train anew");
   }
-  for (std::size_t at = 0; at < names.size();) {
-    const std::size_t end = names.find('\n', at);
-    const std::string name = names.substr(at, end - at);
-    const std::string bytes = shared_text(ranks, ranks.is_root() ? c.files.at(name).serialize() : std::string());
-    if (!ranks.is_root()) c.files[name] = TensorFile::parse(bytes, found->folder.string() + "/" + name);
-    at = end + 1;
-  }
-  return found;
 }
 
 std::string hosts_row(Communicator& ranks) {
@@ -447,19 +394,23 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
 
   std::string origin = "from initial weights";
   if (options.resume) {
-    if (const std::optional<FoundCheckpoint> found = found_by_root(options, ranks)) {
+    if (const std::optional<FoundCheckpoint> found = find_checkpoint(options, ranks)) {
       const Checkpoint& c = found->checkpoint;
+      TrajectoryChanges changes;
       together(ranks, [&] {
-        check_same_trajectory(c, options, s, found->folder.string());
-        s.gan->load(c.files, found->folder.string());
+        changes = check_same_trajectory(*found, options, s.data_digest, s.dataset.folder());
+        load_checkpoint(*s.gan, *found, changes);
       });
       s.step->set_steps(c.step);
+      s.images_seen = c.images_seen;
+      s.warnings.insert(s.warnings.end(), changes.warnings.begin(), changes.warnings.end());
       s.warnings.insert(s.warnings.end(), found->refused.begin(), found->refused.end());
       if (c.arithmetic != s.device->arithmetic())
         s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
                              s.device->arithmetic() + ": it goes on to rounding, not bit for bit (--instruction-set " +
                              c.arithmetic + " keeps the bits where every rank's CPU has it)");
       origin = "resumed from " + found->folder.filename().string();
+      for (const std::string& change : changes.made) origin += ", " + change;
     }
   }
   s.plan = make_plan(options, ranks, s, origin);

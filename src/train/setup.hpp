@@ -22,6 +22,7 @@ struct TrainSetup {
   std::unique_ptr<Device> device;
   std::unique_ptr<Gan> gan;
   std::unique_ptr<GanStep> step;
+  std::uint64_t images_seen = 0;  // by the checkpoint that it goes on from
   TrainPlan plan;
   std::vector<std::string> warnings;  // while it is made; then the plan has them
 };

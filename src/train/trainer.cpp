@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "checkpoint/checkpoint.hpp"
 #include "core/files.hpp"
@@ -29,6 +31,7 @@
 #include "train/diagnostics.hpp"
 #include "train/run_lock.hpp"
 #include "train/setup.hpp"
+#include "train/state_saver.hpp"
 #include "train/stop.hpp"
 
 namespace ganymede {
@@ -122,6 +125,14 @@ class Training {
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
     if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
     for (const std::string& warning : setup_.plan.warnings) warn(warning);
+    Checkpoint kind;
+    kind.options = trajectory_options(options_);
+    kind.data_digest = setup_.data_digest;
+    kind.arithmetic = setup_.device->arithmetic();
+    kind.program = std::string("ganymede ") + version;
+    saver_.emplace(options_, ranks_, *setup_.gan, std::move(kind), setup_.plan.first_step,
+                   SaverEvents{[this](const std::string& message) { log_->info("{}", message); },
+                               [this](const std::string& message) { warn(message); }});
   }
 
   TrainOutcome run() {
@@ -136,7 +147,7 @@ class Training {
       }
       // A file system that is full or gone: the user wants to know what is left of the training.
       const std::string what =
-          std::string(failure.what()) + "; " + what_stands() + ". Mend that, and go on with --resume";
+          std::string(failure.what()) + "; " + saver_->what_stands() + ". Mend that, and go on with --resume";
       // Its log and page say so, too, if they still can.
       log_->set_error_handler([](const std::string& /*message*/) {});
       log_->error("{}", what);
@@ -171,13 +182,14 @@ class Training {
       if (last || due(now, options_.diagnose_every)) diagnose();
       if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
       if (last || due(now, options_.sample_every)) write_grid(now);
-      if (last || stopping || due(now, options_.checkpoint_every)) write_state(now);
+      if (last || stopping || due(now, options_.checkpoint_every)) saver_->save(now, images_seen(now));
       if (!last && !stopping && due(now, options_.checkpoint_every)) write_page();
       if (due(now, options_.log_every)) stop_on_collapse(now);
     }
     TrainOutcome outcome;
     outcome.steps = step.steps();
     outcome.interrupted = step.steps() < total;
+    const std::optional<AgreedError> unsaved = finish_saving(outcome.interrupted);
     outcome.last = record_;
     outcome.picture = picture_;
     const Gan& gan = *setup_.gan;
@@ -186,6 +198,7 @@ class Training {
     outcome.generator_digest = generator.weights_digest();
     outcome.discriminator_digest = discriminator.weights_digest();
     if (!outcome.interrupted) write_weights(generator, discriminator);
+    if (unsaved) throw AgreedError(*unsaved);
     if (outcome.interrupted)
       log_->info("stopped at step {} by request; --resume goes on", outcome.steps);
     else
@@ -215,8 +228,11 @@ class Training {
     if (ranks_.is_root() && events_.warned) events_.warned(message);
   }
 
+  // With the options as they are now only since the start: a batch may have been of another size before.
   std::uint64_t images_seen(std::uint64_t steps) const {
-    return discriminator_updates(options_, steps) * static_cast<std::uint64_t>(options_.batch);
+    const std::uint64_t updates =
+        discriminator_updates(options_, steps) - discriminator_updates(options_, setup_.plan.first_step);
+    return setup_.images_seen + updates * static_cast<std::uint64_t>(options_.batch);
   }
 
   bool something_due(std::uint64_t step) const {
@@ -226,17 +242,11 @@ class Training {
     return false;
   }
 
-  /// What a failure leaves on disk, in words.
-  std::string what_stands() const {
-    if (saved_step_ == 0) return "no checkpoint was written before it";
-    return "the checkpoint of step " + std::to_string(saved_step_) + " in " + options_.out + " still stands";
-  }
-
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
     const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
-                             "; its update was not made, and " + what_stands() +
+                             "; its update was not made, and " + saver_->what_stands() +
                              ". Train again into another folder with a smaller --learning-rate" +
                              (r1_would_be_new() ? " or with --r1 5" : "");
     log_->error("{}", what);
@@ -274,7 +284,7 @@ class Training {
     const std::string what =
         "the replicas' weights differ at step " + std::to_string(step) + ": " +
         (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
-        "; a host's memory or CPU may be faulty, and " + what_stands() + ". Run again with --resume, " +
+        "; a host's memory or CPU may be faulty, and " + saver_->what_stands() + ". Run again with --resume, " +
         (majority ? "without that host" : "and first without the one, then without the other host, to find out which");
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
@@ -337,31 +347,47 @@ class Training {
     interval_began_ = now;
     interval_step_ = step;
     on_root(ranks_, [&] {
-      metrics_->append(record_);
+      write_or_warn("records", [&] { metrics_->append(record_); });
       reported_.curves.add(record_);
       say_findings();
+      saver_->collect();
       const double done = static_cast<double>(step - setup_.plan.first_step);
       const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
     });
   }
 
+  // Rank 0's. With --checkpoint-failure warn training goes on without what cannot be written, and says so once.
+  void write_or_warn(const char* what, const std::function<void()>& write) {
+    try {
+      write();
+    } catch (const Error& failure) {
+      if (options_.checkpoint_failure == "stop" || failure.code() != ExitCode::data) throw;
+      if (warned_of_.insert(what).second)
+        warn(std::string(what) + " are missing, training goes on (--checkpoint-failure warn): " + failure.what());
+    }
+  }
+
   void write_grid(std::uint64_t step) {
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] {
-      write_png(picture_,
-                sampler_->draw(setup_.gan->picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0,
-                               options_.sample_count),
-                {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen(step))}});
+      const std::vector<float> images = sampler_->draw(setup_.gan->picture_parameters(), options_.seed,
+                                                       math::Stream::noise_for_grid, 0, options_.sample_count);
+      write_or_warn("pictures", [&] {
+        write_png(picture_, images,
+                  {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen(step))}});
+      });
     });
   }
 
   // At every start: --sample-count may have changed. A report needs no data set for it then.
   void write_real_grid() {
     on_root(ranks_, [&] {
-      write_png(folder_.real_sample(),
-                real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes),
-                {{"data-digest", setup_.data_digest}});
+      const std::vector<float> images =
+          real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes);
+      write_or_warn("pictures", [&] {
+        write_png(folder_.real_sample(), images, {{"data-digest", setup_.data_digest}});
+      });
     });
   }
 
@@ -389,25 +415,16 @@ class Training {
     }
   }
 
-  void write_state(std::uint64_t step) {
-    on_root(ranks_, [&] {
-      Checkpoint c;
-      c.step = step;
-      c.images_seen = images_seen(step);
-      c.options = trajectory_options(options_);
-      c.data_digest = setup_.data_digest;
-      c.arithmetic = setup_.device->arithmetic();
-      c.program = std::string("ganymede ") + version;
-      c.files = setup_.gan->save();
-      const std::filesystem::path written = write_checkpoint(options_.out, c);
-      log_->info("checkpoint {}", written.filename().string());
-      try {
-        prune_checkpoints(options_.out, step, options_.keep);
-      } catch (const Error& failure) {
-        warn(std::string("an old checkpoint stays: ") + failure.what());
-      }
-    });
-    saved_step_ = step;
+  // What keeps the last state from being saved. Where training goes on all the same, the final weights are written
+  // first, and it is returned.
+  std::optional<AgreedError> finish_saving(bool interrupted) {
+    try {
+      saver_->finish();
+    } catch (const AgreedError& failure) {
+      if (interrupted || options_.checkpoint_failure == "stop") throw;
+      return failure;
+    }
+    return std::nullopt;
   }
 
   void write_weights(TensorFile& generator, TensorFile& discriminator) {
@@ -444,7 +461,8 @@ class Training {
   Clock::time_point began_;
   Clock::time_point interval_began_;
   std::uint64_t interval_step_ = setup_.plan.first_step;  // at which the interval began
-  std::uint64_t saved_step_ = setup_.plan.first_step;     // of the newest checkpoint; 0: there is none
+  std::optional<StateSaver> saver_;
+  std::set<std::string> warned_of_;  // rank 0
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -254,15 +255,18 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
   expect_same_weights("run0", "whole");
 }
 
-// The power goes at ten arbitrary instants, from the start of the ranks to the middle of a checkpoint, and each time
-// the run goes on with another number of ranks.
+// The power goes at so many arbitrary instants, from the start of the ranks to the middle of a checkpoint, and each
+// time the run goes on with another number of ranks. GANYMEDE_KILLS: another number of them, at other instants.
 TEST_F(Ranks, KilledAtAnyInstantTheRunEndsAsIfItHadNotBeen) {
+  const char* given = std::getenv("GANYMEDE_KILLS");
+  const int kills = given == nullptr ? 50 : std::atoi(given);
   const Words options = {"--reproducible", "--log-every", "5", "--checkpoint-every", "7", "--keep", "2"};
   // What Open MPI leaves behind when it is killed lies in this folder.
   const Words launcher = {"--mca",        "orte_tmpdir_base", here().string(), "--mca", "btl_vader_backing_directory",
                           here().string()};
   const auto on = [&](int ranks, const Words& more) {
-    return mpirun(launcher + Words{"-n", std::to_string(ranks)}, tiny_training("run", options + more));
+    const Words training = tiny_training("run", options + more);
+    return ranks == 1 ? training : mpirun(launcher + Words{"-n", std::to_string(ranks)}, training);
   };
   const auto newest = [&] {
     std::uint64_t step = 0;
@@ -273,24 +277,32 @@ TEST_F(Ranks, KilledAtAnyInstantTheRunEndsAsIfItHadNotBeen) {
     }
     return step;
   };
-  std::mt19937 random(11);
+  const auto inside_a_checkpoint = [&] {
+    std::error_code error;
+    const fs::directory_iterator all(here() / "run/checkpoints", error);
+    return std::any_of(begin(all), end(all), [](const auto& e) { return e.path().filename().string()[0] == '.'; });
+  };
+  std::mt19937 random(static_cast<unsigned>(kills));
   const auto some_time = [&](int most) {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % (1000U * static_cast<unsigned>(most))));
   };
-  int ranks = 2;
-  for (int kills = 0; kills < 10; ++kills) {
+  int inside = 0;
+  for (int kill = 0; kill < kills; ++kill) {
     const std::uint64_t before = newest();
+    // Every fourth time on two to four ranks: starting those takes longest.
+    const int ranks = kill % 4 == 0 ? 2 + kill / 4 % 3 : 1;
     Process training(on(ranks, {"--steps", "1000000000", "--resume"}), here());
     // Wherever it is in its start, or some steps on.
-    if (kills % 3 == 1)
-      some_time(600);
+    if (kill % 3 == 1)
+      some_time(ranks == 1 ? 100 : 600);
     else
-      ASSERT_TRUE(eventually([&] { return newest() > before; })) << "after " << kills << " kills";
-    some_time(40);
+      ASSERT_TRUE(eventually([&] { return newest() > before; })) << "after " << kill << " kills";
+    some_time(20);
     training.kill_tree();
+    inside += inside_a_checkpoint() ? 1 : 0;
     EXPECT_GE(newest(), before) << "a checkpoint is lost";
-    ranks = ranks % 3 + 1;
   }
+  EXPECT_GE(inside, kills / 10) << "few kills met a checkpoint";
   const Words to_the_end = {"--steps", std::to_string(newest() + 10)};
   const Ending ending = run(on(2, to_the_end + Words{"--resume"}), here());
   ASSERT_EQ(ending.code, 0) << ending.err;

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "gan/snapshot.hpp"
 #include "gan/step.hpp"
 #include "support/count_allocations.hpp"
 #include "support/small_gan.hpp"
@@ -69,11 +70,13 @@ TEST(Step, AllocatesNothing) {
         const std::unique_ptr<Device> device = make_cpu_device(threads);
         Gan gan = make_gan(o, images.set().shape(), *device);
         GanStep step(*device, *alone, gan, images.set(), o);
+        GanSnapshot snapshot(gan);
         for (int i = 0; i < 3; ++i) step.run(false);  // one of each kind
         allocations::counting(true);
         for (int i = 0; i < 50; ++i) step.run(false);
         const bool stop = step.stop_agreed();
         const StepMeans means = step.take_means();
+        snapshot.take();
         allocations::counting(false);
         EXPECT_EQ(allocations::seen.load(), 0U)
             << scheme << ", reproducible " << reproducible << ", threads " << threads;

@@ -44,6 +44,7 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"data", {"mnist", "/a folder/with=signs", "[x]", "é", "a;b", "\"quoted\""}},
     {"out", {"runs/a", "-", "a b"}},
     {"resume", {"true", "false"}},
+    {"allow-change", {"r1", "data,seed,steps,learning-rate"}},
     {"model", {"mlp"}},
     {"latent", {"1", "65536"}},
     {"generator-hidden", {"1", "65536", "128,64,32"}},
@@ -109,6 +110,8 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"instruction-set", {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}},
     {"checkpoint-every", {"0", "1000000000000"}},
     {"keep", {"0", "2147483647"}},
+    {"keep-every", {"0", "1000000000000"}},
+    {"checkpoint-failure", {"stop", "warn"}},
     {"sample-every", {"0", "1000000000000"}},
     {"sample-count", {"1", "10000"}},
     {"log-every", {"1", "1000000000000"}},
@@ -121,7 +124,7 @@ const std::set<std::string> whole = {
     "latent",           "d-steps", "batch",         "steps",         "seed",          "threads",
     "shards",           "keep",    "sample-every",  "sample-count",  "log-every",     "drift-every",
     "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
-    "fully-connected",  "stack",   "blocks",        "micro-batch",   "diagnose-every"};
+    "fully-connected",  "stack",   "blocks",        "micro-batch",   "keep-every",    "diagnose-every"};
 const std::set<std::string> real = {"leak",
                                     "dropout",
                                     "input-dropout",
@@ -372,6 +375,13 @@ TEST(Options, ThoseThatDoNotGoTogether) {
   EXPECT_EQ(answer({{"reproducible", "true"}, {"micro-batch", "13"}}), "fine");
   EXPECT_EQ(answer({{"reproducible", "true"}, {"micro-batch", "12"}, {"shards", "9"}}), "fine");
   EXPECT_EQ(answer({{"micro-batch", "1"}}), "fine");
+  EXPECT_THAT(answer({{"keep-every", "10000"}, {"keep", "0"}}), HasSubstr("--keep 0 keeps every checkpoint"));
+  for (const char* every : {"0", "3000"})
+    EXPECT_THAT(answer({{"keep-every", "10000"}, {"checkpoint-every", every}}),
+                AllOf(HasSubstr("--checkpoint-every " + std::string(every)), HasSubstr("use a multiple")));
+  EXPECT_EQ(answer({{"keep-every", "10000"}}), "fine");
+  EXPECT_THAT(answer({{"allow-change", "r1"}}), HasSubstr("add --resume"));
+  EXPECT_EQ(answer({{"allow-change", "r1"}, {"resume", "true"}}), "fine");
   // An option of one family of networks says nothing about another.
   for (const auto& [name, value] : {std::pair{"channels", "32"}, {"kernel", "3"}, {"fully-connected", "0"}}) {
     EXPECT_THAT(answer({{name, value}}), HasSubstr("--" + std::string(name) + " belongs to --model dcgan"));
@@ -381,6 +391,17 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     EXPECT_THAT(answer({{name, "32"}, {"model", "dcgan"}}), HasSubstr("belongs to --model mlp"));
     EXPECT_EQ(answer({{name, "32"}}), "fine");
   }
+}
+
+TEST(Options, ChangesThatCannotBeAllowedAreRefusedWithTheReason) {
+  for (const char* name : {"latent", "generator-hidden", "model", "stack", "optimizer", "blocks"})
+    EXPECT_THAT(refusal("allow-change", name), AllOf(HasSubstr(name), HasSubstr("tensors would not fit"))) << name;
+  for (const char* name : {"threads", "keep", "out", "device"})
+    EXPECT_THAT(refusal("allow-change", name), HasSubstr("no trajectory depends on it")) << name;
+  EXPECT_THAT(refusal("allow-change", "r1,learning-rat"),
+              AllOf(HasSubstr("no such option"), HasSubstr("did you mean 'learning-rate'?")));
+  for (const char* text : {"", ",", "r1,", ",r1"})
+    EXPECT_THAT(refusal("allow-change", text), HasSubstr("no such option"));
 }
 
 TEST(Options, TheTrajectoryKnowsNoPlaces) {

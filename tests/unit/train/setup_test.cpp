@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <thread>
 
 #include "checkpoint/checkpoint.hpp"
 #include "ganymede/device.hpp"
@@ -265,7 +266,9 @@ TEST(Training, GoesOnWhenAnOldCheckpointCannotBeDeleted) {
   TrainEvents events;
   events.planned = [&](const TrainPlan&) { user.emplace(folder.path()); };
   events.progressed = [&](const MetricsRecord& record, double, bool) {
-    if (record.step == 2) fs::permissions(checkpoints / "step-00000001", fs::perms::owner_read | fs::perms::owner_exec);
+    if (record.step != 2) return;
+    while (!fs::exists(checkpoints / "step-00000001")) std::this_thread::yield();  // it is written in the background
+    fs::permissions(checkpoints / "step-00000001", fs::perms::owner_read | fs::perms::owner_exec);
   };
   events.warned = [&](const std::string& message) { warned.push_back(message); };
   EXPECT_EQ(train(options, *ranks, events).steps, 3U);
@@ -365,6 +368,55 @@ TEST(SetUp, ARunOfAnotherVersionIsResumed) {
   with_options([](auto& stored) { stored["warp"] = "7"; });
   options.steps = 9;
   EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("warp 7 → (unset)"));
+}
+
+TEST(SetUp, ChangesToATrajectoryAreListedAndNeedLeave) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  TrainOptions options = small(folder / "run");
+  train(options, *ranks);
+  const std::uint64_t seen = newest_checkpoint(options.out)->checkpoint.images_seen;
+  EXPECT_EQ(seen, 30U);
+  options.resume = true;
+  options.steps = 5;
+  options.batch = 20;
+  options.learning_rate = 1e-3;
+  options.allow_change = {"batch"};
+  EXPECT_THAT(refusal(options, ExitCode::usage),
+              AllOf(HasSubstr("trajectory: learning-rate"), HasSubstr("add --allow-change learning-rate")));
+  options.allow_change.clear();
+  options.condition = "concat";
+  EXPECT_THAT(refusal(options, ExitCode::usage),
+              AllOf(HasSubstr("step-00000003"),
+                    HasSubstr("batch 10 → 20, condition none → concat, learning-rate 2e-04 → 0.001"),
+                    HasSubstr("add --allow-change batch,learning-rate")));
+  options.condition = "none";
+  options.allow_change = {"learning-rate", "batch", "r1"};
+  std::map<std::string, std::string> rows;
+  std::vector<std::string> warned;
+  TrainEvents events;
+  events.planned = [&](const TrainPlan& plan) { rows = {plan.rows.begin(), plan.rows.end()}; };
+  events.warned = [&](const std::string& message) { warned.push_back(message); };
+  const TrainOutcome changed = train(options, *ranks, events);
+  EXPECT_EQ(rows.at("start"), "resumed from step-00000003, batch 10 → 20, learning-rate 2e-04 → 0.001");
+  EXPECT_THAT(warned, ElementsAre(HasSubstr("--allow-change r1 changes nothing")));
+  // The images of each step count by the batch that it had.
+  EXPECT_EQ(changed.last.images_seen, 3U * 10 + 2U * 20);
+  // From here on the changed options are the run's own.
+  options.allow_change.clear();
+  options.steps = 6;
+  EXPECT_EQ(train(options, *ranks).last.images_seen, 3U * 10 + 3U * 20);
+  options.batch = 10;
+  EXPECT_THAT(refusal(options, ExitCode::usage), HasSubstr("batch 20 → 10"));
+  options.batch = 20;
+  // What would not fit is found out before anything is written.
+  options.ema = 0;
+  options.allow_change = {"ema"};
+  options.steps = 7;
+  train(options, *ranks);
+  options.ema = 0.5;
+  EXPECT_THAT(refusal(options, ExitCode::usage), AllOf(HasSubstr("does not fit"), HasSubstr("ema 0 → 0.5"),
+                                                       HasSubstr("lacks generator-average.safetensors")));
 }
 
 TEST(SetUp, ResumeInAnEmptyFolderStartsAfresh) {

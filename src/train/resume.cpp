@@ -1,0 +1,127 @@
+// Reads a checkpoint for all ranks and compares it with what is asked for.
+#include "train/resume.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "ganymede/error.hpp"
+#include "train/setup.hpp"
+
+namespace ganymede {
+namespace {
+
+std::string joined(const std::vector<std::string>& parts, const char* between) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : between) + part;
+  return text;
+}
+
+// The checkpoint's options as this program has them: those that it did not have when the run began are at their
+// defaults, which do as it did then. Those that it no longer has stay as they are.
+std::map<std::string, std::string> options_then(const Checkpoint& checkpoint) {
+  TrainOptions before;
+  std::map<std::string, std::string> unknown;
+  for (const auto& [name, value] : checkpoint.options)
+    if (find_train_option(name) != nullptr)
+      set_train_option(before, name, value);
+    else
+      unknown.emplace(name, value);
+  std::map<std::string, std::string> then = trajectory_options(before);
+  then.merge(unknown);
+  return then;
+}
+
+// "r1 5 → 1" by name.
+std::map<std::string, std::string> differences(const std::map<std::string, std::string>& then,
+                                               const std::map<std::string, std::string>& now) {
+  std::map<std::string, std::string> result;
+  std::set<std::string> names;
+  for (const auto* options : {&then, &now})
+    for (const auto& [name, value] : *options) names.insert(name);
+  const auto value = [](const std::map<std::string, std::string>& options, const std::string& name) {
+    const auto found = options.find(name);
+    return found == options.end() ? "(unset)" : found->second;
+  };
+  for (const std::string& name : names)
+    if (value(then, name) != value(now, name)) result[name] = name + " " + value(then, name) + " → " + value(now, name);
+  return result;
+}
+
+}  // namespace
+
+std::optional<FoundCheckpoint> find_checkpoint(const TrainOptions& options, Communicator& ranks) {
+  std::optional<FoundCheckpoint> found;
+  on_root(ranks, [&] { found = newest_checkpoint(options.out); });
+  std::uint64_t any = found ? 1 : 0;
+  ranks.broadcast(&any, sizeof any, 0);
+  if (any == 0) return std::nullopt;
+  if (!found) found.emplace();
+  Checkpoint& c = found->checkpoint;
+  ranks.broadcast(&c.step, sizeof c.step, 0);
+  ranks.broadcast(&c.images_seen, sizeof c.images_seen, 0);
+  found->folder = shared_text(ranks, found->folder.string());
+  c.data_digest = shared_text(ranks, c.data_digest);
+  c.arithmetic = shared_text(ranks, c.arithmetic);
+  std::string options_text;
+  for (const auto& [name, value] : c.options) options_text += name + "\n" + value + "\n";
+  options_text = shared_text(ranks, options_text);
+  std::string names;
+  for (const auto& [name, file] : c.files) names += name + "\n";
+  names = shared_text(ranks, names);
+  if (!ranks.is_root()) {
+    for (std::size_t at = 0; at < options_text.size();) {
+      const std::size_t middle = options_text.find('\n', at);
+      const std::size_t end = options_text.find('\n', middle + 1);
+      c.options[options_text.substr(at, middle - at)] = options_text.substr(middle + 1, end - middle - 1);
+      at = end + 1;
+    }
+  }
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t end = names.find('\n', at);
+    const std::string name = names.substr(at, end - at);
+    const std::string bytes = shared_text(ranks, ranks.is_root() ? c.files.at(name).serialize() : std::string());
+    if (!ranks.is_root()) c.files[name] = TensorFile::parse(bytes, found->folder.string() + "/" + name);
+    at = end + 1;
+  }
+  return found;
+}
+
+TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const TrainOptions& options,
+                                        const std::string& data_digest, const std::string& data) {
+  const Checkpoint& checkpoint = found.checkpoint;
+  const std::string cannot = "cannot resume " + found.folder.string() + ": ";
+  const auto allowed = [&](const std::string& name) {
+    return std::find(options.allow_change.begin(), options.allow_change.end(), name) != options.allow_change.end();
+  };
+  TrajectoryChanges changes;
+  std::vector<std::string> refused;
+  std::vector<std::string> could_be;
+  const auto different = differences(options_then(checkpoint), trajectory_options(options));
+  for (const auto& [name, difference] : different) {
+    (allowed(name) ? changes.made : refused).push_back(difference);
+    if (!allowed(name) && why_not_changeable(name).empty()) could_be.push_back(name);
+  }
+  if (!refused.empty())
+    throw Error(
+        ExitCode::usage,
+        cannot + "these options would change its trajectory: " + joined(refused, ", ") +
+            ". Give the run's own values (see its config.ini)" +
+            (could_be.empty() ? "" : ", or where the change is meant add --allow-change " + joined(could_be, ",")));
+  if (checkpoint.data_digest != data_digest) {
+    if (!allowed("data"))
+      throw Error(ExitCode::data, cannot + "it was trained on other images than those of " + data + " (digest " +
+                                      checkpoint.data_digest + ", here " + data_digest +
+                                      "); give the run's own --data, or where the change is meant add --allow-change "
+                                      "data");
+    changes.made.emplace_back("other images");
+  }
+  // No error: a job that is queued again comes with the same words when what they changed has been saved.
+  for (const std::string& name : options.allow_change)
+    if (!different.contains(name) && (name != "data" || checkpoint.data_digest == data_digest))
+      changes.warnings.push_back("--allow-change " + name + " changes nothing: " + found.folder.filename().string() +
+                                 " was trained with the same");
+  return changes;
+}
+
+}  // namespace ganymede

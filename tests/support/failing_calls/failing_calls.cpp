@@ -1,0 +1,162 @@
+// Each call counts and either fails or goes to the kernel, past libc: nothing here needs libc's own function of that
+// name.
+#include "support/failing_calls/failing_calls.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace ganymede::test {
+namespace {
+
+std::array<char, 256> armed_path{};
+Failures armed{nullptr, 0, 0, 0};
+std::atomic<std::int64_t> counted{0};
+std::atomic<std::int64_t> failed{0};
+
+/// The environment's, before main().
+[[gnu::constructor]] void arm_from_environment() {
+  const char* text = std::getenv("GANYMEDE_FAILING_CALLS");
+  if (text == nullptr) return;
+  long long first = 0;
+  long long last = 0;
+  int error = 0;
+  if (std::sscanf(text, "%255[^:]:%lld:%lld:%d", armed_path.data(), &first, &last, &error) != 4) std::abort();
+  arm({armed_path.data(), first, last, error});
+}
+
+bool fails(const char* path) {
+  if (armed.path == nullptr || path == nullptr || std::strstr(path, armed.path) == nullptr) return false;
+  const std::int64_t number = counted++;
+  if (number < armed.first || number > armed.last) return false;
+  if (armed.error < 0) {
+    ::usleep(static_cast<useconds_t>(-armed.error) * 1000);
+    return false;
+  }
+  ++failed;
+  return true;
+}
+
+/// The name of an open file, or of `name` in an open folder.
+struct Path {
+  explicit Path(int descriptor, const char* name = nullptr) {
+    if (armed.path == nullptr) return;
+    std::size_t length = 0;
+    if (name == nullptr || (name[0] != '/' && descriptor != AT_FDCWD)) {
+      std::array<char, 32> link{};
+      std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", descriptor);
+      const auto size = syscall(SYS_readlink, link.data(), text.data(), text.size() - 1);
+      length = size < 0 ? 0 : static_cast<std::size_t>(size);
+    }
+    if (name != nullptr) std::snprintf(text.data() + length, text.size() - length, "/%s", name);
+  }
+  std::array<char, 4096> text{};
+};
+
+/// Whether a call other than write() on `path` fails now, with errno set.
+bool refused(const char* path) {
+  const int before = errno;
+  if (!fails(path) || armed.error == 0) {
+    errno = before;
+    return false;
+  }
+  errno = armed.error;
+  return true;
+}
+
+int opened(int folder, const char* path, int flags, mode_t mode) {
+  if (refused(Path(folder, path).text.data())) return -1;
+  return static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
+}
+
+}  // namespace
+
+void arm(const Failures& failures) {
+  counted = failed = 0;
+  armed = failures;
+}
+std::int64_t disarm() {
+  armed.path = nullptr;
+  return counted;
+}
+std::int64_t failed_calls() { return failed; }
+
+}  // namespace ganymede::test
+
+using namespace ganymede::test;  // NOLINT(google-build-using-namespace)
+
+extern "C" {
+
+// NOLINTBEGIN(cert-dcl50-cpp, readability-inconsistent-declaration-parameter-name): libc's signatures
+int open(const char* path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return opened(AT_FDCWD, path, flags, mode);
+}
+int openat(int folder, const char* path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return opened(folder, path, flags, mode);
+}
+// NOLINTEND(cert-dcl50-cpp, readability-inconsistent-declaration-parameter-name)
+
+ssize_t write(int descriptor, const void* bytes, size_t count) {
+  const int before = errno;
+  const bool failing = fails(Path(descriptor).text.data());
+  if (failing && armed.error != 0) {
+    errno = armed.error;
+    return -1;
+  }
+  errno = before;
+  return syscall(SYS_write, descriptor, bytes,
+                 failing ? std::max<size_t>(std::min<size_t>(count, 1), count / 2) : count);
+}
+int fsync(int descriptor) {
+  // No test turns off the power, and the disk is what they would wait for.
+  return refused(Path(descriptor).text.data()) ? -1 : 0;
+}
+int fchmod(int descriptor, mode_t mode) {
+  if (refused(Path(descriptor).text.data())) return -1;
+  return static_cast<int>(syscall(SYS_fchmod, descriptor, mode));
+}
+int close(int descriptor) {
+  // A close that reports an error has closed the file.
+  const bool refuse = refused(Path(descriptor).text.data());
+  const int error = errno;
+  const auto result = static_cast<int>(syscall(SYS_close, descriptor));
+  if (!refuse) return result;
+  errno = error;
+  return -1;
+}
+int rename(const char* from, const char* to) noexcept {
+  if (refused(to)) return -1;
+  return static_cast<int>(syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to));
+}
+int mkdir(const char* path, mode_t mode) noexcept {
+  if (refused(path)) return -1;
+  return static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+}
+int unlink(const char* path) noexcept {
+  if (refused(path)) return -1;
+  return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
+}
+int unlinkat(int folder, const char* path, int flags) noexcept {
+  if (refused(Path(folder, path).text.data())) return -1;
+  return static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
+}
+
+}  // extern "C"

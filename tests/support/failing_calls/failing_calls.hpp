@@ -1,0 +1,26 @@
+// System calls that fail on demand: a library whose open(), write(), fsync(), rename() … take the place of libc's in a
+// program that is linked with it, or started with LD_PRELOAD. Only calls on paths that contain a given text count.
+//
+// A preloaded one reads GANYMEDE_FAILING_CALLS = "PATH:FIRST:LAST:ERROR" (see Failures; ERROR as a number).
+#pragma once
+
+#include <cstdint>
+
+namespace ganymede::test {
+
+struct Failures {
+  const char* path;    ///< calls count whose file's name contains it; must stay where it is
+  std::int64_t first;  ///< of the counted calls, from 0, the first that fails
+  std::int64_t last;   ///< and the last
+  int error;           ///< errno of them; 0: writes write half of what they are given, the others work; -N: none
+                       ///< fails, and each takes N ms more
+};
+
+/// From now on; the count begins at 0.
+void arm(const Failures& failures);
+/// No call fails any more. Returns how many have counted.
+std::int64_t disarm();
+/// How many did not do what they were asked to.
+std::int64_t failed_calls();
+
+}  // namespace ganymede::test

@@ -1,0 +1,126 @@
+// Every system call of the checkpoint path fails in turn, in every way: what stood before stands, or the new one does.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "checkpoint/checkpoint_writer.hpp"
+#include "core/files.hpp"
+#include "ganymede/error.hpp"
+#include "support/example_checkpoint.hpp"
+#include "support/failing_calls/failing_calls.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+using test::example;
+using test::expect_same;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::int64_t for_ever = 1'000'000;
+
+std::vector<std::string> hidden_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (const std::string name = entry.path().filename().string(); name.starts_with('.')) names.push_back(name);
+  return names;
+}
+
+/// What a training does at a step: `next` is written over or beside what stands, `keep` stay.
+WrittenCheckpoint written(const fs::path& run, const Checkpoint& next, int keep) {
+  CheckpointWriter writer(run, {keep, 0});
+  writer.begin(next.step, [&] { return next; });
+  return *writer.finish();
+}
+
+struct Case {
+  const char* name;
+  Checkpoint before;
+  Checkpoint next;
+  int keep;
+};
+struct Fault {
+  int error;
+  bool lasting;  // every call from there on, as on a disk that is full or was lost
+};
+
+/// System calls that it takes when none fails.
+std::int64_t calls_of(const Case& c) {
+  const test::TemporaryFolder run;
+  write_checkpoint(run.path(), c.before);
+  test::arm({"/checkpoints", for_ever, for_ever, EIO});
+  const WrittenCheckpoint end = written(run.path(), c.next, c.keep);
+  EXPECT_EQ(end.failure + end.prune_failure, "");
+  return test::disarm();
+}
+
+class EveryCall : public ::testing::TestWithParam<Fault> {};
+
+TEST_P(EveryCall, EndsInTheOldCheckpointOrTheNewOne) {
+  const auto [error, lasting] = GetParam();
+  for (const Case& c : {Case{"beside", example(100), example(200), 2}, Case{"instead", example(100), example(200), 1},
+                        Case{"over", example(200, 1), example(200, 2), 2}}) {
+    const std::int64_t calls = calls_of(c);
+    ASSERT_GT(calls, 30);
+    for (std::int64_t at = 0; at < calls; ++at) {
+      SCOPED_TRACE(std::string(c.name) + ", call " + std::to_string(at));
+      const test::TemporaryFolder run;
+      write_checkpoint(run.path(), c.before);
+      test::arm({"/checkpoints", at, lasting ? for_ever : at, error});
+      const WrittenCheckpoint end = written(run.path(), c.next, c.keep);
+      test::disarm();
+      ASSERT_GE(test::failed_calls(), 1);
+
+      const auto found = newest_checkpoint(run.path());
+      ASSERT_TRUE(found.has_value());
+      EXPECT_THAT(found->refused, IsEmpty());
+      if (end.failure.empty()) {
+        expect_same(found->checkpoint, c.next);
+      } else {
+        EXPECT_THAT(end.failure, AllOf(HasSubstr("the checkpoint of step 200 could not be written"),
+                                       HasSubstr(std::strerror(error))));
+        // A failure behind the last rename leaves the new one.
+        if (found->checkpoint.step != c.before.step || found->checkpoint.options != c.before.options)
+          expect_same(found->checkpoint, c.next);
+        else
+          expect_same(found->checkpoint, c.before);
+      }
+      if (!end.prune_failure.empty()) {
+        EXPECT_THAT(end.prune_failure, HasSubstr(std::strerror(error)));
+      }
+      // The next one that can be written is, and nothing of what went wrong is left.
+      const Checkpoint later = example(300);
+      EXPECT_EQ(written(run.path(), later, 1).failure, "");
+      sweep_checkpoints(run.path());
+      expect_same(newest_checkpoint(run.path())->checkpoint, later);
+      EXPECT_THAT(hidden_in(run / "checkpoints"), IsEmpty());
+    }
+  }
+}
+
+TEST(ShortWrites, ChangeNothing) {
+  const Case c{"instead", example(100), example(200), 1};
+  for (std::int64_t at = 0, calls = calls_of(c); at < calls; ++at) {
+    const test::TemporaryFolder run;
+    write_checkpoint(run.path(), c.before);
+    test::arm({"/checkpoints", at, for_ever, 0});
+    const WrittenCheckpoint end = written(run.path(), c.next, c.keep);
+    test::disarm();
+    EXPECT_EQ(end.failure + end.prune_failure, "");
+    expect_same(newest_checkpoint(run.path())->checkpoint, c.next);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, EveryCall,
+                         ::testing::Values(Fault{ENOSPC, true}, Fault{ENOSPC, false}, Fault{EIO, true},
+                                           Fault{EIO, false}, Fault{EROFS, true}, Fault{EDQUOT, false},
+                                           Fault{EINTR, false}));
+
+}  // namespace
+}  // namespace ganymede
