@@ -6,6 +6,8 @@
 #include <sstream>
 
 #include "cli/commands.hpp"
+#include "cli/eval_memorisation.hpp"
+#include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
@@ -30,7 +32,7 @@ constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
 // What is measured, by the names of --metrics.
 const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "judge", "modes"};
+  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "memorisation", "judge", "modes"};
   return names;
 }
 
@@ -127,55 +129,7 @@ void choose_metrics(Request& request, const SavedGenerator& saved) {
   request.metrics.erase(std::remove_if(first, request.metrics.end(), impossible), request.metrics.end());
 }
 
-// A table for people and the same numbers as JSON.
-class Report {
- public:
-  Json json = Json::object();
-
-  void say(const std::string& name, const std::string& text) { facts_.emplace_back(name, text); }
-  void add(const std::string& metric, const std::string& value, const std::string& remark) {
-    rows_.push_back({metric, value, remark});
-  }
-  [[nodiscard]] std::string table() const {
-    std::string text;
-    for (const auto& [name, what] : facts_) text += padded(name, 14) + what + "\n";
-    text += "\n";
-    for (const Row& row : rows_) text += padded(row.metric, 30) + padded(row.value, 18) + row.remark + "\n";
-    return text;
-  }
-
- private:
-  struct Row {
-    std::string metric, value, remark;
-  };
-  // To a width in characters; UTF-8's continuing bytes take none.
-  static std::string padded(const std::string& text, std::size_t width) {
-    const auto columns = static_cast<std::size_t>(
-        std::count_if(text.begin(), text.end(), [](unsigned char c) { return (c & 0xC0U) != 0x80U; }));
-    return text + std::string(columns < width ? width - columns : 1, ' ');
-  }
-  std::vector<std::pair<std::string, std::string>> facts_;
-  std::vector<Row> rows_;
-};
-
-std::string format(const char* pattern, double a) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, a);
-  return text;
-}
-std::string format(const char* pattern, double a, double b) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, a, b);
-  return text;
-}
-std::string percent(const eval::Share& share) {
-  return format("%.2f ± %.2f %%", 100 * share.share(), 100 * share.standard_error());
-}
-Json json_of(const eval::Share& share) {
-  return {{"share", share.share()}, {"standard_error", share.standard_error()}, {"of", share.of}};
-}
-
-void describe(const Request& request, const SavedGenerator& saved, const Dataset& data, Report& report) {
+void describe(const Request& request, const SavedGenerator& saved, const Dataset& data, EvalReport& report) {
   const bool batch_norm = saved.options.generator_norm == "batch";
   const std::string& digest = saved.shape.classes > 0 ? data.labelled_digest() : data.digest();
   const bool other_data = !saved.data_digest.empty() && saved.data_digest != digest;
@@ -203,7 +157,7 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
 }
 
 void measure_parzen(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
-                    Communicator& ranks, Report& report) {
+                    Communicator& ranks, EvalReport& report) {
   const eval::ParzenScore score =
       eval::parzen_score(source, request.samples, eval::parzen_validation(data.train()), data.test(), device, ranks);
   report.add("Parzen log-likelihood", format("%.1f ± %.1f nats", score.mean, score.standard_error),
@@ -213,7 +167,7 @@ void measure_parzen(const Request& request, eval::SampleSource& source, const Da
 }
 
 void measure_two_sample(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
-                        Communicator& ranks, Report& report) {
+                        Communicator& ranks, EvalReport& report) {
   const ImageSet& test = data.test();
   const ImageSet real =
       eval::part_of(test, 0, static_cast<std::uint32_t>(std::min<std::uint64_t>(test.count, request.samples)));
@@ -227,7 +181,7 @@ void measure_two_sample(const Request& request, eval::SampleSource& source, cons
 }
 
 void measure_classification(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
-                            Communicator& ranks, Report& report) {
+                            Communicator& ranks, EvalReport& report) {
   if (source.classes() == 0) {
     report.add("1-NN classification error", "none", "needs a class-conditional run: this G knows no classes");
     report.json["metrics"]["1nn_error"] = nullptr;
@@ -285,7 +239,7 @@ std::string judge_obstacle(const Request& request, const Dataset& data) {
 
 void measure_by_judge(const Request& request, eval::SampleSource& source, const Dataset& data,
                       const eval::ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
-                      Report& report) {
+                      EvalReport& report) {
   const std::uint64_t count = judged_images(request, data);
   eval::ShuffledSource test(data.test());
   eval::ShuffledSource train(data.train());
@@ -326,7 +280,7 @@ void measure_by_judge(const Request& request, eval::SampleSource& source, const 
 }
 
 void measure_modes(const Request& request, eval::SampleSource& source, int channels, const Dataset& data,
-                   const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, Report& report) {
+                   const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, EvalReport& report) {
   eval::StackedSource real(data.train(), channels, request.samples);
   const eval::Modes found = eval::modes(source, request.samples, channels, judge, ranks);
   const eval::Modes floor = eval::modes(real, request.samples, channels, judge, ranks);
@@ -344,27 +298,34 @@ void measure_modes(const Request& request, eval::SampleSource& source, int chann
                                      {"training_images", json(floor, request.samples)}};
 }
 
-// Where a run's own numbers lie, for its report; nowhere when `place` is no run's folder, or one that others own: what
-// is measured is printed then all the same.
-std::string own_place(const std::string& place, std::vector<std::string>& warnings) {
+// A file of the run's own; nowhere when `place` is no run's folder, or one that others own: what is measured is printed
+// then all the same.
+std::string own_file(const std::string& place, std::filesystem::path (RunFolder::*file)() const,
+                     const std::string& otherwise, std::vector<std::string>& warnings) {
   const RunFolder folder(place);
   std::error_code error;
   if (!std::filesystem::exists(folder.config(), error)) return {};
+  const std::filesystem::path own = (folder.*file)();
   try {
-    check_file_place(folder.evaluation());
+    check_file_place(own);
   } catch (const Error& failure) {
-    warnings.push_back("the numbers are not kept for the run's report: " + std::string(failure.what()));
+    warnings.push_back(otherwise + ": " + failure.what());
     return {};
   }
-  return folder.evaluation().string();
+  return own.string();
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
   std::vector<std::string> warnings;
+  std::string pairs;  // where to
   on_root(ranks, [&] {
-    if (!request.json_given) request.json = own_place(request.place, warnings);
+    if (!request.json_given)
+      request.json =
+          own_file(request.place, &RunFolder::evaluation, "the numbers are not kept for the run's report", warnings);
+    if (request.wants("memorisation"))
+      pairs = own_file(request.place, &RunFolder::nearest_pairs, "the closest pairs are not drawn", warnings);
     if (!request.json.empty() && request.json != "-") check_file_place(request.json);
   });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
@@ -381,7 +342,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage,
                   "--metrics 1nn-error needs a class-conditional run, whose samples have labels, and " + saved.source +
                       " knows no classes: leave it out");
+    if (request.metrics_given && request.wants("memorisation") && !memorisation_obstacle(saved, data).empty())
+      throw Error(ExitCode::usage, "--metrics memorisation " + memorisation_obstacle(saved, data));
   });
+  const std::string unseen = memorisation_obstacle(saved, data);
   const std::string obstacle = judge_obstacle(request, data);
   eval::ShippedJudge shipped;
   std::unique_ptr<eval::Judge> judge;
@@ -398,11 +362,16 @@ int run(const Parsed& parsed, Communicator& ranks) {
   }
   eval::RememberingSource source(*generator, remembered_bytes);
 
-  Report report;
+  EvalReport report;
   describe(request, saved, data, report);
   if (request.wants("parzen")) measure_parzen(request, source, data, *device, ranks, report);
   if (request.wants("two-sample")) measure_two_sample(request, source, data, *device, ranks, report);
   if (request.wants("1nn-error")) measure_classification(request, source, data, *device, ranks, report);
+
+  if (request.wants("memorisation") && unseen.empty())
+    measure_memorisation(saved, source, request.samples, data, pairs, *device, ranks, report);
+  else if (request.wants("memorisation"))
+    report.add("memorisation", "none", unseen);
 
   if (request.wants("modes")) {
     if (judge)
@@ -439,8 +408,9 @@ Command eval_command() {
         {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
         {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
         {"metrics", "LIST",
-         "of parzen, two-sample, judge and, where the run knows classes, 1nn-error; of a run with --stack: modes; with "
-         "commas",
+         "of parzen, two-sample, memorisation, judge and, where the run knows classes, 1nn-error; of a run with "
+         "--stack: "
+         "modes; with commas",
          "Options", "all"},
         {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
         {"json", "FILE",

@@ -20,6 +20,7 @@ Network loaded_generator(const SavedGenerator& saved, Device& device) {
 SavedGenerator read_saved_generator(const std::string& place, Communicator& ranks) {
   SavedGenerator saved;
   std::string weights;
+  std::string discriminator;
   on_root(ranks, [&] {
     const SavedRun run = read_saved_run(place);
     warn_of_refused(run);
@@ -33,6 +34,7 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
       saved.data_digest = digest->second;
     saved.shape = saved_shape(run);
     weights = picture_weights(run).serialize();
+    if (const auto d = run.files.find("discriminator"); d != run.files.end()) discriminator = d->second.serialize();
   });
   saved.kind = shared_text(ranks, saved.kind);
   saved.source = shared_text(ranks, saved.source);
@@ -45,6 +47,8 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
     if (!ranks.is_root() && !value.empty()) set_train_option(saved.options, spec.name, value);
   }
   saved.weights = TensorFile::parse(shared_text(ranks, weights), saved.source);
+  discriminator = shared_text(ranks, discriminator);
+  if (!discriminator.empty()) saved.discriminator = TensorFile::parse(discriminator, saved.source);
   return saved;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/saved_run.hpp"
@@ -24,6 +25,7 @@ struct SavedGenerator {
   TrainOptions options;
   DataShape shape;
   TensorFile weights;
+  std::optional<TensorFile> discriminator;  ///< where it holds one
 };
 
 /// Rank 0 reads; the others get what it read, so that no other host needs to have the run. Says on stderr what was

@@ -18,6 +18,8 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path sample(std::uint64_t step) const;
   /// As many real images in a grid as those of the samples have.
   [[nodiscard]] std::filesystem::path real_sample() const { return samples() / "real.png"; }
+  /// The samples that come nearest to training images, as `ganymede eval` found them.
+  [[nodiscard]] std::filesystem::path nearest_pairs() const { return samples() / "nearest.png"; }
   [[nodiscard]] std::filesystem::path log(int rank) const;
   /// The final weights: the generator's are those that pictures are drawn from (its average with --ema).
   [[nodiscard]] std::filesystem::path generator() const { return root_ / "generator.safetensors"; }

@@ -376,6 +376,12 @@ const measures = [
     kind === "samples" ? estimate(1, m.parzen?.log_likelihood, m.parzen?.standard_error) : null],
   ["two-sample 1-NN accuracy", "50 %", (m, kind) => kind === "samples" ? share(m.two_sample?.accuracy) : null],
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
+  ["distance to training images, over test images'", "1", (m, kind) =>
+    kind === "samples" ? fixed(3, m.memorisation?.distance_ratio) : null],
+  ["AUC of membership, by nearness", "0.5", (m, kind) =>
+    kind === "samples" ? fixed(3, m.memorisation?.membership_auc_by_distance) : null],
+  ["AUC of membership, by D", "0.5", (m, kind) =>
+    kind === "samples" ? fixed(3, m.memorisation?.membership_auc_by_discriminator) : null],
   ["classifier-FD", "lower", (m, kind) => fixed(3, m.judge?.[kind]?.classifier_fd)],
   ["KID", "lower", (m, kind) => estimate(4, m.judge?.[kind]?.kid?.mean, m.judge?.[kind]?.kid?.standard_error)],
   ["precision", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.precision)],

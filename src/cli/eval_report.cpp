@@ -1,0 +1,44 @@
+// See eval_report.hpp.
+#include "cli/eval_report.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace ganymede::cli {
+namespace {
+
+// To a width in characters; UTF-8's continuing bytes take none.
+std::string padded(const std::string& text, std::size_t width) {
+  const auto columns = static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](unsigned char c) { return (c & 0xC0U) != 0x80U; }));
+  return text + std::string(columns < width ? width - columns : 1, ' ');
+}
+
+}  // namespace
+
+std::string EvalReport::table() const {
+  std::string text;
+  for (const auto& [name, what] : facts_) text += padded(name, 14) + what + "\n";
+  text += "\n";
+  for (const Row& row : rows_) text += padded(row.metric, 30) + padded(row.value, 18) + row.remark + "\n";
+  return text;
+}
+
+std::string format(const char* pattern, double a) {
+  char text[64];
+  std::snprintf(text, sizeof text, pattern, a);
+  return text;
+}
+std::string format(const char* pattern, double a, double b) {
+  char text[64];
+  std::snprintf(text, sizeof text, pattern, a, b);
+  return text;
+}
+std::string percent(const eval::Share& share) {
+  return format("%.2f ± %.2f %%", 100 * share.share(), 100 * share.standard_error());
+}
+nlohmann::ordered_json json_of(const eval::Share& share) {
+  return {{"share", share.share()}, {"standard_error", share.standard_error()}, {"of", share.of}};
+}
+
+}  // namespace ganymede::cli

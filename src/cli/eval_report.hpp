@@ -1,0 +1,36 @@
+// What `eval` says: a table for people and the same numbers as JSON.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/share.hpp"
+
+namespace ganymede::cli {
+
+class EvalReport {
+ public:
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+
+  void say(const std::string& name, const std::string& text) { facts_.emplace_back(name, text); }
+  void add(const std::string& metric, const std::string& value, const std::string& remark) {
+    rows_.push_back({metric, value, remark});
+  }
+  [[nodiscard]] std::string table() const;
+
+ private:
+  struct Row {
+    std::string metric, value, remark;
+  };
+  std::vector<std::pair<std::string, std::string>> facts_;
+  std::vector<Row> rows_;
+};
+
+std::string format(const char* pattern, double a);
+std::string format(const char* pattern, double a, double b);
+std::string percent(const eval::Share& share);
+nlohmann::ordered_json json_of(const eval::Share& share);
+
+}  // namespace ganymede::cli
