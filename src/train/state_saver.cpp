@@ -25,7 +25,12 @@ std::string milliseconds(double seconds) {
 
 StateSaver::StateSaver(const TrainOptions& options, Communicator& ranks, const Gan& gan, Checkpoint kind,
                        std::uint64_t first_step, SaverEvents events)
-    : options_(options), ranks_(ranks), kind_(std::move(kind)), events_(std::move(events)), saved_step_(first_step) {
+    : options_(options),
+      ranks_(ranks),
+      kind_(std::move(kind)),
+      events_(std::move(events)),
+      saved_step_(first_step),
+      begun_step_(first_step) {
   on_root(ranks_, [&] {
     snapshot_.emplace(gan);
     writer_.emplace(options.out, Retention{options.keep, options.keep_every});
@@ -33,6 +38,8 @@ StateSaver::StateSaver(const TrainOptions& options, Communicator& ranks, const G
 }
 
 void StateSaver::save(std::uint64_t step, std::uint64_t images_seen) {
+  if (step == begun_step_) return;
+  begun_step_ = step;
   on_root(ranks_, [&] {
     if (writer_->under_way()) {
       const Clock::time_point began = Clock::now();

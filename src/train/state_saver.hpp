@@ -27,7 +27,7 @@ class StateSaver {
   StateSaver(const TrainOptions& options, Communicator& ranks, const Gan& gan, Checkpoint kind,
              std::uint64_t first_step, SaverEvents events);
 
-  /// Copies the state of `step` and begins to write it, once what was begun before is written.
+  /// Copies the state of `step` and begins to write it, once what was begun before is written. Once for each step.
   void save(std::uint64_t step, std::uint64_t images_seen);
 
   /// Rank 0's, inside on_root(): tells of what was begun when that has ended. Throws Error(data) when it failed, unless
@@ -48,6 +48,7 @@ class StateSaver {
   Checkpoint kind_;
   SaverEvents events_;
   std::uint64_t saved_step_;  // of the newest checkpoint; 0: there is none. Rank 0's is the newest
+  std::uint64_t begun_step_;  // the newest that was to be saved
   // Rank 0's.
   std::optional<GanSnapshot> snapshot_;
   std::optional<CheckpointWriter> writer_;

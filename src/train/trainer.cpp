@@ -314,9 +314,9 @@ class Training {
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
     write_grid(step);
-    if (saved_step_ != step) write_state(step);
+    saver_->save(step, images_seen(step));
     const std::string what = "stopped at step " + std::to_string(step) + " by --stop-on collapse: its samples, in " +
-                             picture_.string() + ", are nearly all alike; " + what_stands();
+                             picture_.string() + ", are nearly all alike; " + saver_->what_stands();
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
   }
