@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -47,6 +48,23 @@ class Reduction {
   std::size_t size_ = 0;
   T* data_ = nullptr;
   const T* sum_ = nullptr;
+};
+
+/// Small messages between ranks that nobody waits for: for whoever must not hang when another rank does. One that does
+/// not arrive is no error. Its functions may be called by one thread at a time, beside another that is in a collective.
+class Mailbox {
+ public:
+  struct Letter {
+    int from;
+    std::string text;
+  };
+  Mailbox() = default;
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  virtual ~Mailbox() = default;
+  virtual void send(int to, const std::string& text) = 0;
+  /// The next letter that has arrived, if any.
+  virtual std::optional<Letter> receive() = 0;
 };
 
 class Communicator {
@@ -97,6 +115,9 @@ class Communicator {
   }
   [[nodiscard]] virtual std::unique_ptr<Reduction<float>> make_float_reduction(std::size_t count) = 0;
   [[nodiscard]] virtual std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(std::size_t count) = 0;
+
+  /// Null where there is nobody to write to. Must not outlive its communicator. Collective, and so is its end.
+  [[nodiscard]] virtual std::unique_ptr<Mailbox> make_mailbox() { return nullptr; }
 
   /// Ends every rank of the job now, with this exit code: for a failure that the others cannot learn of
   /// in any other way, because they wait in a collective.

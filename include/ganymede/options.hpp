@@ -91,6 +91,8 @@ struct TrainOptions {
   bool reproducible = false;
   int shards = 8;
   std::string instruction_set = "auto";
+  std::string on_nan = "rollback";
+  int timeout = 0;  ///< seconds without progress after which the program ends the job; 0: 60, or 100 median steps
 
   // what is written, and when (in steps)
   std::uint64_t checkpoint_every = 5000;

@@ -1,10 +1,8 @@
 // The atomic store of checkpoints. A folder under its final name is complete, because it gets that name by
 // a rename after all of it is on disk; whatever is being written or deleted has a hidden name:
-//   .step-00001200.partial-PID   being written, or being deleted
+//   .step-00001200.partial-7     being written by the folder's seventh training, or being deleted
 //   .step-00001200.replaced      a complete one that gives way to another of the same step
 #include "checkpoint/checkpoint.hpp"
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -105,8 +103,8 @@ fs::path replaced_path(const fs::path& folder) {
   return folder.parent_path() / ('.' + folder.filename().string() + ".replaced");
 }
 
-fs::path partial_path(const fs::path& folder) {
-  return folder.parent_path() / ('.' + folder.filename().string() + ".partial-" + std::to_string(getpid()));
+fs::path partial_path(const fs::path& folder, std::uint64_t generation) {
+  return folder.parent_path() / ('.' + folder.filename().string() + ".partial-" + std::to_string(generation));
 }
 
 bool is_folder(const fs::path& path) {
@@ -149,9 +147,11 @@ void write_files(const fs::path& partial, const Checkpoint& checkpoint) {
 
 /// Gives `partial` its final name. Where a checkpoint of that step stands already, it is complete under one
 /// name or another until the new one is.
-void publish(const fs::path& partial, const fs::path& folder) {
+void publish(const fs::path& partial, const fs::path& folder, const Fence& fence) {
+  fence.check();
   if (is_folder(folder)) rename_folder(folder, replaced_path(folder));
   try {
+    fence.check();
     rename_folder(partial, folder);
   } catch (...) {
     settle_replacement(folder);
@@ -194,17 +194,18 @@ fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) { return run
 fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   fs::path folder = checkpoint_folder(run, checkpoint.step);
   const fs::path parent = folder.parent_path();
-  const fs::path partial = partial_path(folder);
+  const fs::path partial = partial_path(folder, checkpoint.fence.generation);
   try {
+    checkpoint.fence.check();
     if (!is_folder(parent)) {
       make_folders(parent);
       sync_folder(run);
     }
     settle_replacement(folder);
-    delete_folder(partial);  // in a container every process may have the same number
+    delete_folder(partial);  // of a write that failed
     make_folders(partial);
     write_files(partial, checkpoint);
-    publish(partial, folder);
+    publish(partial, folder, checkpoint.fence);
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove_all(partial, ignored);
@@ -221,7 +222,7 @@ void prune_checkpoints(const fs::path& run, std::uint64_t step, const Retention&
     if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < retention.newest) return;
     if (retention.every > 0 && folder.step % retention.every == 0) return;
     // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
-    const fs::path doomed = partial_path(folder.path);
+    const fs::path doomed = partial_path(folder.path, 0);
     delete_folder(doomed);
     rename_folder(folder.path, doomed);
     delete_folder(doomed);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,6 +15,14 @@
 
 namespace ganymede {
 
+/// Keeps whoever has lost the run's folder without knowing from giving anything a name in it.
+struct Fence {
+  /// Stands in the hidden name of what is being written: a later training deletes it, and the rename then fails.
+  std::uint64_t generation = 0;
+  /// Called before each rename; throws Error when another training has the folder.
+  std::function<void()> check = [] {};
+};
+
 struct Checkpoint {
   std::uint64_t step = 0;                      ///< steps completed
   std::uint64_t images_seen = 0;               ///< real images shown to D
@@ -22,6 +31,7 @@ struct Checkpoint {
   std::string arithmetic;                      ///< Device::arithmetic(): what bits depend on
   std::string program;                         ///< version that wrote it
   std::map<std::string, TensorFile> files;     ///< "generator", "discriminator", … → NAME.safetensors
+  Fence fence = {};                            ///< of who writes it; not stored
 };
 
 /// RUN/checkpoints/step-00001200.

@@ -52,6 +52,9 @@ std::string help_text(const CommandSyntax& syntax);
 /// A whole number from least to most; throws Error(usage) naming the option.
 long parse_count(const Parsed& parsed, const std::string& name, long otherwise, long least, long most);
 
+/// --timeout of commands that a watchdog watches over.
+Argument timeout_argument();
+
 /// One `name = value` of an INI file.
 struct Setting {
   std::string name;

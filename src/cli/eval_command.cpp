@@ -11,6 +11,7 @@
 #include "cli/generator_source.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "eval/distances.hpp"
 #include "eval/judged.hpp"
 #include "eval/modes.hpp"
@@ -316,6 +317,7 @@ std::string own_file(const std::string& place, std::filesystem::path (RunFolder:
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
+  const heartbeat::Stage stage("evaluation");
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
   std::vector<std::string> warnings;
@@ -417,7 +419,8 @@ Command eval_command() {
          "the numbers as JSON, which `ganymede report RUN` shows from their default place; -: to the standard output "
          "alone, and no table",
          "Options", "RUN/eval.json of a run's folder"},
-        {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
+        {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"},
+        timeout_argument()}},
       run};
 }
 

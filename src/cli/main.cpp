@@ -3,8 +3,10 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -19,12 +21,15 @@
 
 #include "cli/commands.hpp"
 #include "comm/failure.hpp"
+#include "comm/watchdog.hpp"
 #include "core/build_info.hpp"
+#include "core/heartbeat.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/options.hpp"
 #include "ganymede/version.hpp"
+#include "train/stop.hpp"
 
 namespace ganymede::cli {
 
@@ -77,6 +82,15 @@ void check_output(Communicator& ranks) {
   });
 }
 
+// Commands that take no --timeout may have long work of which no heartbeat tells.
+void watch_over(const CommandSyntax& syntax, const Parsed& parsed) {
+  comm::Watchdog& watchdog = *comm::Watchdog::current();
+  if (std::any_of(syntax.arguments.begin(), syntax.arguments.end(), [](auto& a) { return a.name == "timeout"; }))
+    watchdog.expect(static_cast<double>(parse_count(parsed, "timeout", 0, 0, 1'000'000)), {});
+  else
+    watchdog.stand_down();
+}
+
 int run(const std::vector<std::string>& words, Communicator& ranks) {
   check_same_words(words, ranks);
   const auto print = [&](const std::string& text) {
@@ -98,10 +112,25 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
     parsed = parse_command_line(command->syntax, {words.begin() + 1, words.end()});
   });
   if (parsed.help) return print(help_text(command->syntax));
+  together(ranks, [&] { watch_over(command->syntax, parsed); });
   const int code = command->run(parsed, ranks);
   // What a training is for is in its folder; lines of its progress may be lost.
   if (command->syntax.name != "train" || parsed.on("dry-run")) check_output(ranks);
   return code;
+}
+
+// --timeout, before the ranks have met and the command line can be judged; 0 where there is none that could be it.
+double timeout_among(const std::vector<std::string>& words) {
+  const std::string option = "--timeout";
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string value;
+    if (words[i] == option && i + 1 < words.size()) value = words[i + 1];
+    if (words[i].starts_with(option + "=")) value = words[i].substr(option.size() + 1);
+    double seconds = 0;
+    if (std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc{} && seconds > 0)
+      return seconds;
+  }
+  return 0;
 }
 
 // One line, whatever was quoted in it.
@@ -136,7 +165,18 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // So is a file that grows beyond a limit on its size.
   std::signal(SIGXFSZ, SIG_IGN);
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  heartbeat::stage("start-up");
+  comm::Watchdog watchdog(cli::timeout_among(words), stop_requested);
   std::unique_ptr<Communicator> ranks;
+  // The watchdogs part before the ranks do.
+  const struct Parting {
+    explicit Parting(comm::Watchdog& from) : watchdog(from) {}
+    Parting(const Parting&) = delete;
+    Parting& operator=(const Parting&) = delete;
+    ~Parting() { watchdog.detach(); }
+    comm::Watchdog& watchdog;
+  } parting(watchdog);
   try {
     ranks = make_communicator();
   } catch (...) {
@@ -147,8 +187,10 @@ int main(int argc, char** argv) {
   // Errors are caught while the communicator lives, so that it is taken down in good order.
   std::shared_ptr<void> spoken;  // a flag of the host's ranks; null where they share no memory
   try {
+    watchdog.attach(*ranks);
+    heartbeat::stage("set-up");
     spoken = ranks->node_shared(sizeof(std::uint32_t));
-    return cli::run({argv + 1, argv + argc}, *ranks);
+    return cli::run(words, *ranks);
   } catch (const AgreedError& failure) {
     if (ranks->is_root()) cli::say(failure.what());
     return static_cast<int>(failure.code());

@@ -9,10 +9,12 @@
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "comm/end_process.hpp"
 #include "comm/node_sum.hpp"
+#include "core/heartbeat.hpp"
 
 namespace ganymede::comm {
 namespace {
@@ -122,6 +124,7 @@ class Exchange {
   /// After start() on all ranks: combines the first `count` elements of all ranks' buffers into the result.
   template <class T, class Combine>
   void finish(std::size_t count, Combine combine) {
+    const heartbeat::Waiting waiting("a sum over all ranks");
     Gate& gate = buffers_.gate();
     gate.wait();
     combine_slice<T, Combine>(buffers_, count);
@@ -141,6 +144,7 @@ class Exchange {
   }
 
   void barrier() {
+    const heartbeat::Waiting waiting("a barrier");
     buffers_.gate().meet();
     if (!several_nodes_) return;
     if (buffers_.rank() == 0) check(MPI_Barrier(across_), "wait for all ranks");
@@ -162,10 +166,71 @@ class MpiReduction final : public Reduction<T> {
     this->sum_ = reinterpret_cast<const T*>(exchange_.result());
   }
   void start() override { exchange_.start(); }
-  void finish() override { exchange_.template finish<T>(this->size_, Sum()); }
+  void finish() override {
+    const heartbeat::Waiting waiting("the sum of gradients");
+    exchange_.template finish<T>(this->size_, Sum());
+  }
 
  private:
   Exchange exchange_;
+};
+
+/// Messages on a communicator of their own, so that they meet no others.
+class MpiMailbox final : public Mailbox {
+ public:
+  explicit MpiMailbox(MPI_Comm ranks) { check(MPI_Comm_dup(ranks, group_.out()), "start"); }
+  MpiMailbox(const MpiMailbox&) = delete;
+  MpiMailbox& operator=(const MpiMailbox&) = delete;
+  // What is still on its way at the end keeps its memory: MPI may read or write it later.
+  ~MpiMailbox() override {
+    for (std::vector<std::unique_ptr<Transfer>>* transfers : {&outgoing_, &incoming_})
+      for (std::unique_ptr<Transfer>& transfer : *transfers)
+        if (!is_complete(*transfer)) (void)transfer.release();
+  }
+
+  void send(int to, const std::string& text) override {
+    std::erase_if(outgoing_, [](const auto& transfer) { return is_complete(*transfer); });
+    auto transfer = std::make_unique<Transfer>(Transfer{to, text, MPI_REQUEST_NULL});
+    if (MPI_Isend(transfer->text.data(), static_cast<int>(text.size()), MPI_BYTE, to, 0, group_.get(),
+                  &transfer->request) == MPI_SUCCESS)
+      outgoing_.push_back(std::move(transfer));
+  }
+
+  std::optional<Letter> receive() override {
+    int found = 0;
+    MPI_Message message{};
+    MPI_Status status;
+    if (MPI_Improbe(MPI_ANY_SOURCE, 0, group_.get(), &found, &message, &status) == MPI_SUCCESS && found != 0) {
+      int length = 0;
+      MPI_Get_count(&status, MPI_BYTE, &length);
+      auto transfer = std::make_unique<Transfer>(
+          Transfer{status.MPI_SOURCE, std::string(static_cast<std::size_t>(length), '\0'), MPI_REQUEST_NULL});
+      if (MPI_Imrecv(transfer->text.data(), length, MPI_BYTE, &message, &transfer->request) == MPI_SUCCESS)
+        incoming_.push_back(std::move(transfer));
+    }
+    for (auto transfer = incoming_.begin(); transfer != incoming_.end(); ++transfer) {
+      if (!is_complete(**transfer)) continue;
+      Letter letter{(*transfer)->other, std::move((*transfer)->text)};
+      incoming_.erase(transfer);
+      return letter;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct Transfer {
+    int other;
+    std::string text;
+    MPI_Request request;
+  };
+  static bool is_complete(Transfer& transfer) {
+    int complete = 0;
+    return MPI_Test(&transfer.request, &complete, MPI_STATUS_IGNORE) != MPI_SUCCESS || complete != 0;
+  }
+
+  MpiGroup group_;
+  std::vector<std::unique_ptr<Transfer>> outgoing_;
+  std::vector<std::unique_ptr<Transfer>> incoming_;
 };
 
 class MpiCommunicator final : public Communicator {
@@ -204,7 +269,10 @@ class MpiCommunicator final : public Communicator {
   }
 
   void barrier() override { scratch_->barrier(); }
-  void node_barrier() override { check(MPI_Barrier(node_.get()), "wait for the ranks of this host"); }
+  void node_barrier() override {
+    const heartbeat::Waiting waiting("a barrier of its host");
+    check(MPI_Barrier(node_.get()), "wait for the ranks of this host");
+  }
   void broadcast(void* data, std::size_t bytes, int root) override { broadcast_in(world_.get(), data, bytes, root); }
   void node_broadcast(void* data, std::size_t bytes) override { broadcast_in(node_.get(), data, bytes, 0); }
 
@@ -215,6 +283,7 @@ class MpiCommunicator final : public Communicator {
   void all_max(std::span<std::int64_t> values) override { all_combine(values, Max()); }
 
   [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
+    const heartbeat::Waiting waiting("a gathering");
     std::vector<std::int64_t> sizes(static_cast<std::size_t>(size_));
     sizes[static_cast<std::size_t>(rank_)] = static_cast<std::int64_t>(mine.size());
     all_sum(sizes);
@@ -240,6 +309,7 @@ class MpiCommunicator final : public Communicator {
 
   [[nodiscard]] std::shared_ptr<void> node_shared(std::size_t bytes) override {
     if (node_size_ == 1) return private_memory(bytes);
+    const heartbeat::Waiting waiting("sharing memory");
     std::vector<std::filesystem::path> folders = folders_;
     while (true) {
       std::string file;
@@ -267,7 +337,13 @@ class MpiCommunicator final : public Communicator {
     return std::make_unique<MpiReduction<std::int64_t>>(make_exchange(count * sizeof(std::int64_t)), count);
   }
 
+  [[nodiscard]] std::unique_ptr<Mailbox> make_mailbox() override {
+    if (size_ == 1) return nullptr;
+    return std::make_unique<MpiMailbox>(world_.get());
+  }
+
   [[noreturn]] void abort(ExitCode code) noexcept override {
+    heartbeat::leave();
     end_process_after(3, code);
     flush_output();
     MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
@@ -302,6 +378,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   static void broadcast_in(MPI_Comm group, void* data, std::size_t bytes, int root) {
+    const heartbeat::Waiting waiting("a broadcast");
     auto* position = static_cast<std::byte*>(data);
     for (std::size_t done = 0; done < bytes; done += largest_message) {
       const int part = static_cast<int>(std::min(bytes - done, largest_message));

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "data/byte_reader.hpp"
 #include "ganymede/error.hpp"
 
@@ -43,6 +44,7 @@ struct Body {
 std::size_t append(char* data, std::size_t one, std::size_t count, void* target) {
   auto& body = *static_cast<Body*>(target);
   const std::size_t size = one * count;
+  heartbeat::beat();
   if (size > body.limit - body.bytes.size()) {
     body.too_long = true;
     return 0;

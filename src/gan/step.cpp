@@ -8,6 +8,7 @@
 #include <exception>
 #include <string>
 
+#include "core/heartbeat.hpp"
 #include "gan/losses.hpp"
 #include "ganymede/error.hpp"
 
@@ -24,6 +25,13 @@ int most_rows(const std::vector<Slice>& slices) {
   for (const Slice& slice : slices) most = std::max(most, slice.rows());
   return most;
 }
+
+// Made once: marking a phase in each step is to cost nothing.
+const std::array labels_of_phases = [] {
+  std::array<Label, static_cast<std::size_t>(Phase::count) + 1> labels;
+  for (std::size_t phase = 0; phase < labels.size(); ++phase) labels[phase] = phase_name(static_cast<Phase>(phase));
+  return labels;
+}();
 
 }  // namespace
 
@@ -92,11 +100,7 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
   const std::size_t input_rows = (static_cast<std::size_t>(parts) + own_parts) * rows;
   x_ = DeviceArray<float>(device, input_rows * static_cast<std::size_t>(image_size_));
   z_ = DeviceArray<float>(device, (1 + own_parts) * rows * static_cast<std::size_t>(options.latent));
-  for (const bool burst : {false, true})
-    for (const bool penalised : {false, true}) {
-      const StepKind kind{burst, penalised};
-      routines_[kind.index()] = device.make_routine([this, kind] { enqueue(kind); });
-    }
+  make_routines();
   if (!device.is_host()) {
     image_copy_ = DeviceArray<std::uint8_t>(device, images.images.size());
     image_copy_.assign(images.images.data());
@@ -121,7 +125,16 @@ GanStep::~GanStep() {
   device_->release_host(reports_);
 }
 
+void GanStep::make_routines() {
+  for (const bool burst : {false, true})
+    for (const bool penalised : {false, true}) {
+      const StepKind kind{burst, penalised};
+      routines_[kind.index()] = device_->make_routine([this, kind] { enqueue(kind); });
+    }
+}
+
 void GanStep::run(bool stop) {
+  heartbeat::step(completed_ + 1);
   *stop_flag_ = stop ? 1 : 0;
   const StepKind kind = step_kind(options_, completed_);
   if (clock_ != nullptr) {
@@ -146,12 +159,19 @@ void GanStep::settle() {
 
 // Reads the report of a step, after waiting until the device has written it.
 void GanStep::learn(std::uint64_t step) {
-  device_->await(slot(step - 1));
+  {
+    const heartbeat::Waiting waiting("the device's report");
+    device_->await(slot(step - 1));
+  }
   const StepReport& report = reports_[slot(step - 1)];
   known_ = step;
   if (report.stop > 0) stop_agreed_ = true;
   const bool finite = std::isfinite(report.discriminator_squared_norm) && std::isfinite(report.generator_squared_norm);
-  if (!finite && not_finite_at_ == 0) not_finite_at_ = step;
+  not_finite_.in_a_row = finite ? 0 : not_finite_.in_a_row + 1;
+  not_finite_.longest = std::max(not_finite_.longest, not_finite_.in_a_row);
+  if (finite) return;
+  ++not_finite_.count;
+  not_finite_.last = step;
 }
 
 void GanStep::enqueue(StepKind kind) {
@@ -428,9 +448,14 @@ void GanStep::enter(Phase phase) {
     clock_->enter(phase);
   }
   device_->enter(phase_name(phase));
+  heartbeat::phase(labels_of_phases[static_cast<std::size_t>(phase)]);
 }
 
 void GanStep::set_steps(std::uint64_t steps) {
+  settle();
+  make_routines();
+  not_finite_ = {};
+  device_->zero(running_.data(), running_.bytes());
   completed_ = known_ = steps;
   since_ = 0;
   const std::array<std::uint64_t, 2> counters = {steps, discriminator_updates(options_, steps)};

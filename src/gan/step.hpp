@@ -85,13 +85,20 @@ class GanStep {
 
   /// True once any rank had been asked to stop before a step that is known of; the same on every rank.
   [[nodiscard]] bool stop_agreed() const { return stop_agreed_; }
-  /// False when a gradient of a step that is known of was not finite (that update was then not made).
-  [[nodiscard]] bool finite() const { return not_finite_at_ == 0; }
-  /// The first such step, counted from 1.
-  [[nodiscard]] std::uint64_t not_finite_at() const { return not_finite_at_; }
+  /// What is known of steps with a gradient that was not finite, so that its update was not made.
+  struct NotFinite {
+    std::uint64_t count = 0;     ///< since the training began, was resumed or went back
+    std::uint64_t last = 0;      ///< the last such step, counted from 1; 0: none
+    std::uint64_t in_a_row = 0;  ///< up to the newest step that is known of
+    std::uint64_t longest = 0;   ///< row of them
+  };
+  [[nodiscard]] const NotFinite& not_finite() const { return not_finite_; }
+  [[nodiscard]] bool finite() const { return not_finite_.count == 0; }
 
-  /// Steps run; setting it is how a training is resumed.
+  /// Steps run.
   [[nodiscard]] std::uint64_t steps() const { return completed_; }
+  /// How a training is resumed, or goes back, once its networks and optimisers are as they were then. Constants of the
+  /// optimisers are read anew.
   void set_steps(std::uint64_t steps);
 
   /// Takes the means gathered since the last call.
@@ -110,6 +117,7 @@ class GanStep {
   /// Parts of D's input, in the order in which they lie there.
   enum Part { between = -1, real, fake, own };
 
+  void make_routines();
   void enqueue(StepKind kind);
   void alternate(int updates, const PenaltyParts& penalised);
   void update_together(const PenaltyParts& penalised);
@@ -199,7 +207,7 @@ class GanStep {
   std::uint32_t* stop_flag_;                                        // host memory that the device reads
   std::array<std::unique_ptr<Routine>, StepKind::count> routines_;  // by kind
   bool stop_agreed_ = false;
-  std::uint64_t not_finite_at_ = 0;
+  NotFinite not_finite_;
   PhaseClock* clock_ = nullptr;
 };
 

@@ -33,6 +33,8 @@ class Optimizer {
   [[nodiscard]] std::vector<State>& state() { return state_; }
 
   [[nodiscard]] const OptimizerConstants& constants() const { return constants_; }
+  /// From the next update on, but for updates in a Routine that a GPU has recorded before.
+  void scale_learning_rate(double factor) { constants_.learning_rate *= factor; }
   /// Those that only some optimisers have and this one uses, as people write them.
   [[nodiscard]] std::vector<std::pair<std::string, double>> own_constants() const;
 

@@ -171,6 +171,7 @@ std::string get_changes(const TrainOptions& o) {
 }
 
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
+std::vector<std::string> on_nan_names() { return {"rollback", "skip", "stop"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
 std::vector<std::string> stop_names() { return {"nothing", "collapse"}; }
 std::vector<std::string> checkpoint_failure_names() { return {"stop", "warn"}; }
@@ -342,6 +343,14 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::shards, 1, 4096>, get_number<&O::shards>},
     {"instruction-set", "Execution", "NAME", "auto (the widest that all ranks have), x86-64-v2, x86-64-v3 or x86-64-v4",
      false, true, set_choice<&O::instruction_set, instruction_set_names>, get_text<&O::instruction_set>},
+    {"on-nan", "Execution", "NAME",
+     "after steps whose gradient is not finite, of which no update is made: rollback (of 3 in a row to the last "
+     "checkpoint, with half the learning rate, up to 3 times), skip (up to 100 in a row) or stop",
+     false, true, set_choice<&O::on_nan, on_nan_names>, get_text<&O::on_nan>},
+    {"timeout", "Execution", "SECONDS",
+     "when nothing is completed for so long the job ends, and says who holds it up; 0: 60, or as long as 100 steps "
+     "take",
+     false, true, set_number<&O::timeout, 0, 1'000'000>, get_number<&O::timeout>},
 
     {"checkpoint-every", "Output", "N", "steps between checkpoints; 0: at the end alone", false, true,
      set_number<&O::checkpoint_every, 0, most_steps>, get_number<&O::checkpoint_every>},

@@ -50,9 +50,10 @@ std::map<std::string, std::string> differences(const std::map<std::string, std::
 
 }  // namespace
 
-std::optional<FoundCheckpoint> find_checkpoint(const TrainOptions& options, Communicator& ranks) {
+std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
+                                               const std::function<std::optional<FoundCheckpoint>()>& find) {
   std::optional<FoundCheckpoint> found;
-  on_root(ranks, [&] { found = newest_checkpoint(options.out); });
+  on_root(ranks, [&] { found = find(); });
   std::uint64_t any = found ? 1 : 0;
   ranks.broadcast(&any, sizeof any, 0);
   if (any == 0) return std::nullopt;

@@ -1,6 +1,7 @@
 // What a training that is resumed goes on from, and whether it may.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,8 +12,10 @@
 
 namespace ganymede {
 
-/// The run's newest valid checkpoint, read by rank 0 alone, on every rank; nothing where there is none. Collective.
-std::optional<FoundCheckpoint> find_checkpoint(const TrainOptions& options, Communicator& ranks);
+/// What `find` finds on rank 0, which alone calls it, on every rank: only its host needs to see the run's folder.
+/// Collective.
+std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
+                                               const std::function<std::optional<FoundCheckpoint>()>& find);
 
 /// How a training differs from that of the checkpoint it goes on from.
 struct TrajectoryChanges {

@@ -6,43 +6,93 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <ctime>
+#include <string_view>
 
 #include "core/json.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
+namespace {
 
-RunLock::RunLock(const RunFolder& folder) {
-  const std::filesystem::path file = folder.lock();
-  file_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (file_ < 0) throw Error(ExitCode::data, file.string() + ": cannot be opened: " + std::strerror(errno));
-  const auto give_up = [&](ExitCode code, const std::string& what) {
+constexpr std::string_view generation_field = ", generation ";
+constexpr std::size_t most_bytes = 512;
+
+// "2026-01-31 12:00:00 UTC".
+std::string time_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &utc);
+  return text;
+}
+
+std::string first_line(int file) {
+  char text[most_bytes] = {};
+  const ssize_t count = ::pread(file, text, sizeof text - 1, 0);
+  return count <= 0 ? std::string()
+                    : std::string(text, std::string_view(text).find('\n') == std::string_view::npos
+                                            ? static_cast<std::size_t>(count)
+                                            : std::string_view(text).find('\n'));
+}
+
+// 0 where the line names none.
+std::uint64_t generation_of(const std::string& line) {
+  const std::size_t at = line.rfind(generation_field);
+  std::uint64_t generation = 0;
+  if (at != std::string::npos)
+    std::from_chars(line.data() + at + generation_field.size(), line.data() + line.size(), generation);
+  return generation;
+}
+
+}  // namespace
+
+RunLock::RunLock(const RunFolder& folder) : name_(folder.lock()) {
+  file_ = ::open(name_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (file_ < 0) throw Error(ExitCode::data, name_.string() + ": cannot be opened: " + std::strerror(errno));
+  const auto give_up = [&](const std::string& what) {
     ::close(file_);
-    throw Error(code, what);
+    throw Error(ExitCode::data, what);
   };
   while (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) {
-      warning_ = file.string() + " cannot be locked (" + std::strerror(errno) +
+      warning_ = name_.string() + " cannot be locked (" + std::strerror(errno) +
                  "): take care that no other training writes to this run's folder";
-      return;
+      break;
     }
-    char text[256] = {};
-    const ssize_t count = ::pread(file_, text, sizeof text - 1, 0);
-    const std::string_view holder = std::string_view(text).substr(0, std::string_view(text).find('\n'));
-    give_up(ExitCode::usage, "--out " + folder.root().string() + " is in use by " +
-                                 (count > 0 ? printable(holder) : "another training") +
-                                 ": wait for it to end, or choose another folder");
+    const std::string holder = first_line(file_);
+    give_up("--out " + folder.root().string() + " is in use by " +
+            (holder.empty() ? "another training" : printable(holder)) +
+            ": wait for it to end, or choose another folder");
   }
+  generation_ = generation_of(first_line(file_)) + 1;
+  line_ = "process " + std::to_string(::getpid()) + " on " + host_name() + " since " + time_now() +
+          std::string(generation_field) + std::to_string(generation_);
   // The line first and then the end of the file: a reader meets a whole line.
-  const std::string line = "process " + std::to_string(::getpid()) + " on " + host_name() + "\n";
-  if (::pwrite(file_, line.data(), line.size(), 0) != static_cast<ssize_t>(line.size()) ||
-      ::ftruncate(file_, static_cast<off_t>(line.size())) != 0)
-    give_up(ExitCode::data, file.string() + ": cannot be written: " + std::strerror(errno));
+  const std::string text = line_ + "\n";
+  if (::pwrite(file_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
+      ::ftruncate(file_, static_cast<off_t>(text.size())) != 0 || ::fsync(file_) != 0)
+    give_up(name_.string() + ": cannot be written: " + std::strerror(errno));
 }
 
 RunLock::~RunLock() { ::close(file_); }
+
+void RunLock::check() const {
+  // Opened anew: another host's change is seen then, and another file under that name.
+  const int file = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0 && errno == ENOENT) return;  // whoever takes a folder makes one
+  if (file < 0) throw Error(ExitCode::data, name_.string() + ": cannot be read: " + std::strerror(errno));
+  const std::string now = first_line(file);
+  ::close(file);
+  if (now == line_) return;
+  throw Error(ExitCode::data, "the run's folder was taken over by " +
+                                  (now.empty() ? "another training" : printable(now)) +
+                                  ", as this one was out of its reach: nothing more is written to it");
+}
 
 }  // namespace ganymede

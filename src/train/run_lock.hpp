@@ -1,6 +1,8 @@
-// One training at a time writes to a run's folder.
+// One training at a time writes to a run's folder; and one that has lost it without knowing writes nothing more.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "report/run_folder.hpp"
@@ -8,11 +10,14 @@
 namespace ganymede {
 
 /// A training's hold on its run's folder: flock on RUN/.lock, which the kernel lets go however the process ends. The
-/// file says who holds it; it stays, and blocks nothing.
+/// file says who holds it, since when, and how many have held it, this one included: its generation. It stays, and
+/// blocks nothing.
+///
+/// A file server may let go of the lock of a host that is cut off, and whoever trains there goes on. When another
+/// training has taken the folder meanwhile, the file names that one: check() sees it.
 class RunLock {
  public:
-  /// Throws Error(usage) that names the holder where another training has it, Error(data) where the file cannot be
-  /// written.
+  /// Throws Error(data) that names the holder where another training has it, or where the file cannot be written.
   explicit RunLock(const RunFolder& folder);
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
@@ -21,8 +26,18 @@ class RunLock {
   /// Why the folder is not held after all, where its file system has no such locks; else empty.
   [[nodiscard]] const std::string& warning() const { return warning_; }
 
+  /// 1 for the folder's first training, and one more for each after it.
+  [[nodiscard]] std::uint64_t generation() const { return generation_; }
+
+  /// Throws Error(data) when another training has taken the folder. To be called before anything is given its name
+  /// there; from any thread.
+  void check() const;
+
  private:
+  std::filesystem::path name_;
   int file_ = -1;
+  std::uint64_t generation_ = 1;
+  std::string line_;
   std::string warning_;
 };
 

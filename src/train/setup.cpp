@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 
+#include "comm/watchdog.hpp"
 #include "core/cores.hpp"
 #include "core/files.hpp"
 #include "core/numbers.hpp"
@@ -21,6 +22,7 @@
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "train/resume.hpp"
+#include "train/rollback.hpp"
 
 namespace ganymede {
 namespace {
@@ -208,6 +210,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                                "; to rounding on another number of ranks"},
       {"start", origin},
   };
+  if (comm::Watchdog::current() != nullptr) plan.rows.emplace_back("watchdog", comm::Watchdog::rule(o.timeout));
   if (!s.device->is_host()) {
     // Which GPU each rank has is the first thing to look at when a job is slow or does not start.
     const std::vector<std::string> gpus = ranks.all_gather(host_name() + "  " + s.device->description());
@@ -394,13 +397,16 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
 
   std::string origin = "from initial weights";
   if (options.resume) {
-    if (const std::optional<FoundCheckpoint> found = find_checkpoint(options, ranks)) {
+    if (const std::optional<FoundCheckpoint> found =
+            find_checkpoint(ranks, [&] { return newest_checkpoint(options.out); })) {
       const Checkpoint& c = found->checkpoint;
       TrajectoryChanges changes;
       together(ranks, [&] {
         changes = check_same_trajectory(*found, options, s.data_digest, s.dataset.folder());
         load_checkpoint(*s.gan, *found, changes);
       });
+      s.rollbacks = rollbacks_of(c);
+      lower_learning_rates(*s.gan, s.rollbacks);
       s.step->set_steps(c.step);
       s.images_seen = c.images_seen;
       s.warnings.insert(s.warnings.end(), changes.warnings.begin(), changes.warnings.end());
@@ -411,6 +417,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
                              c.arithmetic + " keeps the bits where every rank's CPU has it)");
       origin = "resumed from " + found->folder.filename().string();
       for (const std::string& change : changes.made) origin += ", " + change;
+      if (s.rollbacks > 0) origin += ", with the learning rates of " + counted(s.rollbacks, "roll-back");
     }
   }
   s.plan = make_plan(options, ranks, s, origin);

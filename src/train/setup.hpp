@@ -24,6 +24,7 @@ struct TrainSetup {
   std::unique_ptr<GanStep> step;
   std::uint64_t images_seen = 0;  // by the checkpoint that it goes on from
   TrainPlan plan;
+  std::uint64_t rollbacks = 0;        // made before the checkpoint that it was resumed from
   std::vector<std::string> warnings;  // while it is made; then the plan has them
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ganymede/error.hpp"
+#include "train/rollback.hpp"
 
 namespace ganymede {
 namespace {
@@ -52,11 +53,12 @@ void StateSaver::save(std::uint64_t step, std::uint64_t images_seen) {
     const Clock::time_point began = Clock::now();
     snapshot_->take();
     copy_seconds_ = seconds_since(began);
-    writer_->begin(step, [this, step, images_seen] {
+    writer_->begin(step, [this, step, images_seen, rollbacks = rollbacks_] {
       Checkpoint checkpoint = kind_;
       checkpoint.step = step;
       checkpoint.images_seen = images_seen;
       checkpoint.files = snapshot_->files();
+      store_rollbacks(rollbacks, checkpoint);
       return checkpoint;
     });
   });

@@ -30,6 +30,12 @@ class StateSaver {
   /// Copies the state of `step` and begins to write it, once what was begun before is written. Once for each step.
   void save(std::uint64_t step, std::uint64_t images_seen);
 
+  /// From now on states are those of a training that has gone back so often; steps come a second time. Not collective.
+  void set_rollbacks(std::uint64_t rollbacks) {
+    rollbacks_ = rollbacks;
+    begun_step_ = 0;
+  }
+
   /// Rank 0's, inside on_root(): tells of what was begun when that has ended. Throws Error(data) when it failed, unless
   /// training is to go on all the same.
   void collect();
@@ -49,6 +55,7 @@ class StateSaver {
   SaverEvents events_;
   std::uint64_t saved_step_;  // of the newest checkpoint; 0: there is none. Rank 0's is the newest
   std::uint64_t begun_step_;  // the newest that was to be saved
+  std::uint64_t rollbacks_ = 0;
   // Rank 0's.
   std::optional<GanSnapshot> snapshot_;
   std::optional<CheckpointWriter> writer_;

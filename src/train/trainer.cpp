@@ -14,7 +14,9 @@
 #include <set>
 
 #include "checkpoint/checkpoint.hpp"
+#include "comm/watchdog.hpp"
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
 #include "gan/sampler.hpp"
@@ -29,10 +31,13 @@
 #include "report/report.hpp"
 #include "report/run_folder.hpp"
 #include "train/diagnostics.hpp"
+#include "train/nan_guard.hpp"
+#include "train/rollback.hpp"
 #include "train/run_lock.hpp"
 #include "train/setup.hpp"
 #include "train/state_saver.hpp"
 #include "train/stop.hpp"
+#include "train/stragglers.hpp"
 
 namespace ganymede {
 namespace {
@@ -108,19 +113,16 @@ class Training {
       TrainOptions stored = options_;
       stored.data = data_from_anywhere(setup_.dataset);
       write_file_atomically(folder_.config(), config_text(stored, recipe));
-      reported_ = {folder_.root(), stored_options(stored), recipe, Curves(),
-                   Findings(loss_of_differences(loss_index(options_.loss)))};
-      metrics_.emplace(folder_.metrics(), setup_.step->steps(), [&](const MetricsRecord& record) {
-        reported_.curves.add(record);
-        reported_.findings.follow(record);
-        record_ = record;  // what its diagnosis found stands until the next
-      });
+      reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
+      open_metrics();
+      seconds_before_ = metrics_->seconds_before();
       if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
       sampler_.emplace(setup_.gan->generator, options_, setup_.gan->data.classes);
       if (options_.diagnose_every > 0)
         diagnostics_.emplace(options_, *setup_.gan, *sampler_, setup_.images,
                              setup_.dataset.folder() != setup_.dataset.name());
     });
+    guard_.set_rollbacks(setup_.rollbacks);
     together(ranks_, [&] { open_log(); });
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
     if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
@@ -130,9 +132,11 @@ class Training {
     kind.data_digest = setup_.data_digest;
     kind.arithmetic = setup_.device->arithmetic();
     kind.program = std::string("ganymede ") + version;
+    if (lock_ != nullptr) kind.fence = {lock_->generation(), [this] { lock_->check(); }};
     saver_.emplace(options_, ranks_, *setup_.gan, std::move(kind), setup_.plan.first_step,
                    SaverEvents{[this](const std::string& message) { log_->info("{}", message); },
                                [this](const std::string& message) { warn(message); }});
+    if (setup_.rollbacks > 0) saver_->set_rollbacks(setup_.rollbacks);
   }
 
   TrainOutcome run() {
@@ -169,23 +173,35 @@ class Training {
     // A run that is resumed at its end gets its last picture anew, should it have gone.
     if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
     write_real_grid();
+    heartbeat::stage("first step");
     while (step.steps() < total && !stopping) {
       if (due(step.steps() + 1, options_.diagnose_every)) keep_for_diagnosis();
-      step.run(stop_requested());
+      run_step(step);
       const std::uint64_t now = step.steps();
+      if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
       const bool last = now == total;
       // Which steps are known of is the same on every rank, and so is what follows from it.
       if (last || step.stop_agreed() || something_due(now)) step.settle();
-      if (!step.finite()) fail_not_finite(step.not_finite_at());
-      stopping = step.stop_agreed();
+      const NanGuard::Verdict verdict = guard_.judge(step.not_finite());
+      if (verdict == NanGuard::Verdict::fail) fail_not_finite(step.not_finite().last);
+      if (verdict == NanGuard::Verdict::skipped) tell_skipped(step.not_finite());
+      if (verdict == NanGuard::Verdict::roll_back) {
+        roll_back();
+        continue;
+      }
+      // A row of steps without updates ends first: in an update, after which it is saved, or in a roll-back.
+      const bool in_doubt = guard_.in_doubt(step.not_finite());
+      stopping = step.stop_agreed() && !in_doubt;
       if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
       if (last || due(now, options_.diagnose_every)) diagnose();
       if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
       if (last || due(now, options_.sample_every)) write_grid(now);
-      if (last || stopping || due(now, options_.checkpoint_every)) saver_->save(now, images_seen(now));
-      if (!last && !stopping && due(now, options_.checkpoint_every)) write_page();
+      const bool to_save = due(now, options_.checkpoint_every) && !in_doubt;
+      if (last || stopping || to_save) save(now);
+      if (!last && !stopping && to_save) write_page();
       if (due(now, options_.log_every)) stop_on_collapse(now);
     }
+    for (const std::string& slow : stragglers_.summary(hosts_)) warn(slow);
     TrainOutcome outcome;
     outcome.steps = step.steps();
     outcome.interrupted = step.steps() < total;
@@ -208,6 +224,20 @@ class Training {
     return outcome;
   }
 
+  // What a GPU takes is not the host's time.
+  void run_step(GanStep& step) {
+    if (ranks_.size() == 1 || !setup_.device->is_host()) {
+      step.run(stop_requested());
+      return;
+    }
+    const Clock::time_point began = Clock::now();
+    const std::uint64_t waited = heartbeat::pulse().waited;
+    step.run(stop_requested());
+    const std::chrono::duration<double> all = Clock::now() - began;
+    const std::chrono::duration<double> waiting = std::chrono::nanoseconds(heartbeat::pulse().waited - waited);
+    stragglers_.add((all - waiting).count());
+  }
+
   void open_log() {
     const std::filesystem::path file = folder_.log(ranks_.rank());
     try {
@@ -220,6 +250,7 @@ class Training {
     }
     log_->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
     log_->flush_on(spdlog::level::info);
+    if (comm::Watchdog* watchdog = comm::Watchdog::current()) watchdog->expect(options_.timeout, file);
     log_->info("ganymede {}, rank {} of {} on {}", version, ranks_.rank(), ranks_.size(), host_name());
   }
 
@@ -242,11 +273,64 @@ class Training {
     return false;
   }
 
+  /// What was done before a gradient that is not finite ends the training, in words.
+  [[nodiscard]] std::string what_was_tried() const {
+    if (options_.on_nan == "skip")
+      return "nor that of the " + std::to_string(NanGuard::row_to_give_up - 1) + " before it, ";
+    if (guard_.rollbacks() == 0) return "";
+    return "nor did it help to go back " + std::to_string(guard_.rollbacks()) +
+           " times and halve the learning rate each time, ";
+  }
+
+  void tell_skipped(const GanStep::NotFinite& known) {
+    const std::string what = "the gradient of step " + std::to_string(known.last) +
+                             " is not finite: its update was not made, the training goes on without it";
+    log_->warn("{}", what);
+    // The terminal hears of the first of a row alone.
+    if (known.in_a_row <= 1 && ranks_.is_root() && events_.warned) events_.warned(what);
+  }
+
+  // The same on every rank: all know the same reports.
+  void roll_back() {
+    const heartbeat::Stage stage("roll-back");
+    const std::uint64_t failed_at = setup_.step->not_finite().last;
+    std::string to;
+    (void)saver_->what_stands();  // what is being written is the newest
+    try {
+      to = go_back(options_, ranks_, setup_, guard_.rollbacks() + 1);
+    } catch (const AgreedError& failure) {
+      log_->error("{}", failure.what());
+      fail_not_finite(failed_at);
+    }
+    guard_.set_rollbacks(setup_.rollbacks);
+    saver_->set_rollbacks(setup_.rollbacks);
+    interval_step_ = setup_.step->steps();
+    interval_began_ = Clock::now();
+    on_root(ranks_, [&] { open_metrics(); });
+    warn("the gradients of " + std::to_string(NanGuard::row_to_roll_back) + " steps in a row up to step " +
+         std::to_string(failed_at) + " are not finite: back to " + to + ", with half the learning rate (roll-back " +
+         std::to_string(guard_.rollbacks()) + " of " + std::to_string(NanGuard::most_rollbacks) + ")");
+  }
+
+  [[nodiscard]] Findings findings_of_none() const { return Findings(loss_of_differences(loss_index(options_.loss))); }
+
+  // Rank 0's, with the records up to the step that is reached.
+  void open_metrics() {
+    reported_.curves = Curves();
+    reported_.findings = findings_of_none();
+    metrics_.reset();
+    metrics_.emplace(folder_.metrics(), setup_.step->steps(), [&](const MetricsRecord& record) {
+      reported_.curves.add(record);
+      reported_.findings.follow(record);
+      record_ = record;  // what its diagnosis found stands until the next
+    });
+  }
+
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
     const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
-                             "; its update was not made, and " + saver_->what_stands() +
+                             "; its update was not made, " + what_was_tried() + "and " + saver_->what_stands() +
                              ". Train again into another folder with a smaller --learning-rate" +
                              (r1_would_be_new() ? " or with --r1 5" : "");
     log_->error("{}", what);
@@ -268,19 +352,25 @@ class Training {
 
   void compare_replicas(std::uint64_t step) {
     if (ranks_.size() == 1) return;
-    const std::vector<std::string> all =
+    const heartbeat::Stage stage("comparing replicas");
+    std::vector<std::string> all =
         ranks_.all_gather(parameter_digest(setup_.gan->generator.parameter_array()) +
-                          parameter_digest(setup_.gan->discriminator.parameter_array()));
+                          parameter_digest(setup_.gan->discriminator.parameter_array()) + " " + stragglers_.take());
+    std::vector<std::string> times;
+    for (std::string& text : all) {
+      times.push_back(text.substr(text.find(' ') + 1));
+      text.resize(text.find(' '));
+    }
+    for (const std::string& slow : stragglers_.judge(times, hosts_)) warn(slow);
     std::map<std::string, int> votes;
     for (const std::string& digests : all) ++votes[digests];
     if (votes.size() == 1) return;
-    const std::vector<std::string> hosts = ranks_.all_gather(host_name());
     const auto most =
         std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     const bool majority = 2 * most->second > ranks_.size();
     std::string odd;
     for (std::size_t r = 0; r < all.size(); ++r)
-      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r) + " on " + hosts[r];
+      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r) + " on " + hosts_[r];
     const std::string what =
         "the replicas' weights differ at step " + std::to_string(step) + ": " +
         (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
@@ -297,6 +387,7 @@ class Training {
   }
 
   void diagnose() {
+    const heartbeat::Stage stage("diagnosis");
     if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
   }
 
@@ -322,6 +413,7 @@ class Training {
   }
 
   void write_record(bool last) {
+    const heartbeat::Stage stage("record");
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - interval_began_).count();
     const std::uint64_t step = setup_.step->steps();
@@ -342,16 +434,22 @@ class Training {
         learning_rate(*setup_.gan->discriminator_optimizer, discriminator_updates(options_, step) - 1);
     record_.generator_learning_rate = learning_rate(*setup_.gan->generator_optimizer, step - 1);
     const double seconds_now = std::chrono::duration<double>(now - began_).count();
-    record_.seconds = (metrics_ ? metrics_->seconds_before() : 0) + seconds_now;
+    record_.seconds = seconds_before_ + seconds_now;
     record_.images_per_second = static_cast<double>(images_seen(step) - images_seen(interval_step_)) / seconds;
     interval_began_ = now;
     interval_step_ = step;
     on_root(ranks_, [&] {
+      // Not in every step of a training that records each: a look takes as long as some of them do.
+      if (now - looked_ > std::chrono::seconds(1)) {
+        lock_->check();
+        looked_ = now;
+      }
       write_or_warn("records", [&] { metrics_->append(record_); });
       reported_.curves.add(record_);
       say_findings();
       saver_->collect();
-      const double done = static_cast<double>(step - setup_.plan.first_step);
+      // A roll-back may lead to before the beginning.
+      const double done = static_cast<double>(std::max(step, setup_.plan.first_step + 1) - setup_.plan.first_step);
       const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
     });
@@ -369,8 +467,10 @@ class Training {
   }
 
   void write_grid(std::uint64_t step) {
+    const heartbeat::Stage stage("picture");
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] {
+      lock_->check();
       const std::vector<float> images = sampler_->draw(setup_.gan->picture_parameters(), options_.seed,
                                                        math::Stream::noise_for_grid, 0, options_.sample_count);
       write_or_warn("pictures", [&] {
@@ -401,12 +501,14 @@ class Training {
   // Rank 0's alone. Whether it was written.
   bool put_page() {
     if (!ranks_.is_root()) return false;
+    lock_->check();
     write_file_atomically(folder_.report(), report_page({&reported_, 1}));
     return true;
   }
 
   // Never a reason to end: everything that it shows lies in the run's folder.
   bool write_page() {
+    const heartbeat::Stage stage("report");
     try {
       return put_page();
     } catch (const std::exception& failure) {
@@ -415,9 +517,15 @@ class Training {
     }
   }
 
+  void save(std::uint64_t step) {
+    const heartbeat::Stage stage("checkpoint");
+    saver_->save(step, images_seen(step));
+  }
+
   // What keeps the last state from being saved. Where training goes on all the same, the final weights are written
   // first, and it is returned.
   std::optional<AgreedError> finish_saving(bool interrupted) {
+    const heartbeat::Stage stage("checkpoint");
     try {
       saver_->finish();
     } catch (const AgreedError& failure) {
@@ -428,6 +536,7 @@ class Training {
   }
 
   void write_weights(TensorFile& generator, TensorFile& discriminator) {
+    const heartbeat::Stage stage("final weights");
     on_root(ranks_, [&] {
       std::map<std::string, std::string> metadata = trajectory_options(options_);
       metadata["format"] = "pt";
@@ -436,9 +545,11 @@ class Training {
       metadata.merge(shape_facts(setup_.gan->data));
       // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
       // is, the run has ended.
+      lock_->check();
       metadata["network"] = "discriminator";
       discriminator.metadata = metadata;
       discriminator.write(folder_.discriminator());
+      lock_->check();
       metadata["network"] = "generator";
       generator.metadata = metadata;
       generator.write(folder_.generator());
@@ -456,10 +567,15 @@ class Training {
   ReportedRun reported_;                    // rank 0
   std::optional<Sampler> sampler_;          // rank 0
   std::optional<Diagnostics> diagnostics_;  // rank 0
+  double seconds_before_ = 0;               // rank 0: before the training was resumed
+  Stragglers stragglers_;
+  std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank
+  NanGuard guard_{options_.on_nan};
   MetricsRecord record_;
   std::filesystem::path picture_;
   Clock::time_point began_;
   Clock::time_point interval_began_;
+  Clock::time_point looked_;                              // whether the run's folder is still ours
   std::uint64_t interval_step_ = setup_.plan.first_step;  // at which the interval began
   std::optional<StateSaver> saver_;
   std::set<std::string> warned_of_;  // rank 0
@@ -476,6 +592,7 @@ TrainOutcome train(const TrainOptions& options, Communicator& ranks, const Train
     Answered& operator=(const Answered&) = delete;
     ~Answered() { forget_stop_request(); }
   } answered;
+  if (comm::Watchdog* watchdog = comm::Watchdog::current()) watchdog->expect(options.timeout, {});
   return Training(options, ranks, events, recipe).run();
 }
 

@@ -160,6 +160,8 @@ Words diverging_training(const std::string& out) {
                    "leaky-relu",
                    "--learning-rate",
                    "1000",
+                   "--on-nan",
+                   "stop",
                    "--batch",
                    "24",
                    "--threads",

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/heartbeat.hpp"
 #include "core/thread_pool.hpp"
 #include "device/cpu/kernels.hpp"
 #include "device/cpu/winograd_plan.hpp"
@@ -523,6 +524,7 @@ class CpuDevice final : public Device {
     pool_.run([&](int part, int parts) {
       kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, part, parts);
     });
+    heartbeat::beat();
   }
 
   void row_dots(const SpectralMatrix& m, const float* a, const float* b, std::ptrdiff_t b_stride) {

@@ -108,6 +108,8 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"reproducible", {"true", "false"}},
     {"shards", {"1", "4096"}},
     {"instruction-set", {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}},
+    {"on-nan", {"rollback", "skip", "stop"}},
+    {"timeout", {"0", "1000000"}},
     {"checkpoint-every", {"0", "1000000000000"}},
     {"keep", {"0", "2147483647"}},
     {"keep-every", {"0", "1000000000000"}},

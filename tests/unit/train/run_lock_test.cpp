@@ -32,15 +32,17 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-std::string holder() { return "process " + std::to_string(getpid()) + " on " + host_name(); }
+std::string holder() { return "process " + std::to_string(getpid()) + " on " + host_name() + " since 20"; }
 
 std::string refusal(const RunFolder& folder) {
   try {
     const RunLock lock(folder);
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_EQ(error.code(), ExitCode::data);
     return error.what();
   }
   return "held";
@@ -52,7 +54,10 @@ TEST(RunLock, IsHeldOnceAndSaysByWhom) {
   for (int again = 0; again < 2; ++again) {
     const RunLock lock(folder);
     EXPECT_EQ(lock.warning(), "");
-    EXPECT_THAT(refusal(folder), HasSubstr("--out " + run.path().string() + " is in use by " + holder() + ": "));
+    EXPECT_THAT(refusal(folder), AllOf(HasSubstr("--out " + run.path().string() + " is in use by " + holder()),
+                                       HasSubstr(" UTC, generation " + std::to_string(again + 1) + ": wait")));
+    EXPECT_EQ(lock.generation(), static_cast<std::uint64_t>(again + 1));
+    EXPECT_NO_THROW(lock.check());
   }
   EXPECT_EQ(refusal(folder), "held");
 }
@@ -63,12 +68,34 @@ TEST(RunLock, WhatAnotherLeftInItBlocksNothing) {
   std::ofstream(folder.lock()) << "process 1 on a host with a very long name indeed\nand more\n";
   const RunLock lock(folder);
   std::ifstream in(folder.lock());
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), holder() + "\n");
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(in), {}),
+              AllOf(StartsWith(holder()), EndsWith(" UTC, generation 1\n")));
   // Nor does what cannot be understood hide that it is held.
   std::ofstream(folder.lock()) << "";
   EXPECT_THAT(refusal(folder), HasSubstr("is in use by another training: "));
   std::ofstream(folder.lock()) << "\x1b[2J\n";
   EXPECT_THAT(refusal(folder), HasSubstr("is in use by \\x1b[2J: "));
+}
+
+// As on a host that was cut off while another training took the folder: its lock is gone, and it does not know.
+TEST(RunLock, WhoHasLostItIsTold) {
+  const test::TemporaryFolder run;
+  const RunFolder folder(run.path());
+  const RunLock lost(folder);
+  // The same bytes in another file: the lock stays with the old one.
+  std::filesystem::copy_file(folder.lock(), run / "copy");
+  std::filesystem::rename(run / "copy", folder.lock());
+  EXPECT_NO_THROW(lost.check());
+  const RunLock next(folder);
+  EXPECT_EQ(next.generation(), 2U);
+  EXPECT_NO_THROW(next.check());
+  try {
+    lost.check();
+    FAIL() << "still held";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_THAT(error.what(), HasSubstr("was taken over by " + holder()));
+  }
 }
 
 TEST(RunLock, NeedsAFolder) {
@@ -131,6 +158,9 @@ TEST(RunLock, AFileSystemWithoutLocksIsWarnedOf) {
     flock_failure = failure;
     const RunLock first{RunFolder(run.path())};
     const RunLock second{RunFolder(run.path())};
+    // Nothing keeps them apart, but the first learns of the second.
+    EXPECT_THROW(first.check(), Error);
+    EXPECT_NO_THROW(second.check());
     EXPECT_THAT(second.warning(), AllOf(HasSubstr(".lock cannot be locked ("), HasSubstr("no other training")));
   }
   const auto ranks = make_local_communicator();

@@ -1,0 +1,397 @@
+// The watching, the talk between watchdogs, and the end.
+//
+// A watchdog whose rank has completed nothing for the deadline asks all others where they are. Everyone who still can
+// answers, unless steps follow each other there, when nobody has reason to ask. When a rank that others wait for gets
+// on, they go on waiting. Otherwise the lowest rank that answers speaks, and the job ends.
+#include "comm/watchdog.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <map>
+#include <optional>
+#include <type_traits>
+
+#include "comm/end_process.hpp"
+#include "comm/siblings.hpp"
+
+namespace ganymede::comm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double least_deadline = 60;
+constexpr double steps_of_deadline = 100;
+constexpr std::size_t step_times = 31;  // of which the median is taken
+constexpr std::size_t enough_step_times = 5;
+constexpr auto tick = std::chrono::milliseconds(100);
+constexpr double answers_take = 1.5;    // seconds for all of them
+constexpr double another_speaks = 1.0;  // seconds for a lower rank to do so
+constexpr unsigned last_seconds = 4;    // after which the process is ended, whatever still hangs
+
+std::atomic<Watchdog*> the_watchdog = nullptr;
+
+double since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
+
+void sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
+
+std::string shown(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, seconds < 10 ? "%.3g s" : "%.0f s", seconds);
+  return text;
+}
+
+// By write alone: whoever is stuck may hold stdio's lock.
+void print(int file, const std::string& line) {
+  std::size_t done = 0;
+  while (done < line.size()) {
+    const ssize_t count = ::write(file, line.data() + done, line.size() - done);
+    if (count <= 0) return;
+    done += static_cast<std::size_t>(count);
+  }
+}
+
+static_assert(std::is_trivially_copyable_v<Reading>);
+
+// In a message: of which rank the reading is.
+struct Sent {
+  std::uint64_t rank;
+  Reading reading;
+};
+
+constexpr char question = '?';
+constexpr char reply = '!';
+constexpr char verdict = '#';
+
+}  // namespace
+
+struct Watchdog::Host {
+  struct Seat {
+    Pulse pulse;
+    std::atomic<std::uint64_t> rank;
+  };
+  std::atomic<std::uint64_t> spoken;  // the diagnosis is on the terminal
+
+  [[nodiscard]] Seat& seat(int node_rank) { return reinterpret_cast<Seat*>(this + 1)[node_rank]; }
+  static std::size_t bytes(int ranks) { return sizeof(Host) + static_cast<std::size_t>(ranks) * sizeof(Seat); }
+};
+
+Watchdog::Watchdog(double seconds, std::function<bool()> stopping)
+    : stopping_(std::move(stopping)),
+      hosts_{host_name()},
+      asked_seconds_(seconds),
+      deadline_(seconds > 0 ? seconds : least_deadline) {
+  // Signals are for the thread that works.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  thread_ = std::thread([this] { watch(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  the_watchdog = this;
+}
+
+Watchdog::~Watchdog() {
+  the_watchdog = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  over_changed_.notify_one();
+  thread_.join();
+}
+
+Watchdog* Watchdog::current() { return the_watchdog; }
+
+std::string Watchdog::rule(double seconds) {
+  return "ends the job when nothing is completed for " +
+         (seconds > 0 ? shown(seconds) : shown(least_deadline) + ", or for as long as 100 steps take");
+}
+
+void Watchdog::attach(Communicator& ranks) {
+  std::shared_ptr<void> memory = ranks.node_shared(Host::bytes(ranks.node_size()));
+  std::vector<std::string> hosts = ranks.all_gather(host_name());
+  std::unique_ptr<Mailbox> mailbox = ranks.make_mailbox();
+  auto* host = static_cast<Host*>(memory.get());
+  if (host != nullptr) {
+    Host::Seat& own = host->seat(ranks.node_rank());
+    own.rank = static_cast<std::uint64_t>(ranks.rank());
+    heartbeat::keep_in(&own.pulse);
+  }
+  ranks.node_barrier();
+  const std::lock_guard lock(mutex_);
+  ranks_ = &ranks;
+  mailbox_ = std::move(mailbox);
+  host_memory_ = std::move(memory);
+  hosts_ = std::move(hosts);
+  rank_ = static_cast<std::size_t>(ranks.rank());
+  for (int other = 0; host != nullptr && other < ranks.node_size(); ++other) {
+    if (other == ranks.node_rank()) continue;
+    const Host::Seat& seat = host->seat(other);
+    // In another container the same number is another process.
+    mates_.push_back({static_cast<std::size_t>(seat.rank.load()), &seat.pulse,
+                      seat.pulse.process_names.load() == heartbeat::pulse().process_names.load()});
+  }
+}
+
+void Watchdog::detach() {
+  const std::lock_guard lock(mutex_);
+  mates_.clear();
+  hosts_ = {host_name()};
+  mailbox_.reset();
+  heartbeat::keep_in(nullptr);
+  host_memory_.reset();
+  ranks_ = nullptr;
+}
+
+void Watchdog::expect(double seconds, const std::filesystem::path& log) {
+  const std::lock_guard lock(mutex_);
+  asked_seconds_ = seconds;
+  deadline_ = seconds > 0 ? seconds : least_deadline;
+  log_ = log;
+  watching_ = true;
+}
+
+void Watchdog::stand_down() {
+  const std::lock_guard lock(mutex_);
+  watching_ = false;
+}
+
+void Watchdog::watch() {
+  Clock::time_point before = Clock::now();
+  while (true) {
+    std::unique_lock lock(mutex_);
+    if (over_changed_.wait_for(lock, tick, [&] { return over_; })) return;
+    const Clock::time_point now = Clock::now();
+    // A process that was stopped together with all others, or a machine that slept, has lost no time.
+    look(
+        std::min(std::chrono::duration<double>(now - before).count(), 3 * std::chrono::duration<double>(tick).count()));
+    before = now;
+  }
+}
+
+void Watchdog::look(double elapsed) {
+  clock_ += elapsed;
+  stopping_for_ = stopping_() ? stopping_for_ + elapsed : 0;
+  const Reading now = read(heartbeat::pulse());
+  const std::uint64_t beats = heartbeat::pulse().beats.load(std::memory_order_relaxed);
+  idle_ = beats == beats_ ? idle_ + elapsed : 0;
+  if (beats != beats_) patience_ = 0;
+  beats_ = beats;
+  learn_step_time(now, elapsed);
+  notice_deaths();
+  const bool steps_follow = now.stage.stored() == Label("steps").stored() && idle_ < deadline_ / 2;
+  if (mailbox_ != nullptr && !steps_follow) answer();
+  if (watching_ && idle_ >= std::max(deadline_, patience_)) inquire();
+}
+
+void Watchdog::learn_step_time(const Reading& now, double elapsed) {
+  const bool in_steps = now.stage.stored() == Label("steps").stored();
+  if (!in_steps || step_ == 0 || now.step < step_) {
+    // Whatever else is done between steps is not theirs.
+    step_ = in_steps ? now.step : 0;
+    step_began_ = clock_;
+    return;
+  }
+  if (now.step == step_) return;
+  const double time = std::max(clock_ - step_began_, elapsed) / static_cast<double>(now.step - step_);
+  step_ = now.step;
+  step_began_ = clock_;
+  if (asked_seconds_ > 0) return;
+  const bool new_one = step_times_.size() < step_times;
+  if (new_one)
+    step_times_.push_back(time);
+  else
+    step_times_[next_time_++ % step_times] = time;
+  if (step_times_.size() < enough_step_times) return;
+  std::vector<double> sorted = step_times_;
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  deadline_ = std::max(least_deadline, steps_of_deadline * *middle);
+  if (new_one && step_times_.size() == enough_step_times)
+    log("info", "watchdog: a step takes " + shown(*middle) +
+                    " (median), so the job ends when nothing is completed for " + shown(deadline_));
+}
+
+Reading Watchdog::own_reading() const {
+  Reading reading = read(heartbeat::pulse());
+  reading.answered = true;
+  reading.idle = idle_;
+  reading.state = process_state(static_cast<std::uint64_t>(::getpid()));
+  return reading;
+}
+
+// What this rank is at, and what its host's memory shows of the others there.
+std::string Watchdog::message(char kind) const {
+  std::string text(1, kind);
+  const auto add = [&](std::size_t rank, const Reading& reading) {
+    const Sent sent{rank, reading};
+    text.append(reinterpret_cast<const char*>(&sent), sizeof sent);
+  };
+  add(rank_, own_reading());
+  for (const Mate& mate : mates_) {
+    Reading reading = read(*mate.pulse);
+    reading.state = mate.is_visible ? process_state(reading.process) : '?';
+    add(mate.rank, reading);
+  }
+  return text;
+}
+
+// What a rank says of itself counts more than what others see of it.
+void Watchdog::merge(const std::string& text, std::size_t from, std::vector<Reading>& all) const {
+  for (std::size_t at = 1; at + sizeof(Sent) <= text.size(); at += sizeof(Sent)) {
+    Sent sent{};
+    std::memcpy(static_cast<void*>(&sent), text.data() + at, sizeof sent);
+    if (sent.rank >= all.size()) continue;
+    Reading& known = all[sent.rank];
+    if (sent.rank == from || !known.answered) known = sent.reading;
+  }
+}
+
+void Watchdog::answer() {
+  while (const std::optional<Mailbox::Letter> letter = mailbox_->receive()) {
+    if (letter->text.starts_with(question)) {
+      const Reading own = own_reading();
+      log("warning", "watchdog: rank " + std::to_string(letter->from) + " asks where the others are; this rank: " +
+                         place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
+      mailbox_->send(letter->from, message(reply));
+    }
+    if (letter->text.starts_with(verdict)) end(letter->text.substr(1));
+  }
+}
+
+void Watchdog::inquire() {
+  if (ranks_ == nullptr && launched_ranks() > 1) give_up_apart();
+  const std::size_t size = hosts_.size();
+  std::vector<Reading> all(size);
+  merge(message(reply), rank_, all);
+  if (mailbox_ != nullptr) {
+    const std::string ours = message(question);
+    for (std::size_t other = 0; other < size; ++other)
+      if (other != rank_) mailbox_->send(static_cast<int>(other), ours);
+    const Clock::time_point began = Clock::now();
+    const auto all_answered = [&] { return std::all_of(all.begin(), all.end(), [](auto& r) { return r.answered; }); };
+    while (!all_answered() && since(began) < answers_take) {
+      const std::optional<Mailbox::Letter> letter = mailbox_->receive();
+      if (!letter) {
+        sleep(0.002);
+        continue;
+      }
+      if (letter->text.starts_with(verdict)) end(letter->text.substr(1));
+      merge(letter->text, static_cast<std::size_t>(letter->from), all);
+      if (letter->text.starts_with(question)) mailbox_->send(letter->from, message(reply));
+    }
+    const auto busy =
+        std::find_if(all.begin(), all.end(), [&](const Reading& rank) { return gets_on(rank, deadline_); });
+    if (busy != all.end()) {
+      const auto rank = static_cast<std::size_t>(busy - all.begin());
+      log("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
+                      ", which gets on: " + place(*busy));
+      patience_ = idle_ + std::max(1.0, deadline_ / 4);
+      return;
+    }
+  }
+  const auto lowest = std::find_if(all.begin(), all.end(), [](const Reading& rank) { return rank.answered; });
+  give_up(diagnose(all, hosts_), static_cast<std::size_t>(lowest - all.begin()));
+}
+
+void Watchdog::give_up(const Diagnosis& diagnosis, std::size_t speaker) {
+  end_process_after(last_seconds, ExitCode::rank_lost);
+  const std::string sentence =
+      "nothing was completed for " + std::to_string(std::lround(idle_)) + " s: " + diagnosis.summary;
+  for (const std::string& line : diagnosis.details) log("error", "watchdog: " + line);
+  if (speaker != rank_) {
+    mailbox_->send(static_cast<int>(speaker), verdict + sentence);
+    const Clock::time_point began = Clock::now();
+    while (since(began) < another_speaks) {  // which also lets the message go
+      (void)mailbox_->receive();
+      sleep(0.002);
+    }
+  }
+  end(sentence);
+}
+
+// While the ranks meet, or part, nobody can be asked: what this host shows of its own must do.
+void Watchdog::give_up_apart() {
+  const std::map<int, std::uint64_t> siblings = sibling_ranks();
+  Reading other = read(heartbeat::pulse());
+  other.answered = true;
+  other.idle = idle_;
+  other.waiting = "MPI's start or end";
+  std::vector<Reading> all(static_cast<std::size_t>(launched_ranks()), other);
+  int speaker = launched_rank();
+  bool found = false;
+  for (const auto& [rank, process] : siblings) {
+    if (rank < 0 || rank >= launched_ranks()) continue;
+    Reading& sibling = all[static_cast<std::size_t>(rank)];
+    sibling.process = process;
+    sibling.state = process_state(process);
+    sibling.answered = sibling.state != 'T' && sibling.state != 't';
+    found = found || !sibling.answered;
+    if (sibling.answered) speaker = std::min(speaker, rank);
+  }
+  const std::string idle = "nothing was completed for " + std::to_string(std::lround(idle_)) + " s: ";
+  // The host that shows the one to blame speaks before the others, of which each may be the first.
+  if (speaker != launched_rank()) sleep(2 * another_speaks);
+  if (found) end(idle + diagnose(all, std::vector<std::string>(all.size(), host_name())).summary);
+  sleep(another_speaks + 0.1 * std::min(launched_rank(), 10));
+  end(idle + "in " + place(other) + ", rank " + std::to_string(launched_rank()) + " on " + host_name() +
+      " waits for the others, of which one has not come or is out of reach");
+}
+
+void Watchdog::notice_deaths() {
+  for (Mate& mate : mates_) {
+    if (!mate.is_visible || ::kill(static_cast<pid_t>(mate.pulse->process.load()), 0) == 0 || errno != ESRCH) continue;
+    mate.is_visible = false;
+    // It has said why itself; or a launcher that was told to end the job kills what has not ended.
+    if (mate.pulse->leaving.load() != 0 || stopping_for_ > 0.5) continue;
+    const Reading last = read(*mate.pulse);
+    end("rank " + std::to_string(mate.rank) + " on " + host_name() + " died in " + place(last) + " (process " +
+        std::to_string(last.process) + "), killed by a signal or the system");
+  }
+}
+
+void Watchdog::end(const std::string& sentence) {
+  end_process_after(last_seconds, ExitCode::rank_lost);
+  heartbeat::leave();
+  auto* host = static_cast<Host*>(host_memory_.get());
+  const bool first = host == nullptr || host->spoken.exchange(1) == 0;
+  const std::string whole = sentence + ". Complete checkpoints stand, and --resume goes on from them";
+  if (first)
+    print(STDERR_FILENO,
+          (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") + ("ganymede: " + whole) + "\n");
+  log("error", whole);
+  if (!first) sleep(another_speaks);
+  if (ranks_ != nullptr) ranks_->abort(ExitCode::rank_lost);
+  flush_output();
+  ::_exit(static_cast<int>(ExitCode::rank_lost));
+}
+
+void Watchdog::log(const char* level, const std::string& line) const {
+  if (log_.empty()) return;
+  const int file = ::open(log_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (file < 0) return;
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char time[48];
+  char text[64];
+  std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S", &local);
+  std::snprintf(text, sizeof text, "%s.%03d %s ", time, static_cast<int>(milliseconds), level);
+  print(file, text + line + "\n");
+  ::close(file);
+}
+
+}  // namespace ganymede::comm

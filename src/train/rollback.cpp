@@ -1,0 +1,89 @@
+// See rollback.hpp.
+#include "train/rollback.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+
+#include "ganymede/error.hpp"
+#include "train/nan_guard.hpp"
+#include "train/resume.hpp"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* rollbacks_field = "rollbacks";
+
+}  // namespace
+
+void lower_learning_rates(Gan& gan, std::uint64_t rollbacks) {
+  // A power of two: the same bits, whether at once or one by one.
+  const double factor = std::pow(NanGuard::rollback_factor, static_cast<double>(rollbacks));
+  gan.generator_optimizer->scale_learning_rate(factor);
+  gan.discriminator_optimizer->scale_learning_rate(factor);
+}
+
+// Beside the moments: what an optimiser goes on with.
+std::uint64_t rollbacks_of(const Checkpoint& checkpoint) {
+  const auto file = checkpoint.files.find("generator-optimizer");
+  if (file == checkpoint.files.end()) return 0;
+  const auto field = file->second.metadata.find(rollbacks_field);
+  if (field == file->second.metadata.end()) return 0;
+  std::uint64_t count = 0;
+  const char* end = field->second.data() + field->second.size();
+  if (std::from_chars(field->second.data(), end, count).ptr != end || count > NanGuard::most_rollbacks)
+    throw Error(ExitCode::data, "the checkpoint's generator-optimizer.safetensors says '" + field->second +
+                                    "' for its roll-backs, not a number from 0 to " +
+                                    std::to_string(NanGuard::most_rollbacks));
+  return count;
+}
+
+void store_rollbacks(std::uint64_t rollbacks, Checkpoint& checkpoint) {
+  if (rollbacks > 0) checkpoint.files["generator-optimizer"].metadata[rollbacks_field] = std::to_string(rollbacks);
+}
+
+namespace {
+
+// The newest valid one that a training which was never interrupted has, too: where that goes on must not depend on
+// interruptions.
+std::optional<FoundCheckpoint> newest_regular_checkpoint(const TrainOptions& options, std::uint64_t steps) {
+  const std::uint64_t every = options.checkpoint_every;
+  for (std::uint64_t step = every == 0 ? 0 : steps / every * every; step > 0; step -= every) {
+    const fs::path folder = checkpoint_folder(options.out, step);
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) continue;
+    try {
+      return FoundCheckpoint{folder, read_checkpoint(folder), {}};
+    } catch (const Error&) {
+      // A damaged one, of which the start of a training tells: the one before does as well.
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup& setup, std::uint64_t rollbacks) {
+  const std::uint64_t steps = setup.step->steps();
+  const std::optional<FoundCheckpoint> found =
+      find_checkpoint(ranks, [&] { return newest_regular_checkpoint(options, steps); });
+  setup.step->settle();
+  together(ranks, [&] {
+    if (found) {
+      setup.gan->load(found->checkpoint.files, found->folder.string());
+    } else {
+      TrainOptions resolved = options;
+      resolved.steps = setup.plan.steps;
+      setup.gan->load(make_gan(resolved, setup.images.shape(), *setup.device).save(), "initial weights");
+    }
+  });
+  lower_learning_rates(*setup.gan, rollbacks - setup.rollbacks);
+  setup.step->set_steps(found ? found->checkpoint.step : 0);
+  setup.rollbacks = rollbacks;
+  return found ? found->folder.filename().string() : "the initial weights";
+}
+
+}  // namespace ganymede

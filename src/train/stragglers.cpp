@@ -1,0 +1,73 @@
+// See stragglers.hpp.
+#include "train/stragglers.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace ganymede {
+namespace {
+
+std::string who(std::size_t rank, const std::vector<std::string>& hosts) {
+  return "rank " + std::to_string(rank) + " on " + hosts[rank];
+}
+
+std::string milliseconds(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g ms", seconds * 1000);
+  return text;
+}
+
+}  // namespace
+
+std::string Stragglers::take() {
+  char text[64];
+  std::snprintf(text, sizeof text, "%llu %.9g", static_cast<unsigned long long>(steps_), seconds_);
+  seconds_ = 0;
+  steps_ = 0;
+  return text;
+}
+
+std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken,
+                                           const std::vector<std::string>& hosts) {
+  std::vector<double> seconds;
+  unsigned long long steps = 0;
+  for (const std::string& text : taken) {
+    double value = 0;
+    if (std::sscanf(text.c_str(), "%llu %lg", &steps, &value) != 2) return {};
+    seconds.push_back(value);
+  }
+  std::vector<double> sorted = seconds;
+  std::sort(sorted.begin(), sorted.end());
+  // Of two ranks the faster one is what the other is measured by.
+  const double median = sorted.empty() ? 0 : sorted[(sorted.size() - 1) / 2];
+  if (steps < least_steps || median < least_seconds) return {};
+  ++windows_;
+  slow_.resize(seconds.size());
+  counts_.resize(seconds.size());
+  std::vector<std::string> sentences;
+  for (std::size_t rank = 0; rank < seconds.size(); ++rank) {
+    const bool slow = seconds[rank] > factor * median;
+    if (slow) ++counts_[rank];
+    if (slow && !slow_[rank]) {
+      const auto each = static_cast<double>(steps);
+      sentences.push_back(who(rank, hosts) +
+                          " is slower than the others, which wait for it: its part of a step takes " +
+                          milliseconds(seconds[rank] / each) + ", the median rank's " + milliseconds(median / each) +
+                          "; its host may be slower, throttled or busy with something else");
+    }
+    slow_[rank] = slow;
+  }
+  return sentences;
+}
+
+std::vector<std::string> Stragglers::summary(const std::vector<std::string>& hosts) const {
+  std::vector<std::string> sentences;
+  for (std::size_t rank = 0; rank < counts_.size(); ++rank)
+    if (windows_ >= 2 && 2 * counts_[rank] >= windows_)
+      sentences.push_back(who(rank, hosts) + " was slower than the others, which waited for it, in " +
+                          std::to_string(counts_[rank]) + " of " + std::to_string(windows_) +
+                          " comparisons of the ranks");
+  return sentences;
+}
+
+}  // namespace ganymede

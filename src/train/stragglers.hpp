@@ -1,0 +1,43 @@
+// Ranks that are slower than the others, which then wait for them in every step.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ganymede {
+
+/// Compares what ranks take for their own part of the steps, without the waiting for each other, window by window.
+class Stragglers {
+ public:
+  /// Slower than the median by this factor.
+  static constexpr double factor = 1.5;
+  /// What a window must hold for its times to mean something.
+  static constexpr std::uint64_t least_steps = 50;
+  static constexpr double least_seconds = 2;
+
+  /// This rank's part of a step took so long.
+  void add(double seconds) {
+    seconds_ += seconds;
+    ++steps_;
+  }
+
+  /// What it took since it was last asked, for the others: see judge().
+  [[nodiscard]] std::string take();
+
+  /// From what take() gave on every rank, a sentence for each rank that has become slow. Too short a window is left
+  /// out.
+  std::vector<std::string> judge(const std::vector<std::string>& taken, const std::vector<std::string>& hosts);
+
+  /// At the end: those that were slow in half of the windows or more, a sentence each.
+  [[nodiscard]] std::vector<std::string> summary(const std::vector<std::string>& hosts) const;
+
+ private:
+  double seconds_ = 0;
+  std::uint64_t steps_ = 0;
+  std::uint64_t windows_ = 0;
+  std::vector<bool> slow_;             // by rank, in the last window
+  std::vector<std::uint64_t> counts_;  // of windows in which it was
+};
+
+}  // namespace ganymede

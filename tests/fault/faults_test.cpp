@@ -1,0 +1,236 @@
+// Ranks that die, are stopped or hang: each time the whole job ends in time, with the code that the README names and
+// one sentence that names the rank, and no process stays behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <random>
+#include <thread>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int ranks = 3;
+constexpr int deadline = 3;  // seconds; MPI alone may take one to start
+
+class Fault : public ::testing::Test {
+ protected:
+  [[nodiscard]] const fs::path& here() const { return folder_.path(); }
+
+  // Under launch/mpirun; every rank leaves its process id behind.
+  Words job(const Words& program) {
+    write(here() / "wrapper",
+          "rank=$OMPI_COMM_WORLD_RANK\necho $$ > pid.$rank.part && mv pid.$rank.part pid.$rank\nexec \"$@\"\n");
+    return Words{GANYMEDE_LAUNCH "/mpirun", "-n", std::to_string(ranks), "sh", "wrapper"} + program;
+  }
+  static Words endless(const std::string& out) {
+    return tiny_training(out, {"--steps", "1000000000", "--log-every", "10", "--checkpoint-every", "50", "--timeout",
+                               std::to_string(deadline)});
+  }
+  [[nodiscard]] pid_t rank_process(int rank) const {
+    const std::string text = content(here() / ("pid." + std::to_string(rank)));
+    return text.empty() ? -1 : static_cast<pid_t>(std::stol(text));
+  }
+  void expect_all_gone() const {
+    for (int rank = 0; rank < ranks; ++rank)
+      EXPECT_TRUE(eventually([&] { return ::kill(rank_process(rank), 0) != 0 && errno == ESRCH; }))
+          << "rank " << rank << " is still there";
+  }
+  static double seconds_since(Clock::time_point then) {
+    return std::chrono::duration<double>(Clock::now() - then).count();
+  }
+
+  [[nodiscard]] std::uint64_t newest_checkpoint(const std::string& run) const {
+    std::uint64_t step = 0;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(here() / run / "checkpoints", error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("step-")) step = std::max<std::uint64_t>(step, std::stoull(name.substr(5)));
+    }
+    return step;
+  }
+
+  // SIGKILL or SIGSTOP for one rank once `ready` holds, then what must follow.
+  template <class Ready>
+  void strike(int rank, int signal, const Ready& ready) {
+    SCOPED_TRACE("rank " + std::to_string(rank) + ", signal " + std::to_string(signal));
+    for (int r = 0; r < ranks; ++r) fs::remove(here() / ("pid." + std::to_string(r)));
+    fs::remove_all(here() / "run");
+    Process training(job(endless("run")), here());
+    ASSERT_TRUE(eventually([&] { return rank_process(rank) > 0; }));
+    ready();
+    const Clock::time_point struck = Clock::now();
+    ASSERT_EQ(::kill(rank_process(rank), signal), 0);
+    const Ending ending = training.wait();
+    EXPECT_EQ(ending.code, 6) << ending.err;
+    EXPECT_LT(seconds_since(struck), deadline + 5) << ending.err;
+    if (signal == SIGSTOP) {
+      EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+      EXPECT_THAT(ending.err, ContainsRegex("rank " + std::to_string(rank) + " on [^ ]* holds the others up in "));
+      EXPECT_THAT(ending.err, AllOf(HasSubstr("it is stopped"), HasSubstr("only wait")));
+    } else if (fs::exists(here() / "run/metrics.jsonl")) {
+      EXPECT_THAT(ending.err, ContainsRegex("rank " + std::to_string(rank) + " on [^ ]* died in "));
+    }
+    expect_all_gone();
+  }
+  void training() const {
+    ASSERT_TRUE(eventually([&] { return !content(here() / "run/metrics.jsonl").empty(); }));
+  }
+
+  TemporaryFolder folder_;
+};
+
+using EveryFault = Fault;
+
+TEST_F(Fault, AStoppedFirstRankIsNamedByTheOthers) {
+  strike(0, SIGSTOP, [&] { training(); });
+  // Each has left its part of the story.
+  EXPECT_THAT(content(here() / "run/logs/rank-0001.log"), HasSubstr("waiting in the sum of gradients"));
+  EXPECT_THAT(content(here() / "run/logs/rank-0002.log"), HasSubstr("watchdog: "));
+}
+
+TEST_F(Fault, AKilledRankIsNamedByTheOthers) {
+  strike(1, SIGKILL, [&] { training(); });
+}
+
+// A file that is never there holds rank 0 up before the training begins.
+TEST_F(Fault, ARankThatIsStuckNamesItself) {
+  ASSERT_EQ(::mkfifo((here() / "config.ini").c_str(), 0600), 0);
+  const Words stuck = ganymede({"train", "--out", "run", "--config", "config.ini", "--timeout", "3"});
+  const Ending several = run(job(stuck), here());
+  EXPECT_EQ(several.code, 6);
+  EXPECT_EQ(lines(several.err).size(), 1U) << several.err;
+  EXPECT_THAT(several.err, AllOf(ContainsRegex("rank 0 on [^ ]* holds the others up in set-up: it is at work there"),
+                                 HasSubstr("ranks 1 and 2 only wait")));
+  expect_all_gone();
+  const Ending alone = run(stuck, here());
+  EXPECT_EQ(alone.code, 6);
+  EXPECT_THAT(alone.err, AllOf(HasSubstr("nothing was completed for 3 s: in set-up"), Not(HasSubstr("rank"))));
+}
+
+// What takes longer than the deadline, and gets on, ends nothing; nor does a job that was stopped as a whole.
+TEST_F(Fault, AJobThatIsStoppedAndContinuedGoesOn) {
+  Process training_process(
+      job(tiny_training("run", {"--steps", "1000000000", "--log-every", "10", "--timeout", std::to_string(deadline)})),
+      here());
+  training();
+  for (int r = 0; r < ranks; ++r) ::kill(rank_process(r), SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000 * deadline + 500));
+  const std::string before = content(here() / "run/metrics.jsonl");
+  for (int r = 0; r < ranks; ++r) ::kill(rank_process(r), SIGCONT);
+  ASSERT_TRUE(eventually([&] { return content(here() / "run/metrics.jsonl").size() > before.size() + 500; }));
+  training_process.send(SIGUSR1);
+  const Ending ending = training_process.wait();
+  EXPECT_EQ(ending.code, 75) << ending.err;
+  EXPECT_EQ(ending.err, "");
+  expect_all_gone();
+  // It ends where it was saved.
+  std::string step = std::to_string(newest_checkpoint("run"));
+  EXPECT_THAT(ending.out, HasSubstr("stopped at step " + step + " with a complete checkpoint"));
+  EXPECT_THAT(lines(content(here() / "run/metrics.jsonl")).back(), HasSubstr("{\"step\":" + step + ","));
+}
+
+// A rank 0 whose host is cut off from the file server loses its lock there, and another training takes the folder over.
+TEST_F(Fault, WhoHasLostTheFolderWritesNothingMoreToIt) {
+  const Words options = {"--reproducible", "--log-every", "10", "--checkpoint-every", "20"};
+  Process lost(tiny_training("run", options + Words{"--steps", "1000000000", "--resume"}), here());
+  ASSERT_TRUE(eventually([&] { return newest_checkpoint("run") > 0; }));
+  lost.send(SIGSTOP);
+  // What a lock server does that gives up a client: the same file, and nobody's lock.
+  fs::copy_file(here() / "run/.lock", here() / "copy");
+  fs::rename(here() / "copy", here() / "run/.lock");
+  const Ending next =
+      run(tiny_training("run", options + Words{"--steps", std::to_string(newest_checkpoint("run") + 50), "--resume"}),
+          here());
+  ASSERT_EQ(next.code, 0) << next.err;
+  const Snapshot before = snapshot(here() / "run");
+  lost.send(SIGCONT);
+  const Ending ending = lost.wait();
+  EXPECT_EQ(ending.code, 3);
+  EXPECT_THAT(ending.err, ContainsRegex("the run's folder was taken over by process [0-9]+ on [^ ]* since "));
+  // Its log, and a record that was under way when it was stopped, are all that it adds.
+  Snapshot after = snapshot(here() / "run");
+  for (const auto& [file, state] : before) {
+    const bool may_grow = file.find("logs/") != std::string::npos || file.find("metrics.jsonl") != std::string::npos;
+    EXPECT_TRUE(may_grow || after[file] == state) << file;
+  }
+  EXPECT_EQ(after.size(), before.size());
+}
+
+// Sums of --reproducible hold what is below 1024: this learning rate leads out of them three times, near steps 5, 8 and
+// 51.
+TEST_F(Fault, ATrainingGoesBackFromNumbersThatAreNotFinite) {
+  const Words wild = {"--discriminator-hidden",
+                      "8,8,8,8,8,8,8,8",
+                      "--discriminator-activation",
+                      "leaky-relu",
+                      "--checkpoint-every",
+                      "10",
+                      "--log-every",
+                      "1",
+                      "--reproducible"};
+  const auto train = [&](const std::string& out, const Words& more, const std::string& learning_rate = "0.5") {
+    Words words = ganymede({"train", "--out", out, "--latent", "4", "--generator-hidden", "8", "--batch", "24",
+                            "--threads", "1", "--sample-count", "4"});
+    return words + wild + Words{"--learning-rate", learning_rate} + more;
+  };
+  const Ending whole = run(train("whole", {"--steps", "60"}), here());
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  EXPECT_THAT(whole.err, AllOf(HasSubstr("back to the initial weights, with half the learning rate (roll-back 2 of 3)"),
+                               HasSubstr("back to step-00000040, with half the learning rate (roll-back 3 of 3)")));
+  // The log shows each step once, with the learning rate that it was made with.
+  const std::vector<std::string> records = lines(content(here() / "whole/metrics.jsonl"));
+  ASSERT_EQ(records.size(), 60U);
+  EXPECT_THAT(records[39], AllOf(HasSubstr("\"step\":40,"), HasSubstr("\"g_learning_rate\":0.125,")));
+  EXPECT_THAT(records[40], AllOf(HasSubstr("\"step\":41,"), HasSubstr("\"g_learning_rate\":0.0625,")));
+  EXPECT_THAT(content(here() / "whole/logs/rank-0000.log"), HasSubstr("roll-back 3 of 3"));
+
+  // On other numbers of ranks, and with interruptions in between, one of them after the last regular checkpoint.
+  for (const auto& [steps, count] : {std::pair{"40", "2"}, std::pair{"46", "1"}, std::pair{"60", "3"}}) {
+    const Ending part = run(mpirun({"-n", count}, train("parts", {"--steps", steps, "--resume"})), here());
+    ASSERT_EQ(part.code, 0) << part.err;
+  }
+  for (const char* name : {"generator.safetensors", "discriminator.safetensors"})
+    EXPECT_TRUE(content(here() / "whole" / name) == content(here() / "parts" / name)) << name;
+
+  // A fourth time is one too many; --on-nan stop and skip do as they say.
+  const Ending lost = run(train("lost", {"--steps", "60"}, "3"), here());
+  EXPECT_EQ(lost.code, 5) << lost.err;
+  EXPECT_THAT(lost.err, HasSubstr("nor did it help to go back 3 times"));
+  const Ending skipped = run(train("skipped", {"--steps", "2000", "--on-nan", "skip"}), here());
+  EXPECT_EQ(skipped.code, 5) << skipped.err;
+  EXPECT_THAT(skipped.err, HasSubstr("nor that of the 99 before it"));
+  const Ending stopped = run(train("stopped", {"--steps", "60", "--on-nan", "stop"}), here());
+  EXPECT_EQ(stopped.code, 5) << stopped.err;
+  EXPECT_EQ(lines(stopped.err).size(), 1U) << stopped.err;
+}
+
+TEST_F(EveryFault, EachRankAndSignalAtAnyInstant) {
+  std::mt19937 random(5);
+  for (const int signal : {SIGSTOP, SIGKILL})
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto wait = [&](unsigned most) { std::this_thread::sleep_for(std::chrono::milliseconds(random() % most)); };
+      // From the start of the ranks on, MPI's included.
+      strike(rank, signal, [&] { wait(300); });
+      strike(rank, signal, [&] {
+        training();
+        wait(500);
+      });
+    }
+}
+
+}  // namespace
+}  // namespace ganymede::test

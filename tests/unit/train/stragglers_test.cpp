@@ -1,0 +1,57 @@
+// Which ranks are said to be slow, when, and on what grounds.
+#include "train/stragglers.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ganymede {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+const std::vector<std::string> hosts = {"a", "b", "c"};
+
+// One window of steps of so many seconds on each rank, as judged by the first.
+std::vector<std::string> window(Stragglers& judge, const std::vector<double>& seconds, int steps = 100) {
+  std::vector<std::string> taken;
+  for (std::size_t rank = 0; rank < seconds.size(); ++rank) {
+    Stragglers other;
+    Stragglers& own = rank == 0 ? judge : other;
+    for (int step = 0; step < steps; ++step) own.add(seconds[rank]);
+    taken.push_back(own.take());
+  }
+  return judge.judge(taken, hosts);
+}
+
+TEST(Stragglers, ARankIsNamedWhenItBecomesSlow) {
+  Stragglers ranks;
+  EXPECT_THAT(window(ranks, {0.030, 0.031, 0.044}), IsEmpty());
+  EXPECT_THAT(window(ranks, {0.030, 0.031, 0.062}),
+              ElementsAre(AllOf(StartsWith("rank 2 on c is slower than the others"),
+                                HasSubstr("takes 62 ms, the median rank's 31 ms"))));
+  EXPECT_THAT(window(ranks, {0.030, 0.031, 0.062}), IsEmpty());  // that is known
+  EXPECT_THAT(ranks.summary(hosts), ElementsAre(HasSubstr("rank 2 on c was slower than the others, which waited for "
+                                                          "it, in 2 of 3 comparisons")));
+  EXPECT_THAT(window(ranks, {0.030, 0.031, 0.030}), IsEmpty());
+  EXPECT_THAT(window(ranks, {0.050, 0.031, 0.030}), ElementsAre(StartsWith("rank 0 on a")));
+  EXPECT_THAT(window(ranks, {0.030, 0.031, 0.062}), ElementsAre(StartsWith("rank 2 on c")));
+}
+
+TEST(Stragglers, OfTwoTheFasterIsTheMeasure) {
+  Stragglers ranks;
+  EXPECT_THAT(window(ranks, {0.030, 0.062}), ElementsAre(StartsWith("rank 1 on b")));
+}
+
+TEST(Stragglers, AShortWindowMeansNothing) {
+  Stragglers ranks;
+  EXPECT_THAT(window(ranks, {1, 1, 10}, 49), IsEmpty());
+  EXPECT_THAT(window(ranks, {0.001, 0.001, 0.01}), IsEmpty());
+  EXPECT_THAT(ranks.summary(hosts), IsEmpty());
+}
+
+}  // namespace
+}  // namespace ganymede
