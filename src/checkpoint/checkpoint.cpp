@@ -209,6 +209,7 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove_all(partial, ignored);
+    checkpoint.fence.check();  // a newer training's start has deleted what was being written: that is the reason then
     throw Error(ExitCode::data, "the checkpoint of step " + std::to_string(checkpoint.step) +
                                     " could not be written, earlier ones are as they were: " + error.what());
   }
