@@ -148,7 +148,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
 Command doctor_command() {
   return {
       {"doctor",
-       "Looks at this launch, its ranks, hosts, links and the run's folder, and says how to mend what is wrong.",
+       "Looks at this launch: ranks, hosts, links, the run's folder; says how to mend what is wrong.",
        "",
        {{"out", "RUN", "the folder that a run is to go to", "Options", "the current folder"}, {"json", "", "as JSON"}}},
       run};
