@@ -223,7 +223,8 @@ def check_names(browser):
 
 
 def one_run(browser):
-    train("run", "--steps", "60", "--log-every", "2", "--sample-every", "10", "--loss", "wasserstein", "--r1", "0")
+    train("run", "--steps", "60", "--log-every", "2", "--diagnose-every", "2", "--sample-every", "10", "--loss",
+          "wasserstein", "--r1", "0")
     ganymede("eval", "run", "--data", "mnist-mini", "--samples", "200")
     ganymede("report", "run")
     pictures = {}
@@ -240,6 +241,7 @@ def one_run(browser):
 
     page(browser, "run/report.html")
     assert titles(browser) == ["Wasserstein distance", "Losses", "D's accuracy", "D's scores", "Gradient norms",
+                               "Variety of samples", "Digits among the samples", "D's slope", "Size of an update",
                                "Learning rates", "Speed"]
     for title in titles(browser):
         paths = in_chart(browser, title, "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d'))")
@@ -281,7 +283,7 @@ def several_runs(browser):
     assert in_chart(browser, "Wasserstein distance", "chart.spec.lines.map(line => line.name)") == ["run"]
     different = browser.evaluate("[...document.querySelectorAll('#configuration > .scroll tbody th')]"
                                  ".map(th => th.textContent)")
-    assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every"], different
+    assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every", "--diagnose-every"], different
     assert browser.evaluate("document.querySelectorAll('.grid-figure').length") == 4  # their real ones differ too
     browser.evaluate("document.querySelector('#step-of-samples').focus()")
     browser.key("Home")

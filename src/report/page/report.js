@@ -305,14 +305,15 @@ function curves() {
       title: "Gradient penalty", unit: "in D's objective" }) : null,
     chart(one("sample_diversity", "diversity"), {
       title: "Variety of samples", unit: "their pixels' variance over that of real images",
+      range: [0, 1.1 * Math.max(1, ...runs.flatMap((run) => run.curves.columns.sample_diversity ?? []))],
       reference: { value: 1, name: "real images" } }),
     chart(one("sample_classes", "digits"), {
       title: "Digits among the samples", unit: "with at least a fifth of their share, as the judge sees them",
       range: [0, 10] }),
     chart(images("d_real_slope", "d_fake_slope"), {
-      title: "D's slope", unit: "mean norm of its gradient at images", log: true }),
+      title: "D's slope", unit: "mean norm of its gradient at images" }),
     chart(networks("d_update_ratio", "g_update_ratio"), {
-      title: "Size of an update", unit: "over that of the parameters", log: true }),
+      title: "Size of an update", unit: "over that of the parameters" }),
     chart(networks("d_learning_rate", "g_learning_rate"), { title: "Learning rates", unit: "of the last update" }),
     chart(one("images_per_second", "speed"), { title: "Speed", unit: "real images per second" }),
   ].filter((figure) => figure !== null);
