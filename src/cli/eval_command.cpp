@@ -334,6 +334,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   // A run that was told classes says by its digest which labels it saw.
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
+  const std::string unseen = memorisation_obstacle(saved, data);
   std::unique_ptr<GeneratorSource> generator;
   together(ranks, [&] {
     check_sizes(saved, data);
@@ -344,10 +345,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage,
                   "--metrics 1nn-error needs a class-conditional run, whose samples have labels, and " + saved.source +
                       " knows no classes: leave it out");
-    if (request.metrics_given && request.wants("memorisation") && !memorisation_obstacle(saved, data).empty())
-      throw Error(ExitCode::usage, "--metrics memorisation " + memorisation_obstacle(saved, data));
+    if (request.metrics_given && request.wants("memorisation") && !unseen.empty())
+      throw Error(ExitCode::usage, "--metrics memorisation " + unseen);
   });
-  const std::string unseen = memorisation_obstacle(saved, data);
   const std::string obstacle = judge_obstacle(request, data);
   eval::ShippedJudge shipped;
   std::unique_ptr<eval::Judge> judge;

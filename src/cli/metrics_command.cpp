@@ -15,24 +15,14 @@ namespace {
 
 constexpr std::size_t most_rows = 20;
 
-// As JSON has it, so that it reads back as the same double; nothing where it is not finite.
-std::string exact(double value) {
-  if (!std::isfinite(value)) return {};
-  char text[32];
-  for (int digits = 15; digits <= 17; ++digits) {
-    std::snprintf(text, sizeof text, "%.*g", digits, value);
-    if (std::strtod(text, nullptr) == value) break;
-  }
-  return text;
-}
-
 std::string csv(const std::vector<MetricsRecord>& records) {
   std::string text = "step,images_seen";
   for (const MetricsField& field : metrics_fields()) text += std::string(",") + field.key;
   text += '\n';
   for (const MetricsRecord& record : records) {
     text += std::to_string(record.step) + ',' + std::to_string(record.images_seen);
-    for (const MetricsField& field : metrics_fields()) text += ',' + exact(record.*field.member);
+    for (const MetricsField& field : metrics_fields())
+      text += ',' + (std::isfinite(record.*field.member) ? shortest_text(record.*field.member) : std::string());
     text += '\n';
   }
   return text;

@@ -83,12 +83,13 @@ void for_each_record(std::string_view text, const std::filesystem::path& file, c
 
 std::span<const MetricsField> metrics_fields() { return fields; }
 
+std::string shortest_text(double value) { return nlohmann::json(value).dump(); }
+
 std::string to_json_line(const MetricsRecord& record) {
   std::string line =
       R"({"step":)" + std::to_string(record.step) + R"(,"images_seen":)" + std::to_string(record.images_seen);
   for (const auto& field : fields) {
-    // The shortest text that reads back as the same double; JSON has no NaN and no infinity: null.
-    line += ",\"" + std::string(field.key) + "\":" + nlohmann::json(record.*field.member).dump();
+    line += ",\"" + std::string(field.key) + "\":" + shortest_text(record.*field.member);
   }
   return line + '}';
 }

@@ -21,6 +21,9 @@ struct MetricsField {
 /// In the order in which a line shows them, behind step and images_seen.
 std::span<const MetricsField> metrics_fields();
 
+/// The shortest text that reads back as the same double; "null" where it is not finite, as JSON has no such numbers.
+std::string shortest_text(double value);
+
 std::string to_json_line(const MetricsRecord& record);
 MetricsRecord parse_json_line(const std::string& line);
 

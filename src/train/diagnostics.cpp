@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <variant>
 
+#include "eval/feature_metrics.hpp"
 #include "eval/shipped_judge.hpp"
 #include "report/image_grid.hpp"
 #include "report/real_images.hpp"
@@ -129,16 +131,16 @@ double Diagnostics::classes_seen(const std::vector<float>& images) {
   std::vector<std::uint8_t> one(samples * pixels);
   std::vector<float> features(static_cast<std::size_t>(samples) * eval::Judge::features);
   std::vector<float> logits(static_cast<std::size_t>(samples) * eval::Judge::classes);
-  std::array<std::size_t, eval::Judge::classes> counts{};
+  std::array<std::uint64_t, eval::Judge::classes> counts{};
   for (std::size_t channel = 0; channel < channels; ++channel) {
     for (std::size_t p = 0; p < one.size(); ++p) one[p] = grey_level(images[p * channels + channel]);
     judge_->look_at(one.data(), samples, features.data(), logits.data());
-    for (auto answers = logits.begin(); answers != logits.end(); answers += eval::Judge::classes)
-      ++counts[static_cast<std::size_t>(std::max_element(answers, answers + eval::Judge::classes) - answers)];
+    const std::vector<std::uint64_t> of_channel = eval::class_histogram(logits, eval::Judge::classes);
+    std::transform(counts.begin(), counts.end(), of_channel.begin(), counts.begin(), std::plus<>());
   }
   const double least = 0.2 * static_cast<double>(samples * channels) / eval::Judge::classes;
   return static_cast<double>(std::count_if(counts.begin(), counts.end(),
-                                           [&](std::size_t count) { return static_cast<double>(count) >= least; }));
+                                           [&](std::uint64_t count) { return static_cast<double>(count) >= least; }));
 }
 
 }  // namespace ganymede

@@ -405,7 +405,7 @@ class Training {
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
     write_grid(step);
-    saver_->save(step, images_seen(step));
+    save(step);
     const std::string what = "stopped at step " + std::to_string(step) + " by --stop-on collapse: its samples, in " +
                              picture_.string() + ", are nearly all alike; " + saver_->what_stands();
     log_->error("{}", what);
