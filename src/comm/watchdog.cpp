@@ -60,6 +60,22 @@ void print(int file, const std::string& line) {
   }
 }
 
+// A process whose end nobody has asked for yet is at its end too.
+bool ends_within(std::uint64_t process, double seconds) {
+  const Clock::time_point began = Clock::now();
+  while (since(began) < seconds) {
+    const char state = process_state(process);
+    if (state == 'X' || state == 'Z') return true;
+    sleep(0.02);
+  }
+  return false;
+}
+
+[[noreturn]] void end_in_silence() {
+  flush_output();
+  ::_exit(static_cast<int>(ExitCode::rank_lost));
+}
+
 static_assert(std::is_trivially_copyable_v<Reading>);
 
 // In a message: of which rank the reading is.
@@ -340,8 +356,10 @@ void Watchdog::give_up_apart() {
     if (sibling.answered) speaker = std::min(speaker, rank);
   }
   const std::string idle = "nothing was completed for " + std::to_string(std::lround(idle_)) + " s: ";
-  // The host that shows the one to blame speaks before the others, of which each may be the first.
-  if (speaker != launched_rank()) sleep(2 * another_speaks);
+  // One of this host speaks; should it not, the next does. The host that shows the one to blame speaks before the
+  // others, of which each may be the first.
+  if (speaker != launched_rank() && ends_within(siblings.at(speaker), another_speaks * (found ? 3 : 4)))
+    end_in_silence();
   if (found) end(idle + diagnose(all, std::vector<std::string>(all.size(), host_name())).summary);
   sleep(another_speaks + 0.1 * std::min(launched_rank(), 10));
   end(idle + "in " + place(other) + ", rank " + std::to_string(launched_rank()) + " on " + host_name() +
@@ -372,8 +390,7 @@ void Watchdog::end(const std::string& sentence) {
   log("error", whole);
   if (!first) sleep(another_speaks);
   if (ranks_ != nullptr) ranks_->abort(ExitCode::rank_lost);
-  flush_output();
-  ::_exit(static_cast<int>(ExitCode::rank_lost));
+  end_in_silence();
 }
 
 void Watchdog::log(const char* level, const std::string& line) const {
