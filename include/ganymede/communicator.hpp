@@ -152,6 +152,9 @@ void together(Communicator& ranks, const std::function<void()>& action);
 /// The same for an action that rank 0 alone performs (such as writing a file).
 void on_root(Communicator& ranks, const std::function<void()>& action);
 
+/// Text that rank 0 has, on every rank. Collective.
+std::string shared_text(Communicator& ranks, std::string text);
+
 /// This machine's host name.
 std::string host_name();
 

@@ -20,7 +20,7 @@
 #include "eval/shipped_judge.hpp"
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
-#include "train/setup.hpp"
+#include "train/agreed_device.hpp"
 
 namespace ganymede::cli {
 namespace {

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "report/image_grid.hpp"
-#include "train/setup.hpp"
 
 namespace ganymede::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include "eval/shipped_judge.hpp"
 #include "ganymede/dataset.hpp"
 #include "ganymede/error.hpp"
-#include "train/setup.hpp"
+#include "train/agreed_device.hpp"
 
 namespace ganymede::cli {
 namespace {

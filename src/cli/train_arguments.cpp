@@ -6,7 +6,6 @@
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
-#include "train/setup.hpp"
 
 namespace ganymede::cli {
 namespace {

@@ -1,4 +1,4 @@
-// Failures that all ranks learn of.
+// What all ranks learn: failures, and texts of rank 0.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -56,6 +56,14 @@ void on_root(Communicator& ranks, const std::function<void()>& action) {
   together(ranks, [&] {
     if (ranks.is_root()) action();
   });
+}
+
+std::string shared_text(Communicator& ranks, std::string text) {
+  auto size = static_cast<std::uint64_t>(text.size());
+  ranks.broadcast(&size, sizeof size, 0);
+  text.resize(size);
+  ranks.broadcast(text.data(), text.size(), 0);
+  return text;
 }
 
 }  // namespace ganymede

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "gan/step.hpp"
+#include "ganymede/options.hpp"
 
 namespace ganymede {
 
@@ -35,6 +36,9 @@ class NanGuard {
     return policy_ == "rollback" && known.in_a_row > 0;
   }
 
+  /// Before a failure, in words that go on; empty where nothing was.
+  [[nodiscard]] std::string what_was_tried() const;
+
   [[nodiscard]] std::uint64_t rollbacks() const { return rollbacks_; }
   /// That a checkpoint knows of, or one more.
   void set_rollbacks(std::uint64_t rollbacks) {
@@ -47,5 +51,8 @@ class NanGuard {
   std::uint64_t seen_ = 0;  // of known.count
   std::uint64_t rollbacks_ = 0;
 };
+
+/// What to train again with after a failure, in words.
+std::string steadier_options(const TrainOptions& options);
 
 }  // namespace ganymede

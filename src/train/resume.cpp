@@ -6,7 +6,6 @@
 #include <set>
 
 #include "ganymede/error.hpp"
-#include "train/setup.hpp"
 
 namespace ganymede {
 namespace {

@@ -4,36 +4,30 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "checkpoint/checkpoint.hpp"
 #include "comm/watchdog.hpp"
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
-#include "gan/gradient_penalty.hpp"
-#include "gan/losses.hpp"
-#include "gan/sampler.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 #include "math/optimizer/schedules.hpp"
 #include "report/findings.hpp"
-#include "report/image_grid.hpp"
-#include "report/metrics_log.hpp"
-#include "report/real_images.hpp"
-#include "report/report.hpp"
 #include "report/run_folder.hpp"
 #include "train/diagnostics.hpp"
 #include "train/nan_guard.hpp"
+#include "train/replicas.hpp"
 #include "train/rollback.hpp"
 #include "train/run_lock.hpp"
+#include "train/run_place.hpp"
+#include "train/run_writer.hpp"
 #include "train/setup.hpp"
 #include "train/state_saver.hpp"
 #include "train/stop.hpp"
@@ -46,40 +40,28 @@ using Clock = std::chrono::steady_clock;
 
 bool due(std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; }
 
-// Of the memory as it is: replicas must not differ in a bit of it.
-std::string parameter_digest(const DeviceArray<float>& parameters) {
-  const std::vector<float> values = parameters.host();
-  return digest({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
-}
+// What follows a step.
+struct Due {
+  bool comparison;
+  bool diagnosis;
+  bool record;
+  bool picture;
+  bool checkpoint;
+  [[nodiscard]] bool any() const { return comparison || diagnosis || record || picture || checkpoint; }
+};
 
-// --data as every working folder understands it: a set's name as it is, a folder's from the root, except for one that
-// no INI file can hold.
-std::string data_from_anywhere(const Dataset& set) {
-  if (set.folder() != set.name()) return set.name();
-  const std::string folder = std::filesystem::absolute(set.folder()).lexically_normal().string();
-  return folder.find_first_of("#\n\r") == std::string::npos ? folder : set.name();
+Due due_after(std::uint64_t step, const TrainOptions& o) {
+  return {.comparison = due(step, o.drift_every),
+          .diagnosis = due(step, o.diagnose_every),
+          .record = due(step, o.log_every),
+          .picture = due(step, o.sample_every),
+          .checkpoint = due(step, o.checkpoint_every)};
 }
 
 // Of update number `update`, counted from 0.
 double learning_rate(const Optimizer& optimizer, std::uint64_t update) {
   const OptimizerConstants& c = optimizer.constants();
   return c.learning_rate * math::schedule_factor(c.schedule, update, c.schedule.updates);
-}
-
-// Rank 0's hold on the run's folder, taken before anything is read in it. Null on other ranks, and for a folder that
-// holds no run yet: there nothing is written before everything is checked.
-std::unique_ptr<RunLock> hold_begun_run(const TrainOptions& options, Communicator& ranks) {
-  std::unique_ptr<RunLock> lock;
-  on_root(ranks, [&] {
-    check_run_place(options);
-    const RunFolder folder(options.out);
-    std::error_code error;
-    if (std::filesystem::exists(folder.lock(), error) ||
-        (options.resume && std::filesystem::is_directory(folder.root(), error)))
-      lock = std::make_unique<RunLock>(folder);
-    check_no_other_run(options);
-  });
-  return lock;
 }
 
 // One training from its set-up to its end.
@@ -93,33 +75,12 @@ class Training {
         lock_(hold_begun_run(options, ranks)),
         setup_(set_up(options, ranks)) {
     on_root(ranks_, [&] {
-      if (lock_ == nullptr) {
-        make_folders(folder_.root());
-        lock_ = std::make_unique<RunLock>(folder_);
-        // Also one that could be resumed: what is set up here knows nothing of it.
-        if (holds_run(options_))
-          throw Error(ExitCode::usage, "--out " + options_.out +
-                                           " holds a run that another training has begun meanwhile: add --resume to go "
-                                           "on with it, or choose another folder");
-      }
-      if (!lock_->warning().empty()) setup_.plan.warnings.push_back(lock_->warning());
-      folder_.make();
-      try {
-        sweep_checkpoints(options_.out);
-        folder_.sweep();
-      } catch (const Error& failure) {
-        setup_.plan.warnings.push_back(std::string("what an interrupted training left stays: ") + failure.what());
-      }
-      TrainOptions stored = options_;
-      stored.data = data_from_anywhere(setup_.dataset);
-      write_file_atomically(folder_.config(), config_text(stored, recipe));
-      reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
-      open_metrics();
-      seconds_before_ = metrics_->seconds_before();
-      if (!metrics_->warning().empty()) setup_.plan.warnings.push_back(metrics_->warning());
-      sampler_.emplace(setup_.gan->generator, options_, setup_.gan->data.classes);
+      if (lock_ == nullptr) lock_ = hold_new_run(options_);
+      writer_.emplace(options_, setup_, *lock_, recipe, [this](const std::string& message) { warn(message); });
+      record_ = writer_->last_record();  // what its diagnosis found stands until the next
+      seconds_before_ = writer_->seconds_before();
       if (options_.diagnose_every > 0)
-        diagnostics_.emplace(options_, *setup_.gan, *sampler_, setup_.images,
+        diagnostics_.emplace(options_, *setup_.gan, writer_->sampler(), setup_.images,
                              setup_.dataset.folder() != setup_.dataset.name());
     });
     guard_.set_rollbacks(setup_.rollbacks);
@@ -156,7 +117,7 @@ class Training {
       log_->set_error_handler([](const std::string& /*message*/) {});
       log_->error("{}", what);
       try {
-        put_page();
+        if (writer_) writer_->write_page();
       } catch (const std::exception&) {
         // The same failure again, of which `what` tells.
       }
@@ -172,7 +133,10 @@ class Training {
     bool stopping = false;
     // A run that is resumed at its end gets its last picture anew, should it have gone.
     if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
-    write_real_grid();
+    {
+      const heartbeat::Stage stage("picture");
+      on_root(ranks_, [&] { writer_->write_real_grid(); });
+    }
     heartbeat::stage("first step");
     while (step.steps() < total && !stopping) {
       if (due(step.steps() + 1, options_.diagnose_every)) keep_for_diagnosis();
@@ -180,8 +144,9 @@ class Training {
       const std::uint64_t now = step.steps();
       if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
       const bool last = now == total;
+      const Due due_now = due_after(now, options_);
       // Which steps are known of is the same on every rank, and so is what follows from it.
-      if (last || step.stop_agreed() || something_due(now)) step.settle();
+      if (last || step.stop_agreed() || due_now.any()) step.settle();
       const NanGuard::Verdict verdict = guard_.judge(step.not_finite());
       if (verdict == NanGuard::Verdict::fail) fail_not_finite(step.not_finite().last);
       if (verdict == NanGuard::Verdict::skipped) tell_skipped(step.not_finite());
@@ -192,14 +157,14 @@ class Training {
       // A row of steps without updates ends first: in an update, after which it is saved, or in a roll-back.
       const bool in_doubt = guard_.in_doubt(step.not_finite());
       stopping = step.stop_agreed() && !in_doubt;
-      if (last || stopping || due(now, options_.drift_every)) compare_replicas(now);
-      if (last || due(now, options_.diagnose_every)) diagnose();
-      if (last || stopping || due(now, options_.log_every)) write_record(last || stopping);
-      if (last || due(now, options_.sample_every)) write_grid(now);
-      const bool to_save = due(now, options_.checkpoint_every) && !in_doubt;
+      if (last || stopping || due_now.comparison) compare_replicas(now);
+      if (last || due_now.diagnosis) diagnose();
+      if (last || stopping || due_now.record) write_record(last || stopping);
+      if (last || due_now.picture) write_grid(now);
+      const bool to_save = due_now.checkpoint && !in_doubt;
       if (last || stopping || to_save) save(now);
       if (!last && !stopping && to_save) write_page();
-      if (due(now, options_.log_every)) stop_on_collapse(now);
+      if (due_now.record) stop_on_collapse(now);
     }
     for (const std::string& slow : stragglers_.summary(hosts_)) warn(slow);
     TrainOutcome outcome;
@@ -266,22 +231,6 @@ class Training {
     return setup_.images_seen + updates * static_cast<std::uint64_t>(options_.batch);
   }
 
-  bool something_due(std::uint64_t step) const {
-    for (const std::uint64_t every : {options_.drift_every, options_.log_every, options_.sample_every,
-                                      options_.checkpoint_every, options_.diagnose_every})
-      if (due(step, every)) return true;
-    return false;
-  }
-
-  /// What was done before a gradient that is not finite ends the training, in words.
-  [[nodiscard]] std::string what_was_tried() const {
-    if (options_.on_nan == "skip")
-      return "nor that of the " + std::to_string(NanGuard::row_to_give_up - 1) + " before it, ";
-    if (guard_.rollbacks() == 0) return "";
-    return "nor did it help to go back " + std::to_string(guard_.rollbacks()) +
-           " times and halve the learning rate each time, ";
-  }
-
   void tell_skipped(const GanStep::NotFinite& known) {
     const std::string what = "the gradient of step " + std::to_string(known.last) +
                              " is not finite: its update was not made, the training goes on without it";
@@ -306,76 +255,40 @@ class Training {
     saver_->set_rollbacks(setup_.rollbacks);
     interval_step_ = setup_.step->steps();
     interval_began_ = Clock::now();
-    on_root(ranks_, [&] { open_metrics(); });
+    on_root(ranks_, [&] {
+      writer_->go_back(interval_step_);
+      record_ = writer_->last_record();
+    });
     warn("the gradients of " + std::to_string(NanGuard::row_to_roll_back) + " steps in a row up to step " +
          std::to_string(failed_at) + " are not finite: back to " + to + ", with half the learning rate (roll-back " +
          std::to_string(guard_.rollbacks()) + " of " + std::to_string(NanGuard::most_rollbacks) + ")");
-  }
-
-  [[nodiscard]] Findings findings_of_none() const { return Findings(loss_of_differences(loss_index(options_.loss))); }
-
-  // Rank 0's, with the records up to the step that is reached.
-  void open_metrics() {
-    reported_.curves = Curves();
-    reported_.findings = findings_of_none();
-    metrics_.reset();
-    metrics_.emplace(folder_.metrics(), setup_.step->steps(), [&](const MetricsRecord& record) {
-      reported_.curves.add(record);
-      reported_.findings.follow(record);
-      record_ = record;  // what its diagnosis found stands until the next
-    });
   }
 
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
     const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
-                             "; its update was not made, " + what_was_tried() + "and " + saver_->what_stands() +
-                             ". Train again into another folder with a smaller --learning-rate" +
-                             (r1_would_be_new() ? " or with --r1 5" : "");
+                             "; its update was not made, " + guard_.what_was_tried() + "and " + saver_->what_stands() +
+                             ". Train again into another folder with " + steadier_options(options_);
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
-  }
-
-  // Whether there is no penalty, and could be one.
-  [[nodiscard]] bool r1_would_be_new() const {
-    if (has_penalties(options_)) return false;
-    TrainOptions penalised = options_;
-    penalised.r1 = 5;
-    try {
-      check_train_options(penalised);
-    } catch (const Error&) {
-      return false;
-    }
-    return true;
   }
 
   void compare_replicas(std::uint64_t step) {
     if (ranks_.size() == 1) return;
     const heartbeat::Stage stage("comparing replicas");
-    std::vector<std::string> all =
-        ranks_.all_gather(parameter_digest(setup_.gan->generator.parameter_array()) +
-                          parameter_digest(setup_.gan->discriminator.parameter_array()) + " " + stragglers_.take());
+    std::vector<std::string> all = ranks_.all_gather(replica_digest(*setup_.gan) + " " + stragglers_.take());
     std::vector<std::string> times;
     for (std::string& text : all) {
       times.push_back(text.substr(text.find(' ') + 1));
       text.resize(text.find(' '));
     }
     for (const std::string& slow : stragglers_.judge(times, hosts_)) warn(slow);
-    std::map<std::string, int> votes;
-    for (const std::string& digests : all) ++votes[digests];
-    if (votes.size() == 1) return;
-    const auto most =
-        std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-    const bool majority = 2 * most->second > ranks_.size();
-    std::string odd;
-    for (std::size_t r = 0; r < all.size(); ++r)
-      if (!majority || all[r] != most->first) odd += (odd.empty() ? "" : ", ") + std::to_string(r) + " on " + hosts_[r];
-    const std::string what =
-        "the replicas' weights differ at step " + std::to_string(step) + ": " +
-        (majority ? "rank " + odd + " is not as the others" : "ranks " + odd + " do not agree") +
-        "; a host's memory or CPU may be faulty, and " + saver_->what_stands() + ". Run again with --resume, " +
-        (majority ? "without that host" : "and first without the one, then without the other host, to find out which");
+    const OddReplicas odd = odd_replicas(all, hosts_);
+    if (odd.who.empty()) return;
+    const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": " + odd.who +
+                             "; a host's memory or CPU may be faulty, and " + saver_->what_stands() +
+                             ". Run again with --resume, " + odd.remedy;
     log_->error("{}", what);
     throw AgreedError(ExitCode::training_failed, what);
   }
@@ -391,17 +304,10 @@ class Training {
     if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
   }
 
-  void say_findings() {
-    const bool troubled = reported_.findings.any();
-    for (const Finding& finding : reported_.findings.follow(record_))
-      warn("since step " + std::to_string(finding.since) + " " + finding.text);
-    if (reported_.findings.any() != troubled && events_.troubled) events_.troubled(reported_.findings.any());
-  }
-
   // The others learn it from rank 0, which alone has the records.
   void stop_on_collapse(std::uint64_t step) {
     if (options_.stop_on != "collapse") return;
-    std::int64_t collapsed = reported_.findings.present(Finding::Kind::collapse) ? 1 : 0;
+    std::int64_t collapsed = writer_->findings().present(Finding::Kind::collapse) ? 1 : 0;
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
     write_grid(step);
@@ -439,14 +345,10 @@ class Training {
     interval_began_ = now;
     interval_step_ = step;
     on_root(ranks_, [&] {
-      // Not in every step of a training that records each: a look takes as long as some of them do.
-      if (now - looked_ > std::chrono::seconds(1)) {
-        lock_->check();
-        looked_ = now;
-      }
-      write_or_warn("records", [&] { metrics_->append(record_); });
-      reported_.curves.add(record_);
-      say_findings();
+      const bool troubled = writer_->findings().any();
+      for (const Finding& finding : writer_->write_record(record_))
+        warn("since step " + std::to_string(finding.since) + " " + finding.text);
+      if (writer_->findings().any() != troubled && events_.troubled) events_.troubled(!troubled);
       saver_->collect();
       // A roll-back may lead to before the beginning.
       const double done = static_cast<double>(std::max(step, setup_.plan.first_step + 1) - setup_.plan.first_step);
@@ -455,62 +357,19 @@ class Training {
     });
   }
 
-  // Rank 0's. With --checkpoint-failure warn training goes on without what cannot be written, and says so once.
-  void write_or_warn(const char* what, const std::function<void()>& write) {
-    try {
-      write();
-    } catch (const Error& failure) {
-      if (options_.checkpoint_failure == "stop" || failure.code() != ExitCode::data) throw;
-      if (warned_of_.insert(what).second)
-        warn(std::string(what) + " are missing, training goes on (--checkpoint-failure warn): " + failure.what());
-    }
-  }
-
   void write_grid(std::uint64_t step) {
     const heartbeat::Stage stage("picture");
     picture_ = folder_.sample(step);
-    on_root(ranks_, [&] {
-      lock_->check();
-      const std::vector<float> images = sampler_->draw(setup_.gan->picture_parameters(), options_.seed,
-                                                       math::Stream::noise_for_grid, 0, options_.sample_count);
-      write_or_warn("pictures", [&] {
-        write_png(picture_, images,
-                  {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen(step))}});
-      });
-    });
+    on_root(ranks_, [&] { writer_->write_grid(step, images_seen(step)); });
   }
 
-  // At every start: --sample-count may have changed. A report needs no data set for it then.
-  void write_real_grid() {
-    on_root(ranks_, [&] {
-      const std::vector<float> images =
-          real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes);
-      write_or_warn("pictures", [&] {
-        write_png(folder_.real_sample(), images, {{"data-digest", setup_.data_digest}});
-      });
-    });
-  }
-
-  void write_png(const std::filesystem::path& file, const std::vector<float>& images,
-                 std::map<std::string, std::string> text) const {
-    const int count = options_.sample_count;
-    text["Software"] = std::string("ganymede ") + version;
-    write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
-  }
-
-  // Rank 0's alone. Whether it was written.
-  bool put_page() {
-    if (!ranks_.is_root()) return false;
-    lock_->check();
-    write_file_atomically(folder_.report(), report_page({&reported_, 1}));
-    return true;
-  }
-
-  // Never a reason to end: everything that it shows lies in the run's folder.
+  // Never a reason to end: everything that it shows lies in the run's folder. Whether it was written.
   bool write_page() {
+    if (!ranks_.is_root()) return false;
     const heartbeat::Stage stage("report");
     try {
-      return put_page();
+      writer_->write_page();
+      return true;
     } catch (const std::exception& failure) {
       warn(std::string("the report was not written: ") + failure.what());
       return false;
@@ -538,21 +397,9 @@ class Training {
   void write_weights(TensorFile& generator, TensorFile& discriminator) {
     const heartbeat::Stage stage("final weights");
     on_root(ranks_, [&] {
-      std::map<std::string, std::string> metadata = trajectory_options(options_);
-      metadata["format"] = "pt";
-      metadata["steps"] = std::to_string(setup_.step->steps());
-      metadata["data-digest"] = setup_.data_digest;
-      metadata.merge(shape_facts(setup_.gan->data));
-      // Both say of which step they are, so that two of different steps are told from a pair. G's comes last: where it
-      // is, the run has ended.
-      lock_->check();
-      metadata["network"] = "discriminator";
-      discriminator.metadata = metadata;
-      discriminator.write(folder_.discriminator());
-      lock_->check();
-      metadata["network"] = "generator";
-      generator.metadata = metadata;
-      generator.write(folder_.generator());
+      std::map<std::string, std::string> facts = trajectory_options(options_);
+      facts["steps"] = std::to_string(setup_.step->steps());
+      writer_->write_weights(generator, discriminator, std::move(facts));
     });
   }
 
@@ -563,9 +410,7 @@ class Training {
   std::unique_ptr<RunLock> lock_;  // rank 0
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
-  std::optional<MetricsLog> metrics_;       // rank 0
-  ReportedRun reported_;                    // rank 0
-  std::optional<Sampler> sampler_;          // rank 0
+  std::optional<RunWriter> writer_;         // rank 0
   std::optional<Diagnostics> diagnostics_;  // rank 0
   double seconds_before_ = 0;               // rank 0: before the training was resumed
   Stragglers stragglers_;
@@ -575,10 +420,8 @@ class Training {
   std::filesystem::path picture_;
   Clock::time_point began_;
   Clock::time_point interval_began_;
-  Clock::time_point looked_;                              // whether the run's folder is still ours
   std::uint64_t interval_step_ = setup_.plan.first_step;  // at which the interval began
   std::optional<StateSaver> saver_;
-  std::set<std::string> warned_of_;  // rank 0
 };
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include "support/forwarding_communicator.hpp"
 #include "support/ordinary_user.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/agreed_device.hpp"
 
 namespace ganymede {
 namespace {

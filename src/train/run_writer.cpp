@@ -1,0 +1,134 @@
+// See run_writer.hpp.
+#include "train/run_writer.hpp"
+
+#include <exception>
+#include <utility>
+
+#include "checkpoint/checkpoint.hpp"
+#include "core/files.hpp"
+#include "gan/losses.hpp"
+#include "ganymede/error.hpp"
+#include "ganymede/version.hpp"
+#include "report/image_grid.hpp"
+#include "report/real_images.hpp"
+
+namespace ganymede {
+namespace {
+
+// --data as every working folder understands it: a set's name as it is, a folder's from the root, except for one that
+// no INI file can hold.
+std::string data_from_anywhere(const Dataset& set) {
+  if (set.folder() != set.name()) return set.name();
+  const std::string folder = std::filesystem::absolute(set.folder()).lexically_normal().string();
+  return folder.find_first_of("#\n\r") == std::string::npos ? folder : set.name();
+}
+
+}  // namespace
+
+RunWriter::RunWriter(const TrainOptions& options, TrainSetup& setup, RunLock& lock, const std::string& recipe,
+                     std::function<void(const std::string&)> warn)
+    : options_(options),
+      setup_(setup),
+      lock_(lock),
+      warn_(std::move(warn)),
+      folder_(options.out),
+      sampler_(setup.gan->generator, options, setup.gan->data.classes) {
+  if (!lock_.warning().empty()) setup.plan.warnings.push_back(lock_.warning());
+  folder_.make();
+  try {
+    sweep_checkpoints(options_.out);
+    folder_.sweep();
+  } catch (const Error& failure) {
+    setup.plan.warnings.push_back(std::string("what an interrupted training left stays: ") + failure.what());
+  }
+  TrainOptions stored = options_;
+  stored.data = data_from_anywhere(setup.dataset);
+  write_file_atomically(folder_.config(), config_text(stored, recipe));
+  reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
+  go_back(setup.step->steps());
+  if (!metrics_->warning().empty()) setup.plan.warnings.push_back(metrics_->warning());
+}
+
+Findings RunWriter::findings_of_none() const { return Findings(loss_of_differences(loss_index(options_.loss))); }
+
+void RunWriter::go_back(std::uint64_t step) {
+  last_record_ = {};
+  reported_.curves = Curves();
+  reported_.findings = findings_of_none();
+  metrics_.reset();
+  metrics_.emplace(folder_.metrics(), step, [&](const MetricsRecord& record) {
+    reported_.curves.add(record);
+    reported_.findings.follow(record);
+    last_record_ = record;
+  });
+}
+
+std::vector<Finding> RunWriter::write_record(const MetricsRecord& record) {
+  // Not in every step of a training that records each: a look takes as long as some of them do.
+  const auto now = Clock::now();
+  if (now - looked_ > std::chrono::seconds(1)) {
+    lock_.check();
+    looked_ = now;
+  }
+  write_or_warn("records", [&] { metrics_->append(record); });
+  reported_.curves.add(record);
+  last_record_ = record;
+  return reported_.findings.follow(record);
+}
+
+void RunWriter::write_grid(std::uint64_t step, std::uint64_t images_seen) {
+  lock_.check();
+  const std::vector<float> images = sampler_.draw(setup_.gan->picture_parameters(), options_.seed,
+                                                  math::Stream::noise_for_grid, 0, options_.sample_count);
+  write_or_warn("pictures", [&] {
+    write_png(folder_.sample(step), images,
+              {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen)}});
+  });
+}
+
+void RunWriter::write_real_grid() {
+  const std::vector<float> images =
+      real_images(setup_.images, options_.seed, options_.sample_count, setup_.gan->data.classes);
+  write_or_warn("pictures", [&] { write_png(folder_.real_sample(), images, {{"data-digest", setup_.data_digest}}); });
+}
+
+void RunWriter::write_png(const std::filesystem::path& file, const std::vector<float>& images,
+                          std::map<std::string, std::string> text) const {
+  const int count = options_.sample_count;
+  text["Software"] = std::string("ganymede ") + version;
+  write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
+}
+
+// With --checkpoint-failure warn training goes on without what cannot be written, and says so once.
+void RunWriter::write_or_warn(const char* what, const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const Error& failure) {
+    if (options_.checkpoint_failure == "stop" || failure.code() != ExitCode::data) throw;
+    if (warned_of_.insert(what).second)
+      warn_(std::string(what) + " are missing, training goes on (--checkpoint-failure warn): " + failure.what());
+  }
+}
+
+void RunWriter::write_page() {
+  lock_.check();
+  write_file_atomically(folder_.report(), report_page({&reported_, 1}));
+}
+
+void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
+                              std::map<std::string, std::string> facts) {
+  facts["format"] = "pt";
+  facts["data-digest"] = setup_.data_digest;
+  facts.merge(shape_facts(setup_.gan->data));
+  // Both say of which step they are, so that two of different steps are told from a pair.
+  const auto write = [&](TensorFile& file, const char* network, const std::filesystem::path& path) {
+    lock_.check();
+    file.metadata = facts;
+    file.metadata["network"] = network;
+    file.write(path);
+  };
+  write(discriminator, "discriminator", folder_.discriminator());
+  write(generator, "generator", folder_.generator());
+}
+
+}  // namespace ganymede
