@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -154,6 +155,7 @@ void on_root(Communicator& ranks, const std::function<void()>& action);
 
 /// Text that rank 0 has, on every rank. Collective.
 std::string shared_text(Communicator& ranks, std::string text);
+std::map<std::string, std::string> shared_map(Communicator& ranks, const std::map<std::string, std::string>& map);
 
 /// This machine's host name.
 std::string host_name();

@@ -48,6 +48,8 @@ class Dataset {
   [[nodiscard]] const std::string& name() const { return name_; }
   /// Where the files were found.
   [[nodiscard]] const std::string& folder() const { return folder_; }
+  /// Whether it is one of the sets that have a name of their own, and not a folder's.
+  [[nodiscard]] bool is_named() const { return folder_ != name_; }
   [[nodiscard]] const ImageSet& train() const { return train_; }
   /// count == 0 unless asked for.
   [[nodiscard]] const ImageSet& test() const { return test_; }

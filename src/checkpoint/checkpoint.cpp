@@ -176,6 +176,14 @@ void for_each_folder(const fs::path& run, const Tidy& tidy) {
   if (failure) throw Error(*failure);
 }
 
+/// Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
+void delete_checkpoint(const fs::path& folder) {
+  const fs::path doomed = partial_path(folder, 0);
+  delete_folder(doomed);
+  rename_folder(folder, doomed);
+  delete_folder(doomed);
+}
+
 /// The file's bytes. Only regular files: a pipe would hang, a link could point anywhere.
 std::string read_regular(const fs::path& file, std::size_t limit) {
   std::error_code error;
@@ -219,14 +227,20 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
 void prune_checkpoints(const fs::path& run, std::uint64_t step, const Retention& retention) {
   if (retention.newest <= 0) return;
   int kept = 0;
+  int kept_regular = 0;
   for_each_folder(run, [&](const StoredFolder& folder) {
-    if (folder.kind != StoredFolder::Kind::complete || folder.step > step || kept++ < retention.newest) return;
-    if (retention.every > 0 && folder.step % retention.every == 0) return;
-    // Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
-    const fs::path doomed = partial_path(folder.path, 0);
-    delete_folder(doomed);
-    rename_folder(folder.path, doomed);
-    delete_folder(doomed);
+    if (folder.kind != StoredFolder::Kind::complete || folder.step > step) return;
+    const auto multiple_of = [&](std::uint64_t every) { return every > 0 && folder.step % every == 0; };
+    const bool one_of_the_newest = kept++ < retention.newest;
+    const bool one_of_the_regular = multiple_of(retention.regular) && kept_regular++ < retention.newest;
+    if (one_of_the_newest || one_of_the_regular || multiple_of(retention.every)) return;
+    delete_checkpoint(folder.path);
+  });
+}
+
+void abandon_checkpoints(const fs::path& run, std::uint64_t step) {
+  for_each_folder(run, [&](const StoredFolder& folder) {
+    if (folder.kind == StoredFolder::Kind::complete && folder.step > step) delete_checkpoint(folder.path);
   });
 }
 

@@ -43,14 +43,19 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& run, const C
 
 /// Which checkpoints stay.
 struct Retention {
-  int newest = 0;           ///< so many; 0: all
-  std::uint64_t every = 0;  ///< and those of steps that are multiples of it; 0: none
+  int newest = 0;             ///< so many; 0: all
+  std::uint64_t every = 0;    ///< and those of steps that are multiples of it; 0: none
+  std::uint64_t regular = 0;  ///< so many of steps that are multiples of this, too: a run that is interrupted has
+                              ///< others besides, and must not go back further than one that is not. 0: none
 };
 
-/// Deletes those that need not stay, up to `step`, the one just written. Those beyond it, which a run that went back to
-/// an earlier one has, neither count nor go. Throws Error(data) for the first that stays though it should not, once the
-/// others are gone; no sound checkpoint becomes a damaged one.
+/// Deletes those that need not stay, up to `step`, the one just written. Those beyond it neither count nor go. Throws
+/// Error(data) for the first that stays though it should not, once the others are gone; no sound checkpoint becomes a
+/// damaged one.
 void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, const Retention& retention);
+
+/// Deletes those beyond `step`, in the same way: of a training that went back to before them.
+void abandon_checkpoints(const std::filesystem::path& run, std::uint64_t step);
 
 /// Reads and checks one; throws Error(data) that says what is wrong with which file.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);

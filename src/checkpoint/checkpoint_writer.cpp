@@ -17,12 +17,12 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-void CheckpointWriter::begin(std::uint64_t step, std::function<Checkpoint()> make) {
+void CheckpointWriter::begin(std::uint64_t step, bool newest_of_all, std::function<Checkpoint()> make) {
   result_.emplace().step = step;
   done_ = false;
   try {
-    thread_ = std::thread([this, make = std::move(make)] {
-      write(make);
+    thread_ = std::thread([this, newest_of_all, make = std::move(make)] {
+      write(newest_of_all, make);
       done_ = true;
     });
   } catch (const std::system_error& failure) {
@@ -36,7 +36,7 @@ std::optional<WrittenCheckpoint> CheckpointWriter::finish() {
 }
 
 // Failures leave as text: they are reported by another thread, to all ranks.
-void CheckpointWriter::write(const std::function<Checkpoint()>& make) {
+void CheckpointWriter::write(bool newest_of_all, const std::function<Checkpoint()>& make) {
   const auto began = std::chrono::steady_clock::now();
   try {
     write_checkpoint(run_, make());
@@ -45,6 +45,7 @@ void CheckpointWriter::write(const std::function<Checkpoint()>& make) {
   }
   if (result_->failure.empty()) {
     try {
+      if (newest_of_all) abandon_checkpoints(run_, result_->step);
       prune_checkpoints(run_, result_->step, retention_);
     } catch (const std::exception& failure) {
       result_->prune_failure = failure.what();

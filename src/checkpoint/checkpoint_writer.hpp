@@ -30,9 +30,9 @@ class CheckpointWriter {
   /// Waits for the one under way.
   ~CheckpointWriter();
 
-  /// Begins to write the checkpoint of `step`, which `make` makes in the other thread, and then prunes. Only after
-  /// finish() has told of the one before it.
-  void begin(std::uint64_t step, std::function<Checkpoint()> make);
+  /// Begins to write the checkpoint of `step`, which `make` makes in the other thread, and then prunes;
+  /// `newest_of_all`: abandons those beyond it. Only after finish() has told of the one before it.
+  void begin(std::uint64_t step, bool newest_of_all, std::function<Checkpoint()> make);
 
   /// Whether one is being written at this moment.
   [[nodiscard]] bool under_way() const { return thread_.joinable() && !done_.load(); }
@@ -41,7 +41,7 @@ class CheckpointWriter {
   std::optional<WrittenCheckpoint> finish();
 
  private:
-  void write(const std::function<Checkpoint()>& make);
+  void write(bool newest_of_all, const std::function<Checkpoint()>& make);
 
   std::filesystem::path run_;
   Retention retention_;

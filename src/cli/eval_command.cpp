@@ -229,8 +229,7 @@ std::uint64_t judged_images(const Request& request, const Dataset& data) {
 
 // Why the judge cannot say anything; empty when it can.
 std::string judge_obstacle(const Request& request, const Dataset& data) {
-  if (data.train().height != eval::Judge::side || data.train().width != eval::Judge::side)
-    return "needs digits of 28×28, as MNIST's";
+  if (!eval::Judge::takes(data.train())) return "needs digits of 28×28, as MNIST's";
   const std::uint64_t count = judged_images(request, data);
   if (request.wants("judge") && count < eval::least_judged)
     return "needs at least " + std::to_string(eval::least_judged) + " samples and as many test images, and there are " +

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/train_arguments.hpp"
 #include "report/image_grid.hpp"
 
 namespace ganymede::cli {
@@ -41,10 +42,7 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
   ranks.broadcast(&saved.step, sizeof saved.step, 0);
   ranks.broadcast(&saved.averaged, sizeof saved.averaged, 0);
   ranks.broadcast(&saved.shape, sizeof saved.shape, 0);
-  for (const OptionSpec& spec : train_option_specs()) {
-    const std::string value = shared_text(ranks, spec.get(saved.options));
-    if (!ranks.is_root() && !value.empty()) set_train_option(saved.options, spec.name, value);
-  }
+  share_train_options(saved.options, ranks);
   saved.weights = TensorFile::parse(shared_text(ranks, weights), saved.source);
   discriminator = shared_text(ranks, discriminator);
   if (!discriminator.empty()) saved.discriminator = TensorFile::parse(discriminator, saved.source);

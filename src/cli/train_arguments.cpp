@@ -162,12 +162,16 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
 ResolvedOptions resolve_train_options(const Parsed& parsed, Communicator& ranks) {
   ResolvedOptions resolved;
   on_root(ranks, [&] { resolved = resolve_train_options(parsed); });
-  for (const OptionSpec& spec : train_option_specs()) {
-    const std::string value = shared_text(ranks, spec.get(resolved.options));
-    // An empty one was never set, and could not be.
-    if (!ranks.is_root() && !value.empty()) set_train_option(resolved.options, spec.name, value);
-  }
+  share_train_options(resolved.options, ranks);
   return resolved;
+}
+
+void share_train_options(TrainOptions& options, Communicator& ranks) {
+  for (const OptionSpec& spec : train_option_specs()) {
+    const std::string value = shared_text(ranks, spec.get(options));
+    // An empty one was never set, and could not be.
+    if (!ranks.is_root() && !value.empty()) set_train_option(options, spec.name, value);
+  }
 }
 
 }  // namespace ganymede::cli

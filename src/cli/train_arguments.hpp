@@ -29,6 +29,9 @@ ResolvedOptions resolve_train_options(const Parsed& parsed);
 /// have them. Recipe and notes are rank 0's alone. Collective; throws AgreedError.
 ResolvedOptions resolve_train_options(const Parsed& parsed, Communicator& ranks);
 
+/// Rank 0's options, on every rank. Collective.
+void share_train_options(TrainOptions& options, Communicator& ranks);
+
 /// What a run's config.ini says: every option as it stands there, those of another version of the program too.
 struct StoredConfiguration {
   std::map<std::string, std::string> options;

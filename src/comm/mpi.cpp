@@ -73,6 +73,10 @@ class MpiLibrary {
       throw Error(ExitCode::launch, "MPI did not start; `mpirun -n 2 hostname` shows whether the launcher works");
     }
     owned_ = true;
+    if (provided < MPI_THREAD_MULTIPLE)
+      throw Error(ExitCode::launch,
+                  "this MPI is built without threads (MPI_THREAD_MULTIPLE); the distribution's Open "
+                  "MPI has them, and launch/install brings it");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
   }

@@ -66,4 +66,18 @@ std::string shared_text(Communicator& ranks, std::string text) {
   return text;
 }
 
+std::map<std::string, std::string> shared_map(Communicator& ranks, const std::map<std::string, std::string>& map) {
+  auto size = static_cast<std::uint64_t>(map.size());
+  ranks.broadcast(&size, sizeof size, 0);
+  std::map<std::string, std::string> shared;
+  auto at = map.begin();
+  for (std::uint64_t i = 0; i < size; ++i) {
+    const bool root = ranks.is_root();
+    std::string name = shared_text(ranks, root ? at->first : std::string());
+    shared[std::move(name)] = shared_text(ranks, root ? at->second : std::string());
+    if (root) ++at;
+  }
+  return shared;
+}
+
 }  // namespace ganymede

@@ -35,6 +35,8 @@ class Judge {
  public:
   static constexpr int classes = 10;
   static constexpr int side = 28;
+  /// Whether it can look at such images at all: other digits of this size do.
+  static bool takes(const ImageSet& images) { return images.height == side && images.width == side; }
   /// What its last hidden layer says of an image.
   static constexpr int features = 64;
 

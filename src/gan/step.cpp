@@ -66,7 +66,7 @@ const char* phase_name(Phase phase) {
 GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& images, const TrainOptions& options)
     : device_(&device),
       gan_(&gan),
-      images_(&images),
+      images_(images),
       image_size_(images.pixels() * images.channels),
       options_(options),
       loss_{loss_index(options.loss), static_cast<float>(options.label_smoothing)},
@@ -257,8 +257,8 @@ void GanStep::draw_for_generator(const Slice& slice, int repetition) {
 void GanStep::draw_real(const Slice& slice, int repetition) {
   enter(Phase::data);
   device_->gather_images(options_.seed, discriminator_sample(slice, repetition),
-                         image_copy_.size() > 0 ? image_copy_.data() : images_->images.data(), images_->count,
-                         slice.rows(), images_->pixels(), images_->channels, images(slice, real));
+                         image_copy_.size() > 0 ? image_copy_.data() : images_.images.data(), images_.count,
+                         slice.rows(), images_.pixels(), images_.channels, images(slice, real));
   gather_labels(slice, discriminator_sample(slice, repetition), real);
   copy_labels(slice, fake);
   add_noise(slice, math::Stream::noise_on_real, discriminator_sample(slice, repetition), images(slice, real), real);
@@ -283,8 +283,8 @@ void GanStep::add_noise(const Slice& slice, math::Stream stream, StepCount first
 void GanStep::gather_labels(const Slice& slice, StepCount first, Part part) {
   if (labels_.size() == 0) return;
   enter(Phase::data);
-  device_->gather_labels(options_.seed, first, label_copy_.size() > 0 ? label_copy_.data() : images_->labels.data(),
-                         images_->count, slice.rows(), labels(slice, part));
+  device_->gather_labels(options_.seed, first, label_copy_.size() > 0 ? label_copy_.data() : images_.labels.data(),
+                         images_.count, slice.rows(), labels(slice, part));
 }
 
 // Those of the real images.

@@ -166,7 +166,7 @@ class GanStep {
 
   Device* device_;
   Gan* gan_;
-  const ImageSet* images_;
+  ImageSet images_;
   int image_size_;
   TrainOptions options_;
   GanLoss loss_;

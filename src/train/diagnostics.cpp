@@ -9,6 +9,7 @@
 
 #include "eval/feature_metrics.hpp"
 #include "eval/shipped_judge.hpp"
+#include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
 #include "report/real_images.hpp"
 
@@ -51,10 +52,14 @@ Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler
       sampler_(sampler),
       real_(real_images(images, options.seed, samples, gan.data.classes)),
       real_variance_(total_variance(real_, samples)) {
-  if (digits) {
-    const eval::ShippedJudge shipped = eval::read_judge({});
-    judges_device_ = make_cpu_device(1);
-    judge_.emplace(*judges_device_, shipped.file, shipped.source);
+  if (digits && eval::Judge::takes(images)) {
+    try {
+      const eval::ShippedJudge shipped = eval::read_judge({});
+      judges_device_ = make_cpu_device(1);
+      judge_.emplace(*judges_device_, shipped.file, shipped.source);
+    } catch (const Error& failure) {
+      warning_ = std::string("diagnoses will not count classes: ") + failure.what();
+    }
   }
   if (!has_slope()) return;
   Device& device = gan.discriminator.device();

@@ -24,8 +24,11 @@ class Diagnostics {
   static constexpr int samples = 128;
 
   /// `gan` and `sampler`, which draws from its generator, must outlive it; `images` are the training's. `digits`: they
-  /// are MNIST's, so that the shipped judge knows them. Throws Error(data) where that cannot be read.
+  /// are MNIST's, so that the shipped judge knows them.
   Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images, bool digits);
+
+  /// What is missing from them, and why; empty where nothing is.
+  [[nodiscard]] const std::string& warning() const { return warning_; }
 
   /// Keeps the parameters, for how far the next step takes them.
   void before_step(std::uint64_t steps);
@@ -50,6 +53,7 @@ class Diagnostics {
   DeviceArray<float> gradient_;
   std::unique_ptr<Device> judges_device_;
   std::optional<eval::Judge> judge_;
+  std::string warning_;
   std::vector<float> discriminator_before_;
   std::vector<float> generator_before_;
   std::optional<std::uint64_t> before_;  // the steps that these are of

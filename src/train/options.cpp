@@ -354,8 +354,8 @@ const std::array specs = std::to_array<OptionSpec>({
 
     {"checkpoint-every", "Output", "N", "steps between checkpoints; 0: at the end alone", false, true,
      set_number<&O::checkpoint_every, 0, most_steps>, get_number<&O::checkpoint_every>},
-    {"keep", "Output", "N", "newest checkpoints to keep; 0: all", false, true, set_number<&O::keep, 0, most_int>,
-     get_number<&O::keep>},
+    {"keep", "Output", "N", "newest checkpoints to keep; those of interruptions come on top; 0: all", false, true,
+     set_number<&O::keep, 0, most_int>, get_number<&O::keep>},
     {"keep-every", "Output", "N",
      "checkpoints of steps that are multiples of N are kept beside the newest; 0: none of them", false, true,
      set_number<&O::keep_every, 0, most_steps>, get_number<&O::keep_every>},

@@ -99,9 +99,9 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"same again", o.reproducible
                          ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
                                " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
-                         : "bit for bit on " + std::to_string(ranks.size()) + (ranks.size() == 1 ? " rank" : " ranks") +
-                               (s.device->is_host() ? " and any number of threads" : "") +
-                               "; to rounding on another number of ranks"},
+                         : "bit for bit on " + std::to_string(ranks.size()) +
+                               (ranks.size() == 1 ? " rank" : " ranks placed as these") +
+                               (s.device->is_host() ? " and any number of threads" : "") + "; to rounding on others"},
       {"start", origin},
   };
   if (comm::Watchdog::current() != nullptr) plan.rows.emplace_back("watchdog", comm::Watchdog::rule(o.timeout));

@@ -10,15 +10,19 @@
 namespace ganymede {
 namespace {
 
-std::string parameter_digest(const DeviceArray<float>& parameters) {
-  const std::vector<float> values = parameters.host();
+std::string array_digest(const DeviceArray<float>& array) {
+  const std::vector<float> values = array.host();
   return digest({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 }  // namespace
 
 std::string replica_digest(const Gan& gan) {
-  return parameter_digest(gan.generator.parameter_array()) + parameter_digest(gan.discriminator.parameter_array());
+  std::string all = array_digest(gan.generator.parameter_array()) + array_digest(gan.discriminator.parameter_array());
+  for (Optimizer* optimizer : {gan.generator_optimizer.get(), gan.discriminator_optimizer.get()})
+    for (const Optimizer::State& state : optimizer->state()) all += array_digest(state.values);
+  if (gan.average.size() > 0) all += array_digest(gan.average);
+  return digest(all);
 }
 
 OddReplicas odd_replicas(const std::vector<std::string>& digests, const std::vector<std::string>& hosts) {

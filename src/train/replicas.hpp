@@ -8,7 +8,7 @@
 
 namespace ganymede {
 
-/// Of both networks' parameters in the memory as it is.
+/// Of all that a checkpoint holds, in the memory as it is: parameters, moments, G's average.
 std::string replica_digest(const Gan& gan);
 
 /// What to say of digests that are not all the same: who differs, and what to do about it.

@@ -63,27 +63,11 @@ std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
   found->folder = shared_text(ranks, found->folder.string());
   c.data_digest = shared_text(ranks, c.data_digest);
   c.arithmetic = shared_text(ranks, c.arithmetic);
-  std::string options_text;
-  for (const auto& [name, value] : c.options) options_text += name + "\n" + value + "\n";
-  options_text = shared_text(ranks, options_text);
-  std::string names;
-  for (const auto& [name, file] : c.files) names += name + "\n";
-  names = shared_text(ranks, names);
-  if (!ranks.is_root()) {
-    for (std::size_t at = 0; at < options_text.size();) {
-      const std::size_t middle = options_text.find('\n', at);
-      const std::size_t end = options_text.find('\n', middle + 1);
-      c.options[options_text.substr(at, middle - at)] = options_text.substr(middle + 1, end - middle - 1);
-      at = end + 1;
-    }
-  }
-  for (std::size_t at = 0; at < names.size();) {
-    const std::size_t end = names.find('\n', at);
-    const std::string name = names.substr(at, end - at);
-    const std::string bytes = shared_text(ranks, ranks.is_root() ? c.files.at(name).serialize() : std::string());
+  c.options = shared_map(ranks, c.options);
+  std::map<std::string, std::string> files;
+  for (const auto& [name, file] : c.files) files[name] = file.serialize();
+  for (const auto& [name, bytes] : shared_map(ranks, files))
     if (!ranks.is_root()) c.files[name] = TensorFile::parse(bytes, found->folder.string() + "/" + name);
-    at = end + 1;
-  }
   return found;
 }
 

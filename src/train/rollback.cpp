@@ -81,7 +81,8 @@ std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup
     }
   });
   lower_learning_rates(*setup.gan, rollbacks - setup.rollbacks);
-  setup.step->set_steps(found ? found->checkpoint.step : 0);
+  setup.from = found ? ResumePoint{found->checkpoint.step, found->checkpoint.images_seen} : ResumePoint{};
+  setup.step->set_steps(setup.from.step);
   setup.rollbacks = rollbacks;
   return found ? found->folder.filename().string() : "the initial weights";
 }

@@ -18,7 +18,7 @@ namespace {
 // --data as every working folder understands it: a set's name as it is, a folder's from the root, except for one that
 // no INI file can hold.
 std::string data_from_anywhere(const Dataset& set) {
-  if (set.folder() != set.name()) return set.name();
+  if (set.is_named()) return set.name();
   const std::string folder = std::filesystem::absolute(set.folder()).lexically_normal().string();
   return folder.find_first_of("#\n\r") == std::string::npos ? folder : set.name();
 }

@@ -2,13 +2,17 @@
 #include "train/setup.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <string>
+#include <system_error>
 
 #include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
 #include "gan/models/models.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
+#include "report/run_folder.hpp"
 #include "train/agreed_device.hpp"
 #include "train/plan.hpp"
 #include "train/resume.hpp"
@@ -52,6 +56,41 @@ void load_checkpoint(Gan& gan, const FoundCheckpoint& found, const TrajectoryCha
     throw Error(ExitCode::usage, "the checkpoint does not fit what --allow-change let through (" + list +
                                      "): " + failure.what() + ". Give the run's own values, or train anew");
   }
+}
+
+// Loads a checkpoint that all ranks have and gives what the training starts from, in words. Collective.
+std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOptions& options, Communicator& ranks) {
+  const Checkpoint& c = found.checkpoint;
+  TrajectoryChanges changes;
+  together(ranks, [&] {
+    changes = check_same_trajectory(found, options, s.data_digest, s.dataset.folder());
+    load_checkpoint(*s.gan, found, changes);
+    s.rollbacks = rollbacks_of(c);
+  });
+  lower_learning_rates(*s.gan, s.rollbacks);
+  s.step->set_steps(c.step);
+  s.from = {c.step, c.images_seen};
+  s.warnings.insert(s.warnings.end(), changes.warnings.begin(), changes.warnings.end());
+  s.warnings.insert(s.warnings.end(), found.refused.begin(), found.refused.end());
+  if (c.arithmetic != s.device->arithmetic())
+    s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
+                         s.device->arithmetic() + ": it goes on to rounding, not bit for bit (--instruction-set " +
+                         c.arithmetic + " keeps the bits where every rank's CPU has it)");
+  std::string origin = "resumed from " + found.folder.filename().string();
+  for (const std::string& change : changes.made) origin += ", " + change;
+  if (s.rollbacks > 0) origin += ", with the learning rates of " + counted(s.rollbacks, "roll-back");
+  return origin;
+}
+
+// They would be another training's from now on, and overwritten at its end.
+void check_no_final_weights(const TrainOptions& options) {
+  const RunFolder folder(options.out);
+  std::error_code error;
+  if (std::filesystem::exists(folder.generator(), error) || std::filesystem::exists(folder.discriminator(), error))
+    throw Error(ExitCode::usage, "--resume: " + options.out +
+                                     " holds final weights, but no checkpoint to go on from: choose another folder, "
+                                     "or delete its generator.safetensors and discriminator.safetensors to begin anew "
+                                     "here");
 }
 
 }  // namespace
@@ -102,25 +141,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   if (options.resume) {
     if (const std::optional<FoundCheckpoint> found =
             find_checkpoint(ranks, [&] { return newest_checkpoint(options.out); })) {
-      const Checkpoint& c = found->checkpoint;
-      TrajectoryChanges changes;
-      together(ranks, [&] {
-        changes = check_same_trajectory(*found, options, s.data_digest, s.dataset.folder());
-        load_checkpoint(*s.gan, *found, changes);
-      });
-      s.rollbacks = rollbacks_of(c);
-      lower_learning_rates(*s.gan, s.rollbacks);
-      s.step->set_steps(c.step);
-      s.images_seen = c.images_seen;
-      s.warnings.insert(s.warnings.end(), changes.warnings.begin(), changes.warnings.end());
-      s.warnings.insert(s.warnings.end(), found->refused.begin(), found->refused.end());
-      if (c.arithmetic != s.device->arithmetic())
-        s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
-                             s.device->arithmetic() + ": it goes on to rounding, not bit for bit (--instruction-set " +
-                             c.arithmetic + " keeps the bits where every rank's CPU has it)");
-      origin = "resumed from " + found->folder.filename().string();
-      for (const std::string& change : changes.made) origin += ", " + change;
-      if (s.rollbacks > 0) origin += ", with the learning rates of " + counted(s.rollbacks, "roll-back");
+      origin = go_on(s, *found, options, ranks);
+    } else {
+      on_root(ranks, [&] { check_no_final_weights(options); });
     }
   }
   s.plan = make_plan(options, ranks, s, origin);

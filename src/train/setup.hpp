@@ -15,6 +15,12 @@
 
 namespace ganymede {
 
+/// Where a training goes on from, the start included.
+struct ResumePoint {
+  std::uint64_t step = 0;
+  std::uint64_t images_seen = 0;
+};
+
 struct TrainSetup {
   Dataset dataset;
   ImageSet images;          // the data set's for training, as it is shown
@@ -22,7 +28,7 @@ struct TrainSetup {
   std::unique_ptr<Device> device;
   std::unique_ptr<Gan> gan;
   std::unique_ptr<GanStep> step;
-  std::uint64_t images_seen = 0;  // by the checkpoint that it goes on from
+  ResumePoint from;
   TrainPlan plan;
   std::uint64_t rollbacks = 0;        // made before the checkpoint that it was resumed from
   std::vector<std::string> warnings;  // while it is made; then the plan has them

@@ -34,7 +34,7 @@ StateSaver::StateSaver(const TrainOptions& options, Communicator& ranks, const G
       begun_step_(first_step) {
   on_root(ranks_, [&] {
     snapshot_.emplace(gan);
-    writer_.emplace(options.out, Retention{options.keep, options.keep_every});
+    writer_.emplace(options.out, Retention{options.keep, options.keep_every, options.checkpoint_every});
   });
 }
 
@@ -53,7 +53,8 @@ void StateSaver::save(std::uint64_t step, std::uint64_t images_seen) {
     const Clock::time_point began = Clock::now();
     snapshot_->take();
     copy_seconds_ = seconds_since(began);
-    writer_->begin(step, [this, step, images_seen, rollbacks = rollbacks_] {
+    // A training that went back has left others beyond this one.
+    writer_->begin(step, rollbacks_ > 0, [this, step, images_seen, rollbacks = rollbacks_] {
       Checkpoint checkpoint = kind_;
       checkpoint.step = step;
       checkpoint.images_seen = images_seen;

@@ -79,9 +79,10 @@ class Training {
       writer_.emplace(options_, setup_, *lock_, recipe, [this](const std::string& message) { warn(message); });
       record_ = writer_->last_record();  // what its diagnosis found stands until the next
       seconds_before_ = writer_->seconds_before();
-      if (options_.diagnose_every > 0)
-        diagnostics_.emplace(options_, *setup_.gan, writer_->sampler(), setup_.images,
-                             setup_.dataset.folder() != setup_.dataset.name());
+      if (options_.diagnose_every > 0) {
+        diagnostics_.emplace(options_, *setup_.gan, writer_->sampler(), setup_.images, setup_.dataset.is_named());
+        if (!diagnostics_->warning().empty()) setup_.plan.warnings.push_back(diagnostics_->warning());
+      }
     });
     guard_.set_rollbacks(setup_.rollbacks);
     together(ranks_, [&] { open_log(); });
@@ -227,8 +228,8 @@ class Training {
   // With the options as they are now only since the start: a batch may have been of another size before.
   std::uint64_t images_seen(std::uint64_t steps) const {
     const std::uint64_t updates =
-        discriminator_updates(options_, steps) - discriminator_updates(options_, setup_.plan.first_step);
-    return setup_.images_seen + updates * static_cast<std::uint64_t>(options_.batch);
+        discriminator_updates(options_, steps) - discriminator_updates(options_, setup_.from.step);
+    return setup_.from.images_seen + updates * static_cast<std::uint64_t>(options_.batch);
   }
 
   void tell_skipped(const GanStep::NotFinite& known) {

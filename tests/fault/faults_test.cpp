@@ -206,6 +206,23 @@ TEST_F(Fault, ATrainingGoesBackFromNumbersThatAreNotFinite) {
   for (const char* name : {"generator.safetensors", "discriminator.safetensors"})
     EXPECT_TRUE(content(here() / "whole" / name) == content(here() / "parts" / name)) << name;
 
+  // Nor does it matter which checkpoints are kept: what a roll-back leads to is.
+  for (const char* steps : {"46", "60"}) {
+    const Ending part = run(train("one", {"--steps", steps, "--keep", "1", "--resume"}), here());
+    ASSERT_EQ(part.code, 0) << part.err;
+  }
+  EXPECT_TRUE(content(here() / "whole/generator.safetensors") == content(here() / "one/generator.safetensors"));
+
+  // Images are counted from where it went back to, also when batches have been of another size since.
+  ASSERT_EQ(run(train("counted", {"--steps", "46"}), here()).code, 0);
+  const Ending larger =
+      run(train("counted", {"--steps", "60", "--resume", "--allow-change", "batch", "--batch", "48"}), here());
+  ASSERT_EQ(larger.code, 0) << larger.err;
+  EXPECT_THAT(larger.err, HasSubstr("back to step-00000040"));
+  const std::vector<std::string> counted = lines(content(here() / "counted/metrics.jsonl"));
+  ASSERT_EQ(counted.size(), 60U);
+  EXPECT_THAT(counted[40], HasSubstr("\"step\":41,\"images_seen\":" + std::to_string(40 * 24 + 48) + ","));
+
   // A fourth time is one too many; --on-nan stop and skip do as they say.
   const Ending lost = run(train("lost", {"--steps", "60"}, "3"), here());
   EXPECT_EQ(lost.code, 5) << lost.err;

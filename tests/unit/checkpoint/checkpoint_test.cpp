@@ -231,6 +231,23 @@ TEST(PruneCheckpoints, MultiplesStayBesideTheNewest) {
               ElementsAre("step-00000040", "step-00000080", "step-00000090", "step-00000100"));
 }
 
+// A run that was interrupted at 25, 27 and 46 has what one that was not has: what a roll-back leads to.
+TEST(PruneCheckpoints, InterruptionsTakeNoRegularOneAway) {
+  const test::TemporaryFolder run;
+  for (const std::uint64_t step : {10U, 20U, 25U, 27U, 30U, 40U, 46U}) {
+    write_checkpoint(run.path(), example(step));
+    prune_checkpoints(run.path(), step, {2, 0, 10});
+  }
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000030", "step-00000040", "step-00000046"));
+}
+
+TEST(AbandonCheckpoints, ThoseBeyondAStepGo) {
+  const test::TemporaryFolder run;
+  for (const std::uint64_t step : {40U, 41U, 46U, 50U}) write_checkpoint(run.path(), example(step));
+  abandon_checkpoints(run.path(), 41);
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000040", "step-00000041"));
+}
+
 TEST(WriteCheckpoint, NeverPrunesTheOneItWroteAfterGoingBack) {
   // Step 300 was damaged, so the run went on from 100: what it writes next is older by number.
   const test::TemporaryFolder run;

@@ -26,7 +26,7 @@ TEST(CheckpointWriter, WritesWhileItsCallerGoesOn) {
   EXPECT_FALSE(writer.under_way());
   EXPECT_FALSE(writer.finish().has_value());
   std::promise<void> go_on;
-  writer.begin(7, [waited = go_on.get_future().share()] {
+  writer.begin(7, false, [waited = go_on.get_future().share()] {
     waited.wait();
     return example(7);
   });
@@ -53,7 +53,7 @@ TEST(CheckpointWriter, WhatIsCopiedBetweenTwoIsWrittenAsItWas) {
   for (std::uint64_t step = 1; step <= 30; ++step) {
     writer.finish();
     *copy = example(step, static_cast<int>(step % 5));
-    writer.begin(step, [&copy = *copy] { return copy; });
+    writer.begin(step, false, [&copy = *copy] { return copy; });
   }
   EXPECT_EQ(writer.finish()->step, 30U);
   for (const std::uint64_t step : {28, 29, 30})
@@ -65,7 +65,7 @@ TEST(CheckpointWriter, ItsEndWaits) {
   const test::TemporaryFolder run;
   {
     CheckpointWriter writer(run.path(), {1, 0});
-    writer.begin(3, [] { return example(3); });
+    writer.begin(3, false, [] { return example(3); });
   }
   expect_same(newest_checkpoint(run.path())->checkpoint, example(3));
 }
@@ -74,12 +74,12 @@ TEST(CheckpointWriter, TellsOfFailuresAndGoesOn) {
   const test::TemporaryFolder run;
   CheckpointWriter writer(run.path(), {1, 0});
   write_file_atomically(run / "checkpoints", "in the way");
-  writer.begin(3, [] { return example(3); });
+  writer.begin(3, false, [] { return example(3); });
   EXPECT_THAT(writer.finish()->failure, AllOf(HasSubstr("step 3"), HasSubstr((run / "checkpoints").string())));
-  writer.begin(4, []() -> Checkpoint { throw std::runtime_error("no memory, say"); });
+  writer.begin(4, false, []() -> Checkpoint { throw std::runtime_error("no memory, say"); });
   EXPECT_EQ(writer.finish()->failure, "no memory, say");
   std::filesystem::remove(run / "checkpoints");
-  writer.begin(5, [] { return example(5); });
+  writer.begin(5, false, [] { return example(5); });
   EXPECT_EQ(writer.finish()->failure, "");
   expect_same(newest_checkpoint(run.path())->checkpoint, example(5));
 }

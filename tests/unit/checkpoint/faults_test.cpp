@@ -35,7 +35,7 @@ std::vector<std::string> hidden_in(const fs::path& folder) {
 /// What a training does at a step: `next` is written over or beside what stands, `keep` stay.
 WrittenCheckpoint written(const fs::path& run, const Checkpoint& next, int keep) {
   CheckpointWriter writer(run, {keep, 0});
-  writer.begin(next.step, [&] { return next; });
+  writer.begin(next.step, false, [&] { return next; });
   return *writer.finish();
 }
 
