@@ -182,8 +182,9 @@ TEST_F(Fault, ATrainingGoesBackFromNumbersThatAreNotFinite) {
                       "--log-every",
                       "1",
                       "--reproducible"};
-  const auto train = [&](const std::string& out, const Words& more, const std::string& learning_rate = "0.5") {
-    Words words = ganymede({"train", "--out", out, "--latent", "4", "--generator-hidden", "8", "--batch", "24",
+  const auto train = [&](const std::string& out, const Words& more, const std::string& learning_rate = "0.5",
+                         const std::string& batch = "24") {
+    Words words = ganymede({"train", "--out", out, "--latent", "4", "--generator-hidden", "8", "--batch", batch,
                             "--threads", "1", "--sample-count", "4"});
     return words + wild + Words{"--learning-rate", learning_rate} + more;
   };
@@ -216,7 +217,7 @@ TEST_F(Fault, ATrainingGoesBackFromNumbersThatAreNotFinite) {
   // Images are counted from where it went back to, also when batches have been of another size since.
   ASSERT_EQ(run(train("counted", {"--steps", "46"}), here()).code, 0);
   const Ending larger =
-      run(train("counted", {"--steps", "60", "--resume", "--allow-change", "batch", "--batch", "48"}), here());
+      run(train("counted", {"--steps", "60", "--resume", "--allow-change", "batch"}, "0.5", "48"), here());
   ASSERT_EQ(larger.code, 0) << larger.err;
   EXPECT_THAT(larger.err, HasSubstr("back to step-00000040"));
   const std::vector<std::string> counted = lines(content(here() / "counted/metrics.jsonl"));
