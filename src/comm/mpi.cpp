@@ -348,7 +348,7 @@ class MpiCommunicator final : public Communicator {
 
   [[noreturn]] void abort(ExitCode code) noexcept override {
     heartbeat::leave();
-    end_process_after(3, code);
+    end_process_after(2, code);
     flush_output();
     MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
     _exit(static_cast<int>(code));

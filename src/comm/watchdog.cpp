@@ -2,7 +2,8 @@
 //
 // A watchdog whose rank has completed nothing for the deadline asks all others where they are. Everyone who still can
 // answers, unless steps follow each other there, when nobody has reason to ask. When a rank that others wait for gets
-// on, they go on waiting. Otherwise the lowest rank that answers speaks, and the job ends.
+// on, they go on waiting. Otherwise the lowest rank that answers speaks, and tells the others that it has, and the job
+// ends. Whoever is cut off from it hears nothing and speaks as well: for those with which it is cut off.
 #include "comm/watchdog.hpp"
 
 #include <fcntl.h>
@@ -36,7 +37,9 @@ constexpr std::size_t enough_step_times = 5;
 constexpr auto tick = std::chrono::milliseconds(100);
 constexpr double answers_take = 1.5;    // seconds for all of them
 constexpr double another_speaks = 1.0;  // seconds for a lower rank to do so
+constexpr double letters_leave = 0.1;   // seconds for what is sent to be on its way
 constexpr unsigned last_seconds = 4;    // after which the process is ended, whatever still hangs
+constexpr unsigned daemon_seconds = 2;  // for Open MPI's daemon to end the host's ranks and itself
 
 std::atomic<Watchdog*> the_watchdog = nullptr;
 
@@ -86,7 +89,8 @@ struct Sent {
 
 constexpr char question = '?';
 constexpr char reply = '!';
-constexpr char verdict = '#';
+constexpr char verdict = '#';  // for the one who speaks
+constexpr char said = '.';     // the diagnosis is on the terminal
 
 }  // namespace
 
@@ -281,8 +285,14 @@ void Watchdog::answer() {
                          place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
       mailbox_->send(letter->from, message(reply));
     }
-    if (letter->text.starts_with(verdict)) end(letter->text.substr(1));
+    heed(letter->text);
   }
+}
+
+// A letter after which the job ends; any other: nothing.
+void Watchdog::heed(const std::string& letter) {
+  if (letter.starts_with(verdict)) end(letter.substr(1));
+  if (letter.starts_with(said)) end(letter.substr(1), Voice::another);
 }
 
 void Watchdog::inquire() {
@@ -302,7 +312,7 @@ void Watchdog::inquire() {
         sleep(0.002);
         continue;
       }
-      if (letter->text.starts_with(verdict)) end(letter->text.substr(1));
+      heed(letter->text);
       merge(letter->text, static_cast<std::size_t>(letter->from), all);
       if (letter->text.starts_with(question)) mailbox_->send(letter->from, message(reply));
     }
@@ -328,8 +338,9 @@ void Watchdog::give_up(const Diagnosis& diagnosis, std::size_t speaker) {
   if (speaker != rank_) {
     mailbox_->send(static_cast<int>(speaker), verdict + sentence);
     const Clock::time_point began = Clock::now();
-    while (since(began) < another_speaks) {  // which also lets the message go
-      (void)mailbox_->receive();
+    while (since(began) < another_speaks) {
+      if (const std::optional<Mailbox::Letter> letter = mailbox_->receive(); letter && letter->text.starts_with(said))
+        end(sentence, Voice::another);
       sleep(0.002);
     }
   }
@@ -378,19 +389,32 @@ void Watchdog::notice_deaths() {
   }
 }
 
-void Watchdog::end(const std::string& sentence) {
+void Watchdog::end(const std::string& sentence, Voice voice) {
   end_process_after(last_seconds, ExitCode::rank_lost);
   heartbeat::leave();
   auto* host = static_cast<Host*>(host_memory_.get());
-  const bool first = host == nullptr || host->spoken.exchange(1) == 0;
+  const bool first = voice == Voice::own && (host == nullptr || host->spoken.exchange(1) == 0);
   const std::string whole = sentence + ". Complete checkpoints stand, and --resume goes on from them";
   if (first)
     print(STDERR_FILENO,
           (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") + ("ganymede: " + whole) + "\n");
   log("error", whole);
+  if (first) tell_others(said + sentence);
   if (!first) sleep(another_speaks);
+  end_cut_off_daemon_after(daemon_seconds);
   if (ranks_ != nullptr) ranks_->abort(ExitCode::rank_lost);
   end_in_silence();
+}
+
+void Watchdog::tell_others(const std::string& letter) {
+  if (mailbox_ == nullptr) return;
+  for (std::size_t other = 0; other < hosts_.size(); ++other)
+    if (other != rank_) mailbox_->send(static_cast<int>(other), letter);
+  const Clock::time_point began = Clock::now();
+  while (since(began) < letters_leave) {
+    (void)mailbox_->receive();
+    sleep(0.002);
+  }
 }
 
 void Watchdog::log(const char* level, const std::string& line) const {

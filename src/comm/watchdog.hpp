@@ -50,11 +50,13 @@ class Watchdog {
     const Pulse* pulse = nullptr;
     bool is_visible = false;  // its process, by its number
   };
+  enum class Voice { own, another };  // who says on the terminal why the job ends
 
   void watch();
   void look(double elapsed);
   void learn_step_time(const Reading& now, double elapsed);
   void answer();
+  void heed(const std::string& letter);
   void inquire();
   [[noreturn]] void give_up_apart();
   void notice_deaths();
@@ -63,7 +65,8 @@ class Watchdog {
   void merge(const std::string& text, std::size_t from, std::vector<Reading>& all) const;
   /// `speaker`: the rank that says it.
   [[noreturn]] void give_up(const Diagnosis& diagnosis, std::size_t speaker);
-  [[noreturn]] void end(const std::string& sentence);
+  [[noreturn]] void end(const std::string& sentence, Voice voice = Voice::own);
+  void tell_others(const std::string& letter);
   void log(const char* level, const std::string& line) const;
 
   std::function<bool()> stopping_;
