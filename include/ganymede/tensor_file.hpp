@@ -37,6 +37,8 @@ struct TensorFile {
   /// Writes aside, fsyncs, renames, fsyncs the folder: the file is complete or not there. Its metadata get a digest
   /// (`ganymede-digest`) of all the rest, so that damage is seen. Throws Error(data).
   void write(const std::filesystem::path& file) const;
+  /// The bytes of that file.
+  [[nodiscard]] std::string sealed() const;
   static TensorFile read(const std::filesystem::path& file);
 };
 

@@ -250,11 +250,13 @@ TensorFile TensorFile::parse(const std::string& bytes, const std::string& source
   return file;
 }
 
-void TensorFile::write(const std::filesystem::path& file) const {
-  TensorFile sealed = *this;
-  sealed.metadata[digest_key] = content_digest(*this);
-  write_file_atomically(file, sealed.serialize());
+std::string TensorFile::sealed() const {
+  TensorFile with_digest = *this;
+  with_digest.metadata[digest_key] = content_digest(*this);
+  return with_digest.serialize();
 }
+
+void TensorFile::write(const std::filesystem::path& file) const { write_file_atomically(file, sealed()); }
 
 TensorFile TensorFile::read(const std::filesystem::path& file) { return parse(read_file(file), file.string()); }
 

@@ -53,15 +53,63 @@ const Command& find_command(const std::vector<Command>& all, const std::string& 
                                    (near.empty() ? "" : "; did you mean '" + near + "'?") + " (see: ganymede --help)");
 }
 
+// A command line by options: "train", "--batch 20", "--resume".
+std::vector<std::string> by_options(const std::vector<std::string>& words) {
+  std::vector<std::string> parts;
+  for (const std::string& word : words)
+    if (parts.empty() || word.starts_with("--"))
+      parts.push_back(word);
+    else
+      parts.back() += " " + word;
+  return parts;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+// What of `a` is not in `b`, as one text.
+std::string only_in(const std::vector<std::string>& a, std::vector<std::string> b) {
+  std::vector<std::string> only;
+  for (const std::string& part : a)
+    if (const auto found = std::find(b.begin(), b.end(), part); found != b.end())
+      b.erase(found);
+    else
+      only.push_back(part);
+  return joined(only);
+}
+
 // Ranks that were told different things would wait for each other in different places.
 void check_same_words(const std::vector<std::string>& words, Communicator& ranks) {
+  const char end = '\0';  // no word holds it
   std::string line;
-  for (const std::string& word : words) line += (line.empty() ? "" : " ") + word;
+  for (const std::string& word : words) line += word + end;
   const std::vector<std::string> all = ranks.all_gather(line);
-  for (std::size_t r = 1; r < all.size(); ++r)
-    if (all[r] != all[0])
-      throw AgreedError(ExitCode::usage, "rank 0 was started with '" + all[0] + "', rank " + std::to_string(r) +
-                                             " with '" + all[r] + "': start all ranks with the same command line");
+  const auto other = std::find_if(all.begin(), all.end(), [&](const std::string& each) { return each != all[0]; });
+  if (other == all.end()) return;
+  const auto words_of = [&](const std::string& text) {
+    std::vector<std::string> parts;
+    for (std::size_t at = 0; at < text.size(); at = text.find(end, at) + 1)
+      parts.push_back(text.substr(at, text.find(end, at) - at));
+    return parts;
+  };
+  const auto rank = static_cast<int>(other - all.begin());
+  const std::vector<std::string> hosts = ranks.all_gather(host_name());
+  std::string first = only_in(by_options(words_of(all[0])), by_options(words_of(*other)));
+  std::string second = only_in(by_options(words_of(*other)), by_options(words_of(all[0])));
+  if (first.empty() && second.empty()) {  // the same in another order
+    first = joined(words_of(all[0]));
+    second = joined(words_of(*other));
+  }
+  throw AgreedError(ExitCode::usage, "rank 0 on " + hosts[0] + " was started with" +
+                                         (first.empty() ? "out '" + second : " '" + first) + "', rank " +
+                                         std::to_string(rank) + " on " + hosts[static_cast<std::size_t>(rank)] +
+                                         (second.empty()  ? " without it"
+                                          : first.empty() ? " with it"
+                                                          : " with '" + second + "'") +
+                                         ": start all ranks with the same command line");
 }
 
 // What was printed has arrived; a reader that has read enough (`| head`) is none to complain about.

@@ -37,6 +37,7 @@ constexpr std::size_t enough_step_times = 5;
 constexpr auto tick = std::chrono::milliseconds(100);
 constexpr double answers_take = 1.5;    // seconds for all of them
 constexpr double another_speaks = 1.0;  // seconds for a lower rank to do so
+constexpr double words_arrive = 0.3;    // seconds for what a rank says before it ends the job to reach the terminal
 constexpr double letters_leave = 0.1;   // seconds for what is sent to be on its way
 constexpr unsigned last_seconds = 4;    // after which the process is ended, whatever still hangs
 constexpr unsigned daemon_seconds = 2;  // for Open MPI's daemon to end the host's ranks and itself
@@ -400,7 +401,7 @@ void Watchdog::end(const std::string& sentence, Voice voice) {
           (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") + ("ganymede: " + whole) + "\n");
   log("error", whole);
   if (first) tell_others(said + sentence);
-  if (!first) sleep(another_speaks);
+  if (!first) sleep(words_arrive);
   end_cut_off_daemon_after(daemon_seconds);
   if (ranks_ != nullptr) ranks_->abort(ExitCode::rank_lost);
   end_in_silence();

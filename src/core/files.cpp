@@ -164,7 +164,7 @@ std::string read_file(const fs::path& file, std::size_t limit) {
   }
 }
 
-void write_file_atomically(const fs::path& name, std::string_view bytes) {
+void write_file_atomically(const fs::path& name, std::string_view bytes, const std::function<void()>& permit) {
   const fs::path file = followed(name);
   if (is_written_through(name, file)) {
     Descriptor output(name, O_WRONLY | O_TRUNC);
@@ -185,6 +185,7 @@ void write_file_atomically(const fs::path& name, std::string_view bytes) {
   if (::fchmod(output.get(), status.st_mode & 07777) != 0) fail(file, "cannot be given its permissions", errno);
   sync(output.get(), file);
   if (!output.close()) fail(file, "cannot be written", errno);
+  if (permit) permit();
   if (::rename(aside.c_str(), file.c_str()) != 0) fail(file, "cannot be put in place", errno);
   unfinished.keep();
   sync_folder(folder_of(file));

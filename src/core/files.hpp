@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -16,8 +17,10 @@ std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 
 /// Writes a file beside `name` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
 /// onto `name` and fsyncs the folder. A symbolic link stays, and what it leads to is replaced; a device or a pipe is
-/// written to as it is. Throws Error(data) with the system's reason and leaves no trace.
-void write_file_atomically(const std::filesystem::path& name, std::string_view bytes);
+/// written to as it is. Throws Error(data) with the system's reason and leaves no trace; so does what `permit` throws,
+/// which is called before the rename.
+void write_file_atomically(const std::filesystem::path& name, std::string_view bytes,
+                           const std::function<void()>& permit = {});
 
 /// The name of the file that write_file_atomically() would have put in place, by that of what it leaves beside it when
 /// the process is killed; empty for any other name.

@@ -11,6 +11,7 @@
 #include <ctime>
 #include <string_view>
 
+#include "core/files.hpp"
 #include "core/json.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
@@ -93,6 +94,15 @@ void RunLock::check() const {
   throw Error(ExitCode::data, "the run's folder was taken over by " +
                                   (now.empty() ? "another training" : printable(now)) +
                                   ", as this one was out of its reach: nothing more is written to it");
+}
+
+void RunLock::put(const std::filesystem::path& file, std::string_view bytes) const {
+  try {
+    write_file_atomically(file, bytes, [this] { check(); });
+  } catch (const Error&) {
+    check();  // what was being written is gone: that is the reason then
+    throw;
+  }
 }
 
 }  // namespace ganymede

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "report/run_folder.hpp"
 
@@ -32,6 +33,11 @@ class RunLock {
   /// Throws Error(data) when another training has taken the folder. To be called before anything is given its name
   /// there; from any thread.
   void check() const;
+
+  /// Puts a file into the folder as write_file_atomically() does, unless another training has taken the folder. That
+  /// one's start deletes what is still being written: also for a process that is stopped right before the rename, there
+  /// is no way to put something over its successor's.
+  void put(const std::filesystem::path& file, std::string_view bytes) const;
 
  private:
   std::filesystem::path name_;

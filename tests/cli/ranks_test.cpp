@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -71,13 +73,24 @@ TEST_F(Ranks, OneRankThatCannotWriteEndsAll) {
 }
 
 TEST_F(Ranks, RanksThatWereToldDifferentThings) {
-  const Ending words = run(mpirun({"-n", "1"}, tiny_training("run", {"--steps", "3"})) + Words{":", "-n", "1"} +
-                               tiny_training("run", {"--steps", "3", "--resume"}),
-                           here());
-  expect_one_message(words, 2, "start all ranks with the same command line");
-  const Ending commands =
-      run(mpirun({"-n", "1"}, ganymede({"recipes"})) + Words{":", "-n", "1"} + ganymede({"--version"}), here());
-  expect_one_message(commands, 2, "rank 0 was started with 'recipes', rank 1 with '--version'");
+  const std::string here_is = [] {
+    std::array<char, 256> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    return std::string(name.data());
+  }();
+  const auto expect_refused = [&](const Words& first, const Words& second, const std::string& with,
+                                  const std::string& other) {
+    const Ending ending = run(mpirun({"-n", "2"}, first) + Words{":", "-n", "1"} + second, here());
+    expect_one_message(ending, 2,
+                       "rank 0 on " + here_is + " was started " + with + ", rank 2 on " + here_is + " " + other +
+                           ": start all ranks with the same command line\n");
+  };
+  const auto training = [](const Words& more) { return tiny_training("run", Words{"--steps", "3"} + more); };
+  expect_refused(training({"--learning-rate", "0.1", "--r1", "5"}), training({"--learning-rate", "0.2", "--r1", "5"}),
+                 "with '--learning-rate 0.1'", "with '--learning-rate 0.2'");
+  expect_refused(training({}), training({"--resume"}), "without '--resume'", "with it");
+  expect_refused(training({"--resume", "--seed", "1"}), training({"--seed", "1"}), "with '--resume'", "without it");
+  expect_refused(ganymede({"recipes"}), ganymede({"--version"}), "with 'recipes'", "with '--version'");
   EXPECT_FALSE(fs::exists(here() / "run"));
 }
 

@@ -97,7 +97,8 @@ class Host:
         return process
 
     def processes(self):
-        """{process: command line} of what runs here beside the host's services."""
+        """{process: command line} of what runs here beside the host's services and its sshd's sessions, which end when
+        sshd finds that nobody is at their other end."""
         own = os.readlink(f"/proc/{self._anchor.pid}/ns/net")
         services = {self._anchor.pid, *(service.pid for service in self._services)}
         found = {}
@@ -105,7 +106,7 @@ class Host:
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     words = file.read()  # empty: a zombie
-                if words and pid not in services and os.readlink(f"/proc/{pid}/ns/net") == own:
+                if words and not words.startswith(b"sshd: ") and pid not in services and os.readlink(f"/proc/{pid}/ns/net") == own:
                     found[pid] = words.replace(b"\0", b" ").decode(errors="replace").strip()
             except OSError:
                 pass  # it has ended meanwhile
@@ -184,13 +185,15 @@ class Hosts(dict):
         call("ip", "link", "delete", "switch")
 
 
-def finish(process, code=0, timeout=60):
-    """Waits for a process that writes to a pipe; it must end with `code` in time. Returns what it printed."""
+def finish(process, code=0, timeout=60, stream="stdout"):
+    """Waits for a process that writes to a pipe; it must end with `code` (None: any) in time. Returns what it printed
+    to that stream."""
     try:
-        output, _ = process.communicate(timeout=timeout)
+        streams = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
-        output, _ = process.communicate()
-        raise AssertionError(f"no end within {timeout} s: {process.args}\n{output}") from None
-    assert process.returncode == code, f"{process.args} ended with {process.returncode}, not {code}\n{output}"
+        streams = process.communicate()
+        raise AssertionError(f"no end within {timeout} s: {process.args}\n{streams}") from None
+    output = streams[0 if stream == "stdout" else 1]
+    assert code in (None, process.returncode), f"{process.args} ended with {process.returncode}, not {code}\n{output}"
     return output

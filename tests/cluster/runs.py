@@ -26,6 +26,17 @@ def step(run):
     return max((record["step"] for record in records(run)), default=0)
 
 
+def snapshot(run):
+    """What is in its folder, but for the logs: {file: (number, size, time of the last change)}."""
+    found = {}
+    for folder, _, names in os.walk(run):
+        for name in names:
+            file = os.path.join(folder, name)
+            status = os.stat(file)
+            found[os.path.relpath(file, run)] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return {file: status for file, status in found.items() if not file.startswith("logs/")}
+
+
 def weights(run):
     """The final weights' bytes."""
     found = []
