@@ -135,7 +135,7 @@ class Waiting {
  private:
   using Clock = std::chrono::steady_clock;
   bool outermost_;
-  Clock::time_point began_;
+  Clock::time_point began_ = Clock::now();
 };
 
 }  // namespace heartbeat

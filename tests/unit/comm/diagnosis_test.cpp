@@ -115,5 +115,18 @@ TEST(Heartbeat, MarksAreReadAsTheyWereMade) {
   EXPECT_EQ(heartbeat::pulse().beats, beats + 1);
 }
 
+TEST(Heartbeat, WaitsAreMeasuredOnce) {
+  const std::uint64_t before = heartbeat::pulse().waited;
+  const auto began = std::chrono::steady_clock::now();
+  {
+    const heartbeat::Waiting outer("a sum");
+    const heartbeat::Waiting inner("a broadcast");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  const std::chrono::nanoseconds all = std::chrono::steady_clock::now() - began;
+  EXPECT_GE(heartbeat::pulse().waited - before, 20'000'000U);
+  EXPECT_LE(heartbeat::pulse().waited - before, static_cast<std::uint64_t>(all.count()));
+}
+
 }  // namespace
 }  // namespace ganymede::comm
