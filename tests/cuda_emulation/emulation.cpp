@@ -92,8 +92,15 @@ thread_local Machine machine;
 
 std::uint64_t chosen_seed = 0;
 std::atomic<std::uint64_t> launches{0};
-Submit chosen_submit;
-AccessHook access_hook;
+// Made when first used: the constructor of a library may set them before this file's variables are made.
+Submit& chosen_submit() {
+  static Submit submit;
+  return submit;
+}
+AccessHook& access_hook() {
+  static AccessHook hook;
+  return hook;
+}
 
 void Machine::start() {
   Machine& self = machine;
@@ -131,7 +138,7 @@ void Machine::run(const Launch& launch) {
   std::shuffle(order.begin(), order.end(), random_);
   for (unsigned block : order) run_block(block);
   launch_ = nullptr;
-  if (instrumented() && access_hook) access_hook(launch.kernel, races_.ranges());
+  if (instrumented() && access_hook()) access_hook()(launch.kernel, races_.ranges());
 }
 
 void Machine::run_block(unsigned block) {
@@ -245,8 +252,8 @@ T fetch_add_on(T* at, T value) {
 
 }  // namespace
 
-void set_submit(Submit submit) { chosen_submit = std::move(submit); }
-void set_access_hook(AccessHook hook) { access_hook = std::move(hook); }
+void set_submit(Submit submit) { chosen_submit() = std::move(submit); }
+void set_access_hook(AccessHook hook) { access_hook() = std::move(hook); }
 void set_seed(std::uint64_t seed) {
   chosen_seed = seed;
   launches = 0;
@@ -261,12 +268,12 @@ bool instrumented() {
 }
 
 void submit(cudaStream_t stream, Launch launch) {
-  if (chosen_submit == nullptr) {
+  if (chosen_submit() == nullptr) {
     machine.run(launch);
     return;
   }
   const char* kernel = launch.kernel;
-  chosen_submit(stream, kernel, [launch = std::move(launch)] { machine.run(launch); });
+  chosen_submit()(stream, kernel, [launch = std::move(launch)] { machine.run(launch); });
 }
 
 uint3 thread_index() { return {machine.current().place.thread, 0, 0}; }
