@@ -3,6 +3,8 @@
 #include "checkpoint/checkpoint_writer.hpp"
 
 #include <chrono>
+#include <new>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -20,13 +22,20 @@ CheckpointWriter::~CheckpointWriter() {
 void CheckpointWriter::begin(std::uint64_t step, bool newest_of_all, std::function<Checkpoint()> make) {
   result_.emplace().step = step;
   done_ = false;
+  // Made now: what there is no memory for cannot be said with what takes some.
+  const std::string not_written = "the checkpoint of step " + std::to_string(step) + " could not be written";
   try {
-    thread_ = std::thread([this, newest_of_all, make = std::move(make)] {
-      write(newest_of_all, make);
-      done_ = true;
-    });
+    thread_ = std::thread(
+        [this, newest_of_all, make = std::move(make), no_memory = not_written + ": out of memory"]() mutable {
+          try {
+            write(newest_of_all, make);
+          } catch (const std::bad_alloc&) {
+            result_->failure = std::move(no_memory);
+          }
+          done_ = true;
+        });
   } catch (const std::system_error& failure) {
-    result_->failure = std::string("no thread could be started to write it: ") + failure.what();
+    result_->failure = not_written + ", as no thread could be started for it: " + failure.what();
   }
 }
 
@@ -35,16 +44,22 @@ std::optional<WrittenCheckpoint> CheckpointWriter::finish() {
   return std::exchange(result_, std::nullopt);
 }
 
-// Failures leave as text: they are reported by another thread, to all ranks.
+// Failures leave as text: they are reported by another thread, to all ranks. Throws std::bad_alloc alone.
 void CheckpointWriter::write(bool newest_of_all, const std::function<Checkpoint()>& make) {
   const auto began = std::chrono::steady_clock::now();
+  Fence fence;
   try {
-    write_checkpoint(run_, make());
+    const Checkpoint checkpoint = make();
+    fence = checkpoint.fence;
+    write_checkpoint(run_, checkpoint);
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& failure) {
     result_->failure = failure.what();
   }
   if (result_->failure.empty()) {
     try {
+      fence.check();  // another training's are not ours to delete
       if (newest_of_all) abandon_checkpoints(run_, result_->step);
       prune_checkpoints(run_, result_->step, retention_);
     } catch (const std::exception& failure) {

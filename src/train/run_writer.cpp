@@ -43,7 +43,7 @@ RunWriter::RunWriter(const TrainOptions& options, TrainSetup& setup, RunLock& lo
   }
   TrainOptions stored = options_;
   stored.data = data_from_anywhere(setup.dataset);
-  write_file_atomically(folder_.config(), config_text(stored, recipe));
+  lock_.put(folder_.config(), config_text(stored, recipe));
   reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
   go_back(setup.step->steps());
   if (!metrics_->warning().empty()) setup.plan.warnings.push_back(metrics_->warning());
@@ -96,7 +96,8 @@ void RunWriter::write_png(const std::filesystem::path& file, const std::vector<f
                           std::map<std::string, std::string> text) const {
   const int count = options_.sample_count;
   text["Software"] = std::string("ganymede ") + version;
-  write_png_grid(file, images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes), text);
+  lock_.put(file, encode_png_grid(images, count, setup_.gan->data.image, grid_columns(count, setup_.gan->data.classes),
+                                  text));
 }
 
 // With --checkpoint-failure warn training goes on without what cannot be written, and says so once.
@@ -110,10 +111,7 @@ void RunWriter::write_or_warn(const char* what, const std::function<void()>& wri
   }
 }
 
-void RunWriter::write_page() {
-  lock_.check();
-  write_file_atomically(folder_.report(), report_page({&reported_, 1}));
-}
+void RunWriter::write_page() { lock_.put(folder_.report(), report_page({&reported_, 1})); }
 
 void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
                               std::map<std::string, std::string> facts) {
@@ -122,10 +120,9 @@ void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
   facts.merge(shape_facts(setup_.gan->data));
   // Both say of which step they are, so that two of different steps are told from a pair.
   const auto write = [&](TensorFile& file, const char* network, const std::filesystem::path& path) {
-    lock_.check();
     file.metadata = facts;
     file.metadata["network"] = network;
-    file.write(path);
+    lock_.put(path, file.sealed());
   };
   write(discriminator, "discriminator", folder_.discriminator());
   write(generator, "generator", folder_.generator());

@@ -2,6 +2,7 @@
 // one sentence that names the rank, and no process stays behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -77,8 +78,8 @@ class Fault : public ::testing::Test {
     const Ending ending = training.wait();
     EXPECT_EQ(ending.code, 6) << ending.err;
     EXPECT_LT(seconds_since(struck), deadline + 5) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
     if (signal == SIGSTOP) {
-      EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
       EXPECT_THAT(ending.err, ContainsRegex("rank " + std::to_string(rank) + " on [^ ]* holds the others up in "));
       EXPECT_THAT(ending.err, AllOf(HasSubstr("it is stopped"), HasSubstr("only wait")));
     } else if (fs::exists(here() / "run/metrics.jsonl")) {
@@ -119,6 +120,31 @@ TEST_F(Fault, ARankThatIsStuckNamesItself) {
   const Ending alone = run(stuck, here());
   EXPECT_EQ(alone.code, 6);
   EXPECT_THAT(alone.err, AllOf(HasSubstr("nothing was completed for 3 s: in set-up"), Not(HasSubstr("rank"))));
+}
+
+// Data that end too early, on the only rank that reads them.
+TEST_F(Fault, ARankThatFailsInTheData) {
+  write(here() / "set/train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01X", 17));
+  const Ending ending = run(job(ganymede({"train", "--out", "run", "--data", "set"})), here());
+  EXPECT_EQ(ending.code, 3) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("rank 0 on "), HasSubstr("train-images-idx3-ubyte")));
+  expect_all_gone();
+}
+
+// From some moment on the rank that writes gets no more memory, and finds that out in a checkpoint.
+TEST_F(Fault, ARankThatFailsInACheckpoint) {
+  Process training_process(job(endless("run")), here());
+  ASSERT_TRUE(eventually([&] { return newest_checkpoint("run") > 0; }));
+  const rlimit no_more = {1, RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(rank_process(0), RLIMIT_AS, &no_more, nullptr), 0);
+  const Ending ending = training_process.wait();
+  EXPECT_EQ(ending.code, 3) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, ContainsRegex("^ganymede: rank 0 on [^ ]*: the checkpoint of step [0-9]* could not be written"
+                                        "(: out of memory|, as no thread could be started for it: .*); "
+                                        "the checkpoint of step [0-9]* in run still stands"));
+  expect_all_gone();
 }
 
 // What takes longer than the deadline, and gets on, ends nothing; nor does a job that was stopped as a whole.
