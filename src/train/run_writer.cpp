@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.hpp"
-#include "core/files.hpp"
 #include "gan/losses.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
