@@ -63,6 +63,7 @@ HostSum::HostSum(MPI_Comm hosts, int tag, std::size_t bytes, int most_hosts) : h
   const std::size_t most = std::min<std::size_t>(window, bytes / piece_bytes + 1);
   for (Channel& channel : channels_) channel.requests.resize(most, MPI_REQUEST_NULL);
   first_.resize(channels_.size(), MPI_REQUEST_NULL);
+  completed_.resize(channels_.size());
 }
 
 HostSum::~HostSum() {
@@ -178,21 +179,16 @@ void HostSum::post(int other, Kind kind, std::byte* at, const Segment& of, int r
 
 // Whether any message has been completed.
 bool HostSum::collect() {
-  bool any = false;
   for (std::size_t i = 0; i < channels_.size(); ++i) {
-    Channel& c = channels_[i];
+    const Channel& c = channels_[i];
     if (c.done < c.posted) first_[i] = c.requests[static_cast<std::size_t>(c.done) % c.requests.size()];
   }
-  int index = 0;
-  int done = 0;
-  while (true) {
-    check(MPI_Testany(static_cast<int>(first_.size()), first_.data(), &index, &done, MPI_STATUS_IGNORE), "reduce");
-    if (done == 0 || index == MPI_UNDEFINED) return any;
-    any = true;
-    Channel& c = channels_[static_cast<std::size_t>(index)];
-    if (++c.done < c.posted)
-      first_[static_cast<std::size_t>(index)] = c.requests[static_cast<std::size_t>(c.done) % c.requests.size()];
-  }
+  int count = 0;
+  check(MPI_Testsome(static_cast<int>(first_.size()), first_.data(), &count, completed_.data(), MPI_STATUSES_IGNORE),
+        "reduce");
+  if (count == MPI_UNDEFINED) return false;  // nothing is under way
+  for (int i = 0; i < count; ++i) ++channels_[static_cast<std::size_t>(completed_[static_cast<std::size_t>(i)])].done;
+  return count > 0;
 }
 
 // Adds the next piece of this host's segment, if all parts of it are there and it has been sent where that is needed.

@@ -76,6 +76,7 @@ class HostSum {
   std::shared_ptr<std::byte> incoming_;  // parts of what this host adds, by host; or the array itself
   std::vector<Channel> channels_;        // by other host and kind
   std::vector<MPI_Request> first_;       // of each channel: its first that is not complete
+  std::vector<int> completed_;           // channels
 
   bool under_way_ = false;
   std::byte* values_ = nullptr;
