@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -190,8 +191,8 @@ class CpuDevice final : public Device {
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
                       float* y) override {
-    run(kernels_.affine_forward, {rows, in, out, x, w, b, nullptr, sigma.kind, sigma.parameter, y},
-        2 * product(rows, in) * static_cast<std::size_t>(out));
+    const std::size_t work = 2 * product(rows, in) * static_cast<std::size_t>(out);
+    run(kernels_.affine_forward, {rows, in, out, x, w, b, nullptr, sigma.kind, sigma.parameter, y}, work, cuts(work));
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
                       float* ty) override {
@@ -553,16 +554,29 @@ class CpuDevice final : public Device {
   // Below this many operations waking the other threads costs more than they save.
   static constexpr std::size_t worth_sharing = 32768;
 
+  // A fifth of a millisecond: messages that arrive meanwhile can wait for so long.
+  static constexpr std::size_t work_between_looks = std::size_t{1} << 24U;
+
+  // Into how many pieces to cut a kernel that keeps no memory for each part, so that sums under way get on.
+  [[nodiscard]] int cuts(std::size_t work) const {
+    if (under_way_.empty()) return 1;
+    const std::size_t look = work_between_looks * static_cast<std::size_t>(pool_.threads());
+    return static_cast<int>(std::bit_floor(std::clamp<std::size_t>(work / look, 1, 64)));
+  }
+
   template <class Args>
-  void run(cpu::Kernel<Args> kernel, const std::type_identity_t<Args>& args, std::size_t work) {
+  void run(cpu::Kernel<Args> kernel, const std::type_identity_t<Args>& args, std::size_t work, int cuts = 1) {
     if (work < worth_sharing) {
       kernel(args, scratch_.get(), 0, 1);
       return;
     }
-    for (UnderWay* sum : under_way_) sum->advance();
-    pool_.run([&](int part, int parts) {
-      kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, part, parts);
-    });
+    for (int cut = 0; cut < cuts; ++cut) {
+      for (UnderWay* sum : under_way_) sum->advance();
+      pool_.run([&](int part, int parts) {
+        kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, cut * parts + part,
+               cuts * parts);
+      });
+    }
     heartbeat::beat();
   }
 

@@ -6,13 +6,14 @@ kernels take here on one rank, as `ganymede bench` measures them first. Needs De
 RESULTS (JSON, a line each) is added to; what it already has is not simulated again. At the end the table of
 docs/RESULTS.md is printed.
 
-What is described and not measured: the network, a fat tree without bottlenecks whose links have the rate and the latency
-of NETWORKS; a message costs its sender and its receiver a microsecond each. Every rank has a core, and computes as fast
+What is described and not measured: the network, a fat tree without bottlenecks whose links have the latency and 94 % of
+the rate of NETWORKS; a message costs its sender and its receiver a microsecond each. Every rank has a core, and computes as fast
 as the one that was measured, but for up to 3 % that vary from rank to rank and step to step. Sums within a host take as
-long as those of two ranks do. Waiting ranks look at the network every 20 microseconds.
+long as those of two ranks do. Waiting ranks look at the network every 40 microseconds.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -24,7 +25,7 @@ ROOT = os.path.abspath(f"{os.path.dirname(os.path.abspath(__file__))}/../../..")
 # Gbit/s: seconds for each of the four links between two hosts. TCP, TCP, RDMA.
 NETWORKS = {10: 5e-6, 25: 3e-6, 100: 0.5e-6}
 # ranks, of them on a host
-CLUSTERS = [(16, 16), (64, 16), (256, 16), (1024, 16), (64, 1), (256, 1), (1024, 1)]
+CLUSTERS = [(64, 16), (256, 16), (1024, 16), (64, 1), (256, 1), (1024, 1)]
 # Batches of a rank that are measured, between which times are interpolated; the largest is the one of weak scaling.
 RECIPES = {"gan": (8, 25, 100), "modern": (8, 32, 128)}
 # The kernels of G's forward pass, after each of which messages are looked at.
@@ -82,14 +83,15 @@ def build(folder):
     return program
 
 
-def simulate(folder, program, hosts, gbit, counts, parts, node_sum, kernels, most_hosts):
+def simulate(folder, program, hosts, gbit, counts, parts, node_sum, kernels):
     platform(f"{folder}/platform.xml", hosts, gbit)
     with open(f"{folder}/hosts", "w", encoding="utf-8") as file:
         file.writelines(f"n{i}\n" for i in range(hosts))
-    numbers = [most_hosts, *counts, parts["before"], parts["meanwhile"], parts["d_update"] + parts["after"],
-               parts["g_update"], node_sum, kernels, 3, 0.03]
+    numbers = [MOST_HOSTS, *counts, parts["before"], parts["meanwhile"], parts["d_update"] + parts["after"],
+               parts["g_update"], node_sum, kernels, 2, 0.03]
     options = ["smpi/host-speed:10Gf", "smpi/coll-selector:ompi", "smpi/simulate-computation:no", "smpi/test:0",
-               "smpi/grow-injected-times:no", "smpi/os:0:1e-6:0", "smpi/or:0:1e-6:0"]
+               "smpi/grow-injected-times:no", "smpi/os:0:1e-6:0", "smpi/or:0:1e-6:0", "smpi/bw-factor:0:0.94",
+               "smpi/lat-factor:0:1"]
     words = ["smpirun", "-np", str(hosts), "-platform", f"{folder}/platform.xml", "-hostfile", f"{folder}/hosts",
              *(f"--cfg={option}" for option in options), "--log=root.thres:warning", program, *map(str, numbers)]
     return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
@@ -141,27 +143,24 @@ def main():
                 keep(measured[recipe, batch])
     with tempfile.TemporaryDirectory() as folder:
         step = build(folder)
-        for recipe, batches in RECIPES.items():
+        for mode, (recipe, batches) in itertools.product(("weak", "strong"), RECIPES.items()):
             times = {batch: measured[recipe, batch]["parts"] for batch in batches}
             counts = measured[recipe, batches[0]]["floats"]
             most = max(batches)
             best = most / sum(times[most].values())  # images a second
-            for mode in ("weak", "strong"):
-                for ranks, per_host in CLUSTERS:
-                    rows = most if mode == "weak" else STRONG_BATCH / ranks
-                    if rows > most:
-                        continue
-                    parts = between(times, rows)
-                    for gbit in NETWORKS:
-                        case = [recipe, mode, ranks, per_host]
-                        if any(r.get("case") == case and r["gbit"] == gbit for r in results):
-                            continue
-                        node_sum = NODE_SUM_SECONDS_PER_BYTE * 4 * counts[0] if per_host > 1 else 0
-                        found = simulate(folder, step, ranks // per_host, gbit, counts, parts, node_sum, KERNELS[recipe],
-                                         MOST_HOSTS)
-                        keep({"case": case, "gbit": gbit, "rows": rows, "one_rank": sum(parts.values()),
-                              "efficiency": rows / found["step"] / best, **found})
-                        print(json.dumps(results[-1]), flush=True)
+            for (ranks, per_host), gbit in itertools.product(CLUSTERS, NETWORKS):
+                rows = most if mode == "weak" else STRONG_BATCH / ranks
+                case = [recipe, mode, ranks, per_host]
+                if rows > most or mode == "strong" and per_host == 1:
+                    continue
+                if any(r.get("case") == case and r["gbit"] == gbit for r in results):
+                    continue
+                parts = between(times, rows)
+                node_sum = NODE_SUM_SECONDS_PER_BYTE * 4 * counts[0] if per_host > 1 else 0
+                found = simulate(folder, step, ranks // per_host, gbit, counts, parts, node_sum, KERNELS[recipe])
+                keep({"case": case, "gbit": gbit, "rows": rows, "one_rank": sum(parts.values()),
+                      "efficiency": rows / found["step"] / best, **found})
+                print(json.dumps(results[-1]), flush=True)
     report(results)
 
 

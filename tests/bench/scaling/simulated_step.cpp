@@ -36,7 +36,7 @@ class Gradient {
   /// Returns how long that took.
   double finish() {
     const double begin = MPI_Wtime();
-    while (!sum_.advance(true)) usleep(10);
+    while (!sum_.advance(true)) usleep(40);
     return MPI_Wtime() - begin;
   }
 

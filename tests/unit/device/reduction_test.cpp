@@ -64,5 +64,30 @@ TEST(Reductions, AdvanceBetweenKernelsWhileUnderWay) {
   EXPECT_EQ(ranks.fixed, 6);
 }
 
+// A kernel of many milliseconds is cut into pieces, with the same bits.
+TEST(Reductions, AdvanceWithinALongKernel) {
+  constexpr int rows = 1000;
+  constexpr int in = 300;
+  constexpr int out = 203;
+  const std::unique_ptr<Communicator> alone = make_local_communicator();
+  for (const int threads : {1, 2}) {
+    HalfOfTwo ranks(*alone);
+    const std::unique_ptr<Device> device = make_cpu_device(threads);
+    std::vector<float> values(static_cast<std::size_t>(rows) * in);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7919 % 1000) / 500 - 1;
+    DeviceArray<float> x(*device, values.size());
+    x.assign(values.data());
+    DeviceArray<float> whole(*device, static_cast<std::size_t>(rows) * out);
+    DeviceArray<float> cut(*device, whole.size());
+    const auto sum = device->make_reduction<float>(ranks, 10);
+    device->affine_forward(rows, in, out, x.data(), x.data(), x.data(), {}, whole.data());
+    sum->start();
+    device->affine_forward(rows, in, out, x.data(), x.data(), x.data(), {}, cut.data());
+    sum->finish();
+    EXPECT_EQ(ranks.floats, 4 / threads);  // 122 million operations, of which a thread does 17 between two looks
+    EXPECT_EQ(whole.host(), cut.host());
+  }
+}
+
 }  // namespace
 }  // namespace ganymede
