@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -36,17 +38,13 @@ MPI_Op mpi_operation(Sum /*combine*/) { return MPI_SUM; }
 MPI_Op mpi_operation(Min /*combine*/) { return MPI_MIN; }
 MPI_Op mpi_operation(Max /*combine*/) { return MPI_MAX; }
 
-// `to` may be `a` or `b`.
 template <class T, class Combine>
-void combine_arrays(std::byte* to, const std::byte* a, const std::byte* b, std::size_t bytes) {
+void combine_into(std::byte* to, const std::byte* part, std::size_t bytes) {
   const Combine combine;
   const std::size_t count = bytes / sizeof(T);
-  T* result = reinterpret_cast<T*>(to);
-  const T* first = reinterpret_cast<const T*>(a);
-  const T* second = reinterpret_cast<const T*>(b);
-  // Whole vectors are read before they are written, which a compiler cannot see that it may do.
-#pragma GCC ivdep
-  for (std::size_t i = 0; i < count; ++i) result[i] = combine(first[i], second[i]);
+  T* __restrict result = reinterpret_cast<T*>(to);
+  const T* __restrict other = reinterpret_cast<const T*>(part);
+  for (std::size_t i = 0; i < count; ++i) result[i] = combine(result[i], other[i]);
 }
 
 }  // namespace
@@ -68,12 +66,12 @@ HostSum::HostSum(MPI_Comm hosts, int tag, std::size_t bytes, int most_hosts) : h
 
 HostSum::~HostSum() {
   // Messages under way keep their memory when an exception ends this rank's part: MPI may still write to it.
-  if (under_way_) static_cast<void>(new std::pair(owner_, incoming_));
+  if (under_way_) static_cast<void>(new (std::nothrow) std::pair(owner_, incoming_));
 }
 
 template <class T, class Combine>
 void HostSum::start(T* values, std::size_t count, const std::shared_ptr<void>& owner) {
-  static const Arithmetic arithmetic{sizeof(T), mpi_type<T>(), mpi_operation(Combine()), combine_arrays<T, Combine>};
+  static const Arithmetic arithmetic{sizeof(T), mpi_type<T>(), mpi_operation(Combine()), combine_into<T, Combine>};
   begin(reinterpret_cast<std::byte*>(values), count * sizeof(T), arithmetic, owner);
 }
 
@@ -204,13 +202,9 @@ bool HostSum::combine() {
   const std::size_t bytes = std::min(piece_bytes, own.end - own.begin - begin);
   std::byte* result = values_ + own.begin + begin;
   const auto part = [&](int host) { return host == rank_ ? result : incoming(host) + begin; };
-  // Partial sums lie where the first part did; this host's own part is needed until it is its turn.
-  const std::byte* sum = part(0);
-  for (int host = 1; host < size_; ++host) {
-    std::byte* to = host + 1 == size_ ? result : part(0);
-    arithmetic_->combine(to, sum, part(host), bytes);
-    sum = to;
-  }
+  std::byte* sum = part(0);
+  for (int host = 1; host < size_; ++host) arithmetic_->combine(sum, part(host), bytes);
+  if (sum != result) std::memcpy(result, sum, bytes);
   ++combined_;
   return true;
 }

@@ -42,7 +42,7 @@ class HostSum {
     std::size_t size;  // of an element
     MPI_Datatype type;
     MPI_Op operation;
-    void (*combine)(std::byte* to, const std::byte* a, const std::byte* b, std::size_t bytes);
+    void (*combine)(std::byte* to, const std::byte* part, std::size_t bytes);
   };
   // Messages of one kind between this host and another, which complete in the order in which they were posted.
   struct Channel {

@@ -24,6 +24,8 @@ import tempfile
 ROOT = os.path.abspath(f"{os.path.dirname(os.path.abspath(__file__))}/../../..")
 # Gbit/s: seconds for each of the four links between two hosts. TCP, TCP, RDMA.
 NETWORKS = {10: 5e-6, 25: 3e-6, 100: 0.5e-6}
+# Seconds until a small message is there: as is usual with gigabit Ethernet, of the others over their four links.
+LATENCIES = {1: 60e-6} | {gbit: 4 * latency for gbit, latency in NETWORKS.items()}
 # ranks, of them on a host
 CLUSTERS = [(64, 16), (256, 16), (1024, 16), (64, 1), (256, 1), (1024, 1)]
 # Batches of a rank that are measured, between which times are interpolated; the largest is the one of weak scaling.
@@ -122,6 +124,36 @@ def report(results):
               f"{some['one_rank'] * 1e3:.2f} ms | " + " | ".join(cells) + " |")
 
 
+def advise(measured):
+    """From what batch another rank pays, by the formula in docs/RESULTS.md."""
+    def step(times, floats, gbit, batch, ranks):
+        parts = between(times, batch / ranks)
+        if ranks == 1:
+            return sum(parts.values())
+
+        def over_ranks(count):
+            if gbit is None:  # memory
+                return NODE_SUM_SECONDS_PER_BYTE * 4 * count
+            return 2 * LATENCIES[gbit] + 2 * (ranks - 1) / ranks * 4 * count / (0.94 * gbit * 1e9 / 8)
+        return sum(parts.values()) + max(0.0, over_ranks(floats[0]) - parts["meanwhile"]) + over_ranks(floats[1])
+
+    def least(condition):
+        return next((batch for batch in range(2, 100_000) if condition(batch)), None)
+
+    print("\n| recipe | over | a second rank pays from a batch of | 64 hosts work at 50 % from a batch a rank of | 80 % |\n"
+          "|---|---|---|---|---|")
+    for recipe, batches in RECIPES.items():
+        times = {batch: measured[recipe, batch]["parts"] for batch in batches}
+        floats = measured[recipe, batches[0]]["floats"]
+        for gbit in (None, *LATENCIES):
+            def efficiency(batch, gbit=gbit, times=times, floats=floats):
+                return step(times, floats, gbit, batch, 1) / step(times, floats, gbit, 64 * batch, 64)
+            cells = [least(lambda b: step(times, floats, gbit, b, 2) < step(times, floats, gbit, b, 1))]
+            cells += ["", ""] if gbit is None else [least(lambda b, share=share: efficiency(b) >= share)
+                                                     for share in (0.5, 0.8)]
+            print(f"| `{recipe}` | {'memory' if gbit is None else f'{gbit} Gbit'} | " + " | ".join(map(str, cells)) + " |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=os.path.abspath)
@@ -162,6 +194,7 @@ def main():
                       "efficiency": rows / found["step"] / best, **found})
                 print(json.dumps(results[-1]), flush=True)
     report(results)
+    advise(measured)
 
 
 if __name__ == "__main__":
