@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -109,7 +110,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
     for (long i = 0; i < per_round; ++i) advance();
     clocked += seconds_since(begin_clocked);
     step.measure(nullptr);
-    waits.push_back(clock.seconds(Phase::discriminator_reduction) - waited_before);
+    // The rank that waits least is the one that the others wait for: it waits for messages alone.
+    auto least = static_cast<std::int64_t>(1e9 * (clock.seconds(Phase::discriminator_reduction) - waited_before));
+    ranks.all_min(std::span(&least, 1));
+    waits.push_back(1e-9 * static_cast<double>(least));
     for (int i = 0; i < 5; ++i) alone.time();
   }
   const double clocked_steps = static_cast<double>(rounds * per_round);
@@ -124,7 +128,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const double peak = cpu ? measure_fma_peak_gflops() : 0;
   const double achieved = step.flops() / best / 1e9;
   if (!ranks.is_root()) return 0;
-  // Of a step, for each of D's sums; rank 0's.
+  // Of a step, for each of D's sums.
   const double waited = median(waits) / static_cast<double>(per_round) / updates;
   const auto hidden = [&] { return std::max(0.0, 1 - waited / alone.seconds()); };
   for (const std::string& warning : setup.plan.warnings)
