@@ -26,6 +26,7 @@ ROOT = os.path.abspath(f"{os.path.dirname(os.path.abspath(__file__))}/../../..")
 NETWORKS = {10: 5e-6, 25: 3e-6, 100: 0.5e-6}
 # Seconds until a small message is there: as is usual with gigabit Ethernet, of the others over their four links.
 LATENCIES = {1: 60e-6} | {gbit: 4 * latency for gbit, latency in NETWORKS.items()}
+MESSAGE_SECONDS = 1e-6  # of the sender's time, and of the receiver's
 # ranks, of them on a host
 CLUSTERS = [(64, 16), (256, 16), (1024, 16), (64, 1), (256, 1), (1024, 1)]
 # Batches of a rank that are measured, between which times are interpolated; the largest is the one of weak scaling.
@@ -92,7 +93,8 @@ def simulate(folder, program, hosts, gbit, counts, parts, node_sum, kernels):
     numbers = [MOST_HOSTS, *counts, parts["before"], parts["meanwhile"], parts["d_update"] + parts["after"],
                parts["g_update"], node_sum, kernels, 2, 0.03]
     options = ["smpi/host-speed:10Gf", "smpi/coll-selector:ompi", "smpi/simulate-computation:no", "smpi/test:0",
-               "smpi/grow-injected-times:no", "smpi/os:0:1e-6:0", "smpi/or:0:1e-6:0", "smpi/bw-factor:0:0.94",
+               "smpi/grow-injected-times:no", f"smpi/os:0:{MESSAGE_SECONDS}:0", f"smpi/or:0:{MESSAGE_SECONDS}:0",
+               "smpi/bw-factor:0:0.94",
                "smpi/lat-factor:0:1"]
     words = ["smpirun", "-np", str(hosts), "-platform", f"{folder}/platform.xml", "-hostfile", f"{folder}/hosts",
              *(f"--cfg={option}" for option in options), "--log=root.thres:warning", program, *map(str, numbers)]
@@ -134,7 +136,8 @@ def advise(measured):
         def over_ranks(count):
             if gbit is None:  # memory
                 return NODE_SUM_SECONDS_PER_BYTE * 4 * count
-            return 2 * LATENCIES[gbit] + 2 * (ranks - 1) / ranks * 4 * count / (0.94 * gbit * 1e9 / 8)
+            return (2 * LATENCIES[gbit] + 2 * (ranks - 1) * MESSAGE_SECONDS +
+                    2 * (ranks - 1) / ranks * 4 * count / (0.94 * gbit * 1e9 / 8))
         return sum(parts.values()) + max(0.0, over_ranks(floats[0]) - parts["meanwhile"]) + over_ranks(floats[1])
 
     def least(condition):
@@ -151,7 +154,9 @@ def advise(measured):
             cells = [least(lambda b: step(times, floats, gbit, b, 2) < step(times, floats, gbit, b, 1))]
             cells += ["", ""] if gbit is None else [least(lambda b, share=share: efficiency(b) >= share)
                                                      for share in (0.5, 0.8)]
-            print(f"| `{recipe}` | {'memory' if gbit is None else f'{gbit} Gbit'} | " + " | ".join(map(str, cells)) + " |")
+            # No batch below the smallest one was measured.
+            cells = [f"under {batches[0]}" if cell != "" and cell < batches[0] else str(cell) for cell in cells]
+            print(f"| `{recipe}` | {'memory' if gbit is None else f'{gbit} Gbit'} | " + " | ".join(cells) + " |")
 
 
 def main():
