@@ -104,8 +104,8 @@ def report(runs):
                     total = batch * ranks if mode == "weak" else batch
                     rows.append([f"`{recipe}`", mode, place, ranks, total, f"{alone * 1e3:.2f} ms",
                                  f"{time * 1e3:.2f} ms", f"{alone / time * total / batch:.2f}"])
-    table(["recipe", "scaling", "over", "ranks", "batch in all", "step of one rank", "step", "times one rank's images/s"],
-          rows)
+    table(["recipe", "scaling", "over", "ranks", "batch in all", "step of one rank", "step",
+           "times one rank's images/s"], rows)
     rows = []
     for recipe, batch in OVERLAP:
         found = of((recipe, "network", f"overlap {batch}", 2))

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""simulate.py PROGRAM RESULTS: training steps of 64 to 1024 ranks, simulated: SimGrid's SMPI runs the program's own sums
-over hosts (src/comm/host_sum.cpp) in the order of a step over a described network, and sleeps for as long as PROGRAM's
-kernels take here on one rank, as `ganymede bench` measures them first. Needs Debian's libsimgrid-dev.
+"""simulate.py PROGRAM RESULTS: training steps of 64 to 1024 ranks, simulated: SimGrid's SMPI runs the program's own
+sums over hosts (src/comm/host_sum.cpp) in the order of a step over a described network, and sleeps for as long as
+PROGRAM's kernels take here on one rank, as `ganymede bench` measures them first. Needs Debian's libsimgrid-dev.
 
 RESULTS (JSON, a line each) is added to; what it already has is not simulated again. At the end the table of
 docs/RESULTS.md is printed.
 
-What is described and not measured: the network, a fat tree without bottlenecks whose links have the latency and 94 % of
-the rate of NETWORKS; a message costs its sender and its receiver a microsecond each. Every rank has a core, and computes as fast
-as the one that was measured, but for up to 3 % that vary from rank to rank and step to step. Sums within a host take as
-long as those of two ranks do. Waiting ranks look at the network every 40 microseconds.
+What is described and not measured: the network, a fat tree without bottlenecks whose links have the latency and 94 %
+of the rate of NETWORKS; a message costs its sender and its receiver a microsecond each. Every rank has a core, and
+computes as fast as the one that was measured, but for up to 3 % that vary from rank to rank and step to step. Sums
+within a host take as long as those of two ranks do. Waiting ranks look at the network every 40 microseconds.
 """
 
 import argparse
@@ -72,10 +72,11 @@ def platform(path, hosts, gbit):
     leaf = 2 ** math.ceil(math.log2(hosts) / 2)
     leaves = -(-hosts // leaf)
     with open(path, "w", encoding="utf-8") as file:
-        file.write("<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
-                   f"<platform version=\"4.1\"><cluster id=\"c\" prefix=\"n\" suffix=\"\" radical=\"0-{leaf * leaves - 1}\" "
-                   f"speed=\"10Gf\" bw=\"{gbit * 1e9 / 8:.0f}Bps\" lat=\"{NETWORKS[gbit] * 1e6}us\" topology=\"FAT_TREE\" "
-                   f"topo_parameters=\"2;{leaf},{leaves};1,{leaf};1,1\"/></platform>\n")
+        file.write("<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM 'https://simgrid.org/simgrid.dtd'>\n"
+                   "<platform version='4.1'>\n"
+                   f"<cluster id='c' prefix='n' suffix='' radical='0-{leaf * leaves - 1}' speed='10Gf' "
+                   f"bw='{gbit * 1e9 / 8:.0f}Bps' lat='{NETWORKS[gbit] * 1e6}us' topology='FAT_TREE' "
+                   f"topo_parameters='2;{leaf},{leaves};1,{leaf};1,1'/>\n</platform>\n")
 
 
 def build(folder):
@@ -143,8 +144,8 @@ def advise(measured):
     def least(condition):
         return next((batch for batch in range(2, 100_000) if condition(batch)), None)
 
-    print("\n| recipe | over | a second rank pays from a batch of | 64 hosts work at 50 % from a batch a rank of | 80 % |\n"
-          "|---|---|---|---|---|")
+    print("\n| recipe | over | a second rank pays from a batch of | 64 hosts work at 50 % from a batch a rank of | "
+          "80 % |\n|---|---|---|---|---|")
     for recipe, batches in RECIPES.items():
         times = {batch: measured[recipe, batch]["parts"] for batch in batches}
         floats = measured[recipe, batches[0]]["floats"]

@@ -1,7 +1,7 @@
 // Training steps of as many hosts as SimGrid is told to simulate: the sums over hosts are the program's own
 // (comm/host_sum.cpp), in the order of a step and between as many kernels, which are slept for instead of computed.
-// Written for SMPI, where every rank is a host, sleeping takes simulated time and computing none; simulate.py builds and
-// runs it.
+// Written for SMPI, where every rank is a host, sleeping takes simulated time and computing none; simulate.py builds
+// and runs it.
 //
 //   simulated_step HOSTS_AT_MOST D_FLOATS G_FLOATS BEFORE MEANWHILE D_UPDATE G_UPDATE NODE_SUM KERNELS STEPS JITTER
 //
