@@ -21,10 +21,10 @@ namespace ganymede {
 /// An array of the same length on every rank, and its sum over all ranks; for sums that are made again and
 /// again, such as gradients. Each rank writes its own part to data(), then all call start() and finish(), and
 /// sum() holds the sum, the same bits on every rank and in every run of as many ranks on as many hosts. What
-/// a rank does between start() and finish(), short of touching data(), need not wait for the others: on GPUs, where
-/// NCCL adds, it runs beside the sum; CPU ranks add in finish(), by when the slower ones have got there too (Open MPI
-/// makes no progress by itself). The values in data() do not survive. Several reductions may be under way at once,
-/// started and finished in the same order on all ranks. start() and finish() take no memory and no lock. A reduction
+/// a rank does between start() and finish(), short of touching data(), runs beside the sum: on GPUs, where NCCL adds,
+/// by itself; on CPUs as often as advance() is called, because Open MPI makes no progress by itself (the CPU device
+/// calls it between its kernels). The values in data() do not survive. Several reductions may be under way at once,
+/// started and finished in the same order on all ranks. None of these functions takes memory or a lock. A reduction
 /// must not outlive its communicator.
 template <class T>
 class Reduction {
@@ -41,6 +41,8 @@ class Reduction {
 
   /// Says that this rank's part is complete. Returns at once. Collective.
   virtual void start() = 0;
+  /// Between start() and finish(): moves the sum on as far as that goes without waiting.
+  virtual void advance() {}
   /// Waits until the sum is there. Collective.
   virtual void finish() = 0;
 

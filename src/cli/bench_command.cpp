@@ -1,9 +1,12 @@
 // `ganymede bench`
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +14,7 @@
 #include "cli/train_arguments.hpp"
 #include "device/cpu/cpu_device.hpp"
 #include "gan/update_schedule.hpp"
+#include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
 #include "train/setup.hpp"
 
@@ -20,6 +24,54 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// D's gradient on its way over the ranks, when nothing else happens.
+class SumAlone {
+ public:
+  SumAlone(Communicator& ranks, TrainSetup& setup, bool exact) : ranks_(ranks), device_(*setup.device) {
+    if (ranks.size() == 1) return;
+    const std::size_t count = setup.gan->discriminator.parameter_count() + LossSums::count;
+    if (exact)
+      fixed_ = device_.make_reduction<std::int64_t>(ranks, count + 1);
+    else
+      floats_ = device_.make_reduction<float>(ranks, count);
+  }
+
+  /// All ranks begin at once.
+  void time() {
+    if (fixed_) time(*fixed_);
+    if (floats_) time(*floats_);
+  }
+  [[nodiscard]] double seconds() { return median(seconds_); }
+  [[nodiscard]] std::size_t bytes() const {
+    return fixed_ ? fixed_->size() * sizeof(std::int64_t) : floats_->size() * sizeof(float);
+  }
+
+ private:
+  template <class T>
+  void time(Reduction<T>& sum) {
+    // As a step does: each rank's part is then where others have to fetch it from.
+    device_.zero(sum.data(), sum.size() * sizeof(T));
+    device_.synchronize();
+    ranks_.barrier();
+    const auto begin = Clock::now();
+    sum.start();
+    sum.finish();
+    device_.synchronize();
+    seconds_.push_back(seconds_since(begin));
+  }
+
+  Communicator& ranks_;
+  Device& device_;
+  std::unique_ptr<Reduction<float>> floats_;
+  std::unique_ptr<Reduction<std::int64_t>> fixed_;
+  std::vector<double> seconds_;
+};
 
 int run(const Parsed& parsed, Communicator& ranks) {
   const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
@@ -43,6 +95,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
   std::vector<double> plain;
   PhaseClock clock;
   double clocked = 0;
+  std::vector<double> waits;  // for D's sums, of each round
+  SumAlone alone(ranks, setup, options.reproducible);
   const std::uint64_t before = step.steps();
   for (long round = 0; round < rounds; ++round) {
     ranks.barrier();
@@ -51,24 +105,32 @@ int run(const Parsed& parsed, Communicator& ranks) {
     step.settle();
     plain.push_back(seconds_since(begin) / static_cast<double>(per_round));
     step.measure(&clock);
+    const double waited_before = clock.seconds(Phase::discriminator_reduction);
     const auto begin_clocked = Clock::now();
     for (long i = 0; i < per_round; ++i) advance();
     clocked += seconds_since(begin_clocked);
     step.measure(nullptr);
+    // The rank that waits least is the one that the others wait for: it waits for messages alone.
+    auto least = static_cast<std::int64_t>(1e9 * (clock.seconds(Phase::discriminator_reduction) - waited_before));
+    ranks.all_min(std::span(&least, 1));
+    waits.push_back(1e-9 * static_cast<double>(least));
+    for (int i = 0; i < 5; ++i) alone.time();
   }
   const double clocked_steps = static_cast<double>(rounds * per_round);
-  std::sort(plain.begin(), plain.end());
   // A step lasts as long as its slowest rank's; with the barrier before each round these hardly differ.
-  const double best = plain.front();
+  const double best = *std::min_element(plain.begin(), plain.end());
   const auto updates =
       static_cast<double>(discriminator_updates(options, step.steps()) - discriminator_updates(options, before)) /
       static_cast<double>(step.steps() - before);
-  const double median = plain[plain.size() / 2];
+  const double middle = median(plain);
   // Of a CPU the peak can be measured here and now; a GPU's is in its data sheet.
   const bool cpu = setup.device->is_host();
   const double peak = cpu ? measure_fma_peak_gflops() : 0;
   const double achieved = step.flops() / best / 1e9;
   if (!ranks.is_root()) return 0;
+  // Of a step, for each of D's sums.
+  const double waited = median(waits) / static_cast<double>(per_round) / updates;
+  const auto hidden = [&] { return std::max(0.0, 1 - waited / alone.seconds()); };
   for (const std::string& warning : setup.plan.warnings)
     std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
 
@@ -77,11 +139,16 @@ int run(const Parsed& parsed, Communicator& ranks) {
     for (const auto& [name, value] : setup.plan.rows) json["setup"][name] = value;
     json["ranks"] = ranks.size();
     json["batch"] = options.batch;
-    json["seconds_per_step"] = {{"min", best}, {"median", median}, {"all", plain}};
-    json["images_per_second"] = options.batch * updates / median;
+    json["seconds_per_step"] = {{"min", best}, {"median", middle}, {"all", plain}};
+    json["images_per_second"] = options.batch * updates / middle;
     for (int p = 0; p < static_cast<int>(Phase::count); ++p)
       json["phases"][phase_name(static_cast<Phase>(p))] = clock.seconds(static_cast<Phase>(p)) / clocked_steps;
     json["clocked_seconds_per_step"] = clocked / clocked_steps;
+    if (ranks.size() > 1)
+      json["discriminator_sum"] = {{"bytes", alone.bytes()},
+                                   {"seconds_alone", alone.seconds()},
+                                   {"seconds_waited", waited},
+                                   {"hidden_share", hidden()}};
     json["flops_per_step_and_rank"] = step.flops();
     json["gflops_per_rank"] = achieved;
     if (cpu)
@@ -93,7 +160,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   }
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
-              best * 1e3, median * 1e3, rounds, per_round, options.batch * updates / median);
+              best * 1e3, middle * 1e3, rounds, per_round, options.batch * updates / middle);
   std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best\n", step.flops() / 1e6,
               achieved);
   if (cpu)
@@ -111,6 +178,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
       std::printf("%-16s%10.1f%8.1f%%\n", phase_name(static_cast<Phase>(p)), seconds / clocked_steps * 1e6,
                   100 * seconds / total);
   }
+  if (ranks.size() > 1)
+    std::printf(
+        "\nsum over ranks  D's gradient, %.0f kB, takes %.1f µs alone; a step waits %.1f µs for it: %.0f%% hidden\n",
+        static_cast<double>(alone.bytes()) / 1e3, alone.seconds() * 1e6, waited * 1e6, 100 * hidden());
   return 0;
 }
 

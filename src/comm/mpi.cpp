@@ -13,21 +13,13 @@
 #include <stdexcept>
 
 #include "comm/end_process.hpp"
+#include "comm/host_sum.hpp"
+#include "comm/mpi_check.hpp"
 #include "comm/node_sum.hpp"
 #include "core/heartbeat.hpp"
 
 namespace ganymede::comm {
 namespace {
-
-void check(int status, const char* action) {
-  if (status == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  if (MPI_Error_string(status, text.data(), &length) != MPI_SUCCESS) length = 0;
-  throw Error(ExitCode::rank_lost, std::string("MPI could not ") + action + " (" +
-                                       std::string(text.data(), static_cast<std::size_t>(length)) +
-                                       "): a rank or its host was probably lost; the logs of the other ranks say more");
-}
 
 /// A communicator handle of MPI, freed with its owner.
 class MpiGroup {
@@ -99,52 +91,57 @@ void mpi_progress() {
   MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
 }
 
-template <class T>
-MPI_Datatype mpi_type() {
-  if constexpr (std::is_same_v<T, float>) return MPI_FLOAT;
-  if constexpr (std::is_same_v<T, double>) return MPI_DOUBLE;
-  if constexpr (std::is_same_v<T, std::int64_t>) return MPI_INT64_T;
-}
-
 /// MPI counts in int.
 constexpr std::size_t largest_message = std::size_t{1} << 30;
-
-MPI_Op mpi_operation(Sum /*combine*/) { return MPI_SUM; }
-MPI_Op mpi_operation(Min /*combine*/) { return MPI_MIN; }
-MPI_Op mpi_operation(Max /*combine*/) { return MPI_MAX; }
 
 /// Buffers of the ranks that share memory, and the way to the others.
 class Exchange {
  public:
-  /// `across` joins the first ranks of all nodes, and is null on the other ranks.
-  Exchange(NodeBuffers buffers, MPI_Comm across, bool several_nodes)
-      : buffers_(std::move(buffers)), across_(across), several_nodes_(several_nodes) {}
+  /// `across` and `hosts` join the first ranks of all nodes, and are null on the other ranks.
+  Exchange(NodeBuffers buffers, MPI_Comm across, std::unique_ptr<HostSum> hosts, bool several_nodes)
+      : buffers_(std::move(buffers)), across_(across), hosts_(std::move(hosts)), several_nodes_(several_nodes) {}
 
   [[nodiscard]] std::byte* mine() const { return buffers_.buffer(buffers_.rank()); }
   [[nodiscard]] const std::byte* result() const { return buffers_.result(); }
 
-  void start() { buffers_.gate().arrive(); }
+  void start() {
+    buffers_.gate().arrive();
+    stage_ = Stage::writing;
+  }
 
-  /// After start() on all ranks: combines the first `count` elements of all ranks' buffers into the result.
+  /// After start(): combines the first `count` elements of all ranks' buffers into the result, as far as that goes
+  /// without waiting (`may_wait`: as HostSum's); true once it is there.
   template <class T, class Combine>
-  void finish(std::size_t count, Combine combine) {
-    const heartbeat::Waiting waiting("a sum over all ranks");
+  bool advance(std::size_t count, bool may_wait) {
     Gate& gate = buffers_.gate();
-    gate.wait();
-    combine_slice<T, Combine>(buffers_, count);
-    gate.meet();
-    if (!several_nodes_) return;
-    if (buffers_.rank() == 0) {
-      // Open MPI chooses its algorithm by the length and the number of ranks alone, and every one of them
-      // computes each element once or in the same order everywhere: the same bits on all nodes, in all runs.
-      T* values = reinterpret_cast<T*>(buffers_.result());
-      for (std::size_t done = 0; done < count; done += largest_message) {
-        const int part = static_cast<int>(std::min(count - done, largest_message));
-        check(MPI_Allreduce(MPI_IN_PLACE, values + done, part, mpi_type<T>(), mpi_operation(combine), across_),
-              "reduce");
+    if (stage_ == Stage::writing && gate.open()) {
+      combine_slice<T, Combine>(buffers_, count);
+      gate.arrive();
+      stage_ = Stage::combining;
+    }
+    if (stage_ == Stage::combining && gate.open()) {
+      stage_ = several_nodes_ ? Stage::exchanging : Stage::complete;
+      if (stage_ == Stage::exchanging) {
+        if (buffers_.rank() == 0)
+          hosts_->start<T, Combine>(reinterpret_cast<T*>(buffers_.result()), count, buffers_.memory());
+        else
+          gate.arrive();
       }
     }
-    gate.meet();
+    if (stage_ == Stage::exchanging && buffers_.rank() == 0 && hosts_->advance(may_wait)) {
+      gate.arrive();
+      stage_ = Stage::handing_out;
+    }
+    if (stage_ == Stage::exchanging && buffers_.rank() != 0) stage_ = Stage::handing_out;
+    if (stage_ == Stage::handing_out && gate.open()) stage_ = Stage::complete;
+    return stage_ == Stage::complete;
+  }
+
+  template <class T, class Combine>
+  void finish(std::size_t count) {
+    const heartbeat::Waiting waiting("a sum over all ranks");
+    Patience patience(mpi_progress);
+    while (!advance<T, Combine>(count, true)) patience.wait();
   }
 
   void barrier() {
@@ -156,9 +153,12 @@ class Exchange {
   }
 
  private:
+  enum class Stage { writing, combining, exchanging, handing_out, complete };
   NodeBuffers buffers_;
   MPI_Comm across_;
+  std::unique_ptr<HostSum> hosts_;
   bool several_nodes_;
+  Stage stage_ = Stage::complete;
 };
 
 template <class T>
@@ -169,10 +169,14 @@ class MpiReduction final : public Reduction<T> {
     this->data_ = reinterpret_cast<T*>(exchange_.mine());
     this->sum_ = reinterpret_cast<const T*>(exchange_.result());
   }
-  void start() override { exchange_.start(); }
+  void start() override {
+    exchange_.start();
+    advance();
+  }
+  void advance() override { exchange_.template advance<T, Sum>(this->size_, false); }
   void finish() override {
     const heartbeat::Waiting waiting("the sum of gradients");
-    exchange_.template finish<T>(this->size_, Sum());
+    exchange_.template finish<T, Sum>(this->size_);
   }
 
  private:
@@ -239,7 +243,8 @@ class MpiMailbox final : public Mailbox {
 
 class MpiCommunicator final : public Communicator {
  public:
-  explicit MpiCommunicator(const MpiOptions& options) : folders_(options.shared_memory) {
+  explicit MpiCommunicator(const MpiOptions& options)
+      : most_hosts_(options.most_hosts), folders_(options.shared_memory) {
     check(MPI_Comm_dup(MPI_COMM_WORLD, world_.out()), "start");
     rank_ = world_.rank();
     size_ = world_.size();
@@ -363,20 +368,25 @@ class MpiCommunicator final : public Communicator {
     int shared = memory == nullptr ? 0 : 1;
     check(MPI_Allreduce(MPI_IN_PLACE, &shared, 1, MPI_INT, MPI_MIN, world_.get()), "share memory");
     if (shared == 1) {
-      return {NodeBuffers(memory, node_rank_, node_size_, bytes, mpi_progress), leaders_.get(), nodes_ > 1};
+      return {NodeBuffers(memory, node_rank_, node_size_, bytes, mpi_progress), leaders_.get(),
+              make_host_sum(leaders_.get(), bytes), nodes_ > 1};
     }
     return {NodeBuffers(private_memory(NodeBuffers::bytes(1, bytes)), 0, 1, bytes, mpi_progress), world_.get(),
-            size_ > 1};
+            make_host_sum(world_.get(), bytes), size_ > 1};
+  }
+  std::unique_ptr<HostSum> make_host_sum(MPI_Comm hosts, std::size_t bytes) {
+    const int tag = sums_++;
+    return hosts == MPI_COMM_NULL ? nullptr : std::make_unique<HostSum>(hosts, tag, bytes, most_hosts_);
   }
 
   template <class T, class Combine>
-  void all_combine(std::span<T> values, Combine combine) {
+  void all_combine(std::span<T> values, Combine /*combine*/) {
     constexpr std::size_t room = scratch_bytes / sizeof(T);
     for (std::size_t done = 0; done < values.size(); done += room) {
       const std::span<T> part = values.subspan(done, std::min(room, values.size() - done));
       std::memcpy(scratch_->mine(), part.data(), part.size_bytes());
       scratch_->start();
-      scratch_->finish<T>(part.size(), combine);
+      scratch_->finish<T, Combine>(part.size());
       std::memcpy(part.data(), scratch_->result(), part.size_bytes());
     }
   }
@@ -399,6 +409,8 @@ class MpiCommunicator final : public Communicator {
   int node_rank_ = 0;
   int node_size_ = 1;
   int nodes_ = 1;
+  int most_hosts_;
+  int sums_ = 0;  // made so far, the same number on every rank
   std::vector<std::filesystem::path> folders_;
   std::unique_ptr<Exchange> scratch_;
 };

@@ -23,33 +23,8 @@ void pause() noexcept {
 #endif
 }
 
-/// How a rank waits: for the few microseconds that ranks in step differ by, it watches; then it lets others
-/// run, as ranks may outnumber processors; after tens of milliseconds (another rank writes a checkpoint) it
-/// sleeps in between.
-class Waiting {
- public:
-  explicit Waiting(Gate::Progress progress) : progress_(progress) {}
-
-  void once() noexcept {
-    ++rounds_;
-    if (rounds_ < watch_rounds) {
-      pause();
-    } else {
-      progress_();
-      if (rounds_ < yield_rounds) {
-        sched_yield();
-      } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
-      }
-    }
-  }
-
- private:
-  static constexpr int watch_rounds = 200;
-  static constexpr int yield_rounds = 50000;
-  Gate::Progress progress_;
-  int rounds_ = 0;
-};
+constexpr int watched_looks = 200;
+constexpr int yielding_looks = 50000;
 
 std::size_t stride(std::size_t buffer_bytes) {
   // Five lines beyond a multiple of the page, because a processor takes addresses that are equal in their
@@ -60,6 +35,20 @@ std::size_t stride(std::size_t buffer_bytes) {
 
 }  // namespace
 
+void Patience::wait() noexcept {
+  ++looks_;
+  if (looks_ < watched_looks) {
+    pause();
+    return;
+  }
+  progress_();
+  if (looks_ < yielding_looks) {
+    sched_yield();
+  } else {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+}
+
 std::size_t Gate::bytes(int ranks) { return static_cast<std::size_t>(ranks) * counter_bytes; }
 
 Gate::Gate(void* counters, int rank, int ranks, Progress progress)
@@ -67,16 +56,22 @@ Gate::Gate(void* counters, int rank, int ranks, Progress progress)
 
 void Gate::arrive() noexcept {
   ++arrivals_;
+  seen_ = 0;
   std::atomic_ref(counters_[static_cast<std::size_t>(rank_) * counter_stride])
       .store(arrivals_, std::memory_order_release);
 }
 
-void Gate::wait() noexcept {
-  Waiting waiting(progress_);
-  for (int other = 0; other < ranks_; ++other) {
-    const std::atomic_ref counter(counters_[static_cast<std::size_t>(other) * counter_stride]);
-    while (counter.load(std::memory_order_acquire) < arrivals_) waiting.once();
+bool Gate::open() noexcept {
+  for (; seen_ < ranks_; ++seen_) {
+    const std::atomic_ref counter(counters_[static_cast<std::size_t>(seen_) * counter_stride]);
+    if (counter.load(std::memory_order_acquire) < arrivals_) return false;
   }
+  return true;
+}
+
+void Gate::wait() noexcept {
+  Patience patience(progress_);
+  while (!open()) patience.wait();
 }
 
 std::size_t NodeBuffers::bytes(int ranks, std::size_t buffer_bytes) {
@@ -84,8 +79,7 @@ std::size_t NodeBuffers::bytes(int ranks, std::size_t buffer_bytes) {
   return Gate::bytes(ranks) + buffers * stride(buffer_bytes);
 }
 
-NodeBuffers::NodeBuffers(std::shared_ptr<void> memory, int rank, int ranks, std::size_t buffer_bytes,
-                         Gate::Progress progress)
+NodeBuffers::NodeBuffers(std::shared_ptr<void> memory, int rank, int ranks, std::size_t buffer_bytes, Progress progress)
     : memory_(std::move(memory)),
       rank_(rank),
       ranks_(ranks),

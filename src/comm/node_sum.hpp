@@ -10,17 +10,33 @@
 
 namespace ganymede::comm {
 
+/// Called now and then while waiting, so that messages on their way get on.
+using Progress = void (*)();
+
+/// How a rank waits, look by look: for the few microseconds that ranks in step differ by, it watches; then it lets
+/// others run, as ranks may outnumber processors; after tens of milliseconds (another rank writes a checkpoint) it
+/// sleeps in between.
+class Patience {
+ public:
+  explicit Patience(Progress progress) : progress_(progress) {}
+  /// After a look that was in vain.
+  void wait() noexcept;
+
+ private:
+  Progress progress_;
+  int looks_ = 0;
+};
+
 /// A place where ranks wait for each other. Each has a counter of its arrivals, which only it writes.
 class Gate {
  public:
-  /// Called now and then while waiting, so that messages on their way get on.
-  using Progress = void (*)();
-
   static std::size_t bytes(int ranks);
   /// `counters` is zeroed memory of bytes(ranks), shared by the ranks.
   Gate(void* counters, int rank, int ranks, Progress progress);
 
   void arrive() noexcept;
+  /// Whether every rank has arrived as often as this one.
+  [[nodiscard]] bool open() noexcept;
   /// Waits until every rank has arrived as often as this one.
   void wait() noexcept;
   void meet() noexcept {
@@ -33,6 +49,7 @@ class Gate {
   int rank_;
   int ranks_;
   std::uint64_t arrivals_ = 0;
+  int seen_ = 0;  // ranks, from the first on, that have arrived as often
   Progress progress_;
 };
 
@@ -42,9 +59,10 @@ class NodeBuffers {
   /// The shared memory that `ranks` buffers of `buffer_bytes` take.
   static std::size_t bytes(int ranks, std::size_t buffer_bytes);
   /// `memory` is zeroed, of the size that bytes() gives, and the same for all ranks.
-  NodeBuffers(std::shared_ptr<void> memory, int rank, int ranks, std::size_t buffer_bytes, Gate::Progress progress);
+  NodeBuffers(std::shared_ptr<void> memory, int rank, int ranks, std::size_t buffer_bytes, Progress progress);
 
   [[nodiscard]] Gate& gate() { return gate_; }
+  [[nodiscard]] const std::shared_ptr<void>& memory() const { return memory_; }
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] int ranks() const { return ranks_; }
   [[nodiscard]] std::byte* buffer(int rank) const { return buffers_ + static_cast<std::size_t>(rank) * stride_; }

@@ -1,6 +1,5 @@
-// The step, top to bottom: see enqueue(). What does not depend on a reduction runs between its start and its finish:
-// the next fake images need nothing from D's gradient. (On GPUs it runs beside the sum; on CPU ranks it evens out
-// waiting.)
+// The step, top to bottom: see enqueue(). What does not depend on a reduction runs between its start and its finish,
+// beside the sum: the next images need nothing from D's gradient.
 #include "gan/step.hpp"
 
 #include <algorithm>
@@ -53,8 +52,10 @@ const char* phase_name(Phase phase) {
       return "D backward";
     case Phase::generator_backward:
       return "G backward";
-    case Phase::reduction:
-      return "reduction";
+    case Phase::discriminator_reduction:
+      return "D reduction";
+    case Phase::generator_reduction:
+      return "G reduction";
     case Phase::update:
       return "update";
     case Phase::count:
@@ -188,16 +189,19 @@ void GanStep::enqueue(StepKind kind) {
 void GanStep::alternate(int updates, const PenaltyParts& penalised) {
   const int last = updates - 1;
   for (int repetition = 0; repetition < updates; ++repetition) {
-    discriminator_sum_.begin();
     for (const Slice& slice : slices_) {
       draw_for_discriminator(slice, repetition, repetition == last && one_generator_pass_);
+      if (is_first(slice)) {
+        if (repetition > 0) {
+          update_discriminator(repetition - 1);
+          device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
+        }
+        discriminator_sum_.begin();
+      }
       judge_for_discriminator(slice, repetition, penalised);
       discriminator_gradient(slice, penalised);
     }
     discriminator_sum_.start();
-    if (repetition == last) break;
-    update_discriminator(repetition);
-    device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
   }
   begin_generator_sum();
   for (const Slice& slice : slices_) {
@@ -392,7 +396,7 @@ void GanStep::generator_gradient(const Slice& slice, int discriminator_part, int
 }
 
 void GanStep::update_discriminator(int repetition) {
-  enter(Phase::reduction);
+  enter(Phase::discriminator_reduction);
   discriminator_sum_.finish(repetition);
   enter(Phase::update);
   gan_->discriminator_optimizer->update({counters_.data() + 1, 1, static_cast<std::uint64_t>(repetition)},
@@ -407,7 +411,7 @@ void GanStep::begin_generator_sum() {
 }
 
 void GanStep::update_generator() {
-  enter(Phase::reduction);
+  enter(Phase::generator_reduction);
   generator_sum_.finish(0);
   enter(Phase::update);
   MovingAverage average;

@@ -30,7 +30,8 @@ enum class Phase {
   penalty,
   discriminator_backward,
   generator_backward,
-  reduction,
+  discriminator_reduction,
+  generator_reduction,
   update,
   count
 };

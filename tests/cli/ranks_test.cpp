@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
@@ -338,6 +339,20 @@ TEST_F(Ranks, KilledAtAnyInstantTheRunEndsAsIfItHadNotBeen) {
     EXPECT_NE(content(here() / "run" / file), "");
     EXPECT_TRUE(content(here() / "run" / file) == content(here() / "whole" / file)) << file;
   }
+}
+
+TEST_F(Ranks, BenchSaysHowMuchOfASumIsHidden) {
+  const Words options = {
+      "bench", "--rounds", "2", "--round-steps", "3", "--generator-hidden", "8", "--discriminator-hidden", "8"};
+  const Ending ending = run(mpirun({"-n", "2"}, ganymede(options + Words{"--json"})), here());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  const auto sum = nlohmann::json::parse(ending.out)["discriminator_sum"];
+  EXPECT_EQ(sum["bytes"], (785 * 8 + 9 + 6) * 4);  // and six sums more
+  const double alone = sum["seconds_alone"].get<double>();
+  EXPECT_GT(alone, 0);
+  EXPECT_DOUBLE_EQ(sum["hidden_share"].get<double>(), std::max(0.0, 1 - sum["seconds_waited"].get<double>() / alone));
+  EXPECT_THAT(run(mpirun({"-n", "2"}, ganymede(options)), here()).out,
+              HasSubstr("\nsum over ranks  D's gradient, 25 kB, takes "));
 }
 
 TEST_F(Ranks, EachKeepsALog) {

@@ -189,6 +189,17 @@ class SeveralHosts(unittest.TestCase):
         self.assertEqual(started.wait(30), 75)
         self.assertTrue(said("rank 1 on h2 was slower than the others, which waited for it, in [23] of [23] comparisons"))
 
+    def test_discriminators_sum_runs_beside_generators_forward_pass(self):
+        # A D of 200 kB, for 4 ms of the links, and a G that takes several times as long.
+        for host in ("h1", "h2"):
+            self.hosts[host].slow_down("400mbit")
+            self.addCleanup(self.hosts[host].full_speed)
+        output = self.hosts["h1"].run(*self.mpirun(["h1", "h2"], [
+            "bench", "--json", "--threads", "1", "--batch", "2000", "--generator-hidden", "512,512",
+            "--discriminator-hidden", "64", "--rounds", "5", "--round-steps", "3"]), timeout=120)
+        found = json.loads(output)["discriminator_sum"]
+        self.assertGreater(found["hidden_share"], 0.6, found)
+
     def mpirun_hosts(self, *words, code=0):
         return self.hosts["h1"].run(f"{LAUNCH}/mpirun-hosts", "--agent", self.hosts.ssh_command, *words, code=code)
 

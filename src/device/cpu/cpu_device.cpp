@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -105,6 +106,44 @@ class DirectRoutine final : public Routine {
   std::function<void()> work_;
 };
 
+/// What a device advances between its kernels.
+class UnderWay {
+ public:
+  virtual void advance() = 0;
+
+ protected:
+  ~UnderWay() = default;
+};
+
+/// A sum over ranks, in a device's list from its start to its end.
+template <class T>
+class CpuReduction final : public Reduction<T>, public UnderWay {
+ public:
+  CpuReduction(std::unique_ptr<Reduction<T>> sum, std::vector<UnderWay*>& under_way)
+      : over_ranks_(std::move(sum)), under_way_(under_way) {
+    this->size_ = over_ranks_->size();
+    this->data_ = over_ranks_->data();
+    this->sum_ = over_ranks_->sum();
+  }
+  CpuReduction(const CpuReduction&) = delete;
+  CpuReduction& operator=(const CpuReduction&) = delete;
+  ~CpuReduction() override { std::erase(under_way_, this); }
+
+  void start() override {
+    over_ranks_->start();
+    under_way_.push_back(this);
+  }
+  void advance() override { over_ranks_->advance(); }
+  void finish() override {
+    over_ranks_->finish();
+    std::erase(under_way_, this);
+  }
+
+ private:
+  std::unique_ptr<Reduction<T>> over_ranks_;
+  std::vector<UnderWay*>& under_way_;
+};
+
 class CpuDevice final : public Device {
  public:
   CpuDevice(int threads, const InstructionSet& set)
@@ -152,8 +191,8 @@ class CpuDevice final : public Device {
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
                       float* y) override {
-    run(kernels_.affine_forward, {rows, in, out, x, w, b, nullptr, sigma.kind, sigma.parameter, y},
-        2 * product(rows, in) * static_cast<std::size_t>(out));
+    const std::size_t work = 2 * product(rows, in) * static_cast<std::size_t>(out);
+    run(kernels_.affine_forward, {rows, in, out, x, w, b, nullptr, sigma.kind, sigma.parameter, y}, work, cuts(work));
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
                       float* ty) override {
@@ -515,15 +554,29 @@ class CpuDevice final : public Device {
   // Below this many operations waking the other threads costs more than they save.
   static constexpr std::size_t worth_sharing = 32768;
 
+  // A fifth of a millisecond: messages that arrive meanwhile can wait for so long.
+  static constexpr std::size_t work_between_looks = std::size_t{1} << 24U;
+
+  // Into how many pieces to cut a kernel that keeps no memory for each part, so that sums under way get on.
+  [[nodiscard]] int cuts(std::size_t work) const {
+    if (under_way_.empty()) return 1;
+    const std::size_t look = work_between_looks * static_cast<std::size_t>(pool_.threads());
+    return static_cast<int>(std::bit_floor(std::clamp<std::size_t>(work / look, 1, 64)));
+  }
+
   template <class Args>
-  void run(cpu::Kernel<Args> kernel, const std::type_identity_t<Args>& args, std::size_t work) {
+  void run(cpu::Kernel<Args> kernel, const std::type_identity_t<Args>& args, std::size_t work, int cuts = 1) {
     if (work < worth_sharing) {
       kernel(args, scratch_.get(), 0, 1);
       return;
     }
-    pool_.run([&](int part, int parts) {
-      kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, part, parts);
-    });
+    for (int cut = 0; cut < cuts; ++cut) {
+      for (UnderWay* sum : under_way_) sum->advance();
+      pool_.run([&](int part, int parts) {
+        kernel(args, scratch_.get() + static_cast<std::size_t>(part) * cpu::scratch_floats, cut * parts + part,
+               cuts * parts);
+      });
+    }
     heartbeat::beat();
   }
 
@@ -538,10 +591,18 @@ class CpuDevice final : public Device {
   }
 
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
-    return ranks.make_reduction<float>(count);
+    return make_cpu_reduction<float>(ranks, count);
   }
   std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks, std::size_t count) override {
-    return ranks.make_reduction<std::int64_t>(count);
+    return make_cpu_reduction<std::int64_t>(ranks, count);
+  }
+  template <class T>
+  std::unique_ptr<Reduction<T>> make_cpu_reduction(Communicator& ranks, std::size_t count) {
+    std::unique_ptr<Reduction<T>> sum = ranks.make_reduction<T>(count);
+    if (ranks.size() == 1) return sum;
+    // Room for all, so that a step takes none: twice as much whenever it is used up.
+    if (++reductions_ > under_way_.capacity()) under_way_.reserve(2 * reductions_);
+    return std::make_unique<CpuReduction<T>>(std::move(sum), under_way_);
   }
 
   void weight_gradient(const BatchLayout& layout, int in, int out, const float* x, const float* delta, bool accumulate,
@@ -860,6 +921,8 @@ class CpuDevice final : public Device {
   Workspace<int> shard_end_;
   Workspace<float> norm_;
   std::vector<cpu::Stretch> stretches_;
+  std::size_t reductions_ = 0;  // made so far
+  std::vector<UnderWay*> under_way_;
   std::map<WinogradKey, cpu::WinogradTables> winograd_;
 };
 
