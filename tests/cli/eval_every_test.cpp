@@ -53,7 +53,7 @@ TEST_F(EvalEvery, ChangesNothingAndIsTheSameOnAnyNumberOfRanks) {
   // Stopped on the way, and gone on with on the other number of ranks.
   train(mpirun({"-n", "2"}, {}), "resumed", Words{"--steps", "30"} + evaluated);
   train({}, "resumed", {"--steps", "50", "--resume"});
-  for (const char* run : {"alone", "two", "resumed"}) EXPECT_EQ(weights(run), weights("plain")) << run;
+  for (const char* run : {"alone", "two", "resumed"}) EXPECT_TRUE(weights(run) == weights("plain")) << run;
   EXPECT_EQ(evaluations("two"), evaluations("alone"));
 
   const std::vector<Json> found = evaluations("alone");
