@@ -50,6 +50,9 @@ Json json_of(const Curves& curves) {
     columns["images_seen"].push_back(point.images_seen);
   }
   for (const MetricsField& field : metrics_fields()) {
+    if (field.evaluation && std::all_of(points.begin(), points.end(),
+                                        [&](const MetricsRecord& point) { return std::isnan(point.*field.member); }))
+      continue;
     Json& column = columns[field.key] = Json::array();
     for (const MetricsRecord& point : points) column.push_back(rounded(point.*field.member));
   }

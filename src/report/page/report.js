@@ -251,7 +251,7 @@ function pairOf(first, second) {
 }
 
 /** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
-function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column]) {
+function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column] ?? []) {
   return runs.flatMap((run) => {
     const lines = kinds.map((kind) => ({
       name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
