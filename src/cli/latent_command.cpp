@@ -229,29 +229,30 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const bool data_given = !request.data.empty();
     const SavedRun saved = read_saved_run(request.place);
     warn_of_refused(saved);
-    if (request.out.empty() && !fs::is_directory(RunFolder(request.place).samples()))
-      throw Error(ExitCode::usage, request.place + " is no run's folder to put pictures into: add --out FOLDER");
-    if (!request.out.empty()) make_folders(request.out);
     if (!data_given) request.data = recorded_data(request.place);
     const std::unique_ptr<Device> device = make_cpu_device(1);
     Explorer explorer(request, saved, *device);
+    // Before anything is drawn: it may be refused.
+    const std::unique_ptr<Communicator> alone = make_local_communicator();
+    std::optional<Dataset> data;
+    std::string missing;  // why there are no neighbours
+    try {
+      if (request.data.empty())
+        missing = request.place + " does not say what it was trained on: add --data";
+      else
+        missing = neighbours_obstacle(explorer.shape(), data.emplace(Dataset::open(request.data, {}, *alone)));
+    } catch (const Error& failure) {
+      if (data_given) throw;
+      missing = failure.what();
+    }
+    if (request.out.empty() && !fs::is_directory(RunFolder(request.place).samples()))
+      throw Error(ExitCode::usage, request.place + " is no run's folder to put pictures into: add --out FOLDER");
+    if (!request.out.empty()) make_folders(request.out);
     explorer.draw_walks(true);
     explorer.draw_walks(false);
     if (explorer.shape().classes > 0) explorer.draw_classes();
     explorer.draw_directions();
-    std::string missing =
-        request.data.empty() ? request.place + " does not say what it was trained on: add --data" : "";
-    if (missing.empty()) {
-      try {
-        const std::unique_ptr<Communicator> alone = make_local_communicator();
-        const Dataset data = Dataset::open(request.data, {}, *alone);
-        missing = neighbours_obstacle(explorer.shape(), data);
-        if (missing.empty()) explorer.draw_neighbours(data, *device);
-      } catch (const Error& failure) {
-        if (data_given) throw;
-        missing = failure.what();
-      }
-    }
+    if (missing.empty()) explorer.draw_neighbours(*data, *device);
     if (!missing.empty()) std::fprintf(stderr, "ganymede: warning: no nearest training images: %s\n", missing.c_str());
     explorer.write_json();
   });
