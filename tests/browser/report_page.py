@@ -113,8 +113,9 @@ def check_slider(browser):
     assert "step 0" in browser.evaluate("document.querySelector('#step-of-samples').getAttribute('aria-valuetext')")
     # It is there in its pixels, and not only in the element.
     assert browser.evaluate(f"[{image}.complete, {image}.naturalWidth]") == [True, 6 * 29 - 1]
-    assert browser.evaluate("[...document.querySelectorAll('.picture img')].map(i => i.getBoundingClientRect().width)"
-                            ".every(width => width === 3 * 173)"), "both grids are of one size"
+    assert browser.evaluate("[...document.querySelectorAll('#samples .picture img')]"
+                            ".every(image => image.getBoundingClientRect().width === 3 * 173)"), \
+        "both grids are of one size"
     browser.evaluate("""new Promise(done => {
         const play = [...document.querySelectorAll('button')].find(button => button.textContent === 'Play');
         play.click();

@@ -320,7 +320,7 @@ function curves() {
     chart(one("eval_classifier_fd", "classifier-FD"), {
       title: "Classifier-FD", unit: "of --eval-every: Fréchet distance from test images in the judge's features" }),
     chart(one("eval_kid", "KID"), { title: "KID", unit: "of --eval-every: kernel distance from test images" }),
-    chart(images("eval_recall", "eval_precision").map((kind, i) => ({ ...kind, name: ["recall", "precision"][i] })), {
+    chart(pairOf({ name: "precision", column: "eval_precision" }, { name: "recall", column: "eval_recall" }), {
       title: "Precision and recall", unit: "of --eval-every, in the judge's features", range: [0, 1] }),
     chart(one("eval_coverage", "coverage"), {
       title: "Coverage", unit: "of --eval-every: share of test images with a sample near", range: [0, 1] }),
