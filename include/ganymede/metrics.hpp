@@ -37,6 +37,28 @@ struct MetricsRecord {
   double fake_slope = unknown;                  ///< over generated ones
   double discriminator_update_ratio = unknown;  ///< ‖change of the parameters‖ / ‖parameters‖ of one step
   double generator_update_ratio = unknown;
+  /// D's mean output on training images less that on held-out ones, over the same from real to generated images: 0
+  /// where D treats new images as those that it learns from, 1 where it takes them for generated ones.
+  double held_out_gap = unknown;
+
+  // What the newest evaluation (--eval-every) measured, as `ganymede eval` does; NaN before the first, and what it did
+  // not measure.
+  double evaluated_step = unknown;  ///< of which step
+  double classifier_fd = unknown;
+  double kernel_distance = unknown;  ///< KID
+  double kernel_distance_error = unknown;
+  double precision = unknown;
+  double recall = unknown;
+  double density = unknown;
+  double coverage = unknown;
+  double inception_score = unknown;
+  double class_divergence = unknown;  ///< KL(classes of the samples ‖ of real images), in nats
+  double parzen = unknown;            ///< log-likelihood, in nats
+  double parzen_error = unknown;
+  double two_sample_accuracy = unknown;
+  double classification_error = unknown;  ///< of the nearest sample's class
+  double modes = unknown;
+  double mode_divergence = unknown;  ///< KL(modes ‖ uniform), in nats
 };
 
 }  // namespace ganymede

@@ -105,6 +105,9 @@ struct TrainOptions {
   std::uint64_t drift_every = 1000;
   std::uint64_t diagnose_every = 500;
   std::string stop_on = "nothing";
+  std::uint64_t eval_every = 0;
+  std::vector<std::string> eval_metrics = {"auto"};
+  std::uint64_t eval_samples = 10000;
 };
 
 /// One entry of the table.

@@ -4,8 +4,8 @@
 namespace ganymede::cli {
 
 std::vector<Command> commands() {
-  return {train_command(),   sample_command(),  eval_command(),  report_command(), metrics_command(), export_command(),
-          inspect_command(), recipes_command(), judge_command(), doctor_command(), bench_command()};
+  return {train_command(),  sample_command(),  eval_command(),    latent_command(), report_command(), metrics_command(),
+          export_command(), inspect_command(), recipes_command(), judge_command(),  doctor_command(), bench_command()};
 }
 
 std::string general_help() {

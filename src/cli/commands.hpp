@@ -18,6 +18,7 @@ struct Command {
 Command train_command();
 Command sample_command();
 Command eval_command();
+Command latent_command();
 Command report_command();
 Command metrics_command();
 Command judge_command();

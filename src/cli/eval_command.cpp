@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "cli/commands.hpp"
+#include "cli/eval_classes.hpp"
 #include "cli/eval_memorisation.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
@@ -13,6 +14,7 @@
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
 #include "eval/distances.hpp"
+#include "eval/gan_train.hpp"
 #include "eval/judged.hpp"
 #include "eval/modes.hpp"
 #include "eval/nearest_neighbours.hpp"
@@ -21,6 +23,7 @@
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
 #include "train/agreed_device.hpp"
+#include "train/evaluation.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -28,12 +31,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* default_data = "mnist";
+// Of eval.json, as docs/FORMATS.md describes it: raised when a member changes its meaning or goes, not when one is
+// added.
+constexpr int json_version = 1;
 // What a rank remembers of its samples, so that each metric need not draw them again.
 constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
 // What is measured, by the names of --metrics.
 const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"parzen", "two-sample", "1nn-error", "memorisation", "judge", "modes"};
+  static const std::vector<std::string> names = {"parzen",   "two-sample",   "1nn-error", "gan-train",
+                                                 "gan-test", "memorisation", "judge",     "modes"};
   return names;
 }
 
@@ -130,7 +137,8 @@ void choose_metrics(Request& request, const SavedGenerator& saved) {
   request.metrics.erase(std::remove_if(first, request.metrics.end(), impossible), request.metrics.end());
 }
 
-void describe(const Request& request, const SavedGenerator& saved, const Dataset& data, EvalReport& report) {
+void describe(const Request& request, const SavedGenerator& saved, const Dataset& data,
+              std::vector<std::string>& warnings, EvalReport& report) {
   const bool batch_norm = saved.options.generator_norm == "batch";
   const std::string& digest = saved.shape.classes > 0 ? data.labelled_digest() : data.digest();
   const bool other_data = !saved.data_digest.empty() && saved.data_digest != digest;
@@ -142,6 +150,18 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
   report.say("data", data.name() + ": " + std::to_string(data.train().count) + " training and " +
                          std::to_string(data.test().count) + " test images" +
                          (other_data ? ", another set than the run's own" : ""));
+  std::vector<std::string> notes;
+  if (other_data && data.name() == "mnist-mini")
+    notes.emplace_back(
+        "mnist-mini's digits, its test images too, are from MNIST's training set: a run that was trained on mnist has "
+        "learnt from them, and looks better beside them than beside new ones; --data mnist has those");
+  else if (other_data && saved.shape.classes > 0)
+    notes.push_back(saved.source + " learnt its classes from another set than " + data.name() +
+                    ": what is measured by classes means something where both number the same things alike");
+  warnings.insert(warnings.end(), notes.begin(), notes.end());
+  report.json["format"] = "ganymede-eval";
+  report.json["version"] = json_version;
+  report.json["warnings"] = notes;
   report.json["run"] = {{"source", saved.source},
                         {"kind", saved.kind},
                         {"step", saved.step},
@@ -181,32 +201,6 @@ void measure_two_sample(const Request& request, eval::SampleSource& source, cons
       {"accuracy", json_of(found.all())}, {"on_real", json_of(found.real)}, {"on_generated", json_of(found.generated)}};
 }
 
-void measure_classification(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
-                            Communicator& ranks, EvalReport& report) {
-  if (source.classes() == 0) {
-    report.add("1-NN classification error", "none", "needs a class-conditional run: this G knows no classes");
-    report.json["metrics"]["1nn_error"] = nullptr;
-    return;
-  }
-  const eval::Share wrong = eval::classification_error(source, request.samples, data.test(), device, ranks);
-  report.add("1-NN classification error", percent(wrong), "of the test images, by the nearest sample's class");
-  report.json["metrics"]["1nn_error"] = json_of(wrong);
-}
-
-// Rank 0 reads the judge; the others get its bytes.
-eval::ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
-  eval::ShippedJudge judge;
-  std::string bytes;
-  on_root(ranks, [&] {
-    judge = eval::read_judge(file);
-    bytes = judge.file.serialize();
-  });
-  judge.source = shared_text(ranks, judge.source);
-  judge.digest = shared_text(ranks, judge.digest);
-  judge.file = TensorFile::parse(shared_text(ranks, bytes), judge.source);
-  return judge;
-}
-
 Json json_of(const eval::JudgedScores& scores) {
   return {{"classifier_fd", scores.frechet},
           {"kid",
@@ -222,25 +216,55 @@ Json json_of(const eval::JudgedScores& scores) {
           {"class_kl", scores.divergence}};
 }
 
-// As many of each kind: distances of small sets are greater.
-std::uint64_t judged_images(const Request& request, const Dataset& data) {
-  return std::min({request.samples, std::uint64_t{data.test().count}, std::uint64_t{data.train().count}});
+// Why no classifier of digits can say anything of the data; empty when one can.
+std::string digits_obstacle(const Dataset& data) {
+  if (!eval::Judge::takes(data.train())) return "needs digits of 28×28, as MNIST's";
+  return {};
 }
 
-// Why the judge cannot say anything; empty when it can.
-std::string judge_obstacle(const Request& request, const Dataset& data) {
-  if (!eval::Judge::takes(data.train())) return "needs digits of 28×28, as MNIST's";
-  const std::uint64_t count = judged_images(request, data);
-  if (request.wants("judge") && count < eval::least_judged)
-    return "needs at least " + std::to_string(eval::least_judged) + " samples and as many test images, and there are " +
+// Why `metric` cannot be measured; empty when it can.
+std::string obstacle_to(const std::string& metric, const Request& request, const SavedGenerator& saved,
+                        const Dataset& data) {
+  if (metric == "memorisation") return memorisation_obstacle(saved, data);
+  if (metric == "1nn-error") return classes_obstacle(saved, data);
+  if (metric == "modes") return digits_obstacle(data);
+  const auto too_few = [&](std::uint64_t least, std::uint64_t count, const char* which) -> std::string {
+    if (count >= least) return {};
+    return "needs at least " + std::to_string(least) + " samples and as many " + which + " images, and there are " +
            std::to_string(count);
+  };
+  if (metric == "gan-train" || metric == "gan-test") {
+    if (const std::string why = classes_obstacle(saved, data); !why.empty()) return why;
+    if (const std::string why = digits_obstacle(data); !why.empty() || metric == "gan-test") return why;
+    return too_few(eval::least_gan_train_images, std::min<std::uint64_t>(request.samples, data.train().count),
+                   "training");
+  }
+  if (metric == "judge") {
+    if (const std::string why = digits_obstacle(data); !why.empty()) return why;
+    return too_few(eval::least_judged, eval::judged_images(request.samples, data), "test");
+  }
   return {};
+}
+
+// As the table has it, for a metric that was not measured.
+const char* title_of(const std::string& metric) {
+  return metric == "1nn-error"   ? "1-NN classification error"
+         : metric == "gan-train" ? "GAN-train accuracy"
+         : metric == "gan-test"  ? "GAN-test accuracy"
+         : metric == "judge"     ? "by a classifier of MNIST"
+                                 : metric.c_str();
+}
+
+// eval.json's name of a metric.
+std::string key_of(std::string metric) {
+  std::replace(metric.begin(), metric.end(), '-', '_');
+  return metric;
 }
 
 void measure_by_judge(const Request& request, eval::SampleSource& source, const Dataset& data,
                       const eval::ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
                       EvalReport& report) {
-  const std::uint64_t count = judged_images(request, data);
+  const std::uint64_t count = eval::judged_images(request.samples, data);
   eval::ShuffledSource test(data.test());
   eval::ShuffledSource train(data.train());
   eval::NoiseSource noise(data.train().pixels(), request.seed, count);
@@ -333,58 +357,56 @@ int run(const Parsed& parsed, Communicator& ranks) {
   // A run that was told classes says by its digest which labels it saw.
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
-  const std::string unseen = memorisation_obstacle(saved, data);
   std::unique_ptr<GeneratorSource> generator;
+  std::vector<std::string> measured;
   together(ranks, [&] {
     check_sizes(saved, data);
     choose_metrics(request, saved);
     eval::check_comparable(data.train().pixels());
     generator = std::make_unique<GeneratorSource>(saved, request.seed, request.samples, *device);
-    if (generator->classes() == 0 && request.metrics_given && request.wants("1nn-error"))
-      throw Error(ExitCode::usage,
-                  "--metrics 1nn-error needs a class-conditional run, whose samples have labels, and " + saved.source +
-                      " knows no classes: leave it out");
-    if (request.metrics_given && request.wants("memorisation") && !unseen.empty())
-      throw Error(ExitCode::usage, "--metrics memorisation " + unseen);
+    for (const std::string& metric : request.metrics) {
+      const std::string obstacle = obstacle_to(metric, request, saved, data);
+      if (request.metrics_given && !obstacle.empty())
+        throw Error(ExitCode::usage, "--metrics " + metric + " " + obstacle + ": leave it out, or give what it needs");
+      if (obstacle.empty()) measured.push_back(metric);
+    }
   });
-  const std::string obstacle = judge_obstacle(request, data);
+  const auto measures = [&](const char* metric) {
+    return std::find(measured.begin(), measured.end(), metric) != measured.end();
+  };
   eval::ShippedJudge shipped;
   std::unique_ptr<eval::Judge> judge;
-  if (request.wants("judge") || request.wants("modes")) {
-    together(ranks, [&] {
-      if (request.metrics_given && !obstacle.empty())
-        throw Error(ExitCode::usage, std::string("--metrics ") + (request.wants("modes") ? "modes " : "judge ") +
-                                         obstacle + ": leave it out, or give what it needs");
-    });
-    if (obstacle.empty()) {
-      shipped = shared_judge(request.judge, ranks);
-      together(ranks, [&] { judge = std::make_unique<eval::Judge>(*device, shipped.file, shipped.source); });
-    }
+  if (measures("judge") || measures("modes") || measures("gan-test")) {
+    shipped = shared_judge(request.judge, ranks);
+    together(ranks, [&] { judge = std::make_unique<eval::Judge>(*device, shipped.file, shipped.source); });
   }
   eval::RememberingSource source(*generator, remembered_bytes);
 
   EvalReport report;
-  describe(request, saved, data, report);
-  if (request.wants("parzen")) measure_parzen(request, source, data, *device, ranks, report);
-  if (request.wants("two-sample")) measure_two_sample(request, source, data, *device, ranks, report);
-  if (request.wants("1nn-error")) measure_classification(request, source, data, *device, ranks, report);
-
-  if (request.wants("memorisation") && unseen.empty())
-    measure_memorisation(saved, source, request.samples, data, pairs, *device, ranks, report);
-  else if (request.wants("memorisation"))
-    report.add("memorisation", "none", unseen);
-
-  if (request.wants("modes")) {
-    if (judge)
+  describe(request, saved, data, warnings, report);
+  for (const std::string& metric : metric_names()) {
+    if (!request.wants(metric)) continue;
+    heartbeat::phase(metric.c_str());
+    if (!measures(metric.c_str())) {
+      report.add(title_of(metric), "none", obstacle_to(metric, request, saved, data));
+      report.json["metrics"][key_of(metric)] = nullptr;
+    } else if (metric == "parzen") {
+      measure_parzen(request, source, data, *device, ranks, report);
+    } else if (metric == "two-sample") {
+      measure_two_sample(request, source, data, *device, ranks, report);
+    } else if (metric == "1nn-error") {
+      measure_classification(source, request.samples, data, *device, ranks, report);
+    } else if (metric == "gan-train") {
+      measure_gan_train(source, request.samples, data, *device, ranks, report);
+    } else if (metric == "gan-test") {
+      measure_gan_test(source, request.samples, data, shipped, *judge, ranks, report);
+    } else if (metric == "memorisation") {
+      measure_memorisation(saved, source, request.samples, data, pairs, *device, ranks, report);
+    } else if (metric == "judge") {
+      measure_by_judge(request, source, data, shipped, *judge, *device, ranks, report);
+    } else if (metric == "modes") {
       measure_modes(request, source, saved.shape.image.channels, data, shipped, *judge, ranks, report);
-    else
-      report.add("modes", "none", obstacle);
-  }
-  if (request.wants("judge") && judge) {
-    measure_by_judge(request, source, data, shipped, *judge, *device, ranks, report);
-  } else if (request.wants("judge")) {
-    report.add("by a classifier of MNIST", "none", obstacle);
-    report.json["metrics"]["judge"] = nullptr;
+    }
   }
 
   on_root(ranks, [&] {
@@ -409,9 +431,9 @@ Command eval_command() {
         {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
         {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
         {"metrics", "LIST",
-         "of parzen, two-sample, memorisation, judge and, where the run knows classes, 1nn-error; of a run with "
-         "--stack: "
-         "modes; with commas",
+         "of parzen, two-sample, memorisation, judge and, where the run knows classes, 1nn-error, gan-train and "
+         "gan-test; "
+         "of a run with --stack: modes; with commas",
          "Options", "all"},
         {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
         {"json", "FILE",

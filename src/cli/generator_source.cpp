@@ -1,10 +1,7 @@
 // See generator_source.hpp.
 #include "cli/generator_source.hpp"
 
-#include <algorithm>
-
 #include "cli/train_arguments.hpp"
-#include "report/image_grid.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -50,19 +47,8 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
 }
 
 GeneratorSource::GeneratorSource(const SavedGenerator& saved, std::uint64_t seed, std::uint64_t count, Device& device)
-    : seed_(seed),
-      count_(count),
-      classes_(saved.shape.classes),
-      generator_(loaded_generator(saved, device)),
-      sampler_(generator_, saved.options, classes_) {}
-
-void GeneratorSource::read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) {
-  if (labels != nullptr && classes_ > 0)
-    for (int i = 0; i < count; ++i)
-      labels[i] = static_cast<std::uint8_t>(sampler_.class_of(first + static_cast<std::uint64_t>(i)));
-  const std::vector<float> values =
-      sampler_.draw(generator_.parameter_array(), seed_, math::Stream::noise_for_samples, first, count);
-  std::transform(values.begin(), values.end(), images, grey_level);
-}
+    : generator_(loaded_generator(saved, device)),
+      sampler_(generator_, saved.options, saved.shape.classes),
+      images_(sampler_, generator_.parameter_array(), generator_.outputs(), saved.shape.classes, seed, count) {}
 
 }  // namespace ganymede::cli

@@ -12,6 +12,7 @@
 #include "gan/gan.hpp"
 #include "gan/sampler.hpp"
 #include "ganymede/communicator.hpp"
+#include "train/sampler_source.hpp"
 
 namespace ganymede::cli {
 
@@ -39,17 +40,17 @@ class GeneratorSource final : public eval::SampleSource {
   /// The first `count` of them. Throws Error(data) where the weights do not fit the options.
   GeneratorSource(const SavedGenerator& saved, std::uint64_t seed, std::uint64_t count, Device& device);
 
-  [[nodiscard]] std::uint64_t count() const override { return count_; }
-  [[nodiscard]] int image_size() const override { return generator_.outputs(); }
-  [[nodiscard]] int classes() const override { return classes_; }
-  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
+  [[nodiscard]] std::uint64_t count() const override { return images_.count(); }
+  [[nodiscard]] int image_size() const override { return images_.image_size(); }
+  [[nodiscard]] int classes() const override { return images_.classes(); }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
+    images_.read(first, count, images, labels);
+  }
 
  private:
-  std::uint64_t seed_;
-  std::uint64_t count_;
-  int classes_;
   Network generator_;
   Sampler sampler_;
+  SamplerSource images_;
 };
 
 }  // namespace ganymede::cli

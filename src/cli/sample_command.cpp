@@ -1,7 +1,6 @@
 // `ganymede sample`
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -9,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
 #include "cli/train_arguments.hpp"
+#include "eval/latent_directions.hpp"
 #include "gan/gan.hpp"
 #include "gan/sampler.hpp"
 #include "ganymede/error.hpp"
@@ -16,25 +16,6 @@
 
 namespace ganymede::cli {
 namespace {
-
-// Between two latent vectors. Normal ones lie near a sphere, which a straight line between two of them would leave: for
-// those it is spherical (Shoemake 1985).
-void interpolate(const float* a, const float* b, std::size_t size, double t, float* to, bool spherical) {
-  double dot = 0;
-  double aa = 0;
-  double bb = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    dot += double{a[i]} * b[i];
-    aa += double{a[i]} * a[i];
-    bb += double{b[i]} * b[i];
-  }
-  const double angle = std::acos(std::clamp(dot / std::sqrt(aa * bb), -1.0, 1.0));
-  const double s = std::sin(angle);
-  const bool straight = !spherical || s < 1e-6;
-  const double wa = straight ? 1 - t : std::sin((1 - t) * angle) / s;
-  const double wb = straight ? t : std::sin(t * angle) / s;
-  for (std::size_t i = 0; i < size; ++i) to[i] = static_cast<float>(wa * a[i] + wb * b[i]);
-}
 
 // A PNG under the name of another kind of picture would be found out by the next program alone.
 void refuse_other_pictures(const std::filesystem::path& out) {
@@ -90,12 +71,12 @@ int run(const Parsed& parsed, Communicator& ranks) {
       for (int r = 0; r < count; ++r)
         for (int i = 0; i < steps; ++i) {
           labels.push_back(static_cast<std::uint8_t>(only ? *only : sampler.class_of(static_cast<std::uint64_t>(r))));
-          interpolate(
+          eval::interpolate(
               ends.data() + static_cast<std::size_t>(r) * latent,
               ends.data() + static_cast<std::size_t>(r + 1) * latent, latent, static_cast<double>(i) / (steps - 1),
+              options.latent_distribution == "normal",
               z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) + static_cast<std::size_t>(i)) *
-                             latent,
-              options.latent_distribution == "normal");
+                             latent);
         }
       images = sampler.images(generator.parameter_array(), z, labels);
       columns = steps;

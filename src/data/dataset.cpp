@@ -139,7 +139,9 @@ struct Plan {
 using Readers = std::array<std::unique_ptr<IdxReader>, file_kinds.size()>;
 
 // Opens what is wanted, which reads and checks the headers, and lays it out.
-Plan open_files(const fs::path& folder, const Wanted& wanted, Readers& readers) {
+Plan open_files(const fs::path& folder, Wanted wanted, bool test_if_there, Readers& readers) {
+  if (test_if_there && find_file(folder, file_kinds[2]) && find_file(folder, file_kinds[3]))
+    wanted[2] = wanted[3] = true;
   Plan plan;
   for (std::size_t i = 0; i < file_kinds.size(); ++i) {
     if (!wanted[i]) continue;
@@ -204,7 +206,7 @@ Dataset Dataset::open(const std::string& name, const DatasetNeeds& needs, Commun
   together(ranks, [&] {
     if (!reads) return;
     set.folder_ = locate(name, wanted).string();
-    plan = open_files(set.folder_, wanted, readers);
+    plan = open_files(set.folder_, wanted, needs.test_if_there, readers);
     plan.folder_length = set.folder_.size();
   });
   ranks.node_broadcast(&plan, sizeof plan);

@@ -18,6 +18,10 @@ Judged judged(SampleSource& source, std::uint64_t count, Judge& judge, Communica
   return result;
 }
 
+std::uint64_t judged_images(std::uint64_t samples, const Dataset& data) {
+  return std::min({samples, std::uint64_t{data.test().count}, std::uint64_t{data.train().count}});
+}
+
 int kernel_subset(int count) { return std::min(1000, count / 10); }
 
 JudgedScores scores(const Judged& set, const Judged& real, Device& device, Communicator& ranks) {

@@ -8,6 +8,7 @@
 #include "eval/judge.hpp"
 #include "eval/sample_source.hpp"
 #include "ganymede/communicator.hpp"
+#include "ganymede/dataset.hpp"
 
 namespace ganymede::eval {
 
@@ -33,6 +34,9 @@ struct JudgedScores {
 inline constexpr int neighbours = 5;  // of Naeem et al.
 /// KID's subsets are of the authors' size, or of a tenth of a smaller set: of fewer no standard error would be known.
 int kernel_subset(int count);
+/// How many images of each kind are judged beside each other, where `samples` are drawn: as many of each, since
+/// distances of small sets are greater.
+std::uint64_t judged_images(std::uint64_t samples, const Dataset& data);
 /// Fewer images than this have no covariance worth the name.
 inline constexpr int least_judged = 2 * Judge::features;
 

@@ -18,10 +18,11 @@ using Kind = Finding::Kind;
 constexpr double least_path = 4;
 constexpr double most_collapsed_classes = 4;
 constexpr double most_collapsed_diversity = 0.25;
-constexpr double sure = 0.97;     // D's accuracy where it wins,
-constexpr double sure_logit = 3;  // and how far from 0 its mean outputs are: p is beyond .95
-constexpr double lost = 0.1;      // and where it loses
-constexpr double steep = 20;      // times as steep at generated images as at real ones
+constexpr double sure = 0.97;       // D's accuracy where it wins,
+constexpr double sure_logit = 3;    // and how far from 0 its mean outputs are: p is beyond .95
+constexpr double lost = 0.1;        // and where it loses
+constexpr double steep = 20;        // times as steep at generated images as at real ones
+constexpr double overfitted = 0.5;  // the part of D's margin that held-out images lose: r_v of Karras et al. 2020
 constexpr double explosion = 30;
 constexpr std::size_t remembered_norms = 50;
 constexpr std::size_t least_norms = 10;
@@ -33,6 +34,7 @@ constexpr int needed(Kind kind) {
     case Kind::generator_wins:
       return 5;
     case Kind::steep_discriminator:
+    case Kind::overfitting_discriminator:
       return 2;
     default:
       return 1;
@@ -82,6 +84,13 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
     see(Kind::steep_discriminator, r.fake_slope > steep * r.real_slope, r.step,
         "D is " + pretty(std::round(r.fake_slope / r.real_slope)) +
             " times as steep at generated images as at real ones: trainings explode from there; --r2 flattens it",
+        begun);
+
+  if (diagnosed)
+    see(Kind::overfitting_discriminator, r.held_out_gap > overfitted, r.step,
+        "D knows its training images by heart: held-out real images lose " + percent(r.held_out_gap) +
+            " of what sets real images apart from generated ones; more images help, or a greater --r1, --dropout or a "
+            "smaller D",
         begun);
 
   const auto norms = [&](Kind kind, const char* name, double norm, Norms& usual) {
@@ -154,6 +163,8 @@ const char* finding_name(Kind kind) {
       return "discriminator-gradient";
     case Kind::generator_gradient:
       return "generator-gradient";
+    case Kind::overfitting_discriminator:
+      return "overfitting-discriminator";
   }
   return "";
 }

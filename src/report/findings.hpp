@@ -19,9 +19,10 @@ struct Finding {
     generator_wins,
     steep_discriminator,
     discriminator_gradient,
-    generator_gradient
+    generator_gradient,
+    overfitting_discriminator
   };
-  static constexpr int kinds = 6;
+  static constexpr int kinds = 7;
 
   Kind kind;
   std::uint64_t since = 0;             ///< the step of the first record of it

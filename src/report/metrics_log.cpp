@@ -40,8 +40,25 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"d_fake_slope", &MetricsRecord::fake_slope},
     {"d_update_ratio", &MetricsRecord::discriminator_update_ratio},
     {"g_update_ratio", &MetricsRecord::generator_update_ratio},
+    {"d_held_out_gap", &MetricsRecord::held_out_gap},
     {"seconds", &MetricsRecord::seconds},
     {"images_per_second", &MetricsRecord::images_per_second},
+    {"eval_step", &MetricsRecord::evaluated_step, true},
+    {"eval_classifier_fd", &MetricsRecord::classifier_fd, true},
+    {"eval_kid", &MetricsRecord::kernel_distance, true},
+    {"eval_kid_error", &MetricsRecord::kernel_distance_error, true},
+    {"eval_precision", &MetricsRecord::precision, true},
+    {"eval_recall", &MetricsRecord::recall, true},
+    {"eval_density", &MetricsRecord::density, true},
+    {"eval_coverage", &MetricsRecord::coverage, true},
+    {"eval_inception_score", &MetricsRecord::inception_score, true},
+    {"eval_class_kl", &MetricsRecord::class_divergence, true},
+    {"eval_parzen", &MetricsRecord::parzen, true},
+    {"eval_parzen_error", &MetricsRecord::parzen_error, true},
+    {"eval_two_sample", &MetricsRecord::two_sample_accuracy, true},
+    {"eval_1nn_error", &MetricsRecord::classification_error, true},
+    {"eval_modes", &MetricsRecord::modes, true},
+    {"eval_modes_kl", &MetricsRecord::mode_divergence, true},
 });
 
 /// A record is an object with a step. Other versions of the program have columns that this one does not know, or none
@@ -89,6 +106,7 @@ std::string to_json_line(const MetricsRecord& record) {
   std::string line =
       R"({"step":)" + std::to_string(record.step) + R"(,"images_seen":)" + std::to_string(record.images_seen);
   for (const auto& field : fields) {
+    if (field.evaluation && std::isnan(record.*field.member)) continue;
     line += ",\"" + std::string(field.key) + "\":" + shortest_text(record.*field.member);
   }
   return line + '}';

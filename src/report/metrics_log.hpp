@@ -16,6 +16,7 @@ namespace ganymede {
 struct MetricsField {
   const char* key;
   double MetricsRecord::*member;
+  bool evaluation = false;  ///< of an evaluation: a line has it where it was measured
 };
 
 /// In the order in which a line shows them, behind step and images_seen.

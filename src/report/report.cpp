@@ -27,6 +27,7 @@ using Json = nlohmann::ordered_json;
 // Of all runs of a page together.
 constexpr std::size_t most_grids = 40;
 constexpr std::uintmax_t most_picture_bytes = std::uintmax_t{7} << 20;
+constexpr std::uintmax_t most_latent_bytes = std::uintmax_t{2} << 20;
 constexpr std::size_t most_evaluation_bytes = std::size_t{1} << 20;
 // The newest.
 constexpr std::uintmax_t most_log_bytes = std::uintmax_t{16} << 20;
@@ -49,6 +50,9 @@ Json json_of(const Curves& curves) {
     columns["images_seen"].push_back(point.images_seen);
   }
   for (const MetricsField& field : metrics_fields()) {
+    if (field.evaluation && std::all_of(points.begin(), points.end(),
+                                        [&](const MetricsRecord& point) { return std::isnan(point.*field.member); }))
+      continue;
     Json& column = columns[field.key] = Json::array();
     for (const MetricsRecord& point : points) column.push_back(rounded(point.*field.member));
   }
@@ -165,6 +169,27 @@ Json evaluation(const RunFolder& folder) {
   }
 }
 
+// What `ganymede latent` has drawn: titles, texts and pictures. Null where it has not, or what it wrote cannot be read.
+Json latent_pictures(const RunFolder& folder) {
+  if (!size_of(folder.latent())) return nullptr;
+  Json shown = Json::array();
+  try {
+    Pictures pictures(most_latent_bytes);
+    const Json latent = parse_json(read_file(folder.latent(), most_evaluation_bytes), folder.latent().string());
+    for (const Json& picture : latent.at("pictures")) {
+      // The name alone: it lies beside the description.
+      const fs::path file = folder.samples() / fs::path(picture.at("file").get<std::string>()).filename();
+      const Json png = size_of(file) ? pictures.read(file) : Json(nullptr);
+      if (!png.is_null()) shown.push_back({{"title", picture.at("title")}, {"text", picture.at("text")}, {"png", png}});
+    }
+    return {{"step", latent.at("step")}, {"pictures", shown}};
+  } catch (const Error&) {
+    return nullptr;
+  } catch (const Json::exception&) {
+    return nullptr;
+  }
+}
+
 // Rank 0's log: when the training was started, what it warned of, and how its last part ended. One that cannot be read
 // says nothing.
 Json told_by_log(const RunFolder& folder) {
@@ -236,6 +261,7 @@ std::string report_page(std::span<const ReportedRun> runs) {
     one["findings"] = json_of(run.findings);
     one["evaluation"] = evaluation(folder);
     one["log"] = told_by_log(folder);
+    if (runs.size() == 1) one["latent"] = latent_pictures(folder);
     add_pictures(one, folder, runs.size());
     data["runs"].push_back(std::move(one));
   }

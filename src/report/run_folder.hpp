@@ -20,6 +20,8 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path real_sample() const { return samples() / "real.png"; }
   /// The samples that come nearest to training images, as `ganymede eval` found them.
   [[nodiscard]] std::filesystem::path nearest_pairs() const { return samples() / "nearest.png"; }
+  /// Of the pictures beside it that `ganymede latent` has drawn.
+  [[nodiscard]] std::filesystem::path latent() const { return samples() / "latent.json"; }
   [[nodiscard]] std::filesystem::path log(int rank) const;
   /// The final weights: the generator's are those that pictures are drawn from (its average with --ema).
   [[nodiscard]] std::filesystem::path generator() const { return root_ / "generator.safetensors"; }

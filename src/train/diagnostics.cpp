@@ -46,12 +46,17 @@ double relative_change(const std::vector<float>& before, const std::vector<float
 
 }  // namespace
 
-Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images, bool digits)
+Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images,
+                         const ImageSet& held_out, bool digits)
     : options_(options),
       gan_(gan),
       sampler_(sampler),
       real_(real_images(images, options.seed, samples, gan.data.classes)),
-      real_variance_(total_variance(real_, samples)) {
+      real_variance_(total_variance(real_, samples)),
+      compared_(static_cast<int>(std::min({compared, images.count, held_out.count}))),
+      tape_(gan.discriminator.make_tape(samples, false)),
+      x_(gan.discriminator.device(), real_.size()),
+      y_(gan.discriminator.device(), samples) {
   if (digits && eval::Judge::takes(images)) {
     try {
       const eval::ShippedJudge shipped = eval::read_judge({});
@@ -61,18 +66,28 @@ Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler
       warning_ = std::string("diagnoses will not count classes: ") + failure.what();
     }
   }
-  if (!has_slope()) return;
+  if (compared_ > 0) {
+    seen_ = real_images(images, options.seed, compared_, gan.data.classes);
+    held_out_ = real_images(held_out, options.seed, compared_, gan.data.classes);
+  }
   Device& device = gan.discriminator.device();
-  tape_ = gan.discriminator.make_tape(samples, false);
-  x_ = DeviceArray<float>(device, real_.size());
-  gradient_ = DeviceArray<float>(device, real_.size());
+  if (has_slope()) gradient_ = DeviceArray<float>(device, real_.size());
   if (gan.data.classes == 0) return;
+  labels_ = DeviceArray<std::uint8_t>(device, samples);
+  tape_.set_labels(labels_.data());
+}
+
+void Diagnostics::show(const std::vector<float>& images, int first, int count) {
+  const std::size_t size = real_.size() / samples;
+  Device& device = gan_.discriminator.device();
+  device.upload(x_.data(), images.data() + static_cast<std::size_t>(first) * size,
+                static_cast<std::size_t>(count) * size * sizeof(float));
+  if (gan_.data.classes == 0) return;
   // As the sampler and real_images() have them.
-  std::vector<std::uint8_t> classes(samples);
-  for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<std::uint8_t>(sampler.class_of(i));
-  labels_ = DeviceArray<std::uint8_t>(device, classes.size());
-  labels_.assign(classes.data());
-  tape_->set_labels(labels_.data());
+  std::vector<std::uint8_t> classes;
+  for (int i = first; i < first + count; ++i)
+    classes.push_back(static_cast<std::uint8_t>(sampler_.class_of(static_cast<std::uint64_t>(i))));
+  device.upload(labels_.data(), classes.data(), classes.size());
 }
 
 bool Diagnostics::has_slope() const {
@@ -98,7 +113,8 @@ void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
   record.sample_diversity =
       real_variance_ > 0 ? total_variance(drawn, samples) / real_variance_ : MetricsRecord::unknown;
   if (judge_) record.sample_classes = classes_seen(drawn);
-  if (tape_) {
+  if (compared_ > 0) record.held_out_gap = held_out_gap(drawn);
+  if (gradient_.size() > 0) {
     record.real_slope = mean_slope(real_);
     record.fake_slope = mean_slope(drawn);
   }
@@ -113,12 +129,12 @@ double Diagnostics::mean_slope(const std::vector<float>& images) {
   Network& d = gan_.discriminator;
   Device& device = d.device();
   const BatchLayout layout{1, samples, {0, samples}};
-  x_.assign(images.data());
-  d.forward(layout, x_.data(), *tape_);
+  show(images, 0, samples);
+  d.forward(layout, x_.data(), tape_);
   const std::vector<float> ones(samples, 1.0F);
-  device.upload(tape_->delta(), ones.data(), ones.size() * sizeof(float));
-  d.backward(layout, 0, *tape_);
-  d.backward_input(layout, 0, *tape_, {}, x_.data(), gradient_.data());
+  device.upload(tape_.delta(), ones.data(), ones.size() * sizeof(float));
+  d.backward(layout, 0, tape_);
+  d.backward_input(layout, 0, tape_, {}, x_.data(), gradient_.data());
   const std::vector<float> gradient = gradient_.host();
   const std::size_t size = gradient.size() / samples;
   double sum = 0;
@@ -128,6 +144,36 @@ double Diagnostics::mean_slope(const std::vector<float>& images) {
     sum += std::sqrt(squares);
   }
   return sum / samples;
+}
+
+Diagnostics::Scores Diagnostics::scores(const std::vector<float>& images, int count) {
+  Network& d = gan_.discriminator;
+  double sum = 0;
+  double squares = 0;
+  std::vector<float> outputs(samples);
+  for (int first = 0; first < count; first += samples) {
+    const int rows = std::min(samples, count - first);
+    show(images, first, rows);
+    d.evaluate({1, rows, {0, rows}}, d.parameter_array(), x_.data(), tape_, y_.data());
+    d.device().download(outputs.data(), y_.data(), static_cast<std::size_t>(rows) * sizeof(float));
+    for (int i = 0; i < rows; ++i) {
+      const double output = outputs[static_cast<std::size_t>(i)];
+      sum += output;
+      squares += output * output;
+    }
+  }
+  const double mean = sum / count;
+  return {mean, (squares / count - mean * mean) / count};
+}
+
+double Diagnostics::held_out_gap(const std::vector<float>& drawn) {
+  const Scores seen = scores(seen_, compared_);
+  const Scores held_out = scores(held_out_, compared_);
+  const Scores generated = scores(drawn, samples);
+  // Where D hardly tells real images from generated ones, chance would set the scale.
+  const double sure = 3 * std::sqrt(std::max(seen.squared_error + generated.squared_error, 0.0));
+  const double margin = std::max(seen.mean - generated.mean, sure);
+  return margin > 0 ? (seen.mean - held_out.mean) / margin : 0;
 }
 
 double Diagnostics::classes_seen(const std::vector<float>& images) {

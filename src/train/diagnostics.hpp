@@ -22,10 +22,13 @@ class Diagnostics {
  public:
   /// Images of each kind that are looked at.
   static constexpr int samples = 128;
+  /// Real images of the training and held-out ones that D's outputs are compared on.
+  static constexpr std::uint32_t compared = 512;
 
-  /// `gan` and `sampler`, which draws from its generator, must outlive it; `images` are the training's. `digits`: they
-  /// are MNIST's, so that the shipped judge knows them.
-  Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images, bool digits);
+  /// `gan` and `sampler`, which draws from its generator, must outlive it; `images` are the training's, `held_out`
+  /// others like them, or none. `digits`: they are MNIST's, so that the shipped judge knows them.
+  Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images, const ImageSet& held_out,
+              bool digits);
 
   /// What is missing from them, and why; empty where nothing is.
   [[nodiscard]] const std::string& warning() const { return warning_; }
@@ -38,19 +41,31 @@ class Diagnostics {
  private:
   /// Why D's slope cannot be had from a pass without training: it depends on the batch, or on draws.
   [[nodiscard]] bool has_slope() const;
+  /// Makes images first … first+count-1 D's input.
+  void show(const std::vector<float>& images, int first, int count);
   double mean_slope(const std::vector<float>& images);
   double classes_seen(const std::vector<float>& images);
+  /// Of D's outputs for `count` images in evaluation.
+  struct Scores {
+    double mean;
+    double squared_error;  // of the mean
+  };
+  Scores scores(const std::vector<float>& images, int count);
+  double held_out_gap(const std::vector<float>& drawn);
 
   const TrainOptions& options_;
   Gan& gan_;
   Sampler& sampler_;
   std::vector<float> real_;  // [samples, height, width, channels]
   double real_variance_;
-  // D's passes; none where it has no slope.
-  std::optional<Tape> tape_;
+  int compared_ = 0;         // images of each of these:
+  std::vector<float> seen_;  // the training's
+  std::vector<float> held_out_;
+  Tape tape_;  // of D
   DeviceArray<std::uint8_t> labels_;
   DeviceArray<float> x_;
-  DeviceArray<float> gradient_;
+  DeviceArray<float> y_;
+  DeviceArray<float> gradient_;  // empty where D has no slope
   std::unique_ptr<Device> judges_device_;
   std::optional<eval::Judge> judge_;
   std::string warning_;

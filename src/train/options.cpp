@@ -18,6 +18,7 @@
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
 #include "nn/optimizer.hpp"
+#include "train/evaluation.hpp"
 
 namespace ganymede {
 namespace {
@@ -167,6 +168,24 @@ void set_changes(TrainOptions& o, const OptionSpec& spec, const std::string& tex
 std::string get_changes(const TrainOptions& o) {
   std::string text;
   for (const std::string& name : o.allow_change) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+void set_eval_metrics(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  std::vector<std::string> names;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    names.push_back(text.substr(at, comma - at));
+    const std::vector<std::string>& known = eval_metric_names();
+    if (text != "auto" && std::find(known.begin(), known.end(), names.back()) == known.end())
+      refuse(spec, text, "auto, or with commas " + either(known), nearest_name(names.back(), known));
+    at = comma + 1;
+  }
+  o.eval_metrics = names;
+}
+std::string get_eval_metrics(const TrainOptions& o) {
+  std::string text;
+  for (const std::string& name : o.eval_metrics) text += (text.empty() ? "" : ",") + name;
   return text;
 }
 
@@ -376,6 +395,14 @@ const std::array specs = std::to_array<OptionSpec>({
     {"stop-on", "Output", "NAME",
      "nothing, or collapse: end with code 5, and a checkpoint, once samples have collapsed", false, true,
      set_choice<&O::stop_on, stop_names>, get_text<&O::stop_on>},
+    {"eval-every", "Output", "N",
+     "steps between evaluations, as `ganymede eval` makes them, and one at the end; 0: none", false, true,
+     set_number<&O::eval_every, 0, most_steps>, get_number<&O::eval_every>},
+    {"eval-metrics", "Output", "LIST",
+     "of judge, parzen, two-sample, with --condition 1nn-error, and with --stack modes alone; auto: judge, or modes",
+     false, true, set_eval_metrics, get_eval_metrics},
+    {"eval-samples", "Output", "N", "images drawn for such an evaluation", false, true,
+     set_number<&O::eval_samples, 2, 1 << 24>, get_number<&O::eval_samples>},
 });
 
 // Optimal string alignment distance: one insertion, deletion, substitution or swap counts as one.
@@ -502,6 +529,20 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage,
                 "--stop-on collapse needs diagnoses to see one, and --diagnose-every 0 makes none: leave that at its "
                 "default");
+  if (o.eval_every > 0)
+    for (const std::string& metric : eval_metrics(o)) {
+      if ((metric == "modes") != (o.stack > 1))
+        throw Error(ExitCode::usage, o.stack > 1
+                                         ? "--eval-metrics " + metric + " looks at single images, and --stack " +
+                                               std::to_string(o.stack) + " shows " + std::to_string(o.stack) +
+                                               " at a time: give --eval-metrics modes"
+                                         : "--eval-metrics modes counts those of stacked images, and this "
+                                           "training has none: leave it out, or give --stack");
+      if (metric == "1nn-error" && !is_conditional(o))
+        throw Error(ExitCode::usage,
+                    "--eval-metrics 1nn-error needs samples that have labels, and --condition none gives them none: "
+                    "leave it out, or give --condition");
+    }
   if (!o.allow_change.empty() && !o.resume)
     throw Error(ExitCode::usage,
                 "--allow-change lets a run go on with other options, and nothing is resumed here: add --resume, or "

@@ -8,6 +8,7 @@
 #include "core/numbers.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/update_schedule.hpp"
+#include "train/evaluation.hpp"
 
 namespace ganymede {
 namespace {
@@ -104,6 +105,13 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                                (s.device->is_host() ? " and any number of threads" : "") + "; to rounding on others"},
       {"start", origin},
   };
+  if (o.eval_every > 0) {
+    std::string metrics;
+    for (const std::string& metric : eval_metrics(o)) metrics += (metrics.empty() ? "" : ", ") + metric;
+    plan.rows.emplace_back("evaluation", metrics + " every " + counted(o.eval_every, "step") + ", of " +
+                                             counted(o.eval_samples, "sample") + " beside the set's " +
+                                             counted(s.dataset.test().count, "test image"));
+  }
   if (comm::Watchdog::current() != nullptr) plan.rows.emplace_back("watchdog", comm::Watchdog::rule(o.timeout));
   if (!s.device->is_host()) {
     // Which GPU each rank has is the first thing to look at when a job is slow or does not start.

@@ -14,6 +14,7 @@
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
 #include "train/agreed_device.hpp"
+#include "train/evaluation.hpp"
 #include "train/plan.hpp"
 #include "train/resume.hpp"
 #include "train/rollback.hpp"
@@ -110,15 +111,23 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   TrainSetup s;
   DatasetNeeds needs;
   needs.train_labels = is_conditional(options);
+  needs.test = options.eval_every > 0;
+  needs.test_if_there = options.diagnose_every > 0;
   try {
     s.dataset = Dataset::open(options.data, needs, ranks);
   } catch (const AgreedError& failure) {
-    if (!needs.train_labels) throw;
-    throw AgreedError(failure.code(), std::string(failure.what()) + " (--condition " + options.condition +
-                                          " needs labels; --condition none trains without)");
+    std::string why;
+    if (needs.train_labels) why = "--condition " + options.condition + " needs labels; --condition none trains without";
+    if (needs.test)
+      why += (why.empty() ? "" : ". ") + std::string("--eval-every compares with test images; 0 trains without");
+    if (why.empty()) throw;
+    throw AgreedError(failure.code(), std::string(failure.what()) + " (" + why + ")");
   }
+  together(ranks, [&] { check_evaluation(options, s.dataset); });
   s.images = s.dataset.train();
   s.images.channels = options.stack;
+  s.held_out = s.dataset.test();
+  s.held_out.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
   TrainOptions resolved = options;

@@ -24,6 +24,7 @@ struct ResumePoint {
 struct TrainSetup {
   Dataset dataset;
   ImageSet images;          // the data set's for training, as it is shown
+  ImageSet held_out;        // its test images likewise, if it has any
   std::string data_digest;  // of what the training sees: images, and with classes their labels
   std::unique_ptr<Device> device;
   std::unique_ptr<Gan> gan;

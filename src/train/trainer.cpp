@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "report/findings.hpp"
 #include "report/run_folder.hpp"
 #include "train/diagnostics.hpp"
+#include "train/evaluation.hpp"
 #include "train/nan_guard.hpp"
 #include "train/replicas.hpp"
 #include "train/rollback.hpp"
@@ -44,15 +46,17 @@ bool due(std::uint64_t step, std::uint64_t every) { return every > 0 && step % e
 struct Due {
   bool comparison;
   bool diagnosis;
+  bool evaluation;
   bool record;
   bool picture;
   bool checkpoint;
-  [[nodiscard]] bool any() const { return comparison || diagnosis || record || picture || checkpoint; }
+  [[nodiscard]] bool any() const { return comparison || diagnosis || evaluation || record || picture || checkpoint; }
 };
 
 Due due_after(std::uint64_t step, const TrainOptions& o) {
   return {.comparison = due(step, o.drift_every),
           .diagnosis = due(step, o.diagnose_every),
+          .evaluation = due(step, o.eval_every),
           .record = due(step, o.log_every),
           .picture = due(step, o.sample_every),
           .checkpoint = due(step, o.checkpoint_every)};
@@ -80,11 +84,14 @@ class Training {
       record_ = writer_->last_record();  // what its diagnosis found stands until the next
       seconds_before_ = writer_->seconds_before();
       if (options_.diagnose_every > 0) {
-        diagnostics_.emplace(options_, *setup_.gan, writer_->sampler(), setup_.images, setup_.dataset.is_named());
+        diagnostics_.emplace(options_, *setup_.gan, writer_->sampler(), setup_.images, setup_.held_out,
+                             setup_.dataset.is_named());
         if (!diagnostics_->warning().empty()) setup_.plan.warnings.push_back(diagnostics_->warning());
       }
     });
     guard_.set_rollbacks(setup_.rollbacks);
+    if (options_.eval_every > 0)
+      evaluation_.emplace(options_, *setup_.gan, setup_.dataset, *setup_.device, ranks_, setup_.plan.warnings);
     together(ranks_, [&] { open_log(); });
     for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
     if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
@@ -160,6 +167,7 @@ class Training {
       stopping = step.stop_agreed() && !in_doubt;
       if (last || stopping || due_now.comparison) compare_replicas(now);
       if (last || due_now.diagnosis) diagnose();
+      if (options_.eval_every > 0 && (last || due_now.evaluation)) evaluate();
       if (last || stopping || due_now.record) write_record(last || stopping);
       if (last || due_now.picture) write_grid(now);
       const bool to_save = due_now.checkpoint && !in_doubt;
@@ -305,6 +313,17 @@ class Training {
     if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
   }
 
+  void evaluate() {
+    const heartbeat::Stage stage("evaluation");
+    const Clock::time_point began = Clock::now();
+    evaluation_->measure(setup_.step->steps(), record_);
+    const Clock::duration taken = Clock::now() - began;
+    interval_began_ += taken;  // the speed is that of training
+    char seconds[32];
+    std::snprintf(seconds, sizeof seconds, "%.1f", std::chrono::duration<double>(taken).count());
+    log_->info("{}; it took {} s", evaluation_text(record_), seconds);
+  }
+
   // The others learn it from rank 0, which alone has the records.
   void stop_on_collapse(std::uint64_t step) {
     if (options_.stop_on != "collapse") return;
@@ -413,7 +432,8 @@ class Training {
   std::unique_ptr<spdlog::logger> log_;
   std::optional<RunWriter> writer_;         // rank 0
   std::optional<Diagnostics> diagnostics_;  // rank 0
-  double seconds_before_ = 0;               // rank 0: before the training was resumed
+  std::optional<Evaluation> evaluation_;
+  double seconds_before_ = 0;  // rank 0: before the training was resumed
   Stragglers stragglers_;
   std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank
   NanGuard guard_{options_.on_nan};

@@ -113,8 +113,9 @@ def check_slider(browser):
     assert "step 0" in browser.evaluate("document.querySelector('#step-of-samples').getAttribute('aria-valuetext')")
     # It is there in its pixels, and not only in the element.
     assert browser.evaluate(f"[{image}.complete, {image}.naturalWidth]") == [True, 6 * 29 - 1]
-    assert browser.evaluate("[...document.querySelectorAll('.picture img')].map(i => i.getBoundingClientRect().width)"
-                            ".every(width => width === 3 * 173)"), "both grids are of one size"
+    assert browser.evaluate("[...document.querySelectorAll('#samples .picture img')]"
+                            ".every(image => image.getBoundingClientRect().width === 3 * 173)"), \
+        "both grids are of one size"
     browser.evaluate("""new Promise(done => {
         const play = [...document.querySelectorAll('button')].find(button => button.textContent === 'Play');
         play.click();
@@ -224,8 +225,9 @@ def check_names(browser):
 
 def one_run(browser):
     train("run", "--steps", "60", "--log-every", "2", "--diagnose-every", "2", "--sample-every", "10", "--loss",
-          "wasserstein", "--r1", "0")
+          "wasserstein", "--r1", "0", "--eval-every", "6", "--eval-samples", "200")
     ganymede("eval", "run", "--data", "mnist-mini", "--samples", "200")
+    ganymede("latent", "run", "--rows", "3", "--steps", "5")
     ganymede("report", "run")
     pictures = {}
     for name, window in {"light": {}, "dark": {"scheme": "dark"}, "narrow": {"width": 400}}.items():
@@ -241,8 +243,9 @@ def one_run(browser):
 
     page(browser, "run/report.html")
     assert titles(browser) == ["Wasserstein distance", "Losses", "D's accuracy", "D's scores", "Gradient norms",
-                               "Variety of samples", "Digits among the samples", "D's slope", "Size of an update",
-                               "Learning rates", "Speed"]
+                               "Variety of samples", "Digits among the samples", "D's slope",
+                               "D on held-out images", "Size of an update", "Classifier-FD", "KID",
+                               "Precision and recall", "Coverage", "MNIST inception score", "Learning rates", "Speed"]
     for title in titles(browser):
         paths = in_chart(browser, title, "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d'))")
         assert paths and all(path.count("L") >= 25 and "NaN" not in path for path in paths), (title, paths)
@@ -261,6 +264,10 @@ def one_run(browser):
         assert f'{judge[kind]["classifier_fd"]:.3f}' in text, kind
     assert "Floor: training images" in text and "Ceiling: noise" in text
     assert "--loss" in text and "wasserstein" in text
+    assert browser.evaluate("[...document.querySelectorAll('#latent h3')].map(title => title.textContent)") == [
+        "Walks between samples, spherical", "Walks between samples, linear", "Directions in which images change most",
+        "Nearest training images"]
+    assert browser.evaluate("[...document.querySelectorAll('#latent img')].every(image => image.naturalWidth > 0)")
     check_names(browser)
     check_median(browser)
     check_numbers(browser)
@@ -283,7 +290,8 @@ def several_runs(browser):
     assert in_chart(browser, "Wasserstein distance", "chart.spec.lines.map(line => line.name)") == ["run"]
     different = browser.evaluate("[...document.querySelectorAll('#configuration > .scroll tbody th')]"
                                  ".map(th => th.textContent)")
-    assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every", "--diagnose-every"], different
+    assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every", "--diagnose-every", "--eval-every",
+                         "--eval-samples"], different
     assert browser.evaluate("document.querySelectorAll('.grid-figure').length") == 4  # their real ones differ too
     browser.evaluate("document.querySelector('#step-of-samples').focus()")
     browser.key("Home")

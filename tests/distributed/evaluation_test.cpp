@@ -1,8 +1,11 @@
 // What ranks make of samples together is what one makes of them alone, to the last bit.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "core/files.hpp"
 #include "distributed/distributed.hpp"
+#include "eval/gan_train.hpp"
 #include "eval/judged.hpp"
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
@@ -62,6 +65,18 @@ TEST_F(Evaluation, WhatAJudgeSaysIsTheSame) {
   EXPECT_EQ(together.cover.coverage, alone.cover.coverage);
   EXPECT_EQ(together.inception, alone.inception);
   EXPECT_EQ(together.histogram, alone.histogram);
+}
+
+TEST_F(Evaluation, LearningFromSamplesIsTheSame) {
+  const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, world());
+  ImageSetSource test(mini.test());
+  ImageSetSource train(mini.train());
+  Judge judge(*device_, TensorFile::read(share_folder() / "judge" / "mnist.safetensors"), "the shipped judge");
+  const auto found = [&](Communicator& ranks) {
+    const GanTrain learnt = gan_train(test, train, 600, 12, mini.test(), *device_, ranks);
+    return std::array{learnt.samples.part, learnt.training_images.part, gan_test(train, 700, judge, ranks).part};
+  };
+  EXPECT_EQ(found(world()), found(*alone_));
 }
 
 // Fewer blocks than ranks.

@@ -107,6 +107,22 @@ TEST_F(Fault, AKilledRankIsNamedByTheOthers) {
   strike(1, SIGKILL, [&] { training(); });
 }
 
+// An evaluation in the midst of a training is a stage of its own, and says what it measures.
+TEST_F(Fault, ARankThatIsStoppedInAnEvaluationIsNamedWithIt) {
+  Process training_process(
+      job(tiny_training("run", {"--steps", "1000", "--log-every", "1", "--eval-every", "2", "--eval-samples", "20000",
+                                "--eval-metrics", "parzen", "--timeout", std::to_string(deadline)})),
+      here());
+  training();
+  // It takes seconds, and a step some thousandths of one.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  ASSERT_EQ(::kill(rank_process(1), SIGSTOP), 0);
+  const Ending ending = training_process.wait();
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_THAT(ending.err, ContainsRegex("rank 1 on [^ ]* holds the others up in evaluation after step 2, parzen"));
+  expect_all_gone();
+}
+
 // A file that is never there holds rank 0 up before the training begins.
 TEST_F(Fault, ARankThatIsStuckNamesItself) {
   ASSERT_EQ(::mkfifo((here() / "config.ini").c_str(), 0600), 0);

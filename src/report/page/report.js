@@ -251,7 +251,7 @@ function pairOf(first, second) {
 }
 
 /** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
-function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column]) {
+function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column] ?? []) {
   return runs.flatMap((run) => {
     const lines = kinds.map((kind) => ({
       name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
@@ -312,8 +312,27 @@ function curves() {
       range: [0, 10] }),
     chart(images("d_real_slope", "d_fake_slope"), {
       title: "D's slope", unit: "mean norm of its gradient at images" }),
+    chart(one("d_held_out_gap", "gap"), {
+      title: "D on held-out images", unit: "what they lose of D's margin between real and generated",
+      reference: { value: 0, name: "as training images" } }),
     chart(networks("d_update_ratio", "g_update_ratio"), {
       title: "Size of an update", unit: "over that of the parameters" }),
+    chart(one("eval_classifier_fd", "classifier-FD"), {
+      title: "Classifier-FD", unit: "of --eval-every: Fréchet distance from test images in the judge's features" }),
+    chart(one("eval_kid", "KID"), { title: "KID", unit: "of --eval-every: kernel distance from test images" }),
+    chart(pairOf({ name: "precision", column: "eval_precision" }, { name: "recall", column: "eval_recall" }), {
+      title: "Precision and recall", unit: "of --eval-every, in the judge's features", range: [0, 1] }),
+    chart(one("eval_coverage", "coverage"), {
+      title: "Coverage", unit: "of --eval-every: share of test images with a sample near", range: [0, 1] }),
+    chart(one("eval_inception_score", "score"), {
+      title: "MNIST inception score", unit: "of --eval-every", range: [1, 10] }),
+    chart(one("eval_parzen", "log-likelihood"), { title: "Parzen log-likelihood", unit: "of --eval-every, nats" }),
+    chart(one("eval_two_sample", "accuracy"), {
+      title: "Two-sample 1-NN accuracy", unit: "of --eval-every", range: [0, 1],
+      tick: (value) => `${100 * value}${thinSpace}%`, format: percent, reference: { value: 0.5, name: "ideal" } }),
+    chart(one("eval_1nn_error", "error"), {
+      title: "1-NN classification error", unit: "of --eval-every", format: percent }),
+    chart(one("eval_modes", "modes"), { title: "Modes", unit: "of --eval-every: found among the samples" }),
     chart(networks("d_learning_rate", "g_learning_rate"), { title: "Learning rates", unit: "of the last update" }),
     chart(one("images_per_second", "speed"), { title: "Speed", unit: "real images per second" }),
   ].filter((figure) => figure !== null);
@@ -377,6 +396,8 @@ const measures = [
     kind === "samples" ? estimate(1, m.parzen?.log_likelihood, m.parzen?.standard_error) : null],
   ["two-sample 1-NN accuracy", "50 %", (m, kind) => kind === "samples" ? share(m.two_sample?.accuracy) : null],
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
+  ["GAN-train accuracy", "higher", (m, kind) => kind === "noise" ? null : share(m.gan_train?.[kind])],
+  ["GAN-test accuracy", "higher", (m, kind) => kind === "samples" ? share(m.gan_test?.samples) : null],
   ["distance to training images, over test images'", "1", (m, kind) =>
     kind === "samples" ? fixed(3, m.memorisation?.distance_ratio) : null],
   ["AUC of membership, by nearness", "0.5", (m, kind) =>
@@ -449,6 +470,8 @@ function evaluations() {
            `${drawn.seed} beside ${set.name}` +
            `${from.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
   });
+  for (const run of measured)
+    if (Array.isArray(run.evaluation.warnings)) told.push(...run.evaluation.warnings.map((text) => `${text}.`));
   if (apart)
     told.push("Floors and ceilings are left out where the runs were measured beside different data, with different " +
               "numbers of samples or by different judges.");
@@ -457,6 +480,21 @@ function evaluations() {
                  "Ceiling: noise", "Better"], rows, "numbers"),
     ...told.map((text) => html("p", { class: "note" }, text)),
     html("div", { class: "bars" }, ...measured.map(classBars).filter((bars) => bars !== null)));
+}
+
+// --- latent space -----------------------------------------------------------------------------------------------------
+
+/** What `ganymede latent` has drawn. */
+function latent() {
+  const [{ latent: drawn }] = runs;
+  if (!drawn) return null;
+  return section("latent", "Latent space",
+    html("div", { class: "grids" }, ...drawn.pictures.map(({ title, text, png }) => {
+      const picture = pixels(title);
+      picture.show(png);
+      return gridFigure(title, "latent", picture, html("p", { class: "note" }, text));
+    })),
+    html("p", { class: "note" }, `Of step ${grouped(drawn.step)}, by ganymede latent.`));
 }
 
 // --- configuration, timing, warnings ----------------------------------------------------------------------------------
@@ -521,6 +559,7 @@ function main() {
     attempted("samples", "Samples", samples),
     attempted("curves", "Curves", curves),
     attempted("evaluation", "Evaluation", evaluations),
+    attempted("latent", "Latent space", latent),
     attempted("configuration", "Configuration", configuration),
     attempted("starts", "Starts", () => section("starts", "Starts", ...(logLines("starts") ?? []))),
     attempted("warnings", "Warnings", () => section("warnings", "Warnings", ...(logLines("messages") ??

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "cli/commands.hpp"
+#include "report/metrics_log.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -34,7 +35,8 @@ std::string cell(std::string text) {
 std::string code(const std::string& text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
 
 TEST(Readme, ItsTablesOfOptionsAreTheParsers) {
-  for (const Command& command : {train_command(), eval_command(), judge_command(), doctor_command()}) {
+  for (const Command& command :
+       {train_command(), eval_command(), latent_command(), judge_command(), doctor_command()}) {
     std::string expected = "| option | default | meaning |\n|---|---|---|\n";
     for (const Argument& a : command.syntax.arguments)
       expected += "| " + code("--" + a.name + (a.value.empty() ? "" : " " + a.value)) + " | " + code(a.shown_default) +
@@ -43,6 +45,17 @@ TEST(Readme, ItsTablesOfOptionsAreTheParsers) {
     EXPECT_TRUE(between(marker, marker) == expected)
         << "Put this between <!-- " << marker << " --> and <!-- /" << marker << " --> in README.md:\n"
         << expected;
+  }
+}
+
+// Every field of metrics.jsonl has a row of its own, in the order of a line.
+TEST(Formats, DescribesEveryFieldOfARecord) {
+  std::ifstream in(GANYMEDE_SOURCE_DIR "/docs/FORMATS.md");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  std::size_t at = 0;
+  for (const MetricsField& field : metrics_fields()) {
+    at = text.find("\n| `" + std::string(field.key) + "` |", at);
+    ASSERT_NE(at, std::string::npos) << field.key;
   }
 }
 

@@ -43,6 +43,22 @@ TEST(Findings, NothingOfAHealthyTraining) {
   EXPECT_FALSE(findings.any());
 }
 
+TEST(Findings, DKnowsItsTrainingImages) {
+  Findings findings(false);
+  MetricsRecord r = healthy(100);
+  r.held_out_gap = 0.6;
+  EXPECT_THAT(findings.follow(r), IsEmpty());
+  // The same diagnosis again says nothing new; the next one does.
+  r.step = 200;
+  EXPECT_THAT(findings.follow(r), IsEmpty());
+  r.sample_diversity += 1e-3;
+  r.step = 300;
+  const auto begun = findings.follow(r);
+  EXPECT_THAT(kinds(begun), ElementsAre(Kind::overfitting_discriminator));
+  EXPECT_EQ(begun[0].since, 100U);
+  EXPECT_THAT(begun[0].text, HasSubstr("held-out real images lose 60 % of"));
+}
+
 TEST(Findings, CollapseOfWhatWasVaried) {
   Findings findings(false);
   for (std::uint64_t step = 100; step <= 1000; step += 100) findings.follow(healthy(step));

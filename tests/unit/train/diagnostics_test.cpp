@@ -35,10 +35,11 @@ TrainOptions plain() {
 
 class Diagnosed : public ::testing::Test {
  protected:
-  explicit Diagnosed(const TrainOptions& o = plain()) : options(o), images(200, small_side, 5) {
+  explicit Diagnosed(const TrainOptions& o = plain())
+      : options(o), images(200, small_side, 5), held_out(700, small_side, 6) {
     gan.emplace(make_gan(options, images.set().shape(), *device));
     sampler.emplace(gan->generator, options, gan->data.classes);
-    diagnostics.emplace(options, *gan, *sampler, images.set(), false);
+    diagnostics.emplace(options, *gan, *sampler, images.set(), held_out.set(), false);
   }
   double mean_slope(const std::vector<float>& shown) const {
     const reference::Mlp d = reference_of(gan->discriminator);
@@ -54,6 +55,7 @@ class Diagnosed : public ::testing::Test {
 
   TrainOptions options;
   RandomImages images;
+  RandomImages held_out;
   std::unique_ptr<Device> device = make_cpu_device(1);
   std::optional<Gan> gan;
   std::optional<Sampler> sampler;
@@ -74,6 +76,40 @@ TEST_F(Diagnosed, VarietyAndSlopes) {
   EXPECT_TRUE(std::isnan(record.sample_classes));
   EXPECT_TRUE(std::isnan(record.discriminator_update_ratio));
   EXPECT_TRUE(std::isnan(record.generator_update_ratio));
+}
+
+// As many as there are of both.
+TEST_F(Diagnosed, WhatHeldOutImagesLoseOfTheMargin) {
+  MetricsRecord record;
+  diagnostics->measure(1, record);
+  constexpr int compared = 200;
+  const reference::Mlp d = reference_of(gan->discriminator);
+  const auto scores = [&](const std::vector<float>& shown, int count) {
+    const std::size_t size = shown.size() / static_cast<std::size_t>(count);
+    Doubles result;
+    for (std::size_t at = 0; at < shown.size(); at += size)
+      result.push_back(d.forward(Doubles(shown.begin() + static_cast<std::ptrdiff_t>(at),
+                                         shown.begin() + static_cast<std::ptrdiff_t>(at + size)))
+                           .front());
+    return result;
+  };
+  const auto mean = [](const Doubles& values) {
+    double sum = 0;
+    for (const double value : values) sum += value;
+    return sum / static_cast<double>(values.size());
+  };
+  const auto squared_error = [&](const Doubles& values) {
+    double sum = 0;
+    for (const double value : values) sum += std::pow(value - mean(values), 2);
+    return sum / static_cast<double>(values.size() * values.size());
+  };
+  const Doubles seen = scores(real_images(images.set(), options.seed, compared, 0), compared);
+  const Doubles unseen = scores(real_images(held_out.set(), options.seed, compared, 0), compared);
+  const Doubles drawn =
+      scores(sampler->draw(gan->picture_parameters(), options.seed, math::Stream::noise_for_grid, 0, samples), samples);
+  const double margin = std::max(mean(seen) - mean(drawn), 3 * std::sqrt(squared_error(seen) + squared_error(drawn)));
+  EXPECT_NEAR(record.held_out_gap, (mean(seen) - mean(unseen)) / margin, 1e-4);
+  EXPECT_NE(record.held_out_gap, 0);
 }
 
 TEST_F(Diagnosed, HowFarAnUpdateGoes) {

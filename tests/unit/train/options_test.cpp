@@ -120,6 +120,9 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"drift-every", {"0", "1000000000000"}},
     {"diagnose-every", {"0", "1000000000000"}},
     {"stop-on", {"nothing", "collapse"}},
+    {"eval-every", {"0", "1000000000000"}},
+    {"eval-metrics", {"auto", "judge,parzen,two-sample,1nn-error,modes"}},
+    {"eval-samples", {"2", "16777216"}},
 };
 
 const std::set<std::string> whole = {

@@ -1,0 +1,55 @@
+// See eval_classes.hpp.
+#include "cli/eval_classes.hpp"
+
+#include <algorithm>
+
+#include "eval/gan_train.hpp"
+#include "eval/nearest_neighbours.hpp"
+
+namespace ganymede::cli {
+
+std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data) {
+  if (saved.shape.classes == 0)
+    return "needs a class-conditional run, whose samples have labels: this G knows no classes";
+  const int real = data.test().classes();
+  if (saved.shape.classes != real)
+    return "needs images of the run's classes, and it knows " + std::to_string(saved.shape.classes) + " where " +
+           data.name() + " has " + std::to_string(real);
+  return {};
+}
+
+void measure_classification(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
+                            Communicator& ranks, EvalReport& report) {
+  const eval::Share wrong = eval::classification_error(source, count, data.test(), device, ranks);
+  report.add("1-NN classification error", percent(wrong), "of the test images, by the nearest sample's class");
+  report.json["metrics"]["1nn_error"] = json_of(wrong);
+}
+
+void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
+                       Communicator& ranks, EvalReport& report) {
+  const std::uint64_t images = std::min({count, std::uint64_t{data.train().count}, eval::most_gan_train_images});
+  eval::ShuffledSource training(data.train());
+  const eval::GanTrain found =
+      eval::gan_train(source, training, images, eval::gan_train_updates, data.test(), device, ranks);
+  report.add("GAN-train accuracy", percent(found.samples),
+             "on the test images, of a classifier that learnt from " + std::to_string(images) +
+                 " samples; from as many training images " + percent(found.training_images));
+  report.json["metrics"]["gan_train"] = {{"count", images},
+                                         {"epochs", eval::gan_train_epochs(images, eval::gan_train_updates)},
+                                         {"samples", json_of(found.samples)},
+                                         {"training_images", json_of(found.training_images)}};
+}
+
+void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data,
+                      const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, EvalReport& report) {
+  eval::ImageSetSource test(data.test());
+  const eval::Share found = eval::gan_test(source, count, judge, ranks);
+  const eval::Share real = eval::gan_test(test, data.test().count, judge, ranks);
+  report.add("GAN-test accuracy", percent(found),
+             "of a classifier of MNIST on the samples, weights " + shipped.digest.substr(0, 8) +
+                 "…; on the test images " + percent(real));
+  report.json["metrics"]["gan_test"] = {
+      {"weights", shipped.digest}, {"samples", json_of(found)}, {"test_images", json_of(real)}};
+}
+
+}  // namespace ganymede::cli

@@ -1,0 +1,25 @@
+// What `eval` measures of a class-conditional run's samples by the classes that they were told.
+#pragma once
+
+#include <string>
+
+#include "cli/eval_report.hpp"
+#include "cli/generator_source.hpp"
+#include "eval/judge.hpp"
+#include "eval/shipped_judge.hpp"
+#include "ganymede/dataset.hpp"
+
+namespace ganymede::cli {
+
+/// Why the samples' classes say nothing of the data's: the run knows none, or others. Empty where they do.
+std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data);
+
+/// Each adds to the report. Collective; the same on any number of ranks.
+void measure_classification(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
+                            Communicator& ranks, EvalReport& report);
+void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
+                       Communicator& ranks, EvalReport& report);
+void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data,
+                      const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, EvalReport& report);
+
+}  // namespace ganymede::cli

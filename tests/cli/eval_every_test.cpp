@@ -1,0 +1,118 @@
+// Evaluations in the midst of a training: what they measure, and that nothing else notices them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+class EvalEvery : public ::testing::Test {
+ protected:
+  void train(const Words& launcher, const std::string& out, const Words& more) {
+    const Ending ending =
+        run(launcher + tiny_training(out, Words{"--reproducible", "--log-every", "10", "--seed", "5"} + more),
+            folder_.path());
+    ASSERT_EQ(ending.code, 0) << ending.err;
+  }
+  [[nodiscard]] std::string weights(const std::string& out) const {
+    return content(folder_.path() / out / "generator.safetensors") +
+           content(folder_.path() / out / "discriminator.safetensors");
+  }
+  [[nodiscard]] std::vector<Json> records(const std::string& out) const {
+    std::vector<Json> all;
+    for (const std::string& line : lines(content(folder_.path() / out / "metrics.jsonl")))
+      all.push_back(Json::parse(line));
+    return all;
+  }
+  /// What evaluations said, by record.
+  [[nodiscard]] std::vector<Json> evaluations(const std::string& out) const {
+    std::vector<Json> all;
+    for (const Json& record : records(out)) {
+      Json& evaluation = all.emplace_back(Json::object());
+      for (const auto& [key, value] : record.items())
+        if (key.starts_with("eval_")) evaluation[key] = value;
+    }
+    return all;
+  }
+  TemporaryFolder folder_;
+};
+
+const Words evaluated = {"--eval-every", "20", "--eval-samples", "300", "--eval-metrics", "judge,parzen,two-sample"};
+
+TEST_F(EvalEvery, ChangesNothingAndIsTheSameOnAnyNumberOfRanks) {
+  train({}, "plain", {"--steps", "50"});
+  train({}, "alone", Words{"--steps", "50"} + evaluated);
+  train(mpirun({"-n", "2"}, {}), "two", Words{"--steps", "50"} + evaluated);
+  // Stopped on the way, and gone on with on the other number of ranks.
+  train(mpirun({"-n", "2"}, {}), "resumed", Words{"--steps", "30"} + evaluated);
+  train({}, "resumed", {"--steps", "50", "--resume"});
+  for (const char* run : {"alone", "two", "resumed"}) EXPECT_TRUE(weights(run) == weights("plain")) << run;
+  EXPECT_EQ(evaluations("two"), evaluations("alone"));
+
+  const std::vector<Json> found = evaluations("alone");
+  ASSERT_EQ(found.size(), 5U);
+  EXPECT_TRUE(found[0].empty());
+  EXPECT_EQ(found[1]["eval_step"], 20);
+  EXPECT_EQ(found[2], found[1]);  // it stands until the next
+  EXPECT_EQ(found[3]["eval_step"], 40);
+  EXPECT_NE(found[3]["eval_kid"], found[1]["eval_kid"]);
+  EXPECT_EQ(found[4]["eval_step"], 50);
+  EXPECT_EQ(evaluations("resumed").back(), found.back());
+  for (const Json& none : evaluations("plain")) EXPECT_TRUE(none.empty());
+  EXPECT_THAT(content(folder_.path() / "two/logs/rank-0001.log"),
+              AllOf(HasSubstr("evaluation of step 40: classifier-FD"), HasSubstr("it took")));
+}
+
+// `ganymede eval` measures the same of the final weights.
+TEST_F(EvalEvery, IsWhatEvalMeasures) {
+  train({}, "run",
+        {"--steps", "30", "--condition", "concat", "--generator-norm", "batch", "--eval-every", "1000",
+         "--eval-samples", "300", "--eval-metrics", "judge,parzen,two-sample,1nn-error"});
+  const Ending ending = run(ganymede({"eval", "run", "--data", "mnist-mini", "--samples", "300", "--seed", "5",
+                                      "--metrics", "judge,parzen,two-sample,1nn-error", "--json", "-"}),
+                            folder_.path());
+  ASSERT_EQ(ending.code, 0) << ending.err;
+  const Json found = evaluations("run").back();
+  const Json metrics = Json::parse(ending.out)["metrics"];
+  const Json& samples = metrics["judge"]["samples"];
+  EXPECT_EQ(found["eval_step"], 30);
+  EXPECT_EQ(found["eval_classifier_fd"], samples["classifier_fd"]);
+  EXPECT_EQ(found["eval_kid"], samples["kid"]["mean"]);
+  EXPECT_EQ(found["eval_kid_error"], samples["kid"]["standard_error"]);
+  EXPECT_EQ(found["eval_coverage"], samples["coverage"]);
+  EXPECT_EQ(found["eval_inception_score"], samples["inception_score"]);
+  EXPECT_EQ(found["eval_class_kl"], samples["class_kl"]);
+  EXPECT_EQ(found["eval_parzen"], metrics["parzen"]["log_likelihood"]);
+  EXPECT_EQ(found["eval_two_sample"], metrics["two_sample"]["accuracy"]["share"]);
+  EXPECT_EQ(found["eval_1nn_error"], metrics["1nn_error"]["share"]);
+}
+
+TEST_F(EvalEvery, CountsModesOfStacks) {
+  train({}, "run", {"--steps", "10", "--stack", "2", "--eval-every", "10", "--eval-samples", "100"});
+  EXPECT_GE(evaluations("run").back()["eval_modes"], 1);
+  EXPECT_EQ(evaluations("run").back().size(), 3U);
+}
+
+TEST_F(EvalEvery, RefusesWhatMakesNoSense) {
+  const auto refused = [&](const Words& words, const char* why) {
+    const Ending ending = run(tiny_training("none", Words{"--eval-every", "5"} + words), folder_.path());
+    EXPECT_EQ(ending.code, 2) << ending.err;
+    EXPECT_THAT(ending.err, HasSubstr(why));
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "none"));
+  };
+  refused({"--eval-metrics", "jugde"}, "did you mean 'judge'?");
+  refused({"--eval-metrics", "modes"}, "give --stack");
+  refused({"--eval-metrics", "1nn-error"}, "give --condition");
+  refused({"--stack", "2", "--eval-metrics", "parzen"}, "give --eval-metrics modes");
+  refused({"--eval-samples", "100"}, "at least 128 samples");
+}
+
+}  // namespace
+}  // namespace ganymede::test

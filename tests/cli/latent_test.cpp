@@ -1,0 +1,68 @@
+// `ganymede latent`: its pictures, and that a report shows them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/process.hpp"
+
+namespace ganymede::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Json = nlohmann::json;
+
+class Latent : public ::testing::Test {
+ protected:
+  Ending ganymede_here(const Words& words) { return run(ganymede(words), folder_.path()); }
+  void train(const Words& more) {
+    const Ending ending = run(tiny_training("run", Words{"--steps", "20"} + more), folder_.path());
+    ASSERT_EQ(ending.code, 0) << ending.err;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Latent, DrawsAndTheReportShows) {
+  train({"--condition", "concat"});
+  const Ending drawn = ganymede_here({"latent", "run", "--rows", "3", "--steps", "5"});
+  ASSERT_EQ(drawn.code, 0) << drawn.err;
+  EXPECT_EQ(drawn.err, "");
+  EXPECT_THAT(drawn.out, AllOf(HasSubstr("direction  1   singular value"), HasSubstr("of all change")));
+  const Json json = Json::parse(content(folder_.path() / "run/samples/latent.json"));
+  EXPECT_EQ(json["format"], "ganymede-latent");
+  EXPECT_EQ(json["step"], 20);
+  std::vector<std::string> files;
+  for (const Json& picture : json["pictures"]) {
+    files.push_back(picture["file"]);
+    EXPECT_TRUE(content(folder_.path() / "run/samples" / files.back()).starts_with("\x89PNG")) << files.back();
+  }
+  EXPECT_EQ(files, (std::vector<std::string>{"latent-spherical.png", "latent-linear.png", "latent-classes.png",
+                                             "latent-directions.png", "latent-neighbours.png"}));
+  const std::vector<double> values = json["directions"]["singular_values"];
+  ASSERT_EQ(values.size(), 3U);
+  EXPECT_TRUE(std::is_sorted(values.rbegin(), values.rend()));
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  EXPECT_LE(squares, json["directions"]["squares_of_all"]);
+  // The same once more, also to another place.
+  const std::string walks = content(folder_.path() / "run/samples/latent-spherical.png");
+  ASSERT_EQ(ganymede_here({"latent", "run", "--rows", "3", "--steps", "5", "--out", "there"}).code, 0);
+  EXPECT_EQ(content(folder_.path() / "there/latent-spherical.png"), walks);
+
+  ASSERT_EQ(ganymede_here({"report", "run"}).code, 0);
+  EXPECT_THAT(content(folder_.path() / "run/report.html"), HasSubstr("Directions in which images change most"));
+}
+
+TEST_F(Latent, SaysWhatItCannotDraw) {
+  train({"--stack", "2"});
+  const Ending drawn = ganymede_here({"latent", "run", "--rows", "2"});
+  EXPECT_EQ(drawn.code, 0) << drawn.err;
+  EXPECT_THAT(drawn.err, HasSubstr("no nearest training images: samples show several digits at a time"));
+  EXPECT_THAT(drawn.out, AllOf(HasSubstr("latent-directions.png"), Not(HasSubstr("latent-classes.png")),
+                               Not(HasSubstr("latent-neighbours.png"))));
+}
+
+}  // namespace
+}  // namespace ganymede::test

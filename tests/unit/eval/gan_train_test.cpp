@@ -1,0 +1,61 @@
+// GAN-train and GAN-test on samples of which the answer is known: real digits, with their labels and with wrong ones.
+#include "eval/gan_train.hpp"
+
+#include <gtest/gtest.h>
+
+#include "core/files.hpp"
+
+namespace ganymede::eval {
+namespace {
+
+/// Real digits, told to be of the class that follows their own.
+class WronglyLabelled final : public SampleSource {
+ public:
+  explicit WronglyLabelled(const ImageSet& set) : source_(set) {}
+  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
+  [[nodiscard]] int image_size() const override { return source_.image_size(); }
+  [[nodiscard]] int classes() const override { return source_.classes(); }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
+    source_.read(first, count, images, labels);
+    if (labels == nullptr) return;
+    for (int i = 0; i < count; ++i) labels[i] = static_cast<std::uint8_t>((labels[i] + 1) % Judge::classes);
+  }
+
+ private:
+  ImageSetSource source_;
+};
+
+class GanTrainTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Communicator> alone_ = make_local_communicator();
+  std::unique_ptr<Device> device_ = make_cpu_device(1);
+  Dataset mini_ = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, *alone_);
+};
+
+TEST_F(GanTrainTest, WhoLearnsFromWrongLabelsIsWrong) {
+  ImageSetSource right(mini_.train());
+  WronglyLabelled wrong(mini_.train());
+  const GanTrain found = gan_train(wrong, right, 1000, 60, mini_.test(), *device_, *alone_);
+  EXPECT_EQ(found.samples.of, mini_.test().count);
+  EXPECT_GT(found.training_images.share(), 0.4);
+  EXPECT_LT(found.samples.share(), 0.1);
+}
+
+TEST_F(GanTrainTest, TheSharesAreTheJudges) {
+  Judge judge(*device_, TensorFile::read(share_folder() / "judge" / "mnist.safetensors"), "the shipped judge");
+  ImageSetSource right(mini_.test());
+  WronglyLabelled wrong(mini_.test());
+  const Share accuracy = judge.accuracy(mini_.test());
+  EXPECT_EQ(gan_test(right, mini_.test().count, judge, *alone_).part, accuracy.part);
+  EXPECT_LE(gan_test(wrong, mini_.test().count, judge, *alone_).share(), 1 - accuracy.share());
+}
+
+TEST(GanTrain, AsManyUpdatesOfFewImagesAsOfMany) {
+  EXPECT_EQ(gan_train_epochs(10'000, 1000), 10);
+  EXPECT_EQ(gan_train_epochs(1000, 1000), 100);
+  EXPECT_EQ(gan_train_epochs(199, 1000), 1000);
+  EXPECT_EQ(gan_train_epochs(10'000, 1), 1);
+}
+
+}  // namespace
+}  // namespace ganymede::eval
