@@ -28,9 +28,10 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
-SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,kill_invalid_depend
-KillWait=5
-SlurmdTimeout=10
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,kill_invalid_depend
+KillWait=3
+SlurmdTimeout=5
+MessageTimeout=5
 InactiveLimit=0
 MinJobAge=300
 ReturnToService=2
