@@ -174,6 +174,13 @@ class Hosts(dict):
         """{host: what runs there beside its services}, of hosts where something does."""
         return {name: found for name, host in self.items() if (found := host.processes())}
 
+    def plug_in(self):
+        """All links are up, and no host remembers that another could not be reached."""
+        for host in self.values():
+            host.plug_in()
+        for host in self.values():
+            host.run("ip", "neighbour", "flush", "dev", "eth0", "nud", "all")
+
     def __enter__(self):
         return self
 

@@ -29,8 +29,7 @@ class SeveralHosts(unittest.TestCase):
         cls.hosts["h1"].run(PROGRAM, *training("alone", STEPS))
 
     def tearDown(self):
-        for host in self.hosts.values():
-            host.plug_in()
+        self.hosts.plug_in()
         left = self.hosts.processes()
         for pid in (pid for processes in left.values() for pid in processes):
             os.kill(pid, signal.SIGKILL)
@@ -92,7 +91,7 @@ class SeveralHosts(unittest.TestCase):
             with self.subTest(run):
                 started = self.under_way(HOSTS, run, ENDLESS, *options)
                 self.ends(started, self.hosts["h3"].power_off, says, seconds)
-                self.hosts["h3"].plug_in()
+                self.hosts.plug_in()
                 self.hosts["h3"].start_sshd()
         self.goes_on(["h1", "h2"], "dark")
 
