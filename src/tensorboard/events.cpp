@@ -145,8 +145,10 @@ std::string finished(double time) {
 }
 
 std::string tag_of(const std::string& column) {
-  for (const auto& [beginning, group] :
-       {std::pair<std::string_view, const char*>{"d_", "D/"}, {"g_", "G/"}, {"sample_", "samples/"}})
+  for (const auto& [beginning, group] : {std::pair<std::string_view, const char*>{"d_", "D/"},
+                                         {"g_", "G/"},
+                                         {"sample_", "samples/"},
+                                         {"eval_", "evaluation/"}})
     if (column.starts_with(beginning)) return group + column.substr(beginning.size());
   return "training/" + column;
 }

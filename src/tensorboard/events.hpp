@@ -28,7 +28,8 @@ std::string finished(double time);
 std::string scalars(double time, const MetricsRecord& record);
 
 /// The tag of a column of metrics.jsonl: "D/loss" of d_loss, "G/loss" of g_loss, "samples/diversity" of
-/// sample_diversity, "training/penalty" of penalty. TensorBoard shows tags by what is before the slash.
+/// sample_diversity, "evaluation/recall" of eval_recall, "training/penalty" of penalty. TensorBoard shows tags by what
+/// is before the slash.
 std::string tag_of(const std::string& column);
 
 /// A picture, a PNG file's bytes, under the tag "samples". Throws Error(data) that names `source` where they are none.

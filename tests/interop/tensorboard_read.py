@@ -20,7 +20,7 @@ import safetensors.numpy
 from tensorboard import program
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-GROUPS = {"d": "D", "g": "G", "sample": "samples"}
+GROUPS = {"d": "D", "g": "G", "sample": "samples", "eval": "evaluation"}
 SMALL = "--data mnist-mini --generator-hidden 16 --discriminator-hidden 16 --sample-count 9 --log-every 10 " \
         "--sample-every 20 --checkpoint-every 30 --diagnose-every 30 --learning-rate 3e-4".split()
 LIVE = "--tensorboard --tensorboard-histograms-every 20".split()
