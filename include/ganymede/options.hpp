@@ -36,6 +36,7 @@ struct TrainOptions {
   double dropout = 0;
   double input_dropout = 0;
   std::string init = "glorot";
+  std::vector<std::string> init_from;  ///< weights files to start from, of either network or both
   std::vector<int> channels = {64, 128};
   int kernel = 5;
   int fully_connected = 1024;
@@ -108,6 +109,8 @@ struct TrainOptions {
   std::uint64_t eval_every = 0;
   std::vector<std::string> eval_metrics = {"auto"};
   std::uint64_t eval_samples = 10000;
+  bool tensorboard = false;
+  std::uint64_t tensorboard_histograms_every = 0;  ///< 0: none
 };
 
 /// One entry of the table.
@@ -139,6 +142,9 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
 
 /// Checks what concerns several options together; throws Error(usage).
 void check_train_options(const TrainOptions& options);
+
+/// Those of the options given that only a GPU looks at: "--tf32".
+std::vector<std::string> given_gpu_options(const TrainOptions& options);
 
 /// The trajectory options as texts by name.
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options);

@@ -1,16 +1,20 @@
-// `ganymede export`
+// `ganymede export`: a network's weights or the network, or what a run has recorded.
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "cli/commands.hpp"
+#include "cli/recorded_run.hpp"
 #include "cli/saved_run.hpp"
 #include "core/files.hpp"
 #include "gan/gan.hpp"
 #include "ganymede/error.hpp"
 #include "onnx/onnx_model.hpp"
+#include "report/run_folder.hpp"
+#include "tensorboard/event_file.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -56,37 +60,67 @@ std::string onnx_model(const SavedRun& saved, const std::string& network, const 
   return generator ? onnx_generator(built, shape, file.metadata) : onnx_discriminator(built, shape, file.metadata);
 }
 
+void export_network(const Parsed& parsed, const std::string& format) {
+  const std::string network = parsed.get("network", "generator");
+  if (network != "generator" && network != "discriminator")
+    throw Error(ExitCode::usage, "--network takes generator or discriminator, not '" + network + "'");
+  const std::string weights = parsed.get("weights", "average");
+  if (weights != "average" && weights != "raw")
+    throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
+  SavedRun saved = read_saved_run(parsed.positional[0]);
+  warn_of_refused(saved);
+  TensorFile file = chosen(saved, network, weights);
+  const bool raw = network == "generator" && weights == "raw" && averages(saved);
+  file.metadata = saved.options;
+  for (const char* fact : {"data-digest", "image-side", "image-channels", "classes"})
+    if (saved.facts.contains(fact)) file.metadata[fact] = saved.facts.at(fact);
+  file.metadata["network"] = network;
+  if (raw) file.metadata["weights"] = "raw";
+  file.metadata["steps"] = std::to_string(saved.step);
+  const std::string out = parsed.get("out", network + "." + format);
+  if (format == "onnx") {
+    write_file_atomically(out, onnx_model(saved, network, file));
+  } else {
+    file.metadata["format"] = "pt";
+    file.write(out);
+  }
+  // Not into the file itself, should that be the standard output.
+  std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%s of %s (step %llu) in %s\n", network.c_str(),
+               saved.source.c_str(), static_cast<unsigned long long>(saved.step), out.c_str());
+}
+
+void export_events(const Parsed& parsed) {
+  for (const char* option : {"network", "weights"})
+    if (parsed.has(option))
+      throw Error(ExitCode::usage, std::string("--") + option +
+                                       " chooses weights, and --format tensorboard writes what a run has recorded: "
+                                       "leave it out");
+  const std::string& place = parsed.positional[0];
+  std::vector<MetricsRecord> records;
+  const ReportedRun recorded = read_recorded_run(place, &records);
+  if (!recorded.damage.empty()) std::fprintf(stderr, "ganymede: warning: %s\n", recorded.damage.c_str());
+  const RunFolder folder(place);
+  const std::filesystem::path out = parsed.get("out", folder.tensorboard().string());
+  const std::filesystem::path file = tensorboard::exported_event_file(out);
+  if (tensorboard::holds_events(out, file))
+    throw Error(ExitCode::usage, out.string() +
+                                     " holds events already, as of a training with --tensorboard: show these, or name "
+                                     "another folder with --out");
+  make_folders(out);
+  write_file_atomically(
+      file, tensorboard::past_events(folder, recorded.options, records, std::numeric_limits<std::uint64_t>::max()));
+  std::printf("events of %s in %s; to see them: tensorboard --logdir %s\n", place.c_str(), file.c_str(), out.c_str());
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::string format = parsed.get("format", "safetensors");
-    if (format != "safetensors" && format != "onnx")
-      throw Error(ExitCode::usage, "--format takes safetensors or onnx, not '" + format + "'");
-    const std::string network = parsed.get("network", "generator");
-    if (network != "generator" && network != "discriminator")
-      throw Error(ExitCode::usage, "--network takes generator or discriminator, not '" + network + "'");
-    const std::string weights = parsed.get("weights", "average");
-    if (weights != "average" && weights != "raw")
-      throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
-    SavedRun saved = read_saved_run(parsed.positional[0]);
-    warn_of_refused(saved);
-    TensorFile file = chosen(saved, network, weights);
-    const bool raw = network == "generator" && weights == "raw" && averages(saved);
-    file.metadata = saved.options;
-    for (const char* fact : {"data-digest", "image-side", "image-channels", "classes"})
-      if (saved.facts.contains(fact)) file.metadata[fact] = saved.facts.at(fact);
-    file.metadata["network"] = network;
-    if (raw) file.metadata["weights"] = "raw";
-    file.metadata["steps"] = std::to_string(saved.step);
-    const std::string out = parsed.get("out", network + "." + format);
-    if (format == "onnx") {
-      write_file_atomically(out, onnx_model(saved, network, file));
-    } else {
-      file.metadata["format"] = "pt";
-      file.write(out);
-    }
-    // Not into the file itself, should that be the standard output.
-    std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%s of %s (step %llu) in %s\n",
-                 network.c_str(), saved.source.c_str(), static_cast<unsigned long long>(saved.step), out.c_str());
+    if (format == "tensorboard")
+      export_events(parsed);
+    else if (format == "safetensors" || format == "onnx")
+      export_network(parsed, format);
+    else
+      throw Error(ExitCode::usage, "--format takes safetensors, onnx or tensorboard, not '" + format + "'");
   });
   return 0;
 }
@@ -95,13 +129,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
 
 Command export_command() {
   return {{"export",
-           "Writes the weights of a run or checkpoint to a file that other tools read.",
+           "Writes the weights of a run or checkpoint, or its records and samples, as other tools read them.",
            "RUN",
-           {{"format", "NAME", "safetensors (weights in PyTorch's names and layouts) or onnx (the network too)",
+           {{"format", "NAME",
+             "safetensors (weights in PyTorch's names and layouts), onnx (the network too) or tensorboard (a run's "
+             "records, sample grids and options)",
              "Options", "safetensors"},
             {"network", "NAME", "generator or discriminator", "Options", "generator"},
             {"weights", "NAME", "of G: average (what pictures are drawn from) or raw", "Options", "average"},
-            {"out", "FILE", "the file", "Options", "NETWORK.FORMAT"}}},
+            {"out", "FILE", "the file; with tensorboard the folder", "Options", "NETWORK.FORMAT; RUN/tensorboard"}}},
           run};
 }
 

@@ -5,6 +5,7 @@
 #include "cli/recorded_run.hpp"
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "report/animation.hpp"
 #include "report/report.hpp"
 #include "report/run_folder.hpp"
 
@@ -15,6 +16,15 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t most_runs = 8;
 constexpr const char* default_comparison = "comparison.html";
+
+// Beside the page of one run in its own place: what a reader can pass on.
+void write_animation(const RunFolder& folder) {
+  const Animation animation = animated_progress(folder);
+  if (animation.frames == 0) return;
+  write_file_atomically(folder.progress(), animation.gif);
+  std::printf("its progress in %zu of %zu sample grids: %s\n", animation.frames, folder.sampled_steps().size(),
+              folder.progress().c_str());
+}
 
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
@@ -32,6 +42,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     std::fprintf(fs::is_regular_file(out) ? stdout : stderr, "report of %s in %s\n",
                  runs.size() == 1 ? places.front().c_str() : (std::to_string(runs.size()) + " runs").c_str(),
                  out.c_str());
+    if (runs.size() == 1 && !parsed.has("out")) write_animation(RunFolder(places.front()));
   });
   return 0;
 }
@@ -39,12 +50,14 @@ int run(const Parsed& parsed, Communicator& ranks) {
 }  // namespace
 
 Command report_command() {
-  return {{"report",
-           "Writes a page that shows how a run went, or compares several.",
-           "RUN...",
-           {{"out", "FILE.html", "the page, one file that needs no others", "Options",
-             std::string("RUN/report.html; of several runs ") + default_comparison}}},
-          run};
+  return {
+      {"report",
+       "Writes a page and an animation that show how a run went, or a page that compares several.",
+       "RUN...",
+       {{"out", "FILE.html",
+         "the page, one file that needs no others; without this one run's progress goes into RUN/samples/progress.gif",
+         "Options", std::string("RUN/report.html; of several runs ") + default_comparison}}},
+      run};
 }
 
 }  // namespace ganymede::cli

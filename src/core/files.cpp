@@ -191,6 +191,30 @@ void write_file_atomically(const fs::path& name, std::string_view bytes, const s
   sync_folder(folder_of(file));
 }
 
+AppendedFile::AppendedFile(fs::path file)
+    : path_(std::move(file)), file_(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666)) {
+  if (file_ < 0) fail(path_, "cannot be opened", errno);
+}
+
+AppendedFile::~AppendedFile() { ::close(file_); }
+
+void AppendedFile::append(std::string_view bytes) {
+  struct stat status {};
+  if (::fstat(file_, &status) != 0) fail(path_, "cannot be examined", errno);
+  // One call, so that a reader or a crash meets whole pieces.
+  ssize_t count = 0;
+  do {
+    count = ::write(file_, bytes.data(), bytes.size());
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) fail(path_, "cannot be written", errno);
+  if (static_cast<std::size_t>(count) != bytes.size()) {
+    // The disk is full: take the torn piece back, the next one must not stick to it.
+    if (::ftruncate(file_, status.st_size) != 0) fail(path_, "cannot be cut back to its last whole piece", errno);
+    throw Error(ExitCode::data, path_.string() + ": cannot be written: only " + std::to_string(count) + " of " +
+                                    std::to_string(bytes.size()) + " bytes found room on the disk");
+  }
+}
+
 std::string name_of_unfinished(std::string_view name) {
   constexpr std::size_t tail = 1 + unfinished_digit_count + unfinished_end.size();
   if (name.size() < 2 + tail || !name.starts_with('.') || !name.ends_with(unfinished_end)) return {};

@@ -22,6 +22,23 @@ std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 void write_file_atomically(const std::filesystem::path& name, std::string_view bytes,
                            const std::function<void()>& permit = {});
 
+/// A file that grows piece by piece: a piece is there to its last byte, or nothing of it, also for whoever reads it
+/// meanwhile.
+class AppendedFile {
+ public:
+  /// Opens it at its end, and makes it when it is missing. Throws Error(data).
+  explicit AppendedFile(std::filesystem::path file);
+  AppendedFile(const AppendedFile&) = delete;
+  AppendedFile& operator=(const AppendedFile&) = delete;
+  ~AppendedFile();
+  /// Throws Error(data); the file is then as it was.
+  void append(std::string_view bytes);
+
+ private:
+  std::filesystem::path path_;
+  int file_;
+};
+
 /// The name of the file that write_file_atomically() would have put in place, by that of what it leaves beside it when
 /// the process is killed; empty for any other name.
 std::string name_of_unfinished(std::string_view name);

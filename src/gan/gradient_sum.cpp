@@ -46,6 +46,12 @@ void GradientSum::finish(int repetition) {
   device_->sum_of_squares(parameters_, values(), squared_norms_.data() + repetition);
 }
 
+std::vector<float> GradientSum::host() const {
+  std::vector<float> copy(parameters_);
+  if (values() != nullptr) device_->download(copy.data(), values(), copy.size() * sizeof(float));
+  return copy;
+}
+
 const float* GradientSum::sum() const { return fixed_ ? converted_.data() : floats_->sum(); }
 
 }  // namespace ganymede

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
@@ -31,6 +32,8 @@ class GradientSum {
 
   /// The summed gradient of the network's parameters; NaN throughout where fixed point overflowed.
   [[nodiscard]] const float* values() const { return parameter_gradient_; }
+  /// A copy of it; zeros before the first sum.
+  [[nodiscard]] std::vector<float> host() const;
   [[nodiscard]] const float* extras() const { return sum() + parameters_; }
   /// ‖gradient‖² of each of the step's sums, on the device: not finite says that no update must be made from it.
   [[nodiscard]] const double* squared_norm(int repetition) const { return squared_norms_.data() + repetition; }

@@ -466,6 +466,8 @@ void GanStep::set_steps(std::uint64_t steps) {
   counters_.assign(counters.data());
 }
 
+GanStep::Gradients GanStep::gradients() const { return {discriminator_sum_.host(), generator_sum_.host()}; }
+
 StepMeans GanStep::take_means() {
   settle();
   std::array<double, d_extras + g_extras> sums{};

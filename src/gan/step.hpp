@@ -105,6 +105,14 @@ class GanStep {
   /// Takes the means gathered since the last call.
   StepMeans take_means();
 
+  /// The gradients, summed over the ranks, that the last step's (last) updates were made of; zeros before the first.
+  struct Gradients {
+    std::vector<float> discriminator;
+    std::vector<float> generator;
+  };
+  /// For after settle().
+  [[nodiscard]] Gradients gradients() const;
+
   /// Measures phases from now on; null to stop. A measured step waits for the device at every phase.
   void measure(PhaseClock* clock) { clock_ = clock; }
 

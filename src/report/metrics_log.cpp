@@ -1,19 +1,12 @@
 // metrics.jsonl: appended line by line, and read whatever version of the program wrote it.
 #include "report/metrics_log.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string_view>
 #include <system_error>
 
-#include "core/files.hpp"
 #include "core/json.hpp"
 #include "ganymede/error.hpp"
 
@@ -92,10 +85,6 @@ void for_each_record(std::string_view text, const std::filesystem::path& file, c
   }
 }
 
-[[noreturn]] void fail(const std::filesystem::path& file, const std::string& what, int reason) {
-  throw Error(ExitCode::data, file.string() + ": " + what + ": " + std::strerror(reason));
-}
-
 }  // namespace
 
 std::span<const MetricsField> metrics_fields() { return fields; }
@@ -115,8 +104,7 @@ std::string to_json_line(const MetricsRecord& record) {
 MetricsRecord parse_json_line(const std::string& line) { return parse_record(line, "metrics record"); }
 
 MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_step,
-                       const std::function<void(const MetricsRecord&)>& kept)
-    : path_(file) {
+                       const std::function<void(const MetricsRecord&)>& kept) {
   std::error_code error;
   if (std::filesystem::exists(file, error)) {
     const std::string text = read_file(file);
@@ -137,31 +125,10 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_ste
     }
     if (kept_lines != text) write_file_atomically(file, kept_lines);
   }
-  file_ = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-  if (file_ < 0) fail(file, "cannot be opened", errno);
+  file_.emplace(file);
 }
 
-MetricsLog::~MetricsLog() {
-  if (file_ >= 0) ::close(file_);
-}
-
-void MetricsLog::append(const MetricsRecord& record) {
-  const std::string line = to_json_line(record) + '\n';
-  struct stat status {};
-  if (::fstat(file_, &status) != 0) fail(path_, "cannot be examined", errno);
-  // One call, so that a reader or a crash meets whole lines.
-  ssize_t count = 0;
-  do {
-    count = ::write(file_, line.data(), line.size());
-  } while (count < 0 && errno == EINTR);
-  if (count < 0) fail(path_, "cannot be written", errno);
-  if (static_cast<std::size_t>(count) != line.size()) {
-    // The disk is full: take the torn line back, the next one must not stick to it.
-    if (::ftruncate(file_, status.st_size) != 0) fail(path_, "cannot be cut back to its last whole line", errno);
-    throw Error(ExitCode::data, path_.string() + ": cannot be written: only " + std::to_string(count) + " of " +
-                                    std::to_string(line.size()) + " bytes found room on the disk");
-  }
-}
+void MetricsLog::append(const MetricsRecord& record) { file_->append(to_json_line(record) + '\n'); }
 
 std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file, std::string& damage) {
   const std::string text = read_file(file);

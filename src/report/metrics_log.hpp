@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/files.hpp"
 #include "ganymede/metrics.hpp"
 
 namespace ganymede {
@@ -36,9 +38,6 @@ class MetricsLog {
   /// Opens RUN/metrics.jsonl, keeping records up to and including `from_step`; calls `kept`, if it is there, with each.
   MetricsLog(const std::filesystem::path& file, std::uint64_t from_step,
              const std::function<void(const MetricsRecord&)>& kept = {});
-  ~MetricsLog();
-  MetricsLog(const MetricsLog&) = delete;
-  MetricsLog& operator=(const MetricsLog&) = delete;
   void append(const MetricsRecord& record);
 
   /// What was wrong with the file that was found and what became of it; empty when nothing was.
@@ -47,10 +46,9 @@ class MetricsLog {
   [[nodiscard]] double seconds_before() const { return seconds_before_; }
 
  private:
-  int file_ = -1;
+  std::optional<AppendedFile> file_;
   std::string warning_;
   double seconds_before_ = 0;
-  std::filesystem::path path_;
 };
 
 /// All records of a run's file. Throws Error(data) that names the line that is none.

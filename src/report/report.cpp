@@ -17,6 +17,7 @@
 #include "report/metrics_log.hpp"
 #include "report/page.hpp"
 #include "report/run_folder.hpp"
+#include "report/run_log.hpp"
 
 namespace ganymede {
 namespace {
@@ -203,23 +204,19 @@ Json told_by_log(const RunFolder& folder) {
       log.seekg(-static_cast<std::streamoff>(most_log_bytes), std::ios::end);
       std::getline(log, line);  // its beginning is missing
     }
-    // "2024-05-06 07:08:09.123 info text"; see the trainer's pattern.
-    constexpr std::size_t time_length = 23;
     while (std::getline(log, line)) {
-      const std::size_t text_at = line.find(' ', time_length + 1);
-      if (line.size() <= time_length || text_at == std::string::npos) continue;
-      const std::string level = line.substr(time_length + 1, text_at - time_length - 1);
-      const std::string text = line.substr(text_at + 1);
-      const std::string time = line.substr(0, time_length - 4);
-      if (text.starts_with("ganymede ") && text.find(", rank 0 of ") != std::string::npos) {
+      const std::optional<run_log::Line> said = run_log::parse(line);
+      if (!said) continue;
+      const auto& [time, level, text] = *said;
+      if (run_log::is_start(text)) {
         starts.push_back({{"time", time}, {"text", text}});
         state = "begun";
       } else if (level == "warning" || level == "error") {
         messages.push_back({{"time", time}, {"level", level}, {"text", text}});
         if (level == "error") state = "failed";
-      } else if (text.starts_with("done: ")) {
+      } else if (text.starts_with(run_log::done)) {
         state = "finished";
-      } else if (text.starts_with("stopped at step ")) {
+      } else if (text.starts_with(run_log::stopped)) {
         state = "stopped";
       }
     }

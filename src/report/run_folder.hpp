@@ -18,6 +18,8 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path sample(std::uint64_t step) const;
   /// As many real images in a grid as those of the samples have.
   [[nodiscard]] std::filesystem::path real_sample() const { return samples() / "real.png"; }
+  /// The samples' grids one after the other, as `ganymede report` makes it.
+  [[nodiscard]] std::filesystem::path progress() const { return samples() / "progress.gif"; }
   /// The samples that come nearest to training images, as `ganymede eval` found them.
   [[nodiscard]] std::filesystem::path nearest_pairs() const { return samples() / "nearest.png"; }
   /// Of the pictures beside it that `ganymede latent` has drawn.
@@ -29,6 +31,9 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path report() const { return root_ / "report.html"; }
   /// What `ganymede eval` measured.
   [[nodiscard]] std::filesystem::path evaluation() const { return root_ / "eval.json"; }
+
+  /// TensorBoard's event files.
+  [[nodiscard]] std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
 
   [[nodiscard]] std::filesystem::path lock() const { return root_ / ".lock"; }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -154,6 +155,25 @@ std::string get_sizes(const TrainOptions& o) {
   return text;
 }
 
+// As every working folder understands them: a run that goes on elsewhere started from the same.
+void set_files(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
+  std::vector<std::string> files;
+  for (std::size_t at = 0; !text.empty() && at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    TrainOptions one;
+    set_text<&TrainOptions::out>(one, spec, text.substr(at, comma - at));
+    files.push_back(std::filesystem::absolute(one.out).lexically_normal().string());
+    at = comma + 1;
+  }
+  if (files.size() > 2) refuse(spec, text, "one file, or two, of G and of D");
+  o.init_from = files;
+}
+std::string get_files(const TrainOptions& o) {
+  std::string text;
+  for (const std::string& file : o.init_from) text += (text.empty() ? "" : ",") + file;
+  return text;
+}
+
 void set_changes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   std::vector<std::string> names;
   for (std::size_t at = 0; at <= text.size();) {
@@ -254,6 +274,9 @@ const std::array specs = std::to_array<OptionSpec>({
      get_number<&O::input_dropout>},
     {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", true, true,
      set_choice<&O::init, init_names>, get_text<&O::init>},
+    {"init-from", "Networks", "FILE,…",
+     "weights to start from in place of drawn ones: a safetensors file, ours or PyTorch's, of G or D, or one of each",
+     true, true, set_files, get_files},
     {"channels", "Networks", "N,N,…",
      "dcgan, modern: channels of D's convolutions of stride 2 from the image on; G has them in reverse", true, true,
      set_sizes<&O::channels>, get_sizes<&O::channels>},
@@ -403,6 +426,11 @@ const std::array specs = std::to_array<OptionSpec>({
      false, true, set_eval_metrics, get_eval_metrics},
     {"eval-samples", "Output", "N", "images drawn for such an evaluation", false, true,
      set_number<&O::eval_samples, 2, 1 << 24>, get_number<&O::eval_samples>},
+    {"tensorboard", "Output", "", "records, sample grids and options as TensorBoard reads them, in RUN/tensorboard",
+     false, true, set_switch<&O::tensorboard>, get_switch<&O::tensorboard>},
+    {"tensorboard-histograms-every", "Output", "N",
+     "steps between histograms of parameters and gradients there; 0: none", false, true,
+     set_number<&O::tensorboard_histograms_every, 0, most_steps>, get_number<&O::tensorboard_histograms_every>},
 });
 
 // Optimal string alignment distance: one insertion, deletion, substitution or swap counts as one.
@@ -543,12 +571,33 @@ void check_train_options(const TrainOptions& o) {
                     "--eval-metrics 1nn-error needs samples that have labels, and --condition none gives them none: "
                     "leave it out, or give --condition");
     }
+  if (o.tensorboard_histograms_every > 0 && !o.tensorboard)
+    throw Error(ExitCode::usage,
+                "--tensorboard-histograms-every writes to TensorBoard's files, and there are none: add --tensorboard, "
+                "or leave it out");
   if (!o.allow_change.empty() && !o.resume)
     throw Error(ExitCode::usage,
                 "--allow-change lets a run go on with other options, and nothing is resumed here: add --resume, or "
                 "leave it out");
-  // An option of another family would do nothing.
+  // What would do nothing. (Not where a recipe sets it beside what it belongs to: that may be overridden alone.)
   const TrainOptions defaults;
+  const auto needs = [](const char* option, bool changed, const char* needed, bool there) {
+    if (changed && !there)
+      throw Error(ExitCode::usage, std::string(option) + " does nothing without " + needed + ": add that, or leave " +
+                                       option + " at its default");
+  };
+  needs("--momentum", o.momentum != defaults.momentum, "--optimizer sgd", o.optimizer == "sgd");
+  needs("--rmsprop-decay", o.rmsprop_decay != defaults.rmsprop_decay, "--optimizer rmsprop", o.optimizer == "rmsprop");
+  needs("--penalty-every", o.penalty_every != defaults.penalty_every, "a penalty (--r1, --r2 or --gradient-penalty)",
+        has_penalties(o));
+  needs("--instance-noise-end", o.instance_noise_end != defaults.instance_noise_end, "--instance-noise",
+        o.instance_noise > 0);
+  needs("--d-burst-first", o.d_burst_first != defaults.d_burst_first, "--d-burst", o.d_burst > 0);
+  needs("--d-burst-every", o.d_burst_every != defaults.d_burst_every, "--d-burst", o.d_burst > 0);
+  for (const std::string& option : given_gpu_options(o))
+    if (o.device == "cpu")
+      throw Error(ExitCode::usage, option + " is for GPUs and does nothing with --device cpu: leave it out");
+  // An option of another family neither.
   const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {
     if (changed && std::find(models.begin(), models.end(), o.model) == models.end())
       throw Error(ExitCode::usage, std::string(option) + " belongs to --model " + either(models) +
@@ -566,6 +615,16 @@ void check_train_options(const TrainOptions& o) {
                                      "non-saturating or least-squares");
 }
 
+std::vector<std::string> given_gpu_options(const TrainOptions& o) {
+  std::vector<std::string> given;
+  for (const auto& [option, is_given] : {std::pair{"--reduction", o.reduction != "auto"},
+                                         {"--debug", o.debug},
+                                         {"--no-graph", o.no_graph},
+                                         {"--tf32", o.tf32}})
+    if (is_given) given.emplace_back(option);
+  return given;
+}
+
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options) {
   std::map<std::string, std::string> result;
   for (const OptionSpec& s : specs)
@@ -574,6 +633,7 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
   // are compared by their digest.
   if (!options.reproducible) result.erase("shards");
   result.erase("data");
+  if (options.init_from.empty()) result.erase("init-from");
   // How long a training is matters where its learning rate or its noise depends on that, and how these fall where they
   // do.
   const bool falling_rate = options.schedule != "constant";
@@ -616,6 +676,7 @@ std::string why_not_changeable(const std::string& name) {
   }
   if (std::find(fitting.begin(), fitting.end(), name) != fitting.end())
     return "a checkpoint's tensors would not fit; train anew into another folder";
+  if (name == "init-from") return "the run has begun, and goes on from the weights of its checkpoint";
   // How long a training is matters to some trajectories.
   if (!spec->trajectory && name != "steps" && name != "epochs")
     return "no trajectory depends on it, and it may differ without";

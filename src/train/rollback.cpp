@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ganymede/error.hpp"
+#include "train/init_from.hpp"
 #include "train/nan_guard.hpp"
 #include "train/resume.hpp"
 
@@ -80,6 +81,7 @@ std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup
       setup.gan->load(make_gan(resolved, setup.images.shape(), *setup.device).save(), "initial weights");
     }
   });
+  if (!found && !options.init_from.empty()) load_initial_weights(options, ranks, *setup.gan);
   lower_learning_rates(*setup.gan, rollbacks - setup.rollbacks);
   setup.from = found ? ResumePoint{found->checkpoint.step, found->checkpoint.images_seen} : ResumePoint{};
   setup.step->set_steps(setup.from.step);

@@ -46,6 +46,7 @@ RunWriter::RunWriter(const TrainOptions& options, TrainSetup& setup, RunLock& lo
   reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
   go_back(setup.step->steps());
   if (!metrics_->warning().empty()) setup.plan.warnings.push_back(metrics_->warning());
+  if (options_.tensorboard) tensorboard_.emplace(folder_, reported_.options, setup.step->steps());
 }
 
 Findings RunWriter::findings_of_none() const { return Findings(loss_of_differences(loss_index(options_.loss))); }
@@ -60,6 +61,7 @@ void RunWriter::go_back(std::uint64_t step) {
     reported_.findings.follow(record);
     last_record_ = record;
   });
+  write_events([&] { tensorboard_->go_back(step); });
 }
 
 std::vector<Finding> RunWriter::write_record(const MetricsRecord& record) {
@@ -70,6 +72,7 @@ std::vector<Finding> RunWriter::write_record(const MetricsRecord& record) {
     looked_ = now;
   }
   write_or_warn("records", [&] { metrics_->append(record); });
+  write_events([&] { tensorboard_->write(record); });
   reported_.curves.add(record);
   last_record_ = record;
   return reported_.findings.follow(record);
@@ -83,6 +86,13 @@ void RunWriter::write_grid(std::uint64_t step, std::uint64_t images_seen) {
     write_png(folder_.sample(step), images,
               {{"step", std::to_string(step)}, {"images seen", std::to_string(images_seen)}});
   });
+  // Of a run that is resumed at its end it is there.
+  if (step == 0 || step > setup_.plan.first_step) write_events([&] { tensorboard_->write_grid(step); });
+}
+
+void RunWriter::write_histograms() {
+  lock_.check();
+  write_events([&] { tensorboard_->write_histograms(*setup_.gan, *setup_.step); });
 }
 
 void RunWriter::write_real_grid() {
@@ -110,6 +120,11 @@ void RunWriter::write_or_warn(const char* what, const std::function<void()>& wri
   }
 }
 
+// To TensorBoard's file, if there is one.
+void RunWriter::write_events(const std::function<void()>& write) {
+  if (tensorboard_) write_or_warn("TensorBoard's events", write);
+}
+
 void RunWriter::write_page() { lock_.put(folder_.report(), report_page({&reported_, 1})); }
 
 void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
@@ -125,6 +140,7 @@ void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
   };
   write(discriminator, "discriminator", folder_.discriminator());
   write(generator, "generator", folder_.generator());
+  write_events([&] { tensorboard_->finish(); });
 }
 
 }  // namespace ganymede

@@ -22,6 +22,7 @@
 #include "report/run_folder.hpp"
 #include "train/run_lock.hpp"
 #include "train/setup.hpp"
+#include "train/tensorboard_log.hpp"
 
 namespace ganymede {
 
@@ -52,6 +53,9 @@ class RunWriter {
   /// Draws the generator's images and writes them to RunFolder::sample(step); failures as with records.
   void write_grid(std::uint64_t step, std::uint64_t images_seen);
 
+  /// Of the parameters and gradients as the last step has left them, for TensorBoard; failures as with records.
+  void write_histograms();
+
   /// At every start: --sample-count may have changed. A report needs no data set for it then. Failures as with records.
   void write_real_grid();
 
@@ -67,6 +71,7 @@ class RunWriter {
 
   [[nodiscard]] Findings findings_of_none() const;
   void write_or_warn(const char* what, const std::function<void()>& write);
+  void write_events(const std::function<void()>& write);
   void write_png(const std::filesystem::path& file, const std::vector<float>& images,
                  std::map<std::string, std::string> text) const;
 
@@ -77,6 +82,7 @@ class RunWriter {
   RunFolder folder_;
   ReportedRun reported_;
   std::optional<MetricsLog> metrics_;
+  std::optional<TensorBoardLog> tensorboard_;
   MetricsRecord last_record_;
   Sampler sampler_;
   Clock::time_point looked_;  // whether the run's folder is still ours

@@ -15,6 +15,7 @@
 #include "report/run_folder.hpp"
 #include "train/agreed_device.hpp"
 #include "train/evaluation.hpp"
+#include "train/init_from.hpp"
 #include "train/plan.hpp"
 #include "train/resume.hpp"
 #include "train/rollback.hpp"
@@ -147,13 +148,13 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, resolved);
 
   std::string origin = "from initial weights";
-  if (options.resume) {
-    if (const std::optional<FoundCheckpoint> found =
-            find_checkpoint(ranks, [&] { return newest_checkpoint(options.out); })) {
-      origin = go_on(s, *found, options, ranks);
-    } else {
-      on_root(ranks, [&] { check_no_final_weights(options); });
-    }
+  std::optional<FoundCheckpoint> found;
+  if (options.resume) found = find_checkpoint(ranks, [&] { return newest_checkpoint(options.out); });
+  if (found) {
+    origin = go_on(s, *found, options, ranks);
+  } else {
+    if (options.resume) on_root(ranks, [&] { check_no_final_weights(options); });
+    if (!options.init_from.empty()) origin = "from the weights of " + load_initial_weights(options, ranks, *s.gan);
   }
   s.plan = make_plan(options, ranks, s, origin);
   s.plan.warnings = std::move(s.warnings);

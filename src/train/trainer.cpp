@@ -22,6 +22,7 @@
 #include "math/optimizer/schedules.hpp"
 #include "report/findings.hpp"
 #include "report/run_folder.hpp"
+#include "report/run_log.hpp"
 #include "train/diagnostics.hpp"
 #include "train/evaluation.hpp"
 #include "train/nan_guard.hpp"
@@ -49,8 +50,11 @@ struct Due {
   bool evaluation;
   bool record;
   bool picture;
+  bool histograms;
   bool checkpoint;
-  [[nodiscard]] bool any() const { return comparison || diagnosis || evaluation || record || picture || checkpoint; }
+  [[nodiscard]] bool any() const {
+    return comparison || diagnosis || evaluation || record || picture || histograms || checkpoint;
+  }
 };
 
 Due due_after(std::uint64_t step, const TrainOptions& o) {
@@ -59,6 +63,7 @@ Due due_after(std::uint64_t step, const TrainOptions& o) {
           .evaluation = due(step, o.eval_every),
           .record = due(step, o.log_every),
           .picture = due(step, o.sample_every),
+          .histograms = due(step, o.tensorboard_histograms_every),
           .checkpoint = due(step, o.checkpoint_every)};
 }
 
@@ -170,6 +175,7 @@ class Training {
       if (options_.eval_every > 0 && (last || due_now.evaluation)) evaluate();
       if (last || stopping || due_now.record) write_record(last || stopping);
       if (last || due_now.picture) write_grid(now);
+      if (due_now.histograms) write_histograms();
       const bool to_save = due_now.checkpoint && !in_doubt;
       if (last || stopping || to_save) save(now);
       if (!last && !stopping && to_save) write_page();
@@ -190,9 +196,9 @@ class Training {
     if (!outcome.interrupted) write_weights(generator, discriminator);
     if (unsaved) throw AgreedError(*unsaved);
     if (outcome.interrupted)
-      log_->info("stopped at step {} by request; --resume goes on", outcome.steps);
+      log_->info("{}{} by request; --resume goes on", run_log::stopped, outcome.steps);
     else
-      log_->info("done: {} steps, generator {}, discriminator {}", outcome.steps, outcome.generator_digest,
+      log_->info("{}{} steps, generator {}, discriminator {}", run_log::done, outcome.steps, outcome.generator_digest,
                  outcome.discriminator_digest);
     log_->flush();
     return outcome;
@@ -222,10 +228,10 @@ class Training {
     } catch (const spdlog::spdlog_ex& failure) {
       throw Error(ExitCode::data, "cannot write the log " + file.string() + ": " + failure.what());
     }
-    log_->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+    log_->set_pattern(run_log::pattern);
     log_->flush_on(spdlog::level::info);
     if (comm::Watchdog* watchdog = comm::Watchdog::current()) watchdog->expect(options_.timeout, file);
-    log_->info("ganymede {}, rank {} of {} on {}", version, ranks_.rank(), ranks_.size(), host_name());
+    log_->info("{}", run_log::start(version, ranks_.rank(), ranks_.size(), host_name()));
   }
 
   void warn(const std::string& message) {
@@ -375,6 +381,11 @@ class Training {
       const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
       if (events_.progressed) events_.progressed(record_, left, last);
     });
+  }
+
+  void write_histograms() {
+    const heartbeat::Stage stage("histograms");
+    on_root(ranks_, [&] { writer_->write_histograms(); });
   }
 
   void write_grid(std::uint64_t step) {

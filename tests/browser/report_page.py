@@ -95,6 +95,12 @@ def check_numbers(browser):
     assert browser.evaluate("plainTicks(0, 3000, 4)") == [0, 1000, 2000, 3000]
     assert browser.evaluate("plainTicks(-1.3, 0.9, 4)") == [-1, 0]
     assert browser.evaluate("logTicks(0.5, 2000)") == [1, 10, 100, 1000]
+    # Labels tell neighbours apart, and have room beside the axis: a logarithmic one of a narrow range has plain ticks.
+    assert browser.evaluate("logTicks(3.1e-5, 3.9e-5)") == []
+    for low, high in ((3.1e-5, 3.9e-5), (1.21e-4, 1.24e-4), (9.7e-6, 1.04e-5), (0.61, 0.66), (2.31, 2.36), (310, 390)):
+        texts = browser.evaluate(f"(t => t.map(textOfTicks(t)))(plainTicks({low}, {high}, 5))")
+        assert len(set(texts)) == len(texts) > 2 and max(map(len, texts)) <= 8, (low, high, texts)
+    assert browser.evaluate("textOfTicks([3.2e-5, 3.4e-5, 3.6e-5])(3.4e-5)") == "3.4e\u22125"
     assert browser.evaluate("timeTicks(0, 700, 5)") == [0, 300, 600]
     # Neighbours, between which no multiple can be told from the next.
     assert browser.evaluate("plainTicks(1e6, 1e6 + 2 ** -33, 5).length") <= 100

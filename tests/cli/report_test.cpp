@@ -81,7 +81,10 @@ TEST_F(Report, ATrainingLeavesOneThatSaysWhatItsFilesSay) {
   EXPECT_NE(page["real"], nullptr);
   // The command makes the same page of the folder alone, wherever it is called from.
   const std::string left = content(here() / "run/report.html");
-  EXPECT_EQ(reported({"run"}), "report of run in run/report.html\n");
+  EXPECT_EQ(reported({"run"}),
+            "report of run in run/report.html\n"
+            "its progress in 4 of 4 sample grids: run/samples/progress.gif\n");
+  EXPECT_THAT(content(here() / "run/samples/progress.gif"), ::testing::StartsWith("GIF89a"));
   EXPECT_TRUE(content(here() / "run/report.html") == left);
   fs::create_directory(here() / "elsewhere");
   ASSERT_EQ(run(ganymede({"report", "../run/.", "--out", "page.html"}), here() / "elsewhere").code, 0);

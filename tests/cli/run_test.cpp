@@ -216,6 +216,44 @@ TEST_F(Run, NoStepIsRecordedTwice) {
   expect_same_weights("run", "whole");
 }
 
+TEST_F(Run, StartsFromWeightsThatAreThere) {
+  expect_trained("first", {"--steps", "6"});
+  const Words from = {"--init-from", "first/generator.safetensors"};
+  expect_trained("tuned", Words{"--steps", "4"} + from);
+  const std::string file = fs::canonical(here() / "first/generator.safetensors").string();
+  EXPECT_THAT(content(here() / "tuned/logs/rank-0000.log"), HasSubstr("start: from the weights of G in " + file));
+  EXPECT_THAT(content(here() / "tuned/config.ini"), HasSubstr("init-from = " + file + "\n"));
+  EXPECT_EQ(inspected("tuned")["options"]["init-from"], file);
+  // It goes on with what it has; not as one that had begun elsewhere.
+  EXPECT_EQ(train("tuned", {"--resume", "--steps", "6"}).code, 0);
+  const Ending other = train("tuned", {"--resume", "--steps", "8", "--init-from", "first/discriminator.safetensors"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("init-from " + file + " → "));
+  // What does not fit is refused before anything is written.
+  const Ending told = train("told", Words{"--condition", "concat"} + from);
+  EXPECT_EQ(told.code, 3);
+  EXPECT_THAT(told.err, HasSubstr("tensor '0.weight' has shape [8, 4], but the network needs [8, 14]"));
+  EXPECT_FALSE(fs::exists(here() / "told"));
+}
+
+TEST_F(Run, WritesForTensorBoardLiveOrLater) {
+  expect_trained("live", {"--steps", "6", "--tensorboard", "--tensorboard-histograms-every", "3"});
+  expect_trained("late", {"--steps", "6"});
+  EXPECT_FALSE(fs::exists(here() / "late/tensorboard"));
+  const auto exported = [&](const Words& words) {
+    return run(ganymede({"export", "--format", "tensorboard"}) + words, here());
+  };
+  // Again, too: the run may have gone on.
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(exported({"late"}).code, 0);
+  EXPECT_EQ(std::distance(fs::directory_iterator(here() / "late/tensorboard"), fs::directory_iterator()), 1);
+  const Ending twice = exported({"live"});
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_THAT(twice.err, AllOf(HasSubstr("live/tensorboard holds events already"), HasSubstr("--out")));
+  EXPECT_EQ(exported({"live", "--out", "elsewhere"}).code, 0);
+  EXPECT_THAT(exported({"live", "--network", "generator"}).err, HasSubstr("--network chooses weights"));
+  EXPECT_THAT(exported({"late/checkpoints"}).err, HasSubstr("holds no run"));
+}
+
 TEST_F(Run, ADamagedCheckpointIsPassedOver) {
   const Words options = {"--log-every", "10", "--checkpoint-every", "10", "--keep", "0", "--reproducible"};
   expect_trained("run", options + Words{"--steps", "40"});

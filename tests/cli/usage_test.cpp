@@ -166,7 +166,7 @@ TEST_F(Usage, WrongCommandLines) {
            {{"report", "run", "--output", "x"}, 2, "did you mean --out?"},
            {{"report", "run", "run", "run", "run", "run", "run", "run", "run", "run"}, 2, "at most 8 runs"},
            {{"inspect", "run", "--jsn"}, 2, "did you mean --json?"},
-           {{"export", "run", "--format", "npz"}, 2, "--format takes safetensors or onnx"},
+           {{"export", "run", "--format", "npz"}, 2, "--format takes safetensors, onnx or tensorboard"},
            {{"export", "run", "--network", "both"}, 2, "--network takes"},
            {{"recipes", "gan"}, 2, "'gan' has no place here"},
            {{"bench", "--out", "x"}, 2, "there is no option --out"},

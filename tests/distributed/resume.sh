@@ -53,7 +53,8 @@ same whole parts
 
 # The state of every optimiser is in a checkpoint, and all that an update can have beside it in the options.
 for optimizer in sgd rmsprop adam adamw; do
-  options=(--optimizer "$optimizer" --momentum 0.9 --weight-decay 0.001 --clip-gradient 0.5 --clip-weights 0.05)
+  options=(--optimizer "$optimizer" --weight-decay 0.001 --clip-gradient 0.5 --clip-weights 0.05)
+  [ "$optimizer" != sgd ] || options+=(--momentum 0.9)
   run_on 1 "$optimizer" 14 "${options[@]}"
   run_on 1 "$optimizer-parts" 9 "${options[@]}"
   run_on 2 "$optimizer-parts" 14 "${options[@]}" --resume
@@ -84,6 +85,21 @@ run_on 3 stopped $((step + 5)) --resume
 run_on 2 unstopped $((step + 5))
 same unstopped stopped
 echo "the same bytes on 1, 2, 3 and 4 ranks, stopped at steps 25, 42, 47 and $step"
+
+# Weights that a training starts from are so on all ranks, and are not needed any more once there is a checkpoint.
+common=(train --data mnist-mini --generator-hidden 24 --discriminator-hidden 24 --latent 8 --reproducible --seed 5
+  --checkpoint-every 7 --sample-every 0 --log-every 10)
+run_on 1 first 9
+mkdir moved
+cp first/*.safetensors moved/
+from=(--init-from moved/generator.safetensors,moved/discriminator.safetensors)
+run_on 1 tuned 20 "${from[@]}"
+run_on 3 tuned-parts 9 "${from[@]}"
+rm -r moved
+run_on 2 tuned-parts 20 --resume
+same tuned tuned-parts
+run_on 1 drawn 20
+if cmp -s tuned/generator.safetensors drawn/generator.safetensors; then fail "--init-from did nothing"; fi
 
 # Batch normalisation's running statistics and classes too.
 common=(train --data mnist-mini --recipe dcgan --schedule constant --channels 3,4 --fully-connected 6 --latent 5 --batch 24

@@ -2,8 +2,8 @@
 """Weights between ganymede and PyTorch: safetensors_load.py PROGRAM FOLDER, a scratch folder.
 
 A short training's weights load into the matching torch.nn.Sequential by name and shape, and its generator then
-draws what `ganymede sample` draws from the same z. A file that the safetensors package wrote is read by ganymede. For
-the recipe dcgan the network is the one that README.md shows.
+draws what `ganymede sample` draws from the same z. A file that the safetensors package wrote is read by ganymede, and a
+training starts from PyTorch's weights. For the recipe dcgan the network is the one that README.md shows.
 """
 
 import pathlib
@@ -172,6 +172,38 @@ def check_sigmas(run, d, numbers):
     print(f"{run.name}: loaded, sigma within {worst:.2%} of the largest singular value")
 
 
+def check_init_from():
+    """A training starts from what PyTorch has saved: with a learning rate of 0 it ends in the same weights."""
+    nn, parametrized = torch.nn, torch.nn.utils.parametrizations.spectral_norm
+    torch.manual_seed(3)
+    mlp = [nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 784), nn.Sigmoid()),
+           nn.Sequential(parametrized(nn.Linear(784, 24)), nn.ReLU(), parametrized(nn.Linear(24, 1)))]
+    dcgan = [nn.Sequential(nn.Linear(20, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(),
+                           nn.Linear(16, 392, bias=False), nn.BatchNorm1d(392), nn.ReLU(), nn.Unflatten(1, (8, 7, 7)),
+                           nn.ConvTranspose2d(8, 4, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+                           nn.ConvTranspose2d(4, 1, 5, 2, 2, 1), nn.Sigmoid()),
+             nn.Sequential(nn.Conv2d(1, 4, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 5, 2, 2, bias=False),
+                           nn.BatchNorm2d(8), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(392, 16, bias=False),
+                           nn.BatchNorm1d(16), nn.LeakyReLU(0.2), nn.Linear(16, 1))]
+    for name, networks, options in (
+            ("mlp", mlp, "--generator-hidden 32 --discriminator-hidden 24 --spectral-norm"),
+            ("dcgan", dcgan, "--recipe dcgan --condition none --channels 4,8 --fully-connected 16 --weight-decay 0")):
+        files = [FOLDER / f"{name}-{role}-to-start-from.safetensors" for role in ("g", "d")]
+        for network, file in zip(networks, files):
+            safetensors.torch.save_file(network.float().state_dict(), file)
+        run = train(f"started-{name}", "--steps", 1, "--latent", 20, "--learning-rate", 0, "--init-from",
+                    ",".join(map(str, files)), *options.split())
+        for network, role in zip(networks, ("generator", "discriminator")):
+            started = safetensors.torch.load_file(run / f"{role}.safetensors")
+            # What a step changes without an update.
+            fixed = {key: value for key, value in network.state_dict().items()
+                     if not key.endswith(("running_mean", "running_var", "num_batches_tracked", "._u", "._v"))}
+            assert len(fixed) > 3 and fixed.keys() <= started.keys(), (fixed.keys(), started.keys())
+            for key, value in fixed.items():
+                assert torch.equal(started[key], value), f"{name}, {role}: {key} is not PyTorch's"
+        print(f"{name}: started from PyTorch's weights of both networks")
+
+
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
@@ -181,6 +213,7 @@ def main():
     check_mlp("deep", 10, [24, 20, 16, 20, 24], "leaky-relu", ["--r1", 0, "--ema", 0])
     check_dcgan()
     check_regularised()
+    check_init_from()
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ function timeTicks(low, high, wanted) {
   return multiples(step ?? 86400 * Math.ceil(rough / 86400), low, high);
 }
 
-/** Powers of ten; with their double and fivefold where there are few of them. */
+/** Powers of ten; with their double and fivefold where there are few of them. None or one where the range is narrow. */
 function logTicks(low, high) {
   const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
   const factors = last - first <= 3 ? [1, 2, 5] : [1];
@@ -110,14 +110,18 @@ function logTicks(low, high) {
       const tick = factor * 10 ** k;
       if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) ticks.push(tick);
     }
-  return ticks.length > 1 ? ticks : plainTicks(low, high, 4).filter((tick) => tick > 0);
+  return ticks;
 }
 
-/** How such ticks are written, all with as many decimals. */
+/** How plain ticks are written: all with as many decimals, or digits where zeros would hide them. */
 function textOfTicks(ticks) {
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 0;
   const digits = step > 0 ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) : 4;
-  if (digits > 4) return short;
+  if (digits > 4) {
+    const greatest = Math.max(...ticks.map(Math.abs));
+    const behind = Math.min(3, Math.max(0, Math.floor(Math.log10(greatest)) - Math.floor(Math.log10(step) + 1e-9)));
+    return (tick) => Math.abs(tick) < step / 2 ? "0" : signed(tick.toExponential(behind));
+  }
   if (Math.max(...ticks.map(Math.abs)) >= 1e4) return compact;
   return (tick) => signed((Math.abs(tick) < step / 2 ? 0 : tick).toFixed(digits));
 }
@@ -299,8 +303,9 @@ class Chart {
     Object.assign(this, { frame, from, to, across });
 
     const nodes = [];
-    const yTicks = this.spec.ticks ?? (this.log ? logTicks(low, high) : plainTicks(low, high, 5));
-    const tickText = this.spec.tick ?? (this.log ? short : textOfTicks(yTicks));
+    const powers = this.log ? logTicks(low, high) : [];
+    const yTicks = this.spec.ticks ?? (powers.length > 1 ? powers : plainTicks(low, high, 5));
+    const tickText = this.spec.tick ?? (powers.length > 1 ? short : textOfTicks(yTicks));
     for (const tick of yTicks) {
       const y = up(tick);
       nodes.push(svg("line", { class: "grid", x1: frame.left, x2: frame.right, y1: y, y2: y }),

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
@@ -123,13 +125,36 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"eval-every", {"0", "1000000000000"}},
     {"eval-metrics", {"auto", "judge,parzen,two-sample,1nn-error,modes"}},
     {"eval-samples", {"2", "16777216"}},
+    {"tensorboard", {"true", "false"}},
+    {"tensorboard-histograms-every", {"0", "1000000000000"}},
+    {"init-from", {"", "/a b/g.safetensors", "/g.safetensors,/d.safetensors"}},
 };
 
-const std::set<std::string> whole = {
-    "latent",           "d-steps", "batch",         "steps",         "seed",          "threads",
-    "shards",           "keep",    "sample-every",  "sample-count",  "log-every",     "drift-every",
-    "checkpoint-every", "d-burst", "d-burst-first", "d-burst-every", "penalty-every", "kernel",
-    "fully-connected",  "stack",   "blocks",        "micro-batch",   "keep-every",    "diagnose-every"};
+const std::set<std::string> whole = {"latent",
+                                     "d-steps",
+                                     "batch",
+                                     "steps",
+                                     "seed",
+                                     "threads",
+                                     "shards",
+                                     "keep",
+                                     "sample-every",
+                                     "sample-count",
+                                     "log-every",
+                                     "drift-every",
+                                     "checkpoint-every",
+                                     "d-burst",
+                                     "d-burst-first",
+                                     "d-burst-every",
+                                     "penalty-every",
+                                     "kernel",
+                                     "fully-connected",
+                                     "stack",
+                                     "blocks",
+                                     "micro-batch",
+                                     "keep-every",
+                                     "diagnose-every",
+                                     "tensorboard-histograms-every"};
 const std::set<std::string> real = {"leak",
                                     "dropout",
                                     "input-dropout",
@@ -155,7 +180,8 @@ const std::set<std::string> real = {"leak",
                                     "epsilon",
                                     "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden", "channels"};
-const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "tf32", "spectral-norm"};
+const std::set<std::string> switches = {"resume", "reproducible",  "debug",      "no-graph",
+                                        "tf32",   "spectral-norm", "tensorboard"};
 const std::set<std::string> texts = {"data", "out"};
 
 TEST(Options, ThisTestKnowsThemAll) {
@@ -385,6 +411,26 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     EXPECT_THAT(answer({{"keep-every", "10000"}, {"checkpoint-every", every}}),
                 AllOf(HasSubstr("--checkpoint-every " + std::string(every)), HasSubstr("use a multiple")));
   EXPECT_EQ(answer({{"keep-every", "10000"}}), "fine");
+  // What would do nothing is refused with what it needs.
+  for (const auto& [name, value, needed, also] :
+       {std::tuple{"momentum", "0.9", "--optimizer sgd", std::pair{"optimizer", "sgd"}},
+        {"rmsprop-decay", "0.9", "--optimizer rmsprop", {"optimizer", "rmsprop"}},
+        {"penalty-every", "4", "a penalty", {"r2", "1"}},
+        {"instance-noise-end", "0.5", "--instance-noise", {"instance-noise", "0.1"}},
+        {"d-burst-first", "10", "--d-burst", {"d-burst", "5"}},
+        {"d-burst-every", "10", "--d-burst", {"d-burst", "5"}}}) {
+    EXPECT_THAT(answer({{"r1", "0"}, {name, value}}),
+                AllOf(HasSubstr("--" + std::string(name) + " does nothing without " + needed), HasSubstr("add that")));
+    EXPECT_EQ(answer({{"r1", "0"}, {name, value}, also}), "fine");
+  }
+  for (const auto& [name, value] :
+       {std::pair{"tf32", "true"}, {"debug", "true"}, {"no-graph", "true"}, {"reduction", "mpi"}}) {
+    EXPECT_THAT(answer({{"device", "cpu"}, {name, value}}),
+                HasSubstr("--" + std::string(name) + " is for GPUs and does nothing with --device cpu"));
+    EXPECT_EQ(answer({{name, value}}), "fine") << "there may be a GPU";
+  }
+  EXPECT_THAT(answer({{"tensorboard-histograms-every", "10"}}), HasSubstr("add --tensorboard"));
+  EXPECT_EQ(answer({{"tensorboard-histograms-every", "10"}, {"tensorboard", "true"}}), "fine");
   EXPECT_THAT(answer({{"allow-change", "r1"}}), HasSubstr("add --resume"));
   EXPECT_EQ(answer({{"allow-change", "r1"}, {"resume", "true"}}), "fine");
   // An option of one family of networks says nothing about another.
@@ -398,9 +444,23 @@ TEST(Options, ThoseThatDoNotGoTogether) {
   }
 }
 
+TEST(Options, FilesToStartFromAreTheSameFromEveryFolder) {
+  const std::string here = std::filesystem::current_path().string();
+  EXPECT_EQ(after("init-from", "g.safetensors,sub/../d.safetensors"),
+            here + "/g.safetensors," + here + "/d.safetensors");
+  EXPECT_THAT(refusal("init-from", "/a,/b,/c"), HasSubstr("one file, or two"));
+  for (const char* text : {",", "/a,", ",/a", "/a#b", "/a\n"})
+    EXPECT_THAT(refusal("init-from", text), HasSubstr("--init-from takes")) << text;
+  EXPECT_FALSE(trajectory_options({}).contains("init-from"));
+  TrainOptions options;
+  options.init_from = {"/g.safetensors"};
+  EXPECT_EQ(trajectory_options(options).at("init-from"), "/g.safetensors");
+}
+
 TEST(Options, ChangesThatCannotBeAllowedAreRefusedWithTheReason) {
   for (const char* name : {"latent", "generator-hidden", "model", "stack", "optimizer", "blocks"})
     EXPECT_THAT(refusal("allow-change", name), AllOf(HasSubstr(name), HasSubstr("tensors would not fit"))) << name;
+  EXPECT_THAT(refusal("allow-change", "init-from"), HasSubstr("goes on from the weights of its checkpoint"));
   for (const char* name : {"threads", "keep", "out", "device"})
     EXPECT_THAT(refusal("allow-change", name), HasSubstr("no trajectory depends on it")) << name;
   EXPECT_THAT(refusal("allow-change", "r1,learning-rat"),

@@ -1,0 +1,77 @@
+// See init_from.hpp.
+#include "train/init_from.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "ganymede/error.hpp"
+#include "ganymede/tensor_file.hpp"
+#include "train/setup.hpp"
+
+namespace ganymede {
+namespace {
+
+// Why the network cannot start from the file; empty once it does.
+std::string why_not_loaded(Network& network, const TensorFile& file, const std::string& source) {
+  const std::vector<Tensor> own = network.tensors(network.parameter_array());
+  for (const Tensor& tensor : file.tensors)
+    if (std::none_of(own.begin(), own.end(), [&](const Tensor& t) { return t.name == tensor.name; }))
+      return source + " has a tensor '" + tensor.name +
+             "', which the network does not have: the file belongs to another network";
+  try {
+    network.load(file, source);
+  } catch (const Error& failure) {
+    return failure.what();
+  }
+  return {};
+}
+
+enum class Holds { generator, discriminator };
+
+Holds load(const TensorFile& file, const std::string& source, Gan& gan) {
+  const auto named = file.metadata.find("network");
+  const bool may_be_generator = named == file.metadata.end() || named->second == "generator";
+  const bool may_be_discriminator = named == file.metadata.end() || named->second == "discriminator";
+  if (!may_be_generator && !may_be_discriminator)
+    throw Error(ExitCode::data, source + " says that it is of the network '" + named->second +
+                                    "', not of a generator or discriminator");
+  std::string reasons;
+  if (may_be_generator) {
+    reasons = why_not_loaded(gan.generator, file, source);
+    if (reasons.empty()) return Holds::generator;
+  }
+  if (may_be_discriminator) {
+    const std::string why = why_not_loaded(gan.discriminator, file, source);
+    if (why.empty()) return Holds::discriminator;
+    reasons = reasons.empty() ? why : "as a generator's: " + reasons + "; as a discriminator's: " + why;
+  }
+  throw Error(ExitCode::data,
+              "cannot start from these weights: " + reasons + ". Give the options of the network that they are of");
+}
+
+}  // namespace
+
+std::string load_initial_weights(const TrainOptions& options, Communicator& ranks, Gan& gan) {
+  std::string origin;
+  std::optional<Holds> before;
+  for (const std::string& source : options.init_from) {
+    std::string bytes;
+    on_root(ranks, [&] { bytes = TensorFile::read(source).serialize(); });
+    bytes = shared_text(ranks, std::move(bytes));
+    together(ranks, [&] {
+      const Holds holds = load(TensorFile::parse(bytes, source), source, gan);
+      const char* network = holds == Holds::generator ? "G" : "D";
+      if (before == holds)
+        throw Error(ExitCode::usage, std::string("--init-from names two files of ") + network +
+                                         ": give one of each network, or one alone");
+      before = holds;
+      origin += (origin.empty() ? "" : ", ") + std::string(network) + " in " + source;
+    });
+  }
+  if (gan.average.size() > 0)
+    gan.generator.device().copy(gan.average.data(), gan.generator.parameters(), gan.average.bytes());
+  return origin;
+}
+
+}  // namespace ganymede

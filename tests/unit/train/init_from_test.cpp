@@ -1,0 +1,137 @@
+// --init-from: which network a file is of, what is taken, and what is refused in which words. Files that PyTorch has
+// written: tests/interop.
+#include "train/init_from.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "ganymede/error.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ganymede {
+namespace {
+
+using test::TemporaryFolder;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class InitFrom : public ::testing::Test {
+ protected:
+  InitFrom() {
+    options_.latent = 3;
+    options_.generator_hidden = {5};
+    options_.discriminator_hidden = {4};
+  }
+  [[nodiscard]] Gan made(std::uint64_t seed) const {
+    TrainOptions seeded = options_;
+    seeded.seed = seed;
+    return make_gan(seeded, {{6, 6, 1}, 0}, *device_);
+  }
+  // The network's weights in a file; `network`: what its metadata say, empty for nothing, as PyTorch has it.
+  std::string file_of(const Network& network, const std::string& name, const std::string& said) {
+    TensorFile file{network.tensors(network.parameter_array()), {}};
+    if (!said.empty()) file.metadata["network"] = said;
+    return written(file, name);
+  }
+  std::string written(const TensorFile& file, const std::string& name) {
+    const std::string path = (folder_ / name).string();
+    file.write(path);
+    return path;
+  }
+  std::string load(const std::vector<std::string>& files, Gan& gan) {
+    TrainOptions from = options_;
+    from.init_from = files;
+    return load_initial_weights(from, *ranks_, gan);
+  }
+  std::string refusal(const std::vector<std::string>& files, ExitCode code = ExitCode::data) {
+    Gan gan = made(1);
+    try {
+      load(files, gan);
+    } catch (const AgreedError& failure) {
+      EXPECT_EQ(failure.code(), code);
+      EXPECT_EQ(std::string(failure.what()).find('\n'), std::string::npos);
+      return failure.what();
+    }
+    return "taken";
+  }
+
+  TemporaryFolder folder_;
+  TrainOptions options_;
+  std::unique_ptr<Device> device_ = make_cpu_device(1);
+  std::unique_ptr<Communicator> ranks_ = make_local_communicator();
+};
+
+TEST_F(InitFrom, TakesEitherNetworkOrBoth) {
+  const Gan from = made(7);
+  for (const bool named : {true, false}) {
+    const std::string g = file_of(from.generator, "g.safetensors", named ? "generator" : "");
+    const std::string d = file_of(from.discriminator, "d.safetensors", named ? "discriminator" : "");
+    const Gan drawn = made(1);
+    for (const auto& files : std::vector<std::vector<std::string>>{{g}, {d}, {g, d}, {d, g}}) {
+      Gan gan = made(1);
+      const std::string origin = load(files, gan);
+      const bool has_g = std::count(files.begin(), files.end(), g) > 0;
+      const bool has_d = std::count(files.begin(), files.end(), d) > 0;
+      EXPECT_EQ(gan.generator.parameter_array().host(), (has_g ? from : drawn).generator.parameter_array().host());
+      EXPECT_EQ(gan.discriminator.parameter_array().host(),
+                (has_d ? from : drawn).discriminator.parameter_array().host());
+      EXPECT_EQ(gan.average.host(), gan.generator.parameter_array().host()) << "pictures begin with them";
+      EXPECT_EQ(origin.find("G in " + g) != std::string::npos, has_g) << origin;
+      EXPECT_EQ(origin.find("D in " + d) != std::string::npos, has_d) << origin;
+    }
+  }
+}
+
+TEST_F(InitFrom, TakesStatisticsAndSingularVectorsToo) {
+  options_.generator_norm = "batch";
+  options_.spectral_norm = true;
+  const Gan from = made(7);
+  Gan gan = made(1);
+  load({file_of(from.generator, "g.safetensors", ""), file_of(from.discriminator, "d.safetensors", "")}, gan);
+  EXPECT_EQ(gan.generator.parameter_array().host(), from.generator.parameter_array().host());
+  EXPECT_EQ(gan.discriminator.parameter_array().host(), from.discriminator.parameter_array().host());
+}
+
+TEST_F(InitFrom, AnotherShapeIsNamedWithTensorAndBothShapes) {
+  const Gan own = made(1);
+  options_.generator_hidden = {8};
+  const Gan wider = made(1);
+  options_.generator_hidden = {5};
+  const std::string said = file_of(wider.generator, "said.safetensors", "generator");
+  EXPECT_THAT(refusal({said}),
+              AllOf(HasSubstr(said + ": tensor '0.weight' has shape [8, 3]"), HasSubstr("the network needs [5, 3]")));
+  const std::string unsaid = file_of(wider.generator, "unsaid.safetensors", "");
+  EXPECT_THAT(refusal({unsaid}),
+              AllOf(HasSubstr("as a generator's: " + unsaid + ": tensor '0.weight' has shape [8, 3]"),
+                    HasSubstr("as a discriminator's: " + unsaid +
+                              ": tensor '0.weight' has shape [8, 3], but the network "
+                              "needs [4, 36]")));
+  // What it says counts, whatever its shapes are.
+  EXPECT_THAT(refusal({file_of(own.generator, "other.safetensors", "discriminator")}),
+              AllOf(HasSubstr("'0.weight' has shape [5, 3]"), HasSubstr("needs [4, 36]")));
+}
+
+TEST_F(InitFrom, TensorsTooFewOrTooManyAreNamed) {
+  const Gan own = made(1);
+  TensorFile file{own.generator.tensors(own.generator.parameter_array()), {{"network", "generator"}}};
+  TensorFile more = file;
+  more.tensors.push_back({"4.weight", {1}, {0}});
+  EXPECT_THAT(refusal({written(more, "more.safetensors")}),
+              HasSubstr("has a tensor '4.weight', which the network does"));
+  file.tensors.pop_back();
+  EXPECT_THAT(refusal({written(file, "less.safetensors")}), HasSubstr("has no tensor '2.bias'"));
+}
+
+TEST_F(InitFrom, WhatIsNoNetworksFileIsRefused) {
+  const Gan own = made(1);
+  const std::string g = file_of(own.generator, "g.safetensors", "generator");
+  EXPECT_THAT(refusal({g, g}, ExitCode::usage), HasSubstr("names two files of G"));
+  EXPECT_THAT(refusal({file_of(own.generator, "judge.safetensors", "judge")}), HasSubstr("of the network 'judge'"));
+  EXPECT_THAT(refusal({(folder_ / "missing.safetensors").string()}), HasSubstr("missing.safetensors"));
+}
+
+}  // namespace
+}  // namespace ganymede
