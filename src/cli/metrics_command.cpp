@@ -1,7 +1,11 @@
 // `ganymede metrics`
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <string>
+#include <vector>
 
 #include "cli/commands.hpp"
 #include "cli/recorded_run.hpp"
@@ -15,13 +19,20 @@ namespace {
 
 constexpr std::size_t most_rows = 20;
 
+// All that the records' lines show: of evaluations what was measured in any of them.
 std::string csv(const std::vector<MetricsRecord>& records) {
+  std::vector<MetricsField> fields;
+  std::copy_if(metrics_fields().begin(), metrics_fields().end(), std::back_inserter(fields), [&](const auto& field) {
+    return !field.evaluation || std::any_of(records.begin(), records.end(), [&](const MetricsRecord& record) {
+      return !std::isnan(record.*field.member);
+    });
+  });
   std::string text = "step,images_seen";
-  for (const MetricsField& field : metrics_fields()) text += std::string(",") + field.key;
+  for (const MetricsField& field : fields) text += std::string(",") + field.key;
   text += '\n';
   for (const MetricsRecord& record : records) {
     text += std::to_string(record.step) + ',' + std::to_string(record.images_seen);
-    for (const MetricsField& field : metrics_fields())
+    for (const MetricsField& field : fields)
       text += ',' + (std::isfinite(record.*field.member) ? shortest_text(record.*field.member) : std::string());
     text += '\n';
   }
