@@ -234,13 +234,13 @@ std::string obstacle_to(const std::string& metric, const Request& request, const
            std::to_string(count);
   };
   if (metric == "gan-train" || metric == "gan-test") {
-    if (const std::string why = classes_obstacle(saved, data); !why.empty()) return why;
-    if (const std::string why = digits_obstacle(data); !why.empty() || metric == "gan-test") return why;
+    if (std::string why = classes_obstacle(saved, data); !why.empty()) return why;
+    if (std::string why = digits_obstacle(data); !why.empty() || metric == "gan-test") return why;
     return too_few(eval::least_gan_train_images, std::min<std::uint64_t>(request.samples, data.train().count),
                    "training");
   }
   if (metric == "judge") {
-    if (const std::string why = digits_obstacle(data); !why.empty()) return why;
+    if (std::string why = digits_obstacle(data); !why.empty()) return why;
     return too_few(eval::least_judged, eval::judged_images(request.samples, data), "test");
   }
   return {};

@@ -109,10 +109,11 @@ class DirectRoutine final : public Routine {
 /// What a device advances between its kernels.
 class UnderWay {
  public:
+  UnderWay() = default;
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+  virtual ~UnderWay() = default;
   virtual void advance() = 0;
-
- protected:
-  ~UnderWay() = default;
 };
 
 /// A sum over ranks, in a device's list from its start to its end.
