@@ -212,6 +212,9 @@ void Watchdog::look(double elapsed) {
   notice_deaths();
   const bool steps_follow = now.stage.stored() == Label("steps").stored() && idle_ < deadline_ / 2;
   if (mailbox_ != nullptr && !steps_follow) answer();
+  // In time: at the deadline one of them may have spoken already, and be gone.
+  if (ranks_ == nullptr && launched_ranks() > 1 && siblings_.empty() && idle_ >= deadline_ / 2)
+    siblings_ = sibling_ranks();
   if (watching_ && idle_ >= std::max(deadline_, patience_)) inquire();
 }
 
@@ -350,7 +353,7 @@ void Watchdog::give_up(const Diagnosis& diagnosis, std::size_t speaker) {
 
 // While the ranks meet, or part, nobody can be asked: what this host shows of its own must do.
 void Watchdog::give_up_apart() {
-  const std::map<int, std::uint64_t> siblings = sibling_ranks();
+  for (const auto& [rank, process] : sibling_ranks()) siblings_[rank] = process;
   Reading other = read(heartbeat::pulse());
   other.answered = true;
   other.idle = idle_;
@@ -358,7 +361,7 @@ void Watchdog::give_up_apart() {
   std::vector<Reading> all(static_cast<std::size_t>(launched_ranks()), other);
   int speaker = launched_rank();
   bool found = false;
-  for (const auto& [rank, process] : siblings) {
+  for (const auto& [rank, process] : siblings_) {
     if (rank < 0 || rank >= launched_ranks()) continue;
     Reading& sibling = all[static_cast<std::size_t>(rank)];
     sibling.process = process;
@@ -370,7 +373,7 @@ void Watchdog::give_up_apart() {
   const std::string idle = "nothing was completed for " + std::to_string(std::lround(idle_)) + " s: ";
   // One of this host speaks; should it not, the next does. The host that shows the one to blame speaks before the
   // others, of which each may be the first.
-  if (speaker != launched_rank() && ends_within(siblings.at(speaker), another_speaks * (found ? 3 : 4)))
+  if (speaker != launched_rank() && ends_within(siblings_.at(speaker), another_speaks * (found ? 3 : 4)))
     end_in_silence();
   if (found) end(idle + diagnose(all, std::vector<std::string>(all.size(), host_name())).summary);
   sleep(another_speaks + 0.1 * std::min(launched_rank(), 10));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -75,6 +76,7 @@ class Watchdog {
   std::unique_ptr<Mailbox> mailbox_;
   std::shared_ptr<void> host_memory_;
   std::vector<Mate> mates_;
+  std::map<int, std::uint64_t> siblings_;  // before the ranks have met: comm/siblings.hpp
   std::vector<std::string> hosts_;
   std::size_t rank_ = 0;
   std::filesystem::path log_;

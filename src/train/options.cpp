@@ -161,7 +161,9 @@ void set_files(TrainOptions& o, const OptionSpec& spec, const std::string& text)
   for (std::size_t at = 0; !text.empty() && at <= text.size();) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
     TrainOptions one;
-    set_text<&TrainOptions::out>(one, spec, text.substr(at, comma - at));
+    const std::string file = text.substr(at, comma - at);
+    if (file.empty()) refuse(spec, text, "the names of files with one comma between them");
+    set_text<&TrainOptions::out>(one, spec, file);
     files.push_back(std::filesystem::absolute(one.out).lexically_normal().string());
     at = comma + 1;
   }

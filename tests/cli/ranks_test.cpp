@@ -217,7 +217,17 @@ TEST_F(Ranks, AnInterruptBeforeTheTrainingSaysThatNothingWasSaved) {
   launcher.send(SIGINT);
   const Ending ending = launcher.wait();
   EXPECT_EQ(ending.code, 6);
-  EXPECT_THAT(ending.err, HasSubstr("before the training began: nothing was saved"));
+  EXPECT_THAT(ending.err, HasSubstr("before a training began: nothing was saved"));
+}
+
+// Also while the launcher prepares itself, and mpirun is being started.
+TEST_F(Ranks, AnInterruptAtAnyInstantIsHeard) {
+  for (const int after : {20, 60, 90, 120, 150, 180, 210, 250}) {
+    Process launcher({GANYMEDE_LAUNCH "/mpirun", "-n", "1", "sleep", "5"}, here());
+    std::this_thread::sleep_for(std::chrono::milliseconds(after));
+    launcher.send(SIGINT);
+    EXPECT_NE(launcher.wait().code, 0) << after << " ms";
+  }
 }
 
 TEST_F(Ranks, ASecondInterruptEndsTheLaunchersRanksAtOnce) {

@@ -250,12 +250,22 @@ function pairOf(first, second) {
   return [{ ...first, colour: "var(--line-0)", dashed: false }, { ...second, colour: "var(--line-1)", dashed: true }];
 }
 
+const allColumns = (run) => run.curves.columns;
+
+/** The columns at the first record of each evaluation: those behind it repeat what it measured. */
+function columnsOfEvaluations(run) {
+  const { columns } = run.curves;
+  const evaluated = columns.eval_step ?? [];
+  const rows = [...evaluated.keys()].filter((i) => evaluated[i] !== null && evaluated[i] !== evaluated[i - 1]);
+  return Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, rows.map((i) => values[i])]));
+}
+
 /** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
-function linesOf(kinds, of = (run, kind) => run.curves.columns[kind.column] ?? []) {
+function linesOf(kinds, columnsOf, of = (run, kind) => columnsOf(run)[kind.column] ?? []) {
   return runs.flatMap((run) => {
     const lines = kinds.map((kind) => ({
       name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
-      columns: run.curves.columns,
+      columns: columnsOf(run),
       values: of(run, kind),
       colour: alone ? kind.colour : colourOf(run),
       dashed: alone ? false : kind.dashed,
@@ -271,10 +281,16 @@ function legendOf(kinds) {
   return alone ? undefined : kinds.length > 1 ? kinds.map((kind) => ({ ...kind, colour: "currentColor" })) : [];
 }
 
-function chart(kinds, spec, of) {
-  const lines = linesOf(kinds, of);
+function chart(kinds, spec, { columnsOf = allColumns, of } = {}) {
+  const lines = linesOf(kinds, columnsOf, of);
   return lines.length === 0 ? null : new Chart({ lines, legend: legendOf(kinds), ...spec }).figure;
 }
+
+function evaluationChart(kinds, spec) {
+  return chart(kinds, spec, { columnsOf: columnsOfEvaluations });
+}
+
+const wholePercent = (value) => `${Math.round(100 * value)}${thinSpace}%`;
 
 function curves() {
   const networks = (d, g) => pairOf({ name: "D", column: d }, { name: "G", column: g });
@@ -293,11 +309,11 @@ function curves() {
       wide: true, window: 5,
       note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as " +
             "logged; bold: its running median.",
-    }, difference) : null,
+    }, { of: difference }) : null,
     chart(networks("d_loss", "g_loss"), { title: "Losses", unit: "without penalties" }),
     chart(images("d_real_accuracy", "d_fake_accuracy"), {
       title: "D's accuracy", unit: "share of images it is right about", range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1],
-      tick: (value) => `${100 * value}${thinSpace}%`, format: percent, reference: { value: 0.5, name: "chance" } }),
+      tick: wholePercent, format: percent, reference: { value: 0.5, name: "chance" } }),
     chart(images("d_real_score", "d_fake_score"), { title: "D's scores", unit: "mean output before any sigmoid" }),
     chart(networks("d_gradient_norm", "g_gradient_norm"), {
       title: "Gradient norms", unit: "L2, of the logged step", log: true }),
@@ -317,22 +333,25 @@ function curves() {
       reference: { value: 0, name: "as training images" } }),
     chart(networks("d_update_ratio", "g_update_ratio"), {
       title: "Size of an update", unit: "over that of the parameters" }),
-    chart(one("eval_classifier_fd", "classifier-FD"), {
+    evaluationChart(one("eval_classifier_fd", "classifier-FD"), {
       title: "Classifier-FD", unit: "of --eval-every: Fréchet distance from test images in the judge's features" }),
-    chart(one("eval_kid", "KID"), { title: "KID", unit: "of --eval-every: kernel distance from test images" }),
-    chart(pairOf({ name: "precision", column: "eval_precision" }, { name: "recall", column: "eval_recall" }), {
+    evaluationChart(one("eval_kid", "KID"), {
+      title: "KID", unit: "of --eval-every: kernel distance from test images" }),
+    evaluationChart(pairOf({ name: "precision", column: "eval_precision" },
+                           { name: "recall", column: "eval_recall" }), {
       title: "Precision and recall", unit: "of --eval-every, in the judge's features", range: [0, 1] }),
-    chart(one("eval_coverage", "coverage"), {
+    evaluationChart(one("eval_coverage", "coverage"), {
       title: "Coverage", unit: "of --eval-every: share of test images with a sample near", range: [0, 1] }),
-    chart(one("eval_inception_score", "score"), {
+    evaluationChart(one("eval_inception_score", "score"), {
       title: "MNIST inception score", unit: "of --eval-every", range: [1, 10] }),
-    chart(one("eval_parzen", "log-likelihood"), { title: "Parzen log-likelihood", unit: "of --eval-every, nats" }),
-    chart(one("eval_two_sample", "accuracy"), {
+    evaluationChart(one("eval_parzen", "log-likelihood"), {
+      title: "Parzen log-likelihood", unit: "of --eval-every, nats" }),
+    evaluationChart(one("eval_two_sample", "accuracy"), {
       title: "Two-sample 1-NN accuracy", unit: "of --eval-every", range: [0, 1],
-      tick: (value) => `${100 * value}${thinSpace}%`, format: percent, reference: { value: 0.5, name: "ideal" } }),
-    chart(one("eval_1nn_error", "error"), {
+      tick: wholePercent, format: percent, reference: { value: 0.5, name: "ideal" } }),
+    evaluationChart(one("eval_1nn_error", "error"), {
       title: "1-NN classification error", unit: "of --eval-every", format: percent }),
-    chart(one("eval_modes", "modes"), { title: "Modes", unit: "of --eval-every: found among the samples" }),
+    evaluationChart(one("eval_modes", "modes"), { title: "Modes", unit: "of --eval-every: found among the samples" }),
     chart(networks("d_learning_rate", "g_learning_rate"), { title: "Learning rates", unit: "of the last update" }),
     chart(one("images_per_second", "speed"), { title: "Speed", unit: "real images per second" }),
   ].filter((figure) => figure !== null);
