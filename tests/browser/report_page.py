@@ -252,9 +252,13 @@ def one_run(browser):
                                "Variety of samples", "Digits among the samples", "D's slope",
                                "D on held-out images", "Size of an update", "Classifier-FD", "KID",
                                "Precision and recall", "Coverage", "MNIST inception score", "Learning rates", "Speed"]
+    evaluated = {"Classifier-FD", "KID", "Precision and recall", "Coverage", "MNIST inception score"}
     for title in titles(browser):
         paths = in_chart(browser, title, "[...chart.svg.querySelectorAll('path')].map(p => p.getAttribute('d'))")
-        assert paths and all(path.count("L") >= 25 and "NaN" not in path for path in paths), (title, paths)
+        assert paths and not any("NaN" in path for path in paths), (title, paths)
+        # Ten evaluations are ten points, however many records repeat what they measured.
+        lengths = [path.count("L") for path in paths]
+        assert all(n == 9 if title in evaluated else n >= 25 for n in lengths), (title, lengths)
     # The estimate, as logged and its median.
     own = columns(browser)[0]
     values = in_chart(browser, "Wasserstein distance", "chart.spec.lines[0].values")

@@ -185,7 +185,7 @@ class SeveralHosts(unittest.TestCase):
             time.sleep(0.01)
         self.assertEqual(said(begins), ["rank 1 on h2"])
         started.send_signal(signal.SIGUSR1)
-        self.assertEqual(started.wait(30), 75)
+        self.assertEqual(started.wait(30), 75, said(".*"))
         self.assertTrue(said("rank 1 on h2 was slower than the others, which waited for it, in [23] of [23] comparisons"))
 
     def test_discriminators_sum_runs_beside_generators_forward_pass(self):
