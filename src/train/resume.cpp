@@ -56,6 +56,7 @@ std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
   std::uint64_t any = found ? 1 : 0;
   ranks.broadcast(&any, sizeof any, 0);
   if (any == 0) return std::nullopt;
+  if (ranks.size() == 1) return found;
   if (!found) found.emplace();
   Checkpoint& c = found->checkpoint;
   ranks.broadcast(&c.step, sizeof c.step, 0);
@@ -64,10 +65,13 @@ std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
   c.data_digest = shared_text(ranks, c.data_digest);
   c.arithmetic = shared_text(ranks, c.arithmetic);
   c.options = shared_map(ranks, c.options);
-  std::map<std::string, std::string> files;
-  for (const auto& [name, file] : c.files) files[name] = file.serialize();
-  for (const auto& [name, bytes] : shared_map(ranks, files))
+  // One file's bytes at a time: all of them would be the networks and their moments once more.
+  std::map<std::string, std::string> names;
+  for (const auto& [name, file] : c.files) names[name];
+  for (const auto& [name, nothing] : shared_map(ranks, names)) {
+    const std::string bytes = shared_text(ranks, ranks.is_root() ? c.files.at(name).serialize() : std::string());
     if (!ranks.is_root()) c.files[name] = TensorFile::parse(bytes, found->folder.string() + "/" + name);
+  }
   return found;
 }
 
