@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace ganymede {
 namespace {
@@ -29,18 +30,21 @@ std::string Stragglers::take() {
 
 std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken,
                                            const std::vector<std::string>& hosts) {
-  std::vector<double> seconds;
+  window_seconds_.resize(taken.size());
   unsigned long long steps = 0;
-  for (const std::string& text : taken) {
-    double value = 0;
-    if (std::sscanf(text.c_str(), "%llu %lg", &steps, &value) != 2) return {};
-    seconds.push_back(value);
+  for (std::size_t rank = 0; rank < taken.size(); ++rank) {
+    double seconds = 0;
+    if (std::sscanf(taken[rank].c_str(), "%llu %lg", &steps, &seconds) != 2) return {};
+    window_seconds_[rank] += seconds;
   }
-  std::vector<double> sorted = seconds;
+  window_steps_ += steps;
+  std::vector<double> sorted = window_seconds_;
   std::sort(sorted.begin(), sorted.end());
   // Of two ranks the faster one is what the other is measured by.
   const double median = sorted.empty() ? 0 : sorted[(sorted.size() - 1) / 2];
-  if (steps < least_steps || median < least_seconds) return {};
+  if (window_steps_ < least_steps || median < least_seconds) return {};
+  const std::vector<double> seconds = std::exchange(window_seconds_, {});
+  const auto each = static_cast<double>(std::exchange(window_steps_, 0));
   ++windows_;
   slow_.resize(seconds.size());
   counts_.resize(seconds.size());
@@ -49,7 +53,6 @@ std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken
     const bool slow = seconds[rank] > factor * median;
     if (slow) ++counts_[rank];
     if (slow && !slow_[rank]) {
-      const auto each = static_cast<double>(steps);
       sentences.push_back(who(rank, hosts) +
                           " is slower than the others, which wait for it: its part of a step takes " +
                           milliseconds(seconds[rank] / each) + ", the median rank's " + milliseconds(median / each) +

@@ -25,8 +25,8 @@ class Stragglers {
   /// What it took since it was last asked, for the others: see judge().
   [[nodiscard]] std::string take();
 
-  /// From what take() gave on every rank, a sentence for each rank that has become slow. Too short a window is left
-  /// out.
+  /// From what take() gave on every rank, a sentence for each rank that has become slow. Too short a window is judged
+  /// together with the next.
   std::vector<std::string> judge(const std::vector<std::string>& taken, const std::vector<std::string>& hosts);
 
   /// At the end: those that were slow in half of the windows or more, a sentence each.
@@ -35,6 +35,8 @@ class Stragglers {
  private:
   double seconds_ = 0;
   std::uint64_t steps_ = 0;
+  std::vector<double> window_seconds_;  // by rank, since the last judgement
+  std::uint64_t window_steps_ = 0;
   std::uint64_t windows_ = 0;
   std::vector<bool> slow_;             // by rank, in the last window
   std::vector<std::uint64_t> counts_;  // of windows in which it was

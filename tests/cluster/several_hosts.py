@@ -176,17 +176,21 @@ class SeveralHosts(unittest.TestCase):
                 return re.findall(what, output.read())
         [slow] = self.ranks("h2")
         begins = "warning: (rank .*) is slower than the others, which wait for it: its part of a step takes .* ms"
-        # A fifth of the time is left to it.
-        limit = time.monotonic() + 300
-        while time.monotonic() < limit and step("uneven") < 210:
+        # A third of the time is left to it, until it has been named and as many steps have passed once more.
+        limit = time.monotonic() + 200
+        enough = ENDLESS
+        while time.monotonic() < limit and step("uneven") < enough:
+            if enough == ENDLESS and said(begins):
+                enough = 2 * step("uneven") + 110
             os.kill(slow, signal.SIGSTOP)
-            time.sleep(0.04)
+            time.sleep(0.03)
             os.kill(slow, signal.SIGCONT)
-            time.sleep(0.01)
+            time.sleep(0.015)
         self.assertEqual(said(begins), ["rank 1 on h2"])
         started.send_signal(signal.SIGUSR1)
         self.assertEqual(started.wait(30), 75, said(".*"))
-        self.assertTrue(said("rank 1 on h2 was slower than the others, which waited for it, in [23] of [23] comparisons"))
+        self.assertTrue(said("rank 1 on h2 was slower than the others, which waited for it, in [2-4] of [2-4] comparisons"),
+                        said(".*"))
 
     def test_discriminators_sum_runs_beside_generators_forward_pass(self):
         # A D of 200 kB, for 4 ms of the links, and a G that takes several times as long.

@@ -46,11 +46,15 @@ TEST(Stragglers, OfTwoTheFasterIsTheMeasure) {
   EXPECT_THAT(window(ranks, {0.030, 0.062}), ElementsAre(StartsWith("rank 1 on b")));
 }
 
-TEST(Stragglers, AShortWindowMeansNothing) {
+TEST(Stragglers, AShortWindowIsJudgedWithTheNext) {
   Stragglers ranks;
   EXPECT_THAT(window(ranks, {1, 1, 10}, 49), IsEmpty());
-  EXPECT_THAT(window(ranks, {0.001, 0.001, 0.01}), IsEmpty());
   EXPECT_THAT(ranks.summary(hosts), IsEmpty());
+  EXPECT_THAT(window(ranks, {0.001, 0.001, 0.01}, 1),
+              ElementsAre(HasSubstr("takes 9.8e+03 ms, the median rank's 980 ms")));
+  for (int window_of_a_second = 0; window_of_a_second < 5; ++window_of_a_second)
+    EXPECT_THAT(window(ranks, {0.01, 0.01, 0.02}), IsEmpty());  // slow it was before
+  EXPECT_THAT(ranks.summary(hosts), ElementsAre(HasSubstr("in 3 of 3 comparisons")));
 }
 
 }  // namespace
