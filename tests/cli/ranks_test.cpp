@@ -247,6 +247,29 @@ TEST_F(Ranks, ASecondInterruptEndsTheLaunchersRanksAtOnce) {
   expect_all_gone(2);
 }
 
+// mpirun, which is ending then, would die of being told to.
+TEST_F(Ranks, ASecondInterruptWhileTheRanksEndIsNoFault) {
+  for (const int after : {50, 100, 150, 200, 400}) {
+    const std::string name = "run" + std::to_string(after);
+    Process training(Words{GANYMEDE_LAUNCH "/mpirun", "-n", "2"} +
+                         wrapped("exec \"$@\"", tiny_training(name, {"--steps", "1000000000"})),
+                     here());
+    ASSERT_TRUE(eventually([&] { return !content(here() / name / "metrics.jsonl").empty(); }));
+    training.send(SIGINT);
+    std::this_thread::sleep_for(std::chrono::milliseconds(after));
+    training.send(SIGINT);
+    const Ending ending = training.wait();
+    SCOPED_TRACE(std::to_string(after) + " ms: " + std::to_string(ending.code));
+    if (ending.code == 75) {
+      EXPECT_EQ(ending.err, "");
+      EXPECT_FALSE(fs::is_empty(here() / name / "checkpoints"));
+    } else {
+      EXPECT_EQ(ending.code, 6);
+      EXPECT_EQ(ending.err, "launch/mpirun: the ranks were ended at once; complete checkpoints stand\n");
+    }
+  }
+}
+
 TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
   struct Stop {
     Words launcher;
