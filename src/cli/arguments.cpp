@@ -65,6 +65,15 @@ std::size_t columns(const std::string& text) {
 }  // namespace
 
 Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::string>& words) {
+  // Boost's own message never ends where the name is one of its placeholders.
+  for (const std::string& word : words) {
+    if (word == "--") break;
+    if (!word.starts_with("--") || word.find('=') != word.size() - 1) continue;
+    const std::string name = word.substr(2, word.size() - 3);
+    const bool is_known = std::any_of(syntax.arguments.begin(), syntax.arguments.end(),
+                                      [&](const Argument& a) { return a.name == name; });
+    wrong(syntax.name, is_known ? "--" + name + " needs a value" : unknown(syntax, name));
+  }
   const po::options_description known = described(syntax);
   Parsed parsed;
   try {
@@ -175,6 +184,8 @@ std::vector<Setting> parse_ini(const std::string& whole, const std::string& sour
     const std::size_t equals = line.find('=');
     const std::string name = equals == std::string::npos ? std::string() : trimmed(line.substr(0, equals));
     if (name.empty()) throw Error(ExitCode::usage, where + "expected 'name = value', found '" + line + "'");
+    if (name.find('#') != std::string::npos)
+      throw Error(ExitCode::usage, where + "a name cannot contain '#'; put comments on lines of their own");
     if (line.find('#', equals) != std::string::npos)
       throw Error(ExitCode::usage, where + "a value cannot contain '#'; put comments on lines of their own");
     const auto [before, fresh] = seen.emplace(name, number);
@@ -191,8 +202,9 @@ std::vector<Setting> parse_ini(const std::string& whole, const std::string& sour
           std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == option.string_key; });
       if (setting != settings.end() && !option.value.empty()) setting->value = option.value.front();
     }
-  } catch (const po::error& failure) {
-    throw Error(ExitCode::usage, source + ": " + failure.what());
+  } catch (const po::error&) {
+    // Its message may never end: it fills in placeholders, which may stand in the text.
+    throw Error(ExitCode::usage, source + ": not made of 'name = value' lines");
   }
   return settings;
 }

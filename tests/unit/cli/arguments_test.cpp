@@ -82,6 +82,9 @@ TEST(CommandLine, ValuesThatAreMissing) {
   EXPECT_THAT(refusal(train(), {"--out="}), HasSubstr("--out"));
   EXPECT_THAT(refusal(train(), {"--out", ""}), HasSubstr("--out needs a value"));
   EXPECT_THAT(refusal(train(), {"--config", ""}), HasSubstr("--config needs a value"));
+  // Boost's placeholders, which it would fill in for ever.
+  EXPECT_THAT(refusal(train(), {"--%canonical_option%="}), HasSubstr("no option --%canonical_option%"));
+  EXPECT_THAT(refusal(train(), {"--out", "--%original_token%="}), HasSubstr("no option --%original_token%"));
   // Who means it can say it.
   EXPECT_EQ(parse_command_line(train(), {"--out=--resume"}).values.at("out"), "--resume");
   EXPECT_EQ(parse_command_line(train(), {"--leak", "-5"}).values.at("leak"), "-5");

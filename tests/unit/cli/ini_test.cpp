@@ -72,7 +72,9 @@ TEST(Ini, AHashNeverCutsAValueShort) {
   for (const char* text :
        {"data = /a#b", "data = #b", "data = /a #b", "batch = 7 # seven", "data = /a\\#b", "data = \"#\""})
     EXPECT_THAT(refusal(text), AllOf(HasSubstr("x.ini, line 1: "), HasSubstr("'#'"))) << text;
-  EXPECT_THAT(refusal("ba#tch = 7"), HasSubstr("x.ini"));
+  EXPECT_THAT(refusal("ba#tch = 7"), AllOf(HasSubstr("x.ini, line 1: "), HasSubstr("'#'")));
+  // The placeholder that Boost would replace by a text that contains it, and so on.
+  EXPECT_THAT(refusal("%invalid_line%# = 7"), AllOf(HasSubstr("x.ini, line 1: "), HasSubstr("'#'")));
 }
 
 TEST(Ini, LinesOfAnyOtherFormAreRefused) {
