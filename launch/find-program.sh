@@ -1,6 +1,8 @@
-# For the launchers, which source this: find_program sets `program` to the ganymede that is built or installed beside
-# them (in a source tree build/bin, in an installed one bin), else the one on the path, else nothing.
+# For the launchers, which source this.
 # shellcheck shell=bash disable=SC2034
+
+# Sets `program` to the ganymede that is built or installed beside the launchers (in a source tree build/bin, in an
+# installed one bin), else the one on the path, else nothing.
 find_program() {
   local here candidate
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -11,4 +13,38 @@ find_program() {
       break
     fi
   done
+}
+
+# values_of_option OPTION: sets `values` to how many words after this option of mpirun's belong to it.
+values_of_option() {
+  case ${1/#--/-} in
+    -mca | -gmca) values=2 ;;
+    -n | -np | -c | -N | -npernode | -npersocket | -H | -host | -hostfile | -machinefile | -default-hostfile | -x | \
+      -wd | -wdir | -path | -prefix | -map-by | -rank-by | -bind-to | -ppr | -rf | -rankfile | -cpu-set | -cpu-list | \
+      -cpus-per-proc | -cpus-per-rank | -slot-list | -output-filename | -timeout | -stdin | -am | -app | -tune | -cf | \
+      -cartofile | -debugger | -hnp | -launch-agent | -max-vm-size | -ompi-server | -personality | -preload-files | \
+      -report-events | -report-pid | -report-uri | -xml-file | -xterm) values=1 ;;
+    *) values=0 ;;
+  esac
+}
+
+# find_run WORD…: sets `run` to the folder that a command of ganymede with these options writes, as far as they or the
+# file that --config names say.
+find_run() {
+  local before='' word config=''
+  run=
+  for word in "$@"; do
+    case $before in
+      --out) run=$word ;;
+      --config) config=$word ;;
+    esac
+    case $word in
+      --out=*) run=${word#--out=} ;;
+      --config=*) config=${word#--config=} ;;
+    esac
+    before=$word
+  done
+  if [ -z "$run" ] && [ -r "$config" ]; then
+    run=$(sed -n 's/[[:space:]]*$//; s/^[[:space:]]*out[[:space:]]*=[[:space:]]*//p' "$config" | head -n 1)
+  fi
 }

@@ -211,13 +211,25 @@ TEST_F(Ranks, TheLauncherGoesOnWhenNobodyReadsItsOutput) {
   EXPECT_THAT(whole.out, HasSubstr("done: 2000 steps"));
 }
 
+TEST_F(Ranks, TheLaunchersProgramIsTheFirstWordThatIsNoOptions) {
+  const auto says = [&](const Words& words) {
+    const Ending ending = run(Words{GANYMEDE_LAUNCH "/mpirun"} + words, here());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    return ending.out;
+  };
+  EXPECT_EQ(says({"-n", "1", "echo", "ganymede"}), "ganymede\n");
+  EXPECT_EQ(says({"-n", "1", "-x", "A=ganymede", "--mca", "ganymede", "1", "sh", "-c", "echo $A"}), "ganymede\n");
+  EXPECT_THAT(says({"-n", "1", "ganymede", "--version", ":", "-n", "1", "ganymede", "--version"}),
+              HasSubstr("ganymede "));
+}
+
 TEST_F(Ranks, AnInterruptBeforeTheRanksListenIsNoSuccess) {
   Process launcher({GANYMEDE_LAUNCH "/mpirun", "-n", "1", "sh", "-c", "echo > started; sleep 60"}, here());
   ASSERT_TRUE(eventually([&] { return fs::exists(here() / "started"); }));
   launcher.send(SIGINT);
   const Ending ending = launcher.wait();
   EXPECT_EQ(ending.code, 6);
-  EXPECT_THAT(ending.err, HasSubstr("stopped while the ranks were starting or ending; its complete checkpoints"));
+  EXPECT_THAT(ending.err, HasSubstr("stopped, with nothing more saved; its complete checkpoints"));
 }
 
 // Also while the launcher prepares itself, and mpirun is being started.

@@ -206,6 +206,16 @@ class SeveralHosts(unittest.TestCase):
     def mpirun_hosts(self, *words, code=0):
         return self.hosts["h1"].run(f"{LAUNCH}/mpirun-hosts", "--agent", self.hosts.ssh_command, *words, code=code)
 
+    def test_mpirun_hosts_asks_the_agent_for_names_that_it_alone_knows(self):
+        output = self.mpirun_hosts("--host", "no-such-host", "--check", "ganymede", "train", code=4)
+        self.assertIn("host no-such-host cannot be reached", output)
+
+    def test_mpirun_hosts_takes_no_options_value_for_the_program(self):
+        os.makedirs("ganymede", exist_ok=True)
+        self.mpirun_hosts("--host", "h1,h2", "--wdir", os.path.abspath("ganymede"), "ganymede",
+                          *training("elsewhere", STEPS))
+        self.assertEqual(weights("ganymede/elsewhere"), weights("alone"))
+
     def test_mpirun_hosts(self):
         with open("hostfile", "w", encoding="utf-8") as file:
             file.write("# three ranks\nh1 slots=1\nh2\nh3 slots = 1 max_slots=4  # the third\n")

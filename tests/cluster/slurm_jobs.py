@@ -4,6 +4,7 @@ Slurm does to a job, it ends in the weights of one process that nobody disturbed
 import json
 import os
 import shutil
+import signal
 import sys
 import unittest
 
@@ -128,6 +129,39 @@ class SlurmJobs(unittest.TestCase):
                                 f"{LAUNCH}/slurm/cpu.sbatch", *training("never", STEPS))
         self.assertEqual(self.slurm.ended(job, 60), ("FAILED", 1))
         self.assertIn("with no new checkpoint since the last time: not tried once more", self.printed(job))
+
+    def test_a_run_named_in_a_configuration_goes_on_after_each_loss(self):
+        with open("lossy.ini", "w", encoding="utf-8") as file:
+            file.write("out = lossy\n")
+        words = training("lossy", STEPS)
+        at = words.index("--out")
+        self.crawl()
+        job = self.submit("", "--with", "mpirun", words=[*words[:at], "--config", "lossy.ini", *words[at + 2:]])
+        for losses in (1, 2):
+            # A checkpoint later each time.
+            wait_until(lambda losses=losses: step("lossy") > 60 * losses, 60, "the training is under way")
+            [rank, *_] = [pid for pid, words in self.slurm.hosts["n2"].processes().items() if words.startswith(PROGRAM)]
+            os.kill(rank, signal.SIGKILL)
+            wait_until(lambda losses=losses: self.slurm.state(job)[1] == losses, 60, "the job is requeued")
+        self.run_again()
+        self.assertEqual(self.completes(job), 2)
+        self.assertEqual(self.printed(job).count("a rank or its node was lost: back into the queue"), 2)
+        self.assertEqual(weights("lossy"), weights("alone"))
+        self.assertEqual([name for name in os.listdir() if name.endswith(".lost")], [])
+
+    def test_ranks_in_images_start_the_images_own_program(self):
+        os.makedirs("stand-in", exist_ok=True)
+        with open("stand-in/apptainer", "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\n[ "$1 $2 $3" = "exec image.sif ganymede" ] || exit 9\nshift 3\nexec {PROGRAM} "$@"\n')
+        os.chmod("stand-in/apptainer", 0o755)
+        open("image.sif", "wb").close()
+        for way in ("srun", "mpirun"):
+            with self.subTest(way):
+                run = f"image-{way}"
+                job = self.submit(run, "--with", way, "--container", "image.sif",
+                                  sbatch=[f"--export=ALL,PATH={os.path.abspath('stand-in')}:{os.environ['PATH']}"])
+                self.assertEqual(self.completes(job), 0)
+                self.assertEqual(weights(run), weights("alone"))
 
     def test_array_of_seeds(self):
         words = training("seeds/%a", STEPS, seed="%a")
