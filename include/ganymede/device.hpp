@@ -242,6 +242,8 @@ class Device {
   /// 64-byte aligned, zeroed. Throws Error(launch) when there is not enough, with the sizes.
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* pointer) noexcept = 0;
+  /// Bytes that allocate() may still give, as things stand.
+  [[nodiscard]] virtual std::size_t available_memory() const = 0;
   virtual void upload(void* to_device, const void* from_host, std::size_t bytes) = 0;
   virtual void download(void* to_host, const void* from_device, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;

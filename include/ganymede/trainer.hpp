@@ -26,6 +26,8 @@ struct TrainPlan {
   std::uint64_t steps = 0;  ///< in all, of which `first_step` are already done
   std::uint64_t first_step = 0;
   double epochs = 0;
+  /// Bytes that rank 0's device will hold of it, by what they are for.
+  std::vector<std::pair<std::string, std::size_t>> memory;
   std::vector<std::string> warnings;  ///< what a user should know before: checkpoints that were passed over, say
 };
 
@@ -44,6 +46,9 @@ struct TrainOutcome {
   bool interrupted = false;       ///< stopped by request, with a complete checkpoint
   std::filesystem::path picture;  ///< the last sample grid
   std::filesystem::path report;   ///< the run's page; on rank 0, and empty where it could not be written
+  /// Bytes: the most that a rank's process has had, on a CPU; what its training had taken of a GPU at the end. Of the
+  /// rank with most.
+  std::size_t memory = 0;
   /// XXH3-128 over the bytes of the weights that generator.safetensors (G's average with `ema`) and
   /// discriminator.safetensors hold, as `ganymede inspect` prints it.
   std::string generator_digest;

@@ -13,6 +13,7 @@
 
 #include "cli/commands.hpp"
 #include "core/cores.hpp"
+#include "core/numbers.hpp"
 #include "doctor/facts.hpp"
 #include "doctor/findings.hpp"
 #include "doctor/links.hpp"

@@ -4,6 +4,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/train_arguments.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/trainer.hpp"
 #include "report/progress.hpp"
 
@@ -16,6 +17,16 @@ void print_plan(const TrainPlan& plan, const std::string& recipe, const std::str
   std::printf("%-14s%s\n\n", "run", out.c_str());
 }
 
+void print_memory(const TrainPlan& plan) {
+  std::size_t total = 0;
+  std::printf("memory of rank 0, planned:\n");
+  for (const auto& [what, bytes] : plan.memory) {
+    total += bytes;
+    std::printf("  %10s  %s\n", bytes_text(static_cast<double>(bytes)).c_str(), what.c_str());
+  }
+  std::printf("  %10s  in all\n\n", bytes_text(static_cast<double>(total)).c_str());
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   const std::string& out = resolved.options.out;
@@ -26,6 +37,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const TrainPlan plan = plan_training(resolved.options, ranks);
     if (ranks.is_root()) {
       print_plan(plan, resolved.recipe, out);
+      if (parsed.on("memory-report")) print_memory(plan);
       say_notes();
       for (const std::string& warning : plan.warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
       std::printf("dry run: all checks passed, nothing was written\n");
@@ -37,6 +49,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   TrainEvents events;
   events.planned = [&](const TrainPlan& plan) {
     print_plan(plan, resolved.recipe, out);
+    if (parsed.on("memory-report")) print_memory(plan);
     std::fflush(stdout);
     say_notes();
     progress.emplace(stdout, plan.steps, plan.epochs);
@@ -67,6 +80,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
                   static_cast<unsigned long long>(outcome.steps), outcome.steps == 1 ? "step" : "steps", out.c_str(),
                   outcome.picture.c_str());
     }
+    if (parsed.on("memory-report"))
+      std::printf("memory of the rank with most, measured: %s\n",
+                  bytes_text(static_cast<double>(outcome.memory)).c_str());
     if (!outcome.report.empty()) std::printf("report in %s\n", outcome.report.c_str());
     std::fflush(stdout);
   }
@@ -79,6 +95,9 @@ Command train_command() {
   CommandSyntax syntax{"train", "Trains a GAN: the same command line alone, under mpirun and under srun.", "",
                        train_arguments()};
   syntax.arguments.push_back({"dry-run", "", "resolve and check everything, print it, write nothing", "Output"});
+  syntax.arguments.push_back({"memory-report", "",
+                              "say what the memory is for, before the first step, and how much it was at the end",
+                              "Output"});
   return {syntax, run};
 }
 

@@ -23,6 +23,19 @@ inline std::string grouped(std::uint64_t value) {
   return text;
 }
 
+/// "12 B", "1.5 MiB".
+inline std::string bytes_text(double bytes) {
+  const char* unit = "B";
+  for (const char* larger : {"KiB", "MiB", "GiB", "TiB"}) {
+    if (bytes < 999.5) break;
+    bytes /= 1024;
+    unit = larger;
+  }
+  char text[48];
+  std::snprintf(text, sizeof text, "%.3g %s", bytes, unit);
+  return text;
+}
+
 /// "1 step", "2 steps".
 inline std::string counted(std::uint64_t count, const std::string& what) {
   return grouped(count) + " " + what + (count == 1 ? "" : "s");

@@ -27,6 +27,7 @@
 
 #include "core/cores.hpp"
 #include "core/files.hpp"
+#include "core/host_memory.hpp"
 #include "device/cuda_module.hpp"
 #include "ganymede/communicator.hpp"
 
@@ -48,19 +49,10 @@ std::string first_line(const fs::path& file) {
   return line;
 }
 
-/// Of cgroup v2 (cpu.max: "200000 100000" or "max 100000") and v1. In a container its own cgroup is the root that it
-/// sees; on a host /proc/self/cgroup says where it is.
+/// Of cgroup v2 (cpu.max: "200000 100000" or "max 100000") and v1.
 double core_quota() {
-  std::vector<fs::path> places = {"/sys/fs/cgroup"};
-  std::ifstream own("/proc/self/cgroup");
-  for (std::string line; std::getline(own, line);) {
-    if (line.starts_with("0::/")) places.push_back(places[0] / line.substr(4));
-    if (const auto at = line.find(":/"); line.find(":cpu") != std::string::npos && at != std::string::npos)
-      places.push_back(places[0] / "cpu" / line.substr(at + 2));
-  }
-  places.push_back(places[0] / "cpu");
   double least = 0;
-  for (const fs::path& place : places) {
+  for (const fs::path& place : control_groups("cpu")) {
     double quota = 0;
     double period = 0;
     if (std::istringstream both(first_line(place / "cpu.max")); !(both >> quota >> period)) {

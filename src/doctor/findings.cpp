@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/cores.hpp"
+#include "core/numbers.hpp"
 
 namespace ganymede::doctor {
 namespace {
@@ -236,16 +237,6 @@ double expected_bandwidth(const std::vector<Facts>& ranks, int hosts) {
     slowest = std::min(slowest, fastest);
   }
   return slowest * 1e6 / 8 * hosts / (2.0 * (hosts - 1));
-}
-
-std::string bytes_text(double bytes) {
-  const char* unit = "B";
-  for (const char* larger : {"KiB", "MiB", "GiB", "TiB"}) {
-    if (bytes < 1024) break;
-    bytes /= 1024;
-    unit = larger;
-  }
-  return number(bytes) + " " + unit;
 }
 
 std::string time_text(double seconds) {

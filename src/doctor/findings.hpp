@@ -23,8 +23,6 @@ std::vector<Finding> examine(const std::vector<Facts>& ranks, const Links& links
 /// sends and receives 2(h - 1)/h times the array); 0 where no driver says.
 double expected_bandwidth(const std::vector<Facts>& ranks, int hosts);
 
-/// "12.1 GiB", "64 MiB".
-std::string bytes_text(double bytes);
 /// "85 µs", "1.2 ms", "3.4 s".
 std::string time_text(double seconds);
 /// "10 Gbit/s", "100 Mbit/s", "unknown speed" for 0.

@@ -59,7 +59,7 @@ void Gan::load(const std::map<std::string, TensorFile>& files, const std::string
   if (average.size() > 0) generator.load(file("generator-average"), average, source + "/generator-average.safetensors");
 }
 
-Gan make_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
+Gan make_empty_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
   DataShape data = labelled;
   if (!is_conditional(o))
     data.classes = 0;
@@ -70,18 +70,21 @@ Gan make_gan(const TrainOptions& o, const DataShape& labelled, Device& device) {
                                                         gan.generator.parameter_count());
   gan.discriminator_optimizer = std::make_unique<Optimizer>(o.optimizer, optimizer_constants(o, Role::discriminator),
                                                             device, gan.discriminator.parameter_count());
-  gan.generator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_generator));
-  gan.discriminator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_discriminator));
-  if (o.ema > 0) {
-    gan.average = DeviceArray<float>(device, gan.generator.parameter_array().size());
-    device.copy(gan.average.data(), gan.generator.parameters(), gan.average.bytes());
-  }
+  if (o.ema > 0) gan.average = DeviceArray<float>(device, gan.generator.parameter_array().size());
   for (const PenaltySpec& spec : penalties_of(o)) {
     const std::string obstacle = gan.discriminator.penalty_obstacle();
     if (!obstacle.empty())
       throw Error(ExitCode::usage, std::string(spec.option) + " has no exact gradient on this discriminator: " +
                                        obstacle + "; use " + spec.option + " 0");
   }
+  return gan;
+}
+
+Gan make_gan(const TrainOptions& o, const DataShape& data, Device& device) {
+  Gan gan = make_empty_gan(o, data, device);
+  gan.generator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_generator));
+  gan.discriminator.initialise(o.seed, static_cast<std::uint32_t>(math::Stream::init_discriminator));
+  if (o.ema > 0) device.copy(gan.average.data(), gan.generator.parameters(), gan.average.bytes());
   return gan;
 }
 

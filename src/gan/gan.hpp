@@ -36,6 +36,8 @@ struct Gan {
 /// --condition alone. A schedule other than the constant one runs over options.steps, which then say how long the
 /// training is.
 Gan make_gan(const TrainOptions& options, const DataShape& data, Device& device);
+/// The same without values: everything that it has memory for is there.
+Gan make_empty_gan(const TrainOptions& options, const DataShape& data, Device& device);
 
 /// One of the two, uninitialised: what sampling and export need.
 Network make_generator(const TrainOptions& options, const DataShape& data, Device& device);

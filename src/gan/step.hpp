@@ -96,6 +96,8 @@ class GanStep {
   [[nodiscard]] const NotFinite& not_finite() const { return not_finite_; }
   [[nodiscard]] bool finite() const { return not_finite_.count == 0; }
 
+  /// Of this rank's images of a batch, those that go through the networks at a time.
+  [[nodiscard]] int rows() const { return most_rows_; }
   /// Steps run.
   [[nodiscard]] std::uint64_t steps() const { return completed_; }
   /// How a training is resumed, or goes back, once its networks and optimisers are as they were then. Constants of the

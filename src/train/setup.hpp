@@ -27,6 +27,7 @@ struct TrainSetup {
   ImageSet held_out;        // its test images likewise, if it has any
   std::string data_digest;  // of what the training sees: images, and with classes their labels
   std::unique_ptr<Device> device;
+  std::size_t free_memory = 0;  // of the device, before the training took any
   std::unique_ptr<Gan> gan;
   std::unique_ptr<GanStep> step;
   ResumePoint from;

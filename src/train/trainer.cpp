@@ -25,6 +25,7 @@
 #include "report/run_log.hpp"
 #include "train/diagnostics.hpp"
 #include "train/evaluation.hpp"
+#include "train/memory.hpp"
 #include "train/nan_guard.hpp"
 #include "train/replicas.hpp"
 #include "train/rollback.hpp"
@@ -187,6 +188,9 @@ class Training {
     outcome.interrupted = step.steps() < total;
     const std::optional<AgreedError> unsaved = finish_saving(outcome.interrupted);
     outcome.last = record_;
+    std::int64_t taken = static_cast<std::int64_t>(taken_memory(*setup_.device, setup_.free_memory));
+    ranks_.all_max(std::span(&taken, 1));
+    outcome.memory = static_cast<std::size_t>(taken);
     outcome.picture = picture_;
     const Gan& gan = *setup_.gan;
     TensorFile generator{gan.generator.tensors(gan.picture_parameters()), {}};

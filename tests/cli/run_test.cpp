@@ -158,6 +158,19 @@ TEST_F(Run, ItsConfigurationRepeatsIt) {
             content(here() / "first/config.ini").substr(content(here() / "first/config.ini").find('\n')));
 }
 
+TEST_F(Run, MemoryIsSaidBeforeItIsTakenAndRefusedWhereItIsNotThere) {
+  const Ending report = train("run", {"--steps", "10", "--memory-report"});
+  EXPECT_EQ(report.code, 0) << report.err;
+  EXPECT_THAT(report.out, AllOf(HasSubstr("\nmemory of rank 0, planned:\n"), HasSubstr("24 images at a time\n"),
+                                HasSubstr("\nmemory of the rank with most, measured: ")));
+  // 100 GB and more for the images alone.
+  const Ending refused = train("large", {"--batch", "16000000", "--generator-hidden", "1000"});
+  EXPECT_EQ(refused.code, 4);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("the training needs "), HasSubstr(" is the largest that fits, --micro-batch ")));
+  EXPECT_FALSE(fs::exists(here() / "large"));
+}
+
 TEST_F(Run, DryRunsWriteNothing) {
   const Ending ending = train("run", {"--steps", "10", "--dry-run"});
   EXPECT_EQ(ending.code, 0) << ending.err;

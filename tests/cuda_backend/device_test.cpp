@@ -9,7 +9,9 @@
 #include "cuda_sim/cuda_sim.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
+#include "support/gan_settings.hpp"
 #include "support/small_gan.hpp"
+#include "train/memory.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -82,8 +84,24 @@ TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::launch);
-    EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 3.8 MiB"));
-    EXPECT_THAT(error.what(), HasSubstr("of its 4.0 MiB are free"));
+    EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 3.81 MiB"));
+    EXPECT_THAT(error.what(), HasSubstr("of its 4 MiB are free"));
+  }
+}
+
+TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {
+  for (const GanSetting& setting : gan_settings()) {
+    SCOPED_TRACE(setting.name);
+    TrainOptions o = small_options();
+    o.batch = 18;
+    setting.change(o);
+    const RandomImages random(20, 8, 1);
+    const ImageSet images = shown(random.set(), o);
+    const std::unique_ptr<Device> device = make_gpu(*alone_);
+    const std::size_t free_before = device->available_memory();
+    Gan gan = make_gan(o, images.shape(), *device);
+    const GanStep step(*device, *alone_, gan, images, o);
+    EXPECT_EQ(taken_memory(*device, free_before), plan_memory(o, *alone_, images, false).total());
   }
 }
 

@@ -18,6 +18,7 @@ class ForwardingDevice : public Device {
   [[nodiscard]] std::string arithmetic() const override { return to_.arithmetic(); }
   [[nodiscard]] void* allocate(std::size_t bytes) override { return to_.allocate(bytes); }
   void release(void* pointer) noexcept override { to_.release(pointer); }
+  [[nodiscard]] std::size_t available_memory() const override { return to_.available_memory(); }
   void upload(void* to_device, const void* from_host, std::size_t bytes) override {
     to_.upload(to_device, from_host, bytes);
   }

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/heartbeat.hpp"
+#include "core/host_memory.hpp"
 #include "core/thread_pool.hpp"
 #include "device/cpu/kernels.hpp"
 #include "device/cpu/winograd_plan.hpp"
@@ -161,6 +162,7 @@ class CpuDevice final : public Device {
   }
   std::string arithmetic() const override { return set_.name; }
 
+  std::size_t available_memory() const override { return available_host_memory(); }
   void* allocate(std::size_t bytes) override {
     void* pointer = allocate_aligned(bytes);
     std::memset(pointer, 0, bytes);

@@ -99,6 +99,7 @@ class CudaDevice final : public Device {
     // cudaFree waits for the GPU, which may wait for a rank that has failed: the end of the process frees all.
     if (std::uncaught_exceptions() == 0) cudaFree(pointer);
   }
+  std::size_t available_memory() const override { return free_memory(); }
   void upload(void* to_device, const void* from_host, std::size_t bytes) override {
     check(cudaMemcpyAsync(to_device, from_host, bytes, cudaMemcpyHostToDevice, compute_.get()), "copy to the GPU");
     // From pageable memory the call may return before the copy is done, but not before it has read it all.

@@ -1,9 +1,9 @@
 // See runtime.hpp.
 #include "device/cuda/runtime.hpp"
 
-#include <cstdio>
 #include <exception>
 
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede::cuda {
@@ -84,23 +84,17 @@ void* allocate(std::size_t bytes) {
   std::size_t free = 0;
   std::size_t total = 0;
   cudaMemGetInfo(&free, &total);
-  throw Error(ExitCode::launch, "the GPU has no memory for " + bytes_text(bytes) + ": " + bytes_text(free) +
-                                    " of its " + bytes_text(total) +
+  throw Error(ExitCode::launch, "the GPU has no memory for " + bytes_text(static_cast<double>(bytes)) + ": " +
+                                    bytes_text(static_cast<double>(free)) + " of its " +
+                                    bytes_text(static_cast<double>(total)) +
                                     " are free; use a smaller --batch or network, or more ranks");
 }
 
-std::string bytes_text(std::size_t bytes) {
-  char text[32];
-  const auto value = static_cast<double>(bytes);
-  if (bytes < 1024)
-    std::snprintf(text, sizeof text, "%zu bytes", bytes);
-  else if (value < 1024.0 * 1024)
-    std::snprintf(text, sizeof text, "%.1f KiB", value / 1024);
-  else if (value < 1024.0 * 1024 * 1024)
-    std::snprintf(text, sizeof text, "%.1f MiB", value / (1024.0 * 1024));
-  else
-    std::snprintf(text, sizeof text, "%.2f GiB", value / (1024.0 * 1024 * 1024));
-  return text;
+std::size_t free_memory() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  check(cudaMemGetInfo(&free, &total), "say how much of its memory is free");
+  return free;
 }
 
 }  // namespace ganymede::cuda

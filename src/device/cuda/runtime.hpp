@@ -61,8 +61,7 @@ class Memory {
 
 /// cudaMalloc; when there is not enough, Error(launch) with what was asked for and what is free.
 void* allocate(std::size_t bytes);
-
-/// "12.3 MiB".
-std::string bytes_text(std::size_t bytes);
+/// Of the current device.
+std::size_t free_memory();
 
 }  // namespace ganymede::cuda
