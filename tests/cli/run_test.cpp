@@ -163,8 +163,9 @@ TEST_F(Run, MemoryIsSaidBeforeItIsTakenAndRefusedWhereItIsNotThere) {
   EXPECT_EQ(report.code, 0) << report.err;
   EXPECT_THAT(report.out, AllOf(HasSubstr("\nmemory of rank 0, planned:\n"), HasSubstr("24 images at a time\n"),
                                 HasSubstr("\nmemory of the rank with most, measured: ")));
-  // 100 GB and more for the images alone.
-  const Ending refused = train("large", {"--batch", "16000000", "--generator-hidden", "1000"});
+  // Terabytes.
+  const Ending refused =
+      run(ganymede({"train", "--out", "large", "--batch", "16000000", "--generator-hidden", "20000"}), here());
   EXPECT_EQ(refused.code, 4);
   EXPECT_THAT(refused.err,
               AllOf(HasSubstr("the training needs "), HasSubstr(" is the largest that fits, --micro-batch ")));
