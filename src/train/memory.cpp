@@ -27,6 +27,42 @@ std::optional<int> largest(int least, int most, const Fits& fits) {
   return least;
 }
 
+class Planner {
+ public:
+  Planner(const TrainOptions& o, Communicator& ranks, const ImageSet& images, bool is_host)
+      : ranks_(ranks), images_(images), device_(is_host), gan_(make_empty_gan(o, images.shape(), device_)) {
+    networks_ = device_.bytes();
+  }
+
+  /// Of options that may differ from the first ones in the batch and its slices alone.
+  MemoryPlan plan(const TrainOptions& o) {
+    std::size_t optimizers = 0;
+    for (Optimizer* optimizer : {gan_.generator_optimizer.get(), gan_.discriminator_optimizer.get()})
+      for (const Optimizer::State& state : optimizer->state()) optimizers += state.values.bytes();
+    const GanStep step(device_, ranks_, gan_, images_, o);
+    const std::size_t labels = gan_.data.classes > 0 ? images_.labels.size() : 0;
+    const std::size_t data = device_.is_host() ? 0 : images_.images.size() + labels;
+    const auto rows = static_cast<std::uint64_t>(step.rows());
+    MemoryPlan plan;
+    plan.parts = {{"weights", networks_ - optimizers - gan_.average.bytes()},
+                  {"optimiser's state", optimizers},
+                  {"average of G", gan_.average.bytes()},
+                  {"sums over ranks", device_.sums()},
+                  {"images, activations and their gradients, " + counted(rows, "image") + " at a time",
+                   device_.bytes() - networks_ - device_.sums() - data},
+                  {"data set", data}};
+    std::erase_if(plan.parts, [](const auto& part) { return part.second == 0; });
+    return plan;
+  }
+
+ private:
+  Communicator& ranks_;
+  const ImageSet& images_;
+  CountingDevice device_;
+  Gan gan_;
+  std::size_t networks_ = 0;
+};
+
 }  // namespace
 
 std::size_t MemoryPlan::total() const {
@@ -36,33 +72,15 @@ std::size_t MemoryPlan::total() const {
 }
 
 MemoryPlan plan_memory(const TrainOptions& o, Communicator& ranks, const ImageSet& images, bool is_host) {
-  CountingDevice device(is_host);
-  Gan gan = make_empty_gan(o, images.shape(), device);
-  const std::size_t networks = device.bytes();
-  std::size_t optimizers = 0;
-  for (Optimizer* optimizer : {gan.generator_optimizer.get(), gan.discriminator_optimizer.get()})
-    for (const Optimizer::State& state : optimizer->state()) optimizers += state.values.bytes();
-  const GanStep step(device, ranks, gan, images, o);
-  const std::size_t data = is_host ? 0 : images.images.size() + (gan.data.classes > 0 ? images.labels.size() : 0);
-  const std::size_t batch = device.bytes() - networks - device.sums() - data;
-  MemoryPlan plan;
-  plan.parts = {{"weights", networks - optimizers - gan.average.bytes()},
-                {"optimiser's state", optimizers},
-                {"average of G", gan.average.bytes()},
-                {"sums over ranks", device.sums()},
-                {"images, activations and their gradients, " +
-                     counted(static_cast<std::uint64_t>(step.rows()), "image") + " at a time",
-                 batch},
-                {"data set", data}};
-  std::erase_if(plan.parts, [](const auto& part) { return part.second == 0; });
-  return plan;
+  return Planner(o, ranks, images, is_host).plan(o);
 }
 
 void check_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images, const Device& device) {
   const std::size_t free = device.available_memory();
   const bool is_host = device.is_host();
   const auto sharing = static_cast<std::size_t>(is_host ? ranks.node_size() : 1);
-  const auto needed = [&](const TrainOptions& o) { return sharing * plan_memory(o, ranks, images, is_host).total(); };
+  Planner planner(options, ranks, images, is_host);
+  const auto needed = [&](const TrainOptions& o) { return sharing * planner.plan(o).total(); };
   const std::size_t wanted = needed(options);
   if (free == 0 || wanted <= free) return;
   std::string advice = "a smaller network, or more ";
@@ -81,7 +99,8 @@ void check_memory(const TrainOptions& options, Communicator& ranks, const ImageS
     try {
       sliced.micro_batch = 1;
       check_train_options(sliced);
-      if (const auto slice = fitting(&TrainOptions::micro_batch, 1))
+      // Thousands of slices are no advice.
+      if (const auto slice = fitting(&TrainOptions::micro_batch, std::max(1, options.batch / 1024)))
         advice += ", --micro-batch " + std::to_string(*slice) + " trains with all " + std::to_string(options.batch);
     } catch (const Error&) {
       // Not with these networks.
