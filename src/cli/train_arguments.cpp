@@ -2,10 +2,12 @@
 #include "cli/train_arguments.hpp"
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "train/without_effect.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -44,10 +46,26 @@ void let_epochs_count(TrainOptions& options, const Names& names) {
   if (names("epochs") && !names("steps")) options.steps = 0;
 }
 
-void apply(TrainOptions& options, const std::vector<Setting>& settings, const std::string& source) {
-  let_epochs_count(options, [&](const char* name) {
+// What a layer says although it does nothing beside what that layer and those beneath say is meant, and a mistake; what
+// a later layer leaves without effect is neither.
+template <class Names>
+void find_meant(std::set<std::string>& meant, const TrainOptions& options, const Names& names) {
+  const std::map<std::string, std::string> idle = options_without_effect(options);
+  for (const OptionSpec& spec : train_option_specs()) {
+    if (!names(spec.name)) continue;
+    if (idle.contains(spec.name))
+      meant.insert(spec.name);
+    else
+      meant.erase(spec.name);
+  }
+}
+
+void apply(TrainOptions& options, std::set<std::string>& meant, const std::vector<Setting>& settings,
+           const std::string& source) {
+  const auto names = [&](const char* name) {
     return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
-  });
+  };
+  let_epochs_count(options, names);
   for (const Setting& s : settings) {
     try {
       set_train_option(options, s.name, s.value);
@@ -55,6 +73,7 @@ void apply(TrainOptions& options, const std::vector<Setting>& settings, const st
       throw Error(failure.code(), source + ", line " + std::to_string(s.line) + ": " + failure.what());
     }
   }
+  find_meant(meant, options, names);
 }
 
 // The recipe that the first line of a run's config.ini names (see config_text); empty where there is none.
@@ -129,12 +148,14 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
   std::string config = parsed.get("config", {});
   // A resumed run goes on with its own options unless told otherwise: beneath them a recipe would do nothing.
   std::string first_recipe;
+  bool own = false;  // what the program wrote into it, nobody gave
   if (config.empty() && !parsed.has("recipe") && parsed.on("resume") && parsed.has("out")) {
-    const fs::path own = fs::path(parsed.values.at("out")) / "config.ini";
+    const fs::path file = fs::path(parsed.values.at("out")) / "config.ini";
     std::error_code error;
-    if (fs::exists(own, error)) {
-      config = own.string();
-      first_recipe = recipe_of(read_ini_file(own));
+    if (fs::exists(file, error)) {
+      config = file.string();
+      first_recipe = recipe_of(read_ini_file(file));
+      own = true;
     }
   }
   std::vector<Setting> settings;
@@ -147,15 +168,23 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
     settings.erase(own_recipe);
   }
   resolved.recipe = !recipe.empty() ? recipe : !first_recipe.empty() ? first_recipe : !config.empty() ? config : "gan";
+  std::set<std::string> meant;
   if (!recipe.empty()) {
     const Recipe found = read_recipe(recipe);
-    apply(resolved.options, found.settings, found.file.string());
+    apply(resolved.options, meant, found.settings, found.file.string());
     resolved.notes = found.notes;
   }
-  apply(resolved.options, settings, config);
-  let_epochs_count(resolved.options, [&](const char* name) { return parsed.has(name); });
+  apply(resolved.options, meant, settings, config);
+  if (own) meant.clear();
+  const auto names = [&](const char* name) { return parsed.has(name); };
+  let_epochs_count(resolved.options, names);
   for (const auto& [name, value] : parsed.values)
     if (find_train_option(name) != nullptr) set_train_option(resolved.options, name, value);
+  if (names("steps") && names("epochs") && resolved.options.steps > 0)
+    throw Error(ExitCode::usage, "--steps " + parsed.values.at("steps") + " and --epochs " +
+                                     parsed.values.at("epochs") + " both say how long to train: give one of them");
+  find_meant(meant, resolved.options, names);
+  reset_options_without_effect(resolved.options, meant);
   return resolved;
 }
 

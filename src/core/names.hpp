@@ -1,6 +1,7 @@
-// Names of the types of a list (src/math/type_list.hpp), and the way back.
+// Names of the types of a list (src/math/type_list.hpp), and the way back; names in a sentence.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,14 @@ std::vector<std::string> names_of() {
   std::vector<std::string> names;
   for (int i = 0; i < List::size; ++i) List::visit(i, [&](auto known) { names.emplace_back(decltype(known)::name); });
   return names;
+}
+
+/// "a, b or c".
+inline std::string either(const std::vector<std::string>& names) {
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    list += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  return list;
 }
 
 /// The index in the list; throws Error(usage) naming the known ones. `what` is what the list's types are ("loss").

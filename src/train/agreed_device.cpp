@@ -85,7 +85,7 @@ std::unique_ptr<Device> make_agreed_device(const TrainOptions& options, Communic
                                            std::vector<std::string>& warnings) {
   if (use_gpus(options, ranks, warnings)) return make_gpu_device(options, ranks);
   for (const std::string& option : given_gpu_options(options))
-    warnings.push_back(option + " is for GPUs and does nothing here, where the CPU trains");
+    warnings.push_back("--" + option + " is for GPUs and does nothing here, where the CPU trains");
   const std::vector<std::string> here = cpu_instruction_sets();
   auto widest = static_cast<std::int64_t>(here.size());
   if (options.instruction_set != "auto") {

@@ -38,7 +38,10 @@ std::string NanGuard::what_was_tried() const {
 }
 
 std::string steadier_options(const TrainOptions& options) {
-  return std::string("a smaller --learning-rate") + (r1_would_be_new(options) ? " or with --r1 5" : "");
+  const bool own_rates = options.generator_learning_rate > 0 && options.discriminator_learning_rate > 0;
+  return std::string(own_rates ? "smaller --generator-learning-rate and --discriminator-learning-rate"
+                               : "a smaller --learning-rate") +
+         (r1_would_be_new(options) ? " or with --r1 5" : "");
 }
 
 }  // namespace ganymede

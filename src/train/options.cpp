@@ -20,6 +20,7 @@
 #include "math/activation/activations.hpp"
 #include "nn/optimizer.hpp"
 #include "train/evaluation.hpp"
+#include "train/without_effect.hpp"
 
 namespace ganymede {
 namespace {
@@ -28,14 +29,6 @@ namespace {
                          const std::string& near = {}) {
   throw Error(ExitCode::usage, "--" + std::string(spec.name) + " takes " + takes + ", not '" + text + "'" +
                                    (near.empty() ? "" : "; did you mean '" + near + "'?"));
-}
-
-// "a, b or c".
-std::string either(const std::vector<std::string>& names) {
-  std::string list;
-  for (std::size_t i = 0; i < names.size(); ++i)
-    list += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
-  return list;
 }
 
 // The whole text as a number, in plain notation; from_chars knows no locale, no leading '+', no blanks.
@@ -573,56 +566,22 @@ void check_train_options(const TrainOptions& o) {
                     "--eval-metrics 1nn-error needs samples that have labels, and --condition none gives them none: "
                     "leave it out, or give --condition");
     }
-  if (o.tensorboard_histograms_every > 0 && !o.tensorboard)
-    throw Error(ExitCode::usage,
-                "--tensorboard-histograms-every writes to TensorBoard's files, and there are none: add --tensorboard, "
-                "or leave it out");
   if (!o.allow_change.empty() && !o.resume)
     throw Error(ExitCode::usage,
                 "--allow-change lets a run go on with other options, and nothing is resumed here: add --resume, or "
                 "leave it out");
-  // What would do nothing. (Not where a recipe sets it beside what it belongs to: that may be overridden alone.)
-  const TrainOptions defaults;
-  const auto needs = [](const char* option, bool changed, const char* needed, bool there) {
-    if (changed && !there)
-      throw Error(ExitCode::usage, std::string(option) + " does nothing without " + needed + ": add that, or leave " +
-                                       option + " at its default");
-  };
-  needs("--momentum", o.momentum != defaults.momentum, "--optimizer sgd", o.optimizer == "sgd");
-  needs("--rmsprop-decay", o.rmsprop_decay != defaults.rmsprop_decay, "--optimizer rmsprop", o.optimizer == "rmsprop");
-  needs("--penalty-every", o.penalty_every != defaults.penalty_every, "a penalty (--r1, --r2 or --gradient-penalty)",
-        has_penalties(o));
-  needs("--instance-noise-end", o.instance_noise_end != defaults.instance_noise_end, "--instance-noise",
-        o.instance_noise > 0);
-  needs("--d-burst-first", o.d_burst_first != defaults.d_burst_first, "--d-burst", o.d_burst > 0);
-  needs("--d-burst-every", o.d_burst_every != defaults.d_burst_every, "--d-burst", o.d_burst > 0);
-  for (const std::string& option : given_gpu_options(o))
-    if (o.device == "cpu")
-      throw Error(ExitCode::usage, option + " is for GPUs and does nothing with --device cpu: leave it out");
-  // An option of another family neither.
-  const auto only = [&](const char* option, const std::vector<std::string>& models, bool changed) {
-    if (changed && std::find(models.begin(), models.end(), o.model) == models.end())
-      throw Error(ExitCode::usage, std::string(option) + " belongs to --model " + either(models) +
-                                       ", and this is --model " + o.model + ": leave it at its default");
-  };
-  only("--generator-hidden", {"mlp"}, o.generator_hidden != defaults.generator_hidden);
-  only("--discriminator-hidden", {"mlp"}, o.discriminator_hidden != defaults.discriminator_hidden);
-  only("--channels", {"dcgan", "modern"}, o.channels != defaults.channels);
-  only("--kernel", {"dcgan", "modern"}, o.kernel != defaults.kernel);
-  only("--fully-connected", {"dcgan"}, o.fully_connected != defaults.fully_connected);
-  only("--blocks", {"modern"}, o.blocks != defaults.blocks);
-  if (o.label_smoothing > 0 && !loss_has_target(loss_index(o.loss)))
-    throw Error(ExitCode::usage, "--label-smoothing lowers the target of real images, and --loss " + o.loss +
-                                     " has none: use --label-smoothing 0, or a loss with targets such as "
-                                     "non-saturating or least-squares");
+  if (o.d_burst > 0 && o.d_burst_first == 0 && o.d_burst_every == 0)
+    throw Error(ExitCode::usage, "--d-burst " + std::to_string(o.d_burst) +
+                                     " names no step with --d-burst-first 0 and --d-burst-every 0: give one of them, "
+                                     "or --d-burst 0");
+  const std::map<std::string, std::string> idle = options_without_effect(o);
+  if (!idle.empty()) throw Error(ExitCode::usage, idle.begin()->second);
 }
 
 std::vector<std::string> given_gpu_options(const TrainOptions& o) {
   std::vector<std::string> given;
-  for (const auto& [option, is_given] : {std::pair{"--reduction", o.reduction != "auto"},
-                                         {"--debug", o.debug},
-                                         {"--no-graph", o.no_graph},
-                                         {"--tf32", o.tf32}})
+  for (const auto& [option, is_given] :
+       {std::pair{"reduction", o.reduction != "auto"}, {"debug", o.debug}, {"no-graph", o.no_graph}, {"tf32", o.tf32}})
     if (is_given) given.emplace_back(option);
   return given;
 }

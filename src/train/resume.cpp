@@ -6,6 +6,7 @@
 #include <set>
 
 #include "ganymede/error.hpp"
+#include "train/without_effect.hpp"
 
 namespace ganymede {
 namespace {
@@ -17,7 +18,7 @@ std::string joined(const std::vector<std::string>& parts, const char* between) {
 }
 
 // The checkpoint's options as this program has them: those that it did not have when the run began are at their
-// defaults, which do as it did then. Those that it no longer has stay as they are.
+// defaults, which do as it did then, as are those that did nothing. Those that it no longer has stay as they are.
 std::map<std::string, std::string> options_then(const Checkpoint& checkpoint) {
   TrainOptions before;
   std::map<std::string, std::string> unknown;
@@ -26,6 +27,7 @@ std::map<std::string, std::string> options_then(const Checkpoint& checkpoint) {
       set_train_option(before, name, value);
     else
       unknown.emplace(name, value);
+  reset_options_without_effect(before, {});
   std::map<std::string, std::string> then = trajectory_options(before);
   then.merge(unknown);
   return then;

@@ -67,12 +67,65 @@ TEST_F(TrainArguments, EachLayerOverridesTheOneBefore) {
 
 TEST_F(TrainArguments, EpochsAloneOverrideTheStepsOfAnEarlierLayer) {
   const std::string both = file("both.ini", "steps = 50\nepochs = 7\n");
+  const std::string epochs = file("epochs.ini", "epochs = 3\n");
   EXPECT_EQ(resolve({"--config", both}).options.steps, 50U);
   EXPECT_EQ(resolve({"--config", both, "--epochs", "8"}).options.steps, 0U);
-  EXPECT_EQ(resolve({"--config", both, "--epochs", "8", "--steps", "9"}).options.steps, 9U);
-  const std::string epochs = file("epochs.ini", "epochs = 3\n");
+  EXPECT_EQ(resolve({"--config", both, "--epochs", "8", "--steps", "0"}).options.steps, 0U);
+  EXPECT_EQ(resolve({"--config", epochs, "--steps", "9"}).options.steps, 9U);
+  EXPECT_THAT(refusal({"--epochs", "8", "--steps", "9"}),
+              AllOf(HasSubstr("--steps 9 and --epochs 8"), HasSubstr("give one")));
   EXPECT_EQ(resolve({"--recipe", both, "--config", epochs}).options.steps, 0U);
   EXPECT_EQ(resolve({"--recipe", both, "--config", epochs}).options.epochs, 3);
+}
+
+// What somebody gave is refused where it does nothing; what a recipe or a file set beside what it belongs to is left
+// out where that is overridden.
+TEST_F(TrainArguments, WhatDoesNothingIsRefusedWhereItIsMeant) {
+  const auto answer = [&](const Words& words) {
+    const std::string taken = refusal(words);
+    if (taken != "taken") return taken;
+    try {
+      check_train_options(resolve(words).options);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("fine");
+  };
+  for (const Recipe& recipe : all_recipes()) EXPECT_EQ(answer({"--recipe", recipe.name}), "fine") << recipe.name;
+  EXPECT_THAT(answer({"--optimizer", "sgd", "--beta1", "0.1"}), HasSubstr("--beta1 does nothing without"));
+
+  // `modern` has a β₁ of its own, `dcgan` a schedule with a beginning.
+  const Words sgd = {"--recipe", "modern", "--optimizer", "sgd"};
+  EXPECT_EQ(answer(sgd), "fine");
+  EXPECT_EQ(resolve(sgd).options.beta1, TrainOptions{}.beta1);
+  EXPECT_THAT(answer({"--recipe", "modern", "--optimizer", "sgd", "--beta1", "0.1"}), HasSubstr("--beta1"));
+  EXPECT_EQ(answer({"--recipe", "dcgan", "--schedule", "constant"}), "fine");
+  EXPECT_EQ(answer({"--recipe", "modern", "--model", "mlp"}), "fine");
+  EXPECT_THAT(answer({"--recipe", "modern", "--model", "mlp", "--channels", "8"}), HasSubstr("--channels belongs to"));
+  // As config.ini writes it, it can be repeated.
+  EXPECT_EQ(answer({"--config", file("config.ini", config_text(resolve(sgd).options, ""))}), "fine");
+
+  // A file's own mistake is one, unless the command line gives what was missing; its mistake is not the recipe's.
+  const std::string mistaken = file("mistaken.ini", "optimizer = sgd\nbeta1 = 0.1\n");
+  for (const char* layer : {"--config", "--recipe"}) {
+    EXPECT_THAT(answer({layer, mistaken}), HasSubstr("--beta1"));
+    EXPECT_EQ(answer({layer, mistaken, "--optimizer", "adam"}), "fine");
+    EXPECT_EQ(resolve({layer, mistaken, "--optimizer", "adam"}).options.beta1, 0.1);
+  }
+  const std::string corrected = file("corrected.ini", "beta1 = 0.5\n");
+  EXPECT_EQ(answer({"--recipe", mistaken, "--config", corrected}), "fine");
+  const std::string good = file("good.ini", "optimizer = adam\nbeta1 = 0.1\n");
+  EXPECT_EQ(answer({"--config", good, "--optimizer", "sgd"}), "fine");
+  const std::string plain = file("sgd.ini", "optimizer = sgd\n");
+  EXPECT_EQ(answer({"--recipe", "modern", "--config", plain}), "fine");
+  // What the layer between overrides may come back.
+  EXPECT_EQ(resolve({"--recipe", "modern", "--config", plain, "--optimizer", "adam"}).options.beta1, 0);
+
+  // Nobody gave what a run has written of itself.
+  file("run/config.ini", "optimizer = sgd\nbeta1 = 0.1\n");
+  const std::string run = (folder_ / "run").string();
+  EXPECT_EQ(answer({"--out", run, "--resume"}), "fine");
+  EXPECT_THAT(answer({"--out", run, "--resume", "--beta1", "0.1"}), HasSubstr("--beta1"));
 }
 
 TEST_F(TrainArguments, AConfigurationMayNameItsRecipe) {

@@ -418,7 +418,21 @@ TEST(Options, ThoseThatDoNotGoTogether) {
         {"penalty-every", "4", "a penalty", {"r2", "1"}},
         {"instance-noise-end", "0.5", "--instance-noise", {"instance-noise", "0.1"}},
         {"d-burst-first", "10", "--d-burst", {"d-burst", "5"}},
-        {"d-burst-every", "10", "--d-burst", {"d-burst", "5"}}}) {
+        {"d-burst-every", "10", "--d-burst", {"d-burst", "5"}},
+        {"schedule-start", "0.5", "a --schedule by which step sizes fall", {"schedule", "linear"}},
+        {"schedule-end", "0.1", "a --schedule by which step sizes fall", {"schedule", "cosine"}},
+        {"shards", "4", "--reproducible", {"reproducible", "true"}},
+        {"leak",
+         "0.1",
+         "--generator-activation or --discriminator-activation leaky-relu",
+         {"generator-activation", "leaky-relu"}},
+        {"leak",
+         "0.1",
+         "--generator-activation or --discriminator-activation leaky-relu",
+         {"discriminator-activation", "leaky-relu"}},
+        {"eval-metrics", "parzen", "--eval-every", {"eval-every", "100"}},
+        {"eval-samples", "500", "--eval-every", {"eval-every", "100"}},
+        {"tensorboard-histograms-every", "10", "--tensorboard", {"tensorboard", "true"}}}) {
     EXPECT_THAT(answer({{"r1", "0"}, {name, value}}),
                 AllOf(HasSubstr("--" + std::string(name) + " does nothing without " + needed), HasSubstr("add that")));
     EXPECT_EQ(answer({{"r1", "0"}, {name, value}, also}), "fine");
@@ -429,8 +443,37 @@ TEST(Options, ThoseThatDoNotGoTogether) {
                 HasSubstr("--" + std::string(name) + " is for GPUs and does nothing with --device cpu"));
     EXPECT_EQ(answer({{name, value}}), "fine") << "there may be a GPU";
   }
-  EXPECT_THAT(answer({{"tensorboard-histograms-every", "10"}}), HasSubstr("add --tensorboard"));
-  EXPECT_EQ(answer({{"tensorboard-histograms-every", "10"}, {"tensorboard", "true"}}), "fine");
+  for (const char* device : {"cuda", "cuda:1"})
+    EXPECT_THAT(answer({{"device", device}, {"instruction-set", "x86-64-v3"}}),
+                HasSubstr("--instruction-set is for CPUs and does nothing with --device " + std::string(device)));
+  EXPECT_EQ(answer({{"instruction-set", "x86-64-v3"}}), "fine");
+  // The constants of an optimiser that another does not use.
+  for (const auto& [name, with, without] :
+       {std::tuple{"beta1", std::vector<std::string>{"adam", "adamw"}, std::vector<std::string>{"sgd", "rmsprop"}},
+        {"beta2", {"adam", "adamw"}, {"sgd", "rmsprop"}},
+        {"epsilon", {"rmsprop", "adam", "adamw"}, {"sgd"}},
+        {"momentum", {"sgd"}, {"rmsprop", "adam", "adamw"}},
+        {"rmsprop-decay", {"rmsprop"}, {"sgd", "adam", "adamw"}}}) {
+    for (const std::string& optimizer : without) {
+      EXPECT_THAT(answer({{"optimizer", optimizer}, {name, "0.25"}}),
+                  HasSubstr("--" + std::string(name) + " does nothing without --optimizer " + with[0]));
+      const std::string standard = find_train_option(name)->get(TrainOptions{});
+      EXPECT_EQ(answer({{"optimizer", optimizer}, {name, standard}}), "fine");
+    }
+    for (const std::string& optimizer : with) EXPECT_EQ(answer({{"optimizer", optimizer}, {name, "0.25"}}), "fine");
+  }
+  EXPECT_THAT(
+      answer({{"learning-rate", "0.1"}, {"generator-learning-rate", "1"}, {"discriminator-learning-rate", "1"}}),
+      HasSubstr("--learning-rate is for networks without one of their own"));
+  EXPECT_EQ(answer({{"learning-rate", "0.1"}, {"generator-learning-rate", "1"}}), "fine");
+  EXPECT_THAT(answer({{"init", "normal"}, {"init-from", "g,d"}}), HasSubstr("--init draws the weights that"));
+  EXPECT_EQ(answer({{"init", "normal"}, {"init-from", "g"}}), "fine");
+  for (const char* many : {"100", "101"})
+    EXPECT_THAT(answer({{"micro-batch", many}}), HasSubstr(std::string(many) + " cuts nothing off a batch of 100"));
+  EXPECT_EQ(answer({{"micro-batch", "99"}}), "fine");
+  EXPECT_THAT(answer({{"d-burst", "5"}, {"d-burst-first", "0"}, {"d-burst-every", "0"}}),
+              AllOf(HasSubstr("--d-burst 5 names no step"), HasSubstr("--d-burst 0")));
+  EXPECT_EQ(answer({{"d-burst", "5"}, {"d-burst-first", "0"}}), "fine");
   EXPECT_THAT(answer({{"allow-change", "r1"}}), HasSubstr("add --resume"));
   EXPECT_EQ(answer({{"allow-change", "r1"}, {"resume", "true"}}), "fine");
   // An option of one family of networks says nothing about another.

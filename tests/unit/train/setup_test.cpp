@@ -339,7 +339,8 @@ TEST(SetUp, ARequestToStopIsMeantForOneTraining) {
   EXPECT_EQ(whole.steps, 3U);
 }
 
-// Options that did not exist when a run began are at their defaults; one that is known no more is a difference.
+// Options that did not exist when a run began are at their defaults, as are those that did nothing; one that is known
+// no more is a difference.
 TEST(SetUp, ARunOfAnotherVersionIsResumed) {
   const test::TemporaryFolder folder;
   const auto ranks = make_local_communicator();
@@ -359,6 +360,7 @@ TEST(SetUp, ARunOfAnotherVersionIsResumed) {
   with_options([](auto& stored) {
     for (const char* name : {"blocks", "dropout", "spectral-norm", "instance-noise", "ema"})
       EXPECT_EQ(stored.erase(name), 1U);
+    stored["leak"] = "0.5";  // without effect on rectifiers; it was once taken all the same
   });
   options.resume = true;
   options.steps = 6;
