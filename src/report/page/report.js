@@ -409,6 +409,13 @@ function modesFound(one, kind) {
   return kind === "samples" ? text : `${text} in ${grouped(one.count)} stacks`;
 }
 
+/** How often the judge is right: of real images about the test images, most of the others it has learnt from. */
+function ganTest({ gan_test: one }, kind) {
+  if (kind === "samples") return share(one?.samples);
+  const text = kind === "training_images" ? share(one?.test_images) : null;
+  return text && `${text} of test images`;
+}
+
 /** name, what is best, and the text of a kind of images in `metrics`: samples, training_images (the floor) or noise. */
 const measures = [
   ["Parzen log-likelihood, nats", "higher", (m, kind) =>
@@ -416,7 +423,7 @@ const measures = [
   ["two-sample 1-NN accuracy", "50 %", (m, kind) => kind === "samples" ? share(m.two_sample?.accuracy) : null],
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
   ["GAN-train accuracy", "higher", (m, kind) => kind === "noise" ? null : share(m.gan_train?.[kind])],
-  ["GAN-test accuracy", "higher", (m, kind) => kind === "samples" ? share(m.gan_test?.samples) : null],
+  ["GAN-test accuracy", "higher", ganTest],
   ["distance to training images, over test images'", "1", (m, kind) =>
     kind === "samples" ? fixed(3, m.memorisation?.distance_ratio) : null],
   ["AUC of membership, by nearness", "0.5", (m, kind) =>
@@ -437,7 +444,7 @@ const measures = [
 
 /** What a floor or a ceiling of a run depends on. */
 function basisOf({ evaluation: { data: set, samples: drawn, metrics } }) {
-  return JSON.stringify([set?.digest, drawn?.count, (metrics.judge ?? metrics.modes)?.weights]);
+  return JSON.stringify([set?.digest, drawn?.count, (metrics.judge ?? metrics.modes ?? metrics.gan_test)?.weights]);
 }
 
 /** How often each class occurs among the samples, as bars beside the share of real images. */
