@@ -183,6 +183,14 @@ class Explorer {
             "'s training set follow that are nearest to it, by the distance between pixels.");
   }
 
+  /// Of an earlier call: beside this one's pictures it would be taken for one of them.
+  void leave_out(const std::string& name) const {
+    const fs::path file = folder_ / (name + ".png");
+    std::error_code error;
+    fs::remove(file, error);
+    if (error) throw Error(ExitCode::data, "an earlier " + file.string() + " cannot be removed: " + error.message());
+  }
+
   void write_json() const {
     write_file_atomically(folder_ / "latent.json", json_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   }
@@ -217,8 +225,10 @@ class Explorer {
 // Why no training images can be looked for; empty when they can.
 std::string neighbours_obstacle(const DataShape& shape, const Dataset& data) {
   if (shape.image.channels > 1) return "samples show several digits at a time (--stack), and training images one";
+  const auto size = [](int height, int width) { return std::to_string(height) + "×" + std::to_string(width); };
   if (shape.image.height != data.train().height || shape.image.width != data.train().width)
-    return "images of " + data.name() + " are of another size than the samples";
+    return "samples are of " + size(shape.image.height, shape.image.width) + ", and images of " + data.name() + " of " +
+           size(data.train().height, data.train().width);
   return {};
 }
 
@@ -245,15 +255,24 @@ int run(const Parsed& parsed, Communicator& ranks) {
       if (data_given) throw;
       missing = failure.what();
     }
+    if (data_given && !missing.empty())
+      throw Error(ExitCode::usage, "--data " + request.data + " shows no nearest training images: " + missing);
     if (request.out.empty() && !fs::is_directory(RunFolder(request.place).samples()))
       throw Error(ExitCode::usage, request.place + " is no run's folder to put pictures into: add --out FOLDER");
     if (!request.out.empty()) make_folders(request.out);
     explorer.draw_walks(true);
     explorer.draw_walks(false);
-    if (explorer.shape().classes > 0) explorer.draw_classes();
+    if (explorer.shape().classes > 0)
+      explorer.draw_classes();
+    else
+      explorer.leave_out("latent-classes");
     explorer.draw_directions();
-    if (missing.empty()) explorer.draw_neighbours(*data, *device);
-    if (!missing.empty()) std::fprintf(stderr, "ganymede: warning: no nearest training images: %s\n", missing.c_str());
+    if (missing.empty()) {
+      explorer.draw_neighbours(*data, *device);
+    } else {
+      explorer.leave_out("latent-neighbours");
+      std::fprintf(stderr, "ganymede: warning: no nearest training images: %s\n", missing.c_str());
+    }
     explorer.write_json();
   });
   return 0;

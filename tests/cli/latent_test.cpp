@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/process.hpp"
@@ -55,13 +56,26 @@ TEST_F(Latent, DrawsAndTheReportShows) {
   EXPECT_THAT(content(folder_.path() / "run/report.html"), HasSubstr("Directions in which images change most"));
 }
 
+// What an earlier call has drawn and this one does not is no longer there.
 TEST_F(Latent, SaysWhatItCannotDraw) {
   train({"--stack", "2"});
+  const auto picture = [&](const char* name) { return folder_.path() / "run/samples" / name; };
+  for (const char* name : {"latent-classes.png", "latent-neighbours.png", "latent-walls.png"})
+    std::ofstream(picture(name)) << "older";
   const Ending drawn = ganymede_here({"latent", "run", "--rows", "2"});
   EXPECT_EQ(drawn.code, 0) << drawn.err;
   EXPECT_THAT(drawn.err, HasSubstr("no nearest training images: samples show several digits at a time"));
   EXPECT_THAT(drawn.out, AllOf(HasSubstr("latent-directions.png"), Not(HasSubstr("latent-classes.png")),
                                Not(HasSubstr("latent-neighbours.png"))));
+  EXPECT_FALSE(std::filesystem::exists(picture("latent-classes.png")));
+  EXPECT_FALSE(std::filesystem::exists(picture("latent-neighbours.png")));
+  EXPECT_EQ(content(picture("latent-walls.png")), "older") << "not its own";
+  // Images that were asked for and cannot be looked for are an error, before anything is drawn.
+  std::filesystem::remove(picture("latent-directions.png"));
+  const Ending refused = ganymede_here({"latent", "run", "--data", "mnist-mini"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--data mnist-mini shows no nearest training images: samples show several"));
+  EXPECT_FALSE(std::filesystem::exists(picture("latent-directions.png")));
 }
 
 }  // namespace

@@ -162,6 +162,7 @@ TEST_F(Usage, WrongCommandLines) {
            {{"latent"}, 2, "RUN is missing"},
            {{"latent", "run", "--rows", "0"}, 2, "--rows takes a whole number from 1 to 100"},
            {{"latent", "run/generator.safetensors"}, 2, "no run's folder to put pictures into: add --out"},
+           {{"latent", "run", "--data", "small-images"}, 2, "samples are of 28×28, and images of small-images of 2×2"},
            {{"report"}, 2, "RUN... is missing"},
            {{"report", "run", "--output", "x"}, 2, "did you mean --out?"},
            {{"report", "run", "run", "run", "run", "run", "run", "run", "run", "run"}, 2, "at most 8 runs"},
