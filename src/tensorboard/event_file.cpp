@@ -77,8 +77,11 @@ std::string past_events(const RunFolder& run, const std::map<std::string, std::s
     return later == records.begin() ? begin : begin + seconds(*(later - 1));
   };
   std::string events = file_begin(begin) + hyperparameters(begin, options);
-  for (const MetricsRecord& record : records)
-    if (record.step <= last_step) events += scalars(begin + seconds(record), record);
+  MetricsRecord before;
+  for (const MetricsRecord& record : records) {
+    if (record.step <= last_step) events += scalars(begin + seconds(record), record, before);
+    before = record;
+  }
   for (const std::uint64_t step : run.sampled_steps())
     if (step <= last_step)
       events += picture(time_of(step), step, read_file(run.sample(step)), run.sample(step).string());

@@ -153,13 +153,17 @@ std::string tag_of(const std::string& column) {
   return "training/" + column;
 }
 
-std::string scalars(double time, const MetricsRecord& metrics) {
-  Event event = event_at(time, metrics.step);
-  add_value(event, tag_of("images_seen")).set_simple_value(static_cast<float>(metrics.images_seen));
-  for (const MetricsField& field : metrics_fields())
-    if (std::isfinite(metrics.*field.member))
-      add_value(event, tag_of(field.key)).set_simple_value(static_cast<float>(metrics.*field.member));
-  return record(event);
+std::string scalars(double time, const MetricsRecord& metrics, const MetricsRecord& before) {
+  Event of_step = event_at(time, metrics.step);
+  add_value(of_step, tag_of("images_seen")).set_simple_value(static_cast<float>(metrics.images_seen));
+  const bool evaluated = std::isfinite(metrics.evaluated_step) && metrics.evaluated_step != before.evaluated_step;
+  Event of_evaluation = event_at(time, evaluated ? static_cast<std::uint64_t>(metrics.evaluated_step) : 0);
+  for (const MetricsField& field : metrics_fields()) {
+    if (!std::isfinite(metrics.*field.member) || (field.evaluation && !evaluated)) continue;
+    add_value(field.evaluation ? of_evaluation : of_step, tag_of(field.key))
+        .set_simple_value(static_cast<float>(metrics.*field.member));
+  }
+  return record(of_step) + (evaluated ? record(of_evaluation) : "");
 }
 
 std::string picture(double time, std::uint64_t step, const std::string& png, const std::string& source) {

@@ -24,8 +24,9 @@ std::string hyperparameters(double time, const std::map<std::string, std::string
 /// That the training was done.
 std::string finished(double time);
 
-/// All numbers of a record that are finite, by tag_of().
-std::string scalars(double time, const MetricsRecord& record);
+/// All numbers of a record that are finite, by tag_of(). Those of an evaluation, which stand in all records up to the
+/// next, are told once, at the step that was evaluated: where `before`, the record before this one, has not got them.
+std::string scalars(double time, const MetricsRecord& record, const MetricsRecord& before);
 
 /// The tag of a column of metrics.jsonl: "D/loss" of d_loss, "G/loss" of g_loss, "samples/diversity" of
 /// sample_diversity, "evaluation/recall" of eval_recall, "training/penalty" of penalty. TensorBoard shows tags by what

@@ -72,7 +72,7 @@ std::vector<Finding> RunWriter::write_record(const MetricsRecord& record) {
     looked_ = now;
   }
   write_or_warn("records", [&] { metrics_->append(record); });
-  write_events([&] { tensorboard_->write(record); });
+  write_events([&] { tensorboard_->write(record, last_record_); });
   reported_.curves.add(record);
   last_record_ = record;
   return reported_.findings.follow(record);

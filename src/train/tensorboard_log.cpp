@@ -29,7 +29,9 @@ TensorBoardLog::TensorBoardLog(const RunFolder& run, const std::map<std::string,
   if (step == 0) file_->append(tensorboard::hyperparameters(now(), options));
 }
 
-void TensorBoardLog::write(const MetricsRecord& record) { file_->append(tensorboard::scalars(now(), record)); }
+void TensorBoardLog::write(const MetricsRecord& record, const MetricsRecord& before) {
+  file_->append(tensorboard::scalars(now(), record, before));
+}
 
 void TensorBoardLog::write_grid(std::uint64_t step) {
   const std::filesystem::path file = run_.sample(step);

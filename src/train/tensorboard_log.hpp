@@ -21,7 +21,8 @@ class TensorBoardLog {
   /// its past is told first. `options`: as config.ini has them.
   TensorBoardLog(const RunFolder& run, const std::map<std::string, std::string>& options, std::uint64_t step);
 
-  void write(const MetricsRecord& record);
+  /// `before`: the run's record before this one.
+  void write(const MetricsRecord& record, const MetricsRecord& before);
   /// The grid of the step, which lies in the run's folder.
   void write_grid(std::uint64_t step);
   /// Of the parameters, as `step` has left them, and of the gradients that it made them of.

@@ -58,9 +58,11 @@ TEST(EventFile, ThePastIsThatUpToAStepAtItsTimes) {
   for (std::size_t i = 0; i < 3; ++i) {
     records[i].step = 10 * (i + 1);
     records[i].seconds = 100.0 * static_cast<double>(i + 1);
+    records[i].evaluated_step = 10;
   }
   const std::vector<Event> events = events_of(past_events(run, {{"r1", "5"}}, records, 20));
   std::vector<std::int64_t> scalars;
+  std::vector<std::int64_t> evaluations;
   std::vector<std::int64_t> pictures;
   const double begin = events.front().wall_time();
   EXPECT_EQ(events.front().file_version(), "brain.Event:2");
@@ -68,10 +70,12 @@ TEST(EventFile, ThePastIsThatUpToAStepAtItsTimes) {
     EXPECT_NEAR(event.wall_time() - begin, 10.0 * static_cast<double>(event.step()), 1e-3);
     for (const Summary::Value& value : event.summary().value()) {
       if (value.tag() == "D/loss") scalars.push_back(event.step());
+      if (value.tag() == "evaluation/step") evaluations.push_back(event.step());
       if (value.has_image()) pictures.push_back(event.step());
     }
   }
   EXPECT_THAT(scalars, ElementsAre(10, 20));
+  EXPECT_THAT(evaluations, ElementsAre(10));
   EXPECT_THAT(pictures, ElementsAre(0, 10, 20));
 }
 

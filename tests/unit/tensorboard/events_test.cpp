@@ -35,7 +35,7 @@ TEST(Events, ARecordsNumbersAreScalarsUnderTheirTags) {
   record.generator_gradient_norm = 0.5;
   record.sample_diversity = 0.75;
   record.penalty = std::numeric_limits<double>::infinity();
-  const std::vector<Event> events = events_of(scalars(2, record));
+  const std::vector<Event> events = events_of(scalars(2, record, {}));
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].step(), 300);
   std::map<std::string, float> found;
@@ -47,6 +47,32 @@ TEST(Events, ARecordsNumbersAreScalarsUnderTheirTags) {
   EXPECT_TRUE(found.contains("training/epoch"));
   EXPECT_FALSE(found.contains("training/penalty")) << "not finite";
   EXPECT_FALSE(found.contains("samples/classes")) << "not known";
+}
+
+// Its numbers stand in each record up to the next.
+TEST(Events, AnEvaluationIsToldOnceAtItsStep) {
+  MetricsRecord first;
+  first.step = 300;
+  first.evaluated_step = 250;
+  first.parzen = 200;
+  MetricsRecord second = first;
+  second.step = 400;
+  MetricsRecord third = second;
+  third.step = 500;
+  third.evaluated_step = 500;
+  third.parzen = 210;
+  std::string bytes = scalars(1, first, {});
+  bytes += scalars(2, second, first);
+  bytes += scalars(3, third, second);
+  std::vector<std::pair<std::int64_t, float>> parzen;
+  std::vector<std::int64_t> losses;
+  for (const Event& event : events_of(bytes))
+    for (const Summary::Value& value : event.summary().value()) {
+      if (value.tag() == "evaluation/parzen") parzen.emplace_back(event.step(), value.simple_value());
+      if (value.tag() == "D/loss") losses.push_back(event.step());
+    }
+  EXPECT_THAT(parzen, ElementsAre(std::pair(250, 200.F), std::pair(500, 210.F)));
+  EXPECT_THAT(losses, ElementsAre(300, 400, 500));
 }
 
 TEST(Events, OptionsHaveTheirKinds) {
