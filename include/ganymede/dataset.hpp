@@ -32,8 +32,9 @@ struct ImageSet {
 /// What a caller needs of a set, beyond its training images.
 struct DatasetNeeds {
   bool train_labels = false;
-  bool test = false;           ///< the test pair, images and labels
-  bool test_if_there = false;  ///< the same where they lie beside the training images
+  bool test = false;  ///< test images
+  bool test_labels = false;
+  bool test_if_there = false;  ///< test images and their labels, as far as they lie beside the training images
 };
 
 class Dataset {
@@ -42,8 +43,8 @@ class Dataset {
   /// looked up in $GANYMEDE_DATA/NAME/, then in the user's cache ($XDG_CACHE_HOME/ganymede/NAME or
   /// ~/.cache/ganymede/NAME); mnist-mini then in the program's own share folder; mnist is then fetched
   /// into the cache by one rank per node, checked by SHA-256. The first place that has all the files that
-  /// `needs` asks for is taken; no other file is looked at but a test pair beside them, if that is welcome. Collective;
-  /// throws Error(data) on every rank alike, also when nodes have different data.
+  /// `needs` asks for is taken; no other file is looked at but a test pair beside them, where it is welcome.
+  /// Collective; throws Error(data) on every rank alike, also when nodes have different data.
   static Dataset open(const std::string& name, const DatasetNeeds& needs, Communicator& ranks);
 
   [[nodiscard]] const std::string& name() const { return name_; }

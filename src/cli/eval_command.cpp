@@ -44,6 +44,11 @@ const std::vector<std::string>& metric_names() {
   return names;
 }
 
+// Whether a metric needs the classes of test images (of a run that knows classes).
+bool looks_at_labels(const std::string& metric) {
+  return metric == "1nn-error" || metric == "gan-train" || metric == "gan-test" || metric == "memorisation";
+}
+
 struct Request {
   std::string place;
   std::string data;
@@ -97,9 +102,11 @@ Request parse_request(const Parsed& parsed) {
   return request;
 }
 
-Dataset open_data(const Request& request, bool train_labels, Communicator& ranks) {
+// A run that was told classes says by its digest which labels it saw, and is compared by them.
+Dataset open_data(const Request& request, bool classes, Communicator& ranks) {
+  const bool test_labels = classes && std::any_of(request.metrics.begin(), request.metrics.end(), looks_at_labels);
   try {
-    return Dataset::open(request.data, {.train_labels = train_labels, .test = true}, ranks);
+    return Dataset::open(request.data, {.train_labels = classes, .test = true, .test_labels = test_labels}, ranks);
   } catch (const AgreedError& failure) {
     if (request.data_given) throw;
     throw AgreedError(failure.code(), std::string(failure.what()) +
@@ -354,7 +361,6 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (!request.json.empty() && request.json != "-") check_file_place(request.json);
   });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
-  // A run that was told classes says by its digest which labels it saw.
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   std::unique_ptr<GeneratorSource> generator;

@@ -23,7 +23,9 @@ void report_accuracy(const eval::Share& right) {
 }
 
 // Its labels are digits: any other set would make another judge.
-Dataset open_mnist(Communicator& ranks) { return Dataset::open("mnist", {.train_labels = true, .test = true}, ranks); }
+Dataset open_mnist(Communicator& ranks) {
+  return Dataset::open("mnist", {.train_labels = true, .test = true, .test_labels = true}, ranks);
+}
 
 void check(const std::string& file, Device& device, const Dataset& mnist) {
   const eval::ShippedJudge shipped = eval::read_judge(file);
@@ -91,7 +93,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (!request.check) check_file_place(out_file(request));
   });
   const Dataset mnist = open_mnist(ranks);
-  const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, ranks);
+  const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true, .test_labels = true}, ranks);
   std::vector<std::string> warnings;
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   on_root(ranks, [&] {

@@ -140,8 +140,10 @@ using Readers = std::array<std::unique_ptr<IdxReader>, file_kinds.size()>;
 
 // Opens what is wanted, which reads and checks the headers, and lays it out.
 Plan open_files(const fs::path& folder, Wanted wanted, bool test_if_there, Readers& readers) {
-  if (test_if_there && find_file(folder, file_kinds[2]) && find_file(folder, file_kinds[3]))
-    wanted[2] = wanted[3] = true;
+  if (test_if_there && find_file(folder, file_kinds[2])) {
+    wanted[2] = true;
+    wanted[3] = wanted[3] || find_file(folder, file_kinds[3]);
+  }
   Plan plan;
   for (std::size_t i = 0; i < file_kinds.size(); ++i) {
     if (!wanted[i]) continue;
@@ -196,7 +198,7 @@ void check_nodes_agree(Communicator& ranks, const std::string& digests, const st
 }  // namespace
 
 Dataset Dataset::open(const std::string& name, const DatasetNeeds& needs, Communicator& ranks) {
-  const Wanted wanted = {true, needs.train_labels, needs.test, needs.test};
+  const Wanted wanted = {true, needs.train_labels, needs.test, needs.test_labels};
   const bool reads = ranks.node_rank() == 0;
   Dataset set;
   set.name_ = name;

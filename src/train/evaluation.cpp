@@ -42,6 +42,8 @@ std::vector<std::string> eval_metrics(const TrainOptions& options) {
   return {options.stack > 1 ? "modes" : "judge"};
 }
 
+bool evaluates_labels(const TrainOptions& options) { return among(eval_metrics(options), "1nn-error"); }
+
 void check_evaluation(const TrainOptions& options, const Dataset& data) {
   if (options.eval_every == 0) return;
   const std::vector<std::string> metrics = eval_metrics(options);

@@ -24,6 +24,9 @@ const std::vector<std::string>& eval_metric_names();
 /// What the options ask for, `auto` resolved.
 std::vector<std::string> eval_metrics(const TrainOptions& options);
 
+/// Whether any of that looks at the classes of test images.
+bool evaluates_labels(const TrainOptions& options);
+
 /// Whether the data allow what the options ask for. Throws Error that says what does not.
 void check_evaluation(const TrainOptions& options, const Dataset& data);
 

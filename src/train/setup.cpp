@@ -114,13 +114,17 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   DatasetNeeds needs;
   needs.train_labels = is_conditional(options);
   needs.test = options.eval_every > 0;
+  needs.test_labels = needs.test && evaluates_labels(options);
   needs.test_if_there = options.diagnose_every > 0;
   try {
     s.dataset = Dataset::open(options.data, needs, ranks);
   } catch (const AgreedError& failure) {
     std::string why;
     if (needs.train_labels) why = "--condition " + options.condition + " needs labels; --condition none trains without";
-    if (needs.test)
+    if (needs.test_labels)
+      why += (why.empty() ? "" : ". ") +
+             std::string("--eval-metrics 1nn-error needs labelled test images; leave it out to do without the labels");
+    else if (needs.test)
       why += (why.empty() ? "" : ". ") + std::string("--eval-every compares with test images; 0 trains without");
     if (why.empty()) throw;
     throw AgreedError(failure.code(), std::string(failure.what()) + " (" + why + ")");
@@ -128,7 +132,8 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   together(ranks, [&] { check_evaluation(options, s.dataset); });
   s.images = s.dataset.train();
   s.images.channels = options.stack;
-  s.held_out = s.dataset.test();
+  // Of a conditional training D judges images by their classes.
+  if (!needs.train_labels || !s.dataset.test().labels.empty()) s.held_out = s.dataset.test();
   s.held_out.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
@@ -157,7 +162,8 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     origin = go_on(s, *found, options, ranks);
   } else {
     if (options.resume) on_root(ranks, [&] { check_no_final_weights(options); });
-    if (!options.init_from.empty()) origin = "from the weights of " + load_initial_weights(options, ranks, *s.gan);
+    if (!options.init_from.empty())
+      origin = "from the weights of " + load_initial_weights(options, ranks, *s.gan);
   }
   s.plan = make_plan(options, ranks, s, origin);
   s.plan.warnings = std::move(s.warnings);

@@ -100,6 +100,32 @@ TEST_F(EvalEvery, CountsModesOfStacks) {
   EXPECT_EQ(evaluations("run").back().size(), 3U);
 }
 
+// Test images without labels do for whatever looks at none.
+TEST_F(EvalEvery, AsksForLabelsOfTestImagesWhereTheyAreNeeded) {
+  const std::filesystem::path set = folder_.path() / "set";
+  std::filesystem::copy(std::filesystem::path(GANYMEDE_DATA_FOLDER) / "mnist-mini", set);
+  for (const auto& file : std::filesystem::directory_iterator(set))
+    if (file.path().filename().string().starts_with("t10k-labels")) std::filesystem::remove(file.path());
+  const Words of_set = {"--data", "set", "--eval-every", "10", "--eval-samples", "300", "--steps", "10"};
+  train({}, "run", of_set + Words{"--eval-metrics", "judge,parzen,two-sample"});
+  train({}, "same",
+        {"--eval-every", "10", "--eval-samples", "300", "--steps", "10", "--eval-metrics", "judge,parzen,two-sample"});
+  EXPECT_EQ(evaluations("run"), evaluations("same"));
+  const Words conditional = of_set + Words{"--condition", "concat"};
+  train({}, "conditional", conditional + Words{"--eval-metrics", "judge"});
+  const Ending refused =
+      run(tiny_training("none", conditional + Words{"--eval-metrics", "judge,1nn-error"}), folder_.path());
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no t10k-labels-idx1-ubyte"), HasSubstr("--eval-metrics 1nn-error needs")));
+
+  const auto eval = [&](const Words& words) {
+    return run(ganymede(Words{"eval", "--data", "set", "--samples", "300"} + words), folder_.path());
+  };
+  EXPECT_EQ(eval({"run"}).code, 0);
+  EXPECT_EQ(eval({"conditional", "--metrics", "parzen"}).code, 0);
+  EXPECT_THAT(eval({"conditional", "--metrics", "parzen,1nn-error"}).err, HasSubstr("no t10k-labels-idx1-ubyte"));
+}
+
 TEST_F(EvalEvery, RefusesWhatMakesNoSense) {
   const auto refused = [&](const Words& words, const char* why) {
     const Ending ending = run(tiny_training("none", Words{"--eval-every", "5"} + words), folder_.path());

@@ -68,7 +68,7 @@ TEST_F(Evaluation, WhatAJudgeSaysIsTheSame) {
 }
 
 TEST_F(Evaluation, LearningFromSamplesIsTheSame) {
-  const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, world());
+  const Dataset mini = Dataset::open("mnist-mini", {.train_labels = true, .test = true, .test_labels = true}, world());
   ImageSetSource test(mini.test());
   ImageSetSource train(mini.train());
   Judge judge(*device_, TensorFile::read(share_folder() / "judge" / "mnist.safetensors"), "the shipped judge");

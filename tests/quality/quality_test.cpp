@@ -100,7 +100,7 @@ TEST_P(QualityFloor, HoldsOrIsSeenToBreak) {
   ASSERT_TRUE(mnist_is_here()) << "the full MNIST is not here: set GANYMEDE_DATA to a folder with mnist/ in it";
   const auto& [training, seed] = GetParam();
   const auto alone = make_local_communicator();
-  const Dataset mnist = Dataset::open("mnist", {.train_labels = true, .test = true}, *alone);
+  const Dataset mnist = Dataset::open("mnist", {.train_labels = true, .test = true, .test_labels = true}, *alone);
   const auto cpu = make_cpu_device(1);
   Judge judge(*cpu, mnist.train(), mnist.test());
   std::printf("classifier: %.2f %% of the test digits right\n", 100 * judge.accuracy());

@@ -33,7 +33,7 @@ using test::ThreadRanks;
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr DatasetNeeds everything{.train_labels = true, .test = true};
+constexpr DatasetNeeds everything{.train_labels = true, .test = true, .test_labels = true};
 
 Dataset open(const std::string& name, const DatasetNeeds& needs = {}) {
   return Dataset::open(name, needs, *make_local_communicator());
@@ -121,8 +121,29 @@ TEST_F(DatasetTest, ReadsOnlyWhatIsNeeded) {
   EXPECT_EQ(images.digest(), all.digest());
 
   EXPECT_THAT(error_of(folder.path().string(), {.train_labels = true}), HasSubstr("magic number"));
-  EXPECT_THAT(error_of(folder.path().string(), {.test = true}),
+  EXPECT_THAT(error_of(folder.path().string(), {.test = true, .test_labels = true}),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("no t10k-labels-idx1-ubyte[.gz]")));
+}
+
+TEST_F(DatasetTest, TestImagesDoWithoutLabelsThatNobodyNeeds) {
+  const TemporaryFolder folder;
+  put_set(folder.path());
+  for (const DatasetNeeds& needs : {DatasetNeeds{.test_if_there = true}, {.test = true, .test_if_there = true}}) {
+    const Dataset pair = open(folder.path().string(), needs);
+    EXPECT_EQ(pair.test().count, 7U);
+    EXPECT_EQ(text(pair.test().labels), idx_labels(7).substr(8));
+  }
+  EXPECT_TRUE(open(folder.path().string(), {.test = true}).test().labels.empty());
+  fs::remove(folder / "t10k-labels-idx1-ubyte");
+  for (const DatasetNeeds& needs : {DatasetNeeds{.test_if_there = true}, {.test = true}}) {
+    const Dataset images = open(folder.path().string(), needs);
+    EXPECT_EQ(text(images.test().images), idx_images(7, 4, 2).substr(16));
+    EXPECT_TRUE(images.test().labels.empty());
+  }
+  // Labels alone are nothing.
+  fs::rename(folder / "t10k-images-idx3-ubyte", folder / "t10k-labels-idx1-ubyte");
+  EXPECT_EQ(open(folder.path().string(), {.test_if_there = true}).test().count, 0U);
+  EXPECT_THAT(error_of(folder.path().string(), {.test = true}), HasSubstr("no t10k-images-idx3-ubyte[.gz]"));
 }
 
 TEST_F(DatasetTest, TheDigestSeesPixelsAndDimensions) {

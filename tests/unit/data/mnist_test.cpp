@@ -24,7 +24,8 @@ TEST(Mnist, HasItsCountsAndItsCheckSums) {
   ASSERT_TRUE(std::filesystem::is_directory(GANYMEDE_TEST_DATA "/mnist"))
       << "configure again, with GANYMEDE_DATA set to a folder with mnist/ in it";
   const test::Environment data("GANYMEDE_DATA", GANYMEDE_TEST_DATA);
-  const Dataset set = Dataset::open("mnist", {.train_labels = true, .test = true}, *make_local_communicator());
+  const Dataset set =
+      Dataset::open("mnist", {.train_labels = true, .test = true, .test_labels = true}, *make_local_communicator());
   EXPECT_EQ(set.folder(), GANYMEDE_TEST_DATA "/mnist");
   EXPECT_EQ(set.train().count, 60000U);
   EXPECT_EQ(set.test().count, 10000U);

@@ -29,7 +29,7 @@ class GanTrainTest : public ::testing::Test {
  protected:
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
   std::unique_ptr<Device> device_ = make_cpu_device(1);
-  Dataset mini_ = Dataset::open("mnist-mini", {.train_labels = true, .test = true}, *alone_);
+  Dataset mini_ = Dataset::open("mnist-mini", {.train_labels = true, .test = true, .test_labels = true}, *alone_);
 };
 
 TEST_F(GanTrainTest, WhoLearnsFromWrongLabelsIsWrong) {

@@ -20,7 +20,8 @@ class JudgeTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     alone_ = make_local_communicator();
-    mini_ = std::make_unique<Dataset>(Dataset::open("mnist-mini", {.train_labels = true, .test = true}, *alone_));
+    mini_ = std::make_unique<Dataset>(
+        Dataset::open("mnist-mini", {.train_labels = true, .test = true, .test_labels = true}, *alone_));
   }
   static void TearDownTestSuite() {
     mini_.reset();

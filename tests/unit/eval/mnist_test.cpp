@@ -15,7 +15,8 @@ class Mnist : public ::testing::Test {
   static void SetUpTestSuite() {
     const test::Environment data("GANYMEDE_DATA", GANYMEDE_TEST_DATA);
     ranks_ = make_local_communicator();
-    set_ = std::make_unique<Dataset>(Dataset::open("mnist", {.train_labels = true, .test = true}, *ranks_));
+    set_ = std::make_unique<Dataset>(
+        Dataset::open("mnist", {.train_labels = true, .test = true, .test_labels = true}, *ranks_));
   }
   static void TearDownTestSuite() {
     set_.reset();
