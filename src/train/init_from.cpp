@@ -2,11 +2,14 @@
 #include "train/init_from.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "ganymede/error.hpp"
 #include "ganymede/tensor_file.hpp"
+#include "report/run_folder.hpp"
 #include "train/setup.hpp"
 
 namespace ganymede {
@@ -50,22 +53,57 @@ Holds load(const TensorFile& file, const std::string& source, Gan& gan) {
               "cannot start from these weights: " + reasons + ". Give the options of the network that they are of");
 }
 
+// What a network makes of its weights beside their shapes, where the file says that it was trained with another.
+std::string other_meaning(const TensorFile& file, Holds holds, const TrainOptions& options) {
+  const bool generator = holds == Holds::generator;
+  const std::string activation = generator ? "generator-activation" : "discriminator-activation";
+  const auto value = [&](const std::string& name) { return find_train_option(name)->get(options); };
+  std::vector<std::string> names = {"model", activation};
+  if (generator) names.emplace_back("latent-distribution");
+  if (value(activation) == "leaky-relu") names.emplace_back("leak");
+  std::string said;
+  for (const std::string& name : names) {
+    const auto found = file.metadata.find(name);
+    if (found == file.metadata.end() || found->second == value(name)) continue;
+    said += (said.empty() ? "" : ", ") + std::string("--") + name + " " + found->second + " (here " + value(name) + ")";
+    // Whose leak is not compared with that of another function.
+    if (name == activation) break;
+  }
+  return said;
+}
+
+std::string read_bytes(const std::string& source) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(source, error)) return TensorFile::read(source).serialize();
+  const RunFolder folder(source);
+  std::string files;
+  for (const std::filesystem::path& file : {folder.generator(), folder.discriminator()})
+    if (std::filesystem::exists(file, error)) files += (files.empty() ? "" : ",") + file.string();
+  throw Error(ExitCode::usage, "--init-from takes weights files, and " + source + " is a folder: give " +
+                                   (files.empty() ? "a safetensors file of G or of D" : files));
+}
+
 }  // namespace
 
-std::string load_initial_weights(const TrainOptions& options, Communicator& ranks, Gan& gan) {
+std::string load_initial_weights(const TrainOptions& options, Communicator& ranks, Gan& gan,
+                                 std::vector<std::string>& warnings) {
   std::string origin;
   std::optional<Holds> before;
   for (const std::string& source : options.init_from) {
     std::string bytes;
-    on_root(ranks, [&] { bytes = TensorFile::read(source).serialize(); });
+    on_root(ranks, [&] { bytes = read_bytes(source); });
     bytes = shared_text(ranks, std::move(bytes));
     together(ranks, [&] {
-      const Holds holds = load(TensorFile::parse(bytes, source), source, gan);
+      const TensorFile file = TensorFile::parse(bytes, source);
+      const Holds holds = load(file, source, gan);
       const char* network = holds == Holds::generator ? "G" : "D";
       if (before == holds)
         throw Error(ExitCode::usage, std::string("--init-from names two files of ") + network +
                                          ": give one of each network, or one alone");
       before = holds;
+      if (const std::string other = other_meaning(file, holds, options); !other.empty())
+        warnings.push_back("the weights of " + source + " were trained with " + other +
+                           ": in this network they mean something else; give the same, unless that is meant");
       origin += (origin.empty() ? "" : ", ") + std::string(network) + " in " + source;
     });
   }

@@ -81,7 +81,8 @@ std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup
       setup.gan->load(make_gan(resolved, setup.images.shape(), *setup.device).save(), "initial weights");
     }
   });
-  if (!found && !options.init_from.empty()) load_initial_weights(options, ranks, *setup.gan);
+  std::vector<std::string> said;  // when the training began
+  if (!found && !options.init_from.empty()) load_initial_weights(options, ranks, *setup.gan, said);
   lower_learning_rates(*setup.gan, rollbacks - setup.rollbacks);
   setup.from = found ? ResumePoint{found->checkpoint.step, found->checkpoint.images_seen} : ResumePoint{};
   setup.step->set_steps(setup.from.step);

@@ -163,7 +163,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   } else {
     if (options.resume) on_root(ranks, [&] { check_no_final_weights(options); });
     if (!options.init_from.empty())
-      origin = "from the weights of " + load_initial_weights(options, ranks, *s.gan);
+      origin = "from the weights of " + load_initial_weights(options, ranks, *s.gan, s.warnings);
   }
   s.plan = make_plan(options, ranks, s, origin);
   s.plan.warnings = std::move(s.warnings);

@@ -44,7 +44,8 @@ class InitFrom : public ::testing::Test {
   std::string load(const std::vector<std::string>& files, Gan& gan) {
     TrainOptions from = options_;
     from.init_from = files;
-    return load_initial_weights(from, *ranks_, gan);
+    warnings_.clear();
+    return load_initial_weights(from, *ranks_, gan, warnings_);
   }
   std::string refusal(const std::vector<std::string>& files, ExitCode code = ExitCode::data) {
     Gan gan = made(1);
@@ -60,6 +61,7 @@ class InitFrom : public ::testing::Test {
 
   TemporaryFolder folder_;
   TrainOptions options_;
+  std::vector<std::string> warnings_;
   std::unique_ptr<Device> device_ = make_cpu_device(1);
   std::unique_ptr<Communicator> ranks_ = make_local_communicator();
 };
@@ -123,6 +125,57 @@ TEST_F(InitFrom, TensorsTooFewOrTooManyAreNamed) {
               HasSubstr("has a tensor '4.weight', which the network does"));
   file.tensors.pop_back();
   EXPECT_THAT(refusal({written(file, "less.safetensors")}), HasSubstr("has no tensor '2.bias'"));
+}
+
+// No tensor shows with which activation it was trained; our files say so.
+TEST_F(InitFrom, AnotherNetworkOfTheSameShapesIsWarnedOf) {
+  options_.generator_activation = options_.discriminator_activation = "leaky-relu";
+  const Gan from = made(7);
+  const auto file_with = [&](const Network& network, const char* which, std::map<std::string, std::string> facts) {
+    facts["network"] = which;
+    return written({network.tensors(network.parameter_array()), facts}, std::string(which) + ".safetensors");
+  };
+  const std::map<std::string, std::string> same = {{"model", "mlp"},
+                                                   {"generator-activation", "leaky-relu"},
+                                                   {"discriminator-activation", "leaky-relu"},
+                                                   {"latent-distribution", "normal"},
+                                                   {"leak", "0.2"},
+                                                   {"r1", "77"}};
+  const auto warned = [&](const char* which, const char* name, const char* value) {
+    std::map<std::string, std::string> facts = same;
+    facts[name] = value;
+    Gan gan = made(1);
+    load({file_with(std::string(which) == "generator" ? from.generator : from.discriminator, which, facts)}, gan);
+    EXPECT_LE(warnings_.size(), 1U);
+    return warnings_.empty() ? std::string() : warnings_[0];
+  };
+  for (const char* network : {"generator", "discriminator"}) {
+    EXPECT_EQ(warned(network, "ema", "0"), "");
+    EXPECT_THAT(warned(network, "leak", "0.1"), HasSubstr("--leak 0.1 (here 0.2)"));
+    EXPECT_THAT(warned(network, "model", "dcgan"), HasSubstr("--model dcgan (here mlp)"));
+  }
+  EXPECT_THAT(warned("generator", "generator-activation", "tanh"),
+              AllOf(HasSubstr("generator.safetensors were trained with --generator-activation tanh (here leaky-relu)"),
+                    HasSubstr("give the same, unless that is meant")));
+  EXPECT_EQ(warned("generator", "discriminator-activation", "tanh"), "");
+  EXPECT_THAT(warned("discriminator", "discriminator-activation", "tanh"),
+              HasSubstr("--discriminator-activation tanh"));
+  EXPECT_THAT(warned("generator", "latent-distribution", "uniform"), HasSubstr("--latent-distribution uniform"));
+  EXPECT_EQ(warned("discriminator", "latent-distribution", "uniform"), "");
+  // A leak that other functions do not have says nothing.
+  options_.generator_activation = "relu";
+  EXPECT_EQ(warned("generator", "generator-activation", "relu"), "");
+  EXPECT_EQ(warned("generator", "leak", "0.1").find("--leak"), std::string::npos);
+}
+
+TEST_F(InitFrom, AFolderIsAnsweredWithItsFiles) {
+  const Gan own = made(1);
+  const std::string folder = folder_.path().string();
+  EXPECT_THAT(refusal({folder}, ExitCode::usage), HasSubstr(folder + " is a folder: give a safetensors file"));
+  const std::string g = file_of(own.generator, "generator.safetensors", "generator");
+  EXPECT_THAT(refusal({folder}, ExitCode::usage), HasSubstr("is a folder: give " + g));
+  const std::string d = file_of(own.discriminator, "discriminator.safetensors", "discriminator");
+  EXPECT_THAT(refusal({folder}, ExitCode::usage), HasSubstr("is a folder: give " + g + "," + d));
 }
 
 TEST_F(InitFrom, WhatIsNoNetworksFileIsRefused) {
