@@ -103,6 +103,7 @@ TwoSampleAccuracy two_sample_accuracy(SampleSource& samples, const ImageSet& rea
   // Real ones among themselves; every rank has them at hand.
   const Dealt dealt(count);
   for (std::uint64_t b = 0; b < dealt.blocks(); ++b) {
+    samples.before_blocks();
     const ImageSet part =
         part_of(real, static_cast<std::uint32_t>(dealt.first(b)), static_cast<std::uint32_t>(dealt.size(b)));
     seek(real_ones, real_ones.to_real, PixelBlock(part.images, real.pixels()), true, dealt.first(b), distances,

@@ -101,7 +101,9 @@ void for_own_blocks(SampleSource& source, std::uint64_t count, const Communicato
   const Dealt dealt(count);
   Reader reader(source);
   for (std::uint64_t b = 0; b < dealt.blocks(); ++b) {
-    if (Dealt::owner(b, ranks.size()) != ranks.rank()) continue;
+    const int owner = Dealt::owner(b, ranks.size());
+    if (owner == 0) source.before_blocks();
+    if (owner != ranks.rank()) continue;
     reader.read(dealt.first(b), dealt.size(b));
     use(reader.block(dealt.first(b), dealt.size(b)));
   }
@@ -113,6 +115,7 @@ void for_all_blocks(SampleSource& source, std::uint64_t count, Communicator& ran
   Reader reader(source);
   for (std::uint64_t b = 0; b < dealt.blocks(); ++b) {
     const int owner = Dealt::owner(b, ranks.size());
+    source.before_blocks();
     if (owner == ranks.rank()) reader.read(dealt.first(b), dealt.size(b));
     reader.broadcast(dealt.size(b), owner, ranks);
     use(reader.block(dealt.first(b), dealt.size(b)));

@@ -31,6 +31,9 @@ class SampleSource {
   /// Writes images first … first+count-1 to `images` [count, image_size()] and, where `labels` is not null and there
   /// are classes, their labels to `labels` [count].
   virtual void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) = 0;
+  /// Called before the ranks read the next blocks, by all of them and equally often: where they can agree to go no
+  /// further. Throws then, on every rank.
+  virtual void before_blocks() {}
 };
 
 /// Images `first` … first+count-1 of a set, with its labels where it has them.
@@ -92,6 +95,7 @@ class RememberingSource final : public SampleSource {
   [[nodiscard]] int classes() const override { return source_->classes(); }
   /// Remembers reads of one length alone that begin at multiples of it, and the last, shorter one.
   void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override;
+  void before_blocks() override { source_->before_blocks(); }
 
  private:
   struct Block {
@@ -121,6 +125,7 @@ class Dealt {
   [[nodiscard]] int size(std::uint64_t block) const {
     return static_cast<int>(std::min<std::uint64_t>(most_block_images, count_ - first(block)));
   }
+  /// Of `ranks` blocks in a row each is another rank's.
   [[nodiscard]] static int owner(std::uint64_t block, int ranks) {
     return static_cast<int>(block % static_cast<std::uint64_t>(ranks));
   }
@@ -129,7 +134,7 @@ class Dealt {
   std::uint64_t count_;
 };
 
-/// Calls use(block) for this rank's blocks of the source's first `count` images.
+/// Calls use(block) for this rank's blocks of the source's first `count` images. Every rank does, with the same count.
 void for_own_blocks(SampleSource& source, std::uint64_t count, const Communicator& ranks,
                     const std::function<void(const SampleBlock&)>& use);
 

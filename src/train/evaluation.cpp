@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 #include "core/heartbeat.hpp"
 #include "core/numbers.hpp"
@@ -15,6 +16,7 @@
 #include "report/metrics_log.hpp"
 #include "train/agreed_device.hpp"
 #include "train/sampler_source.hpp"
+#include "train/stop.hpp"
 
 namespace ganymede {
 namespace {
@@ -25,6 +27,29 @@ constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 bool among(const std::vector<std::string>& metrics, const char* metric) {
   return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
 }
+
+struct Stopped {};
+
+// Samples that no rank goes on with once one has been asked to stop.
+class StoppableSource final : public eval::SampleSource {
+ public:
+  StoppableSource(eval::SampleSource& source, Communicator& ranks) : source_(source), ranks_(ranks) {}
+  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
+  [[nodiscard]] int image_size() const override { return source_.image_size(); }
+  [[nodiscard]] int classes() const override { return source_.classes(); }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
+    source_.read(first, count, images, labels);
+  }
+  void before_blocks() override {
+    std::int64_t asked = stop_requested() ? 1 : 0;
+    ranks_.all_max(std::span(&asked, 1));
+    if (asked != 0) throw Stopped();
+  }
+
+ private:
+  eval::SampleSource& source_;
+  Communicator& ranks_;
+};
 
 std::uint32_t as_many(const TrainOptions& options, const ImageSet& set) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(options.eval_samples, set.count));
@@ -100,7 +125,8 @@ void Evaluation::judge(eval::SampleSource& source, MetricsRecord& record) {
   const std::uint64_t count = eval::judged_images(options_.eval_samples, data_);
   if (!real_) {
     eval::ShuffledSource test(data_.test());
-    real_ = eval::judged(test, count, *judge_, ranks_);
+    StoppableSource stoppable(test, ranks_);
+    real_ = eval::judged(stoppable, count, *judge_, ranks_);
   }
   const eval::JudgedScores scores =
       eval::scores(eval::judged(source, count, *judge_, ranks_), *real_, *device_, ranks_);
@@ -115,10 +141,22 @@ void Evaluation::judge(eval::SampleSource& source, MetricsRecord& record) {
   record.class_divergence = scores.divergence;
 }
 
-void Evaluation::measure(std::uint64_t step, MetricsRecord& record) {
+bool Evaluation::measure(std::uint64_t step, MetricsRecord& record) {
+  const MetricsRecord before = record;
+  try {
+    fill(step, record);
+  } catch (const Stopped&) {
+    record = before;
+    return false;
+  }
+  return true;
+}
+
+void Evaluation::fill(std::uint64_t step, MetricsRecord& record) {
   SamplerSource generated(sampler_, gan_.picture_parameters(), gan_.generator.outputs(), gan_.data.classes,
                           options_.seed, options_.eval_samples);
-  eval::RememberingSource source(generated, remembered_bytes);
+  eval::RememberingSource remembering(generated, remembered_bytes);
+  StoppableSource source(remembering, ranks_);
   for (const MetricsField& field : metrics_fields())
     if (field.evaluation) record.*field.member = MetricsRecord::unknown;
   record.evaluated_step = static_cast<double>(step);

@@ -1,5 +1,6 @@
 // Evaluations in the midst of a training (--eval-every): what `ganymede eval` would measure of its generator as it is,
-// with the samples that it would draw from the training's seed. They change nothing that the training goes on with.
+// with the samples that it would draw from the training's seed. They change nothing that the training goes on with, and
+// end between two blocks of samples when a rank has been asked to stop.
 #pragma once
 
 #include <cstdint>
@@ -41,10 +42,12 @@ class Evaluation {
   Evaluation(const TrainOptions& options, const Gan& gan, const Dataset& data, Device& device, Communicator& ranks,
              std::vector<std::string>& warnings);
 
-  /// Fills in the record's part: of the generator as it is after `step` steps. Collective.
-  void measure(std::uint64_t step, MetricsRecord& record);
+  /// Fills in the record's part: of the generator as it is after `step` steps. False, and the record is as it was,
+  /// where a rank is asked to stop before the end. Collective.
+  bool measure(std::uint64_t step, MetricsRecord& record);
 
  private:
+  void fill(std::uint64_t step, MetricsRecord& record);
   void judge(eval::SampleSource& source, MetricsRecord& record);
 
   const TrainOptions& options_;

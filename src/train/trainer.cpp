@@ -144,13 +144,13 @@ class Training {
     began_ = interval_began_ = Clock::now();
     GanStep& step = *setup_.step;
     const std::uint64_t total = setup_.plan.steps;
-    bool stopping = false;
     // A run that is resumed at its end gets its last picture anew, should it have gone.
     if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
     {
       const heartbeat::Stage stage("picture");
       on_root(ranks_, [&] { writer_->write_real_grid(); });
     }
+    bool stopping = !evaluate_what_is_due();
     heartbeat::stage("first step");
     while (step.steps() < total && !stopping) {
       if (due(step.steps() + 1, options_.diagnose_every)) keep_for_diagnosis();
@@ -173,7 +173,7 @@ class Training {
       stopping = step.stop_agreed() && !in_doubt;
       if (last || stopping || due_now.comparison) compare_replicas(now);
       if (last || due_now.diagnosis) diagnose();
-      if (options_.eval_every > 0 && (last || due_now.evaluation)) evaluate();
+      if (options_.eval_every > 0 && (last || due_now.evaluation) && !evaluate()) stopping = !in_doubt;
       if (last || stopping || due_now.record) write_record(last || stopping);
       if (last || due_now.picture) write_grid(now);
       if (due_now.histograms) write_histograms();
@@ -323,15 +323,32 @@ class Training {
     if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
   }
 
-  void evaluate() {
+  // False where a request to stop has ended it.
+  bool evaluate() {
     const heartbeat::Stage stage("evaluation");
     const Clock::time_point began = Clock::now();
-    evaluation_->measure(setup_.step->steps(), record_);
+    const bool made = evaluation_->measure(setup_.step->steps(), record_);
     const Clock::duration taken = Clock::now() - began;
     interval_began_ += taken;  // the speed is that of training
     char seconds[32];
     std::snprintf(seconds, sizeof seconds, "%.1f", std::chrono::duration<double>(taken).count());
-    log_->info("{}; it took {} s", evaluation_text(record_), seconds);
+    if (made)
+      log_->info("{}; it took {} s", evaluation_text(record_), seconds);
+    else if (setup_.step->steps() < setup_.plan.steps)
+      log_->info("the evaluation of step {} ends unmade, by request; --resume makes it", setup_.step->steps());
+    else
+      warn("the evaluation of the last step was not made, by request: `ganymede eval` does");
+    return made;
+  }
+
+  // An evaluation that the training owes the step which it goes on from: a request to stop had ended it, or its record
+  // was lost with the process. False where one is asked for again.
+  bool evaluate_what_is_due() {
+    const std::uint64_t step = setup_.step->steps();
+    if (step == 0 || step == setup_.plan.steps || !due(step, options_.eval_every)) return true;
+    std::int64_t known = record_.evaluated_step == static_cast<double>(step) ? 1 : 0;  // rank 0 has the records
+    ranks_.broadcast(&known, sizeof known, 0);
+    return known != 0 || evaluate();
   }
 
   // The others learn it from rank 0, which alone has the records.

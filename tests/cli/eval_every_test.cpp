@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "cli/process.hpp"
 
@@ -98,6 +101,73 @@ TEST_F(EvalEvery, CountsModesOfStacks) {
   train({}, "run", {"--steps", "10", "--stack", "2", "--eval-every", "10", "--eval-samples", "100"});
   EXPECT_GE(evaluations("run").back()["eval_modes"], 1);
   EXPECT_EQ(evaluations("run").back().size(), 3U);
+}
+
+// A request to stop ends an evaluation that would take minutes, on all ranks; the resumed run makes it.
+TEST_F(EvalEvery, IsEndedByARequestToStopAndMadeByTheResumedRun) {
+  const auto words = [](const char* every, const char* samples) {
+    return Words{"--steps",
+                 "20",
+                 "--log-every",
+                 every,
+                 "--eval-every",
+                 "10",
+                 "--eval-samples",
+                 samples,
+                 "--eval-metrics",
+                 "parzen",
+                 "--reproducible",
+                 "--seed",
+                 "5"};
+  };
+  const Words few = words("5", "300");
+  const Words many = words("5", "16777216");
+  ASSERT_EQ(run(tiny_training("whole", few), folder_.path()).code, 0);
+  struct Stop {
+    Words launcher;
+    int signal;
+    std::string name;
+  };
+  for (const auto& [launcher, signal, name] :
+       std::vector<Stop>{{mpirun({"-n", "2"}, {}), SIGUSR1, "two"}, {{}, SIGTERM, "alone"}}) {
+    SCOPED_TRACE(name);
+    const std::filesystem::path folder = folder_.path() / name;
+    Process training(launcher + tiny_training(name, many), folder_.path());
+    // From the record of step 5 it is some thousandths of a second to the evaluation of step 10.
+    ASSERT_TRUE(eventually([&] { return !content(folder / "metrics.jsonl").empty(); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const auto asked = std::chrono::steady_clock::now();
+    training.send(signal);
+    const Ending ending = training.wait();
+    EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(20));
+    ASSERT_EQ(ending.code, 75) << ending.err;
+    EXPECT_THAT(ending.out, HasSubstr("stopped at step 10 with a complete checkpoint"));
+    EXPECT_THAT(content(folder / "logs/rank-0000.log"), HasSubstr("the evaluation of step 10 ends unmade, by request"));
+    EXPECT_EQ(records(name).back()["step"], 10);
+    EXPECT_TRUE(evaluations(name).back().empty());
+
+    ASSERT_EQ(run(tiny_training(name, Words{"--resume"} + few), folder_.path()).code, 0);
+    EXPECT_EQ(weights(name), weights("whole"));
+    ASSERT_EQ(records(name).size(), 4U);
+    EXPECT_EQ(evaluations(name)[2]["eval_step"], 10);
+    EXPECT_EQ(evaluations(name)[2], evaluations("whole")[2]);
+    EXPECT_EQ(evaluations(name)[3], evaluations("whole")[3]);
+  }
+}
+
+// At the end there is nothing left to resume.
+TEST_F(EvalEvery, OfTheLastStepIsLeftOutWhereItIsAskedToStop) {
+  Process training(tiny_training("run", {"--steps", "10", "--log-every", "5", "--eval-every", "10", "--eval-samples",
+                                         "16777216", "--eval-metrics", "parzen"}),
+                   folder_.path());
+  ASSERT_TRUE(eventually([&] { return !content(folder_.path() / "run/metrics.jsonl").empty(); }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  training.send(SIGINT);
+  const Ending ending = training.wait();
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.err, HasSubstr("the evaluation of the last step was not made, by request"));
+  EXPECT_TRUE(evaluations("run").back().empty());
+  EXPECT_FALSE(weights("run").empty());
 }
 
 // Test images without labels do for whatever looks at none.

@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "cli/process.hpp"
 
@@ -43,6 +46,24 @@ TEST_F(Eval, TheNumberOfRanksChangesNothing) {
   }
   EXPECT_EQ(evaluated({}, words + Words{"--threads", "2", "--json", "-"}), json);
   EXPECT_NE(evaluated({}, {"--samples", "600", "--seed", "4", "--json", "-"}), json);
+}
+
+// There is nothing to save; shells show the signal as 130.
+TEST_F(Eval, AnInterruptEndsItAtOnce) {
+  train("run", {"--steps", "20"});
+  // Whatever started the tests may have it ignored, and a program keeps that.
+  std::signal(SIGINT, SIG_DFL);
+  const auto interrupted = [&](const Words& words) {
+    Process process(words, folder_.path());
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const auto asked = std::chrono::steady_clock::now();
+    process.send(SIGINT);
+    const Ending ending = process.wait();
+    EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(5));
+    return ending;
+  };
+  EXPECT_EQ(interrupted(ganymede({"eval", "run", "--data", "mnist-mini", "--samples", "16777216"})).signal, SIGINT);
+  EXPECT_FALSE(fs::exists(folder_.path() / "run/eval.json"));
 }
 
 TEST_F(Eval, SaysWhatTheNumbersAreOf) {

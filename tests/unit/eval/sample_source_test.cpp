@@ -24,7 +24,12 @@ class CountingSource final : public SampleSource {
     ++reads;
     source_.read(first, count, images, labels);
   }
+  void before_blocks() override {
+    if (++asked == asked_until) throw 7;
+  }
   int reads = 0;
+  int asked = 0;
+  int asked_until = 0;
 
  private:
   ImageSetSource source_;
@@ -94,6 +99,29 @@ TEST(Blocks, EveryRankSeesAllOfThemAndReadsItsOwn) {
     EXPECT_EQ(images, set.images);
     EXPECT_EQ(source.reads, ranks.rank() == 0 ? 2 : 1);
   });
+}
+
+// Ranks that could not agree between blocks would wait for each other in different places: five blocks, so that of two
+// and three ranks some have fewer.
+TEST(Blocks, RanksAreAskedEquallyOftenWhetherToGoOn) {
+  const OwnSet set = random_set(1100, 3, 4);
+  const auto skip = [](const SampleBlock& /*block*/) {};
+  for (const int size : {1, 2, 3, 7})
+    test::ThreadRanks(std::vector<int>(static_cast<std::size_t>(size))).run([&](Communicator& ranks) {
+      CountingSource counting(set.set());
+      RememberingSource source(counting, 100000);
+      for_own_blocks(source, 1100, ranks, skip);
+      EXPECT_EQ(counting.asked, (5 + size - 1) / size);
+      for_all_blocks(source, 1100, ranks, skip);
+      EXPECT_EQ(counting.asked, (5 + size - 1) / size + 5);
+      // Whoever is asked may refuse, and nothing more is read.
+      CountingSource stopped(set.set());
+      stopped.asked_until = 1;
+      EXPECT_THROW(for_own_blocks(stopped, 1100, ranks, skip), int);
+      stopped.asked_until = 2;
+      EXPECT_THROW(for_all_blocks(stopped, 1100, ranks, skip), int);
+      EXPECT_EQ(stopped.reads, 0);
+    });
 }
 
 // Brute force over several blocks, with few values, so that many distances are equal.
