@@ -140,8 +140,8 @@ std::string nearest_name(const std::string& mistyped, std::span<const std::strin
 /// Sets one option by name; an unknown name is an Error(usage) that suggests the nearest.
 void set_train_option(TrainOptions& options, const std::string& name, const std::string& text);
 
-/// Checks what concerns several options together: those that contradict each other, and those that do nothing beside the
-/// others. Throws Error(usage).
+/// Checks what concerns several options together: those that contradict each other, and those that do nothing beside
+/// the others. Throws Error(usage).
 void check_train_options(const TrainOptions& options);
 
 /// The names of those options given that only a GPU looks at: "tf32".
