@@ -48,8 +48,9 @@ long milliseconds() {
 }
 
 int default_code(Call::Kind kind) {
-  if (kind == Call::cublas) return 13;  // CUBLAS_STATUS_EXECUTION_FAILED
-  if (kind == Call::nccl) return 1;     // ncclUnhandledCudaError
+  if (kind == Call::cublas) return 13;   // CUBLAS_STATUS_EXECUTION_FAILED
+  if (kind == Call::cudnn) return 5000;  // CUDNN_STATUS_EXECUTION_FAILED
+  if (kind == Call::nccl) return 1;      // ncclUnhandledCudaError
   return cudaErrorUnknown;
 }
 

@@ -14,7 +14,7 @@ std::recursive_mutex& simulation_mutex();
 /// One call of an API function. Construct it first; when failed(), return error().
 class Call {
  public:
-  enum Kind { runtime, query, cublas, nccl };
+  enum Kind { runtime, query, cublas, cudnn, nccl };
   /// `query`: a runtime function that neither a sticky error nor a host function's ban concerns.
   explicit Call(const char* function, Kind kind = runtime);
   Call(const Call&) = delete;

@@ -1,4 +1,5 @@
-// The GPU device: each operation enqueues one of our kernels, or cuBLASLt's where products are large, on one stream.
+// The GPU device: each operation enqueues one of our kernels, or cuBLASLt's where products are large, or cuDNN's for
+// convolutions, on one stream.
 // Nothing waits for the GPU but download(), synchronize() and await(); with --debug every operation does, and looks at
 // what it wrote.
 #include "device/cuda/cuda_device.hpp"
@@ -18,6 +19,7 @@
 
 #include "comm/nccl/nccl_group.hpp"
 #include "device/cuda/blas.hpp"
+#include "device/cuda/convolutions.hpp"
 #include "device/cuda/graph_routine.hpp"
 #include "device/cuda/kernels.hpp"
 #include "device/cuda/placement.hpp"
@@ -197,18 +199,28 @@ class CudaDevice final : public Device {
 
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
                 float* coarse) override {
-    cuda::convolve(compute_.get(), shape_of(geometry), rows, fine, w, finishing_of(finish), coarse);
+    if (by_cudnn({ConvolutionPass::coarse, geometry, rows}, fine, w, coarse)) {
+      this->finish(rows * geometry.coarse_pixels(), geometry.coarse_channels, finish, coarse);
+    } else {
+      cuda::convolve(compute_.get(), shape_of(geometry), rows, fine, w, finishing_of(finish), coarse);
+    }
     launched("a convolution", coarse, product(rows, geometry.coarse_size()));
   }
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
                            const Finish& finish, float* fine) override {
-    cuda::convolve_transposed(compute_.get(), shape_of(geometry), rows, coarse, w, finishing_of(finish), fine);
+    if (by_cudnn({ConvolutionPass::fine, geometry, rows}, fine, w, coarse)) {
+      this->finish(rows * geometry.fine_pixels(), geometry.fine_channels, finish, fine);
+    } else {
+      cuda::convolve_transposed(compute_.get(), shape_of(geometry), rows, coarse, w, finishing_of(finish), fine);
+    }
     launched("a transposed convolution", fine, product(rows, geometry.fine_size()));
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
                              const float* coarse, bool accumulate, SumTarget dw) override {
-    cuda::convolution_gradients(compute_.get(), shards_of(layout, dw.exact()), shape_of(geometry), fine, coarse,
-                                accumulate, sum_of(dw), scratch_);
+    if (dw.values == nullptr ||
+        !by_cudnn({ConvolutionPass::weights, geometry, layout.total_rows(), accumulate}, fine, dw.values, coarse))
+      cuda::convolution_gradients(compute_.get(), shards_of(layout, dw.exact()), shape_of(geometry), fine, coarse,
+                                  accumulate, sum_of(dw), scratch_);
     launched("a convolution's gradients", dw.values,
              dw.values == nullptr ? 0 : product(geometry.coarse_channels, geometry.filter()));
   }
@@ -425,6 +437,22 @@ class CudaDevice final : public Device {
     if (!blas_) blas_.emplace(options_.tf32);
     return *blas_;
   }
+  // Whether cuDNN did it, into one of the three arrays. --reproducible never: a row's bits may depend there on how many
+  // rows there are, and sums over rows are not by shards.
+  bool by_cudnn(const ConvolutionTask& task, const float* fine, const float* weights, const float* coarse) {
+    if (options_.reproducible || task.rows == 0) return false;
+    if (!convolutions_)
+      convolutions_.emplace(options_.tf32 ? ConvolutionPrecision::tf32 : ConvolutionPrecision::float32, compute_.get());
+    return convolutions_->run(task, fine, weights, coarse);
+  }
+  void finish(int pixels, int channels, const Finish& finish, float* sums) {
+    const Activation& sigma = finish.activation;
+    if (finish.bias != nullptr) {
+      activate(compute_.get(), pixels, channels, finish.bias, sigma.kind, sigma.parameter, sums);
+    } else if (finish.slope_of != nullptr) {
+      slope(product(pixels, channels), sigma, finish.slope_of, sums);
+    }
+  }
   void slope(std::size_t count, const Activation& sigma, const float* h, float* delta) {
     if (!is_activation(sigma, "identity")) multiply_slope(compute_.get(), count, sigma.kind, sigma.parameter, h, delta);
   }
@@ -511,6 +539,7 @@ class CudaDevice final : public Device {
   Event marked_;
   std::vector<std::unique_ptr<Event>> marks_;
   std::optional<Blas> blas_;
+  std::optional<Convolutions> convolutions_;
   std::unique_ptr<comm::NcclGroup> nccl_;
   bool staged_ = false;
   const char* phase_ = "";

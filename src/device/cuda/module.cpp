@@ -7,6 +7,7 @@
 
 #include "core/build_info.hpp"
 #include "device/cuda/cuda_device.hpp"
+#include "device/cuda/cudnn.hpp"
 #include "device/cuda_module.hpp"
 
 namespace ganymede {
@@ -16,14 +17,14 @@ std::string version_text(std::size_t major, std::size_t minor, std::size_t patch
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
 }
 
-/// "cuBLASLt 13.1.0, NCCL 2.28.9".
+/// "cuBLASLt 13.1.0, cuDNN 9.19.0, NCCL 2.28.9".
 std::string loaded_libraries() {
   const std::size_t blas = cublasLtGetVersion();
   int nccl = 0;
   ncclGetVersion(&nccl);
   const auto n = static_cast<std::size_t>(nccl);
-  return "cuBLASLt " + version_text(blas / 10000, blas / 100 % 100, blas % 100) + ", NCCL " +
-         version_text(n / 10000, n / 100 % 100, n % 100);
+  return "cuBLASLt " + version_text(blas / 10000, blas / 100 % 100, blas % 100) + ", cuDNN " + cuda::cudnn_version() +
+         ", NCCL " + version_text(n / 10000, n / 100 % 100, n % 100);
 }
 
 CudaSight look() {

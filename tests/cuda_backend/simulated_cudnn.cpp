@@ -1,0 +1,146 @@
+// cuDNN on simulated GPUs, at Ganymede's own interface to it (src/device/cuda/cudnn.hpp): plans with workspaces of many
+// sizes, and convolutions by plain loops, each a kernel of the simulated stream. Strides of more than 2 have no engine
+// here, so that tests see what then is done. That cuDNN itself takes what it is given is for tests/cudnn_plans to see,
+// and what it makes of it for launch/gpu-check.
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cuda_sim/devices.hpp"
+#include "cuda_sim/errors.hpp"
+#include "cuda_sim/scheduler.hpp"
+#include "device/cuda/cudnn.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede::cuda {
+namespace {
+
+// Counts the call, and throws what the real one throws where it is to fail.
+class Call : public cuda_sim::Call {
+ public:
+  Call(const char* function, const char* what) : cuda_sim::Call(function, cudnn) {
+    if (failed())
+      throw Error(ExitCode::launch,
+                  std::string("cuDNN could not ") + what + " (simulated status " + std::to_string(error<int>()) + ")");
+  }
+};
+
+std::size_t floats(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+// Calls visit(fine element, weight, coarse element), the numbers of their first channels, for all that meet.
+template <class Visit>
+void for_all(const ConvolutionTask& task, const Visit& visit) {
+  const Convolution& g = task.geometry;
+  for (int row = 0; row < task.rows; ++row)
+    for (int cy = 0; cy < g.coarse_height; ++cy)
+      for (int cx = 0; cx < g.coarse_width; ++cx)
+        for (int ky = 0; ky < g.kernel; ++ky)
+          for (int kx = 0; kx < g.kernel; ++kx) {
+            const int y = cy * g.stride - g.padding + ky;
+            const int x = cx * g.stride - g.padding + kx;
+            if (y < 0 || y >= g.fine_height || x < 0 || x >= g.fine_width) continue;
+            visit(floats((row * g.fine_height + y) * g.fine_width + x, g.fine_channels),
+                  floats(ky * g.kernel + kx, g.fine_channels),
+                  floats((row * g.coarse_height + cy) * g.coarse_width + cx, g.coarse_channels));
+          }
+}
+
+void compute(const ConvolutionTask& task, const float* fine, const float* weights, const float* coarse) {
+  const Convolution& g = task.geometry;
+  const auto ins = static_cast<std::size_t>(g.fine_channels);
+  const auto outs = static_cast<std::size_t>(g.coarse_channels);
+  const auto filter = static_cast<std::size_t>(g.filter());
+  if (task.pass == ConvolutionPass::coarse) {
+    std::vector<float> sums(floats(task.rows, g.coarse_size()));
+    for_all(task, [&](std::size_t f, std::size_t w, std::size_t c) {
+      for (std::size_t o = 0; o < outs; ++o)
+        for (std::size_t i = 0; i < ins; ++i) sums[c + o] += fine[f + i] * weights[o * filter + w + i];
+    });
+    std::copy(sums.begin(), sums.end(), const_cast<float*>(coarse));
+  } else if (task.pass == ConvolutionPass::fine) {
+    std::vector<float> sums(floats(task.rows, g.fine_size()));
+    for_all(task, [&](std::size_t f, std::size_t w, std::size_t c) {
+      for (std::size_t o = 0; o < outs; ++o)
+        for (std::size_t i = 0; i < ins; ++i) sums[f + i] += coarse[c + o] * weights[o * filter + w + i];
+    });
+    std::copy(sums.begin(), sums.end(), const_cast<float*>(fine));
+  } else {
+    std::vector<float> sums(outs * filter);
+    for_all(task, [&](std::size_t f, std::size_t w, std::size_t c) {
+      for (std::size_t o = 0; o < outs; ++o)
+        for (std::size_t i = 0; i < ins; ++i) sums[o * filter + w + i] += coarse[c + o] * fine[f + i];
+    });
+    auto* to = const_cast<float*>(weights);
+    for (std::size_t i = 0; i < sums.size(); ++i) to[i] = task.accumulate ? to[i] + sums[i] : sums[i];
+  }
+}
+
+}  // namespace
+
+struct Cudnn::Engine {
+  ConvolutionTask task;
+};
+
+struct Cudnn::State {
+  cuda_sim::Stream* stream;
+};
+
+Cudnn::Cudnn(ConvolutionPrecision /*precision*/, cudaStream_t stream) {
+  const Call call("cudnnCreate", "start");
+  if (cuda_sim::use_device() != cudaSuccess) throw Error(ExitCode::launch, "cuDNN could not start");
+  state_ = std::make_unique<State>(State{cuda_sim::find_stream(stream)});
+  if (state_->stream == nullptr) throw Error(ExitCode::launch, "cuDNN could not use a stream");
+}
+
+Cudnn::~Cudnn() = default;
+
+Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
+  const Call call("cudnnBackendFinalize", "plan a convolution");
+  if (state_->stream->capture != nullptr)
+    cuda_sim::violation("a convolution is planned while its stream is being captured: cuDNN may load kernels");
+  const Convolution& g = task.geometry;
+  Plan plan;
+  if (g.stride > 2) {
+    plan.refusal = "strides of more than 2 have no engine in the simulation";
+    return plan;
+  }
+  plan.engine = std::make_shared<Engine>(Engine{task});
+  // Some need none, others the more the more rows there are.
+  if (task.pass != ConvolutionPass::coarse)
+    plan.workspace = floats(task.rows, 4 * (g.fine_channels + 1)) * sizeof(float);
+  return plan;
+}
+
+void Cudnn::run(const Plan& plan, const void* fine, const void* weights, const void* coarse, void* workspace) {
+  const Call call("cudnnBackendExecute", "run a convolution");
+  const ConvolutionTask& task = plan.engine->task;
+  const Convolution& g = task.geometry;
+  auto work = std::make_shared<cuda_sim::Work>();
+  work->kind = cudaGraphNodeTypeKernel;
+  work->name = "cudnnBackendExecute";
+  const auto takes = [&](const void* array, std::size_t count, ConvolutionPass written) {
+    if (reinterpret_cast<std::uintptr_t>(array) % static_cast<std::uintptr_t>(task.alignment) != 0)
+      cuda_sim::violation("cuDNN is given an array that is not aligned as its plan has it");
+    const bool writes = task.pass == written;
+    work->accesses.push_back({array, count * sizeof(float), writes});
+    if (writes && task.accumulate) work->accesses.push_back({array, count * sizeof(float), false});
+  };
+  takes(fine, floats(task.rows, g.fine_size()), ConvolutionPass::fine);
+  takes(weights, floats(g.coarse_channels, g.filter()), ConvolutionPass::weights);
+  takes(coarse, floats(task.rows, g.coarse_size()), ConvolutionPass::coarse);
+  const std::size_t bytes = plan.workspace;
+  if (bytes > 0) work->accesses.push_back({workspace, bytes, true});
+  work->run = [=] {
+    if (bytes > 0) std::memset(workspace, 0xFF, bytes);
+    compute(task, static_cast<const float*>(fine), static_cast<const float*>(weights),
+            static_cast<const float*>(coarse));
+  };
+  if (cuda_sim::issue(*state_->stream, std::move(work)) != cudaSuccess)
+    throw Error(ExitCode::launch, "cuDNN could not run a convolution");
+}
+
+std::string cudnn_version() { return "simulated"; }
+
+}  // namespace ganymede::cuda

@@ -1,0 +1,232 @@
+// The real cuDNN finds an engine for every convolution that shipped networks do, on every generation of GPUs, where
+// there is no GPU: it plans for the ones that gpus/ describes. (Written from published figures, in the form that
+// CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has on a GPU.) That proves what is supported and how; not results or speed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "cli/train_arguments.hpp"
+#include "device/cuda/cudnn.hpp"
+#include "eval/judge.hpp"
+#include "gan/models/models.hpp"
+#include "gan/step.hpp"
+#include "ganymede/error.hpp"
+#include "quality/forwarding_device.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+using cuda::ConvolutionPass;
+using cuda::ConvolutionPrecision;
+using cuda::ConvolutionTask;
+using cuda::Cudnn;
+using ::testing::HasSubstr;
+
+/// A convolution, and the first network that does it.
+using Tasks = std::map<ConvolutionTask, std::string>;
+
+/// Takes notes of convolutions, and does no products at all.
+class NotingDevice : public quality::ForwardingDevice {
+ public:
+  NotingDevice(Device& to, Tasks& tasks) : ForwardingDevice(to), tasks_(tasks) {}
+  void called(const std::string& network) { network_ = network; }
+
+  void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& /*finish*/,
+                float* coarse) override {
+    note({ConvolutionPass::coarse, geometry, rows, false, cuda::alignment_of(fine, w, coarse)});
+  }
+  void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
+                           const Finish& /*finish*/, float* fine) override {
+    note({ConvolutionPass::fine, geometry, rows, false, cuda::alignment_of(fine, w, coarse)});
+  }
+  void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
+                             const float* coarse, bool accumulate, SumTarget dw) override {
+    note({ConvolutionPass::weights, geometry, layout.total_rows(), accumulate,
+          cuda::alignment_of(fine, dw.values, coarse)});
+  }
+  void affine_forward(int /*rows*/, int /*in*/, int /*out*/, const float* /*x*/, const float* /*w*/, const float* /*b*/,
+                      Activation /*sigma*/, float* /*y*/) override {}
+  void affine_tangent(int /*rows*/, int /*in*/, int /*out*/, const float* /*tx*/, const float* /*w*/,
+                      Activation /*sigma*/, const float* /*y*/, float* /*ty*/) override {}
+  void affine_backward_data(int /*rows*/, int /*in*/, int /*out*/, const float* /*delta*/, const float* /*w*/,
+                            Activation /*below*/, const float* /*x*/, float* /*delta_in*/) override {}
+  void affine_gradients(const BatchLayout& /*layout*/, int /*in*/, int /*out*/, const float* /*x*/,
+                        const float* /*delta*/, const float* /*row_scale*/, bool /*accumulate*/, SumTarget /*dw*/,
+                        SumTarget /*db*/) override {}
+
+ private:
+  void note(const ConvolutionTask& task) { tasks_.try_emplace(task, network_); }
+  Tasks& tasks_;
+  std::string network_;
+};
+
+/// A step of the training that this command line asks for, whole and in two slices.
+void train(NotingDevice& device, const std::vector<std::string>& words) {
+  const cli::CommandSyntax syntax{"train", "", "", cli::train_arguments()};
+  TrainOptions options = cli::resolve_train_options(cli::parse_command_line(syntax, words)).options;
+  // The same convolutions as in any other step.
+  options.d_steps = 1;
+  options.d_burst = 0;
+  RandomImages images(10, 28, 1);
+  ImageSet set = images.set();
+  const std::vector<std::uint8_t> labels = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  set.labels = is_conditional(options) ? std::span(labels) : std::span<const std::uint8_t>();
+  set.channels = options.stack;
+  const std::unique_ptr<Communicator> alone = make_local_communicator();
+  for (const int slice : {0, options.batch / 2}) {
+    options.micro_batch = slice;
+    Gan gan = make_gan(options, set.shape(), device);
+    GanStep step(device, *alone, gan, set, options);
+    step.run(false);
+    step.settle();
+  }
+}
+
+/// Of all that is shipped and has convolutions.
+const Tasks& shipped() {
+  static const Tasks all = [] {
+    Tasks tasks;
+    const std::unique_ptr<Device> cpu = make_cpu_device(1);
+    NotingDevice device(*cpu, tasks);
+    for (const cli::Recipe& recipe : cli::all_recipes()) {
+      device.called(recipe.name);
+      train(device, {"--recipe", recipe.name});
+    }
+    device.called("wgan with --model dcgan");
+    train(device, {"--recipe", "wgan", "--model", "dcgan"});
+    // CONVOLUTIONS of tests/bench/peers/compare.py.
+    device.called("the network that peers are compared on");
+    train(device, {"--recipe", "dcgan", "--kernel", "4", "--fully-connected", "0", "--condition", "none",
+                   "--generator-norm", "none", "--discriminator-norm", "none"});
+    device.called("the judge");
+    eval::Judge judge(device);
+    const std::vector<std::uint8_t> images(100 * 28 * 28);
+    std::vector<float> features(100 * eval::Judge::features);
+    std::vector<float> logits(100 * eval::Judge::classes);
+    judge.look_at(images.data(), 100, features.data(), logits.data());
+    return tasks;
+  }();
+  return all;
+}
+
+std::string text(const ConvolutionTask& task) {
+  const Convolution& g = task.geometry;
+  const auto grid = [](int height, int width, int channels) {
+    return std::to_string(height) + "×" + std::to_string(width) + "×" + std::to_string(channels);
+  };
+  const std::string fine = grid(g.fine_height, g.fine_width, g.fine_channels);
+  const std::string coarse = grid(g.coarse_height, g.coarse_width, g.coarse_channels);
+  return (task.pass == ConvolutionPass::coarse ? fine + " → " + coarse
+          : task.pass == ConvolutionPass::fine ? coarse + " → " + fine
+                                               : "weights of " + fine + " → " + coarse) +
+         ", " + std::to_string(task.rows) + " rows, kernel " + std::to_string(g.kernel) + ", stride " +
+         std::to_string(g.stride) + (task.accumulate ? ", added" : "") + ", alignment " +
+         std::to_string(task.alignment);
+}
+
+std::string description(const std::string& gpu) {
+  std::ifstream file(std::string(GANYMEDE_GPUS) + "/" + gpu + ".json");
+  std::ostringstream all;
+  all << file.rdbuf();
+  return all.str();
+}
+
+// What is planned below is what it is meant to be.
+TEST(ShippedConvolutions, AreAllNoted) {
+  std::set<int> channels, kernels, strides;
+  std::set<ConvolutionPass> passes;
+  std::set<bool> accumulate;
+  std::set<std::string> networks;
+  for (const auto& [task, network] : shipped()) {
+    channels.insert({task.geometry.fine_channels, task.geometry.coarse_channels});
+    kernels.insert(task.geometry.kernel);
+    strides.insert(task.geometry.stride);
+    passes.insert(task.pass);
+    networks.insert(network);
+    if (task.pass == ConvolutionPass::weights) accumulate.insert(task.accumulate);
+  }
+  EXPECT_THAT(channels, ::testing::IsSupersetOf({1, 11, 16, 32, 64, 74, 128}));
+  EXPECT_THAT(kernels, ::testing::IsSupersetOf({3, 4, 5}));
+  EXPECT_EQ(strides, (std::set<int>{1, 2}));
+  EXPECT_EQ(passes.size(), 3U);
+  EXPECT_EQ(accumulate.size(), 2U);
+  EXPECT_THAT(networks, ::testing::IsSupersetOf({"dcgan", "modern", "wgan with --model dcgan", "the judge",
+                                                 "the network that peers are compared on"}));
+}
+
+class Plans : public ::testing::TestWithParam<const char*> {
+ protected:
+  /// Those of all shipped convolutions on this GPU.
+  static std::vector<Cudnn::Plan> plans(ConvolutionPrecision precision, const char* name) {
+    Cudnn cudnn(precision, description(GetParam()));
+    std::vector<Cudnn::Plan> result;
+    std::size_t most = 0;
+    for (const auto& [task, network] : shipped()) {
+      result.push_back(cudnn.plan(task));
+      const Cudnn::Plan& plan = result.back();
+      EXPECT_TRUE(plan.engine != nullptr || !plan.refusal.empty());
+      // A T4 is older than bfloat16.
+      if (GetParam() != std::string("T4") || precision != ConvolutionPrecision::bfloat16) {
+        EXPECT_NE(plan.engine, nullptr) << network << ": " << text(task) << "\n" << plan.refusal;
+      }
+      EXPECT_FALSE(plan.notes.any_order) << text(task);
+      EXPECT_FALSE(plan.notes.narrow_sums) << text(task);
+      most = std::max(most, plan.workspace);
+    }
+    std::cout << result.size() << " convolutions in " << name << ", workspaces of up to " << (most >> 20) << " MiB\n";
+    return result;
+  }
+  static std::size_t on_tensor_cores(const std::vector<Cudnn::Plan>& plans) {
+    return static_cast<std::size_t>(
+        std::count_if(plans.begin(), plans.end(), [](const Cudnn::Plan& plan) { return plan.notes.tensor_cores; }));
+  }
+};
+
+TEST_P(Plans, OfFloat32RoundNothing) {
+  for (const Cudnn::Plan& plan : plans(ConvolutionPrecision::float32, "float32")) {
+    EXPECT_FALSE(plan.notes.tensor_cores);
+    EXPECT_FALSE(plan.notes.converts_inputs);
+  }
+}
+
+// Which a T4 has for narrower numbers alone.
+TEST_P(Plans, OfTf32UseTensorCores) {
+  const std::size_t used = on_tensor_cores(plans(ConvolutionPrecision::tf32, "TF32"));
+  EXPECT_EQ(used > shipped().size() / 4, GetParam() != std::string("T4")) << used << " of " << shipped().size();
+}
+
+TEST_P(Plans, OfBfloat16UseTensorCores) {
+  const std::vector<Cudnn::Plan> all = plans(ConvolutionPrecision::bfloat16, "bfloat16");
+  if (GetParam() == std::string("T4")) {
+    for (const Cudnn::Plan& plan : all) EXPECT_EQ(plan.engine, nullptr);
+    EXPECT_THAT(all.front().refusal, HasSubstr("proposes no engine"));
+  } else {
+    EXPECT_GT(on_tensor_cores(all), shipped().size() / 2);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cudnn, Plans, ::testing::Values("T4", "A100", "L40S", "H100", "B200"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// What is no convolution is an error with the library's reason, and not taken for one that has no engine.
+TEST(Cudnn, RefusesAWrongGeometryWithTheReason) {
+  Cudnn cudnn(ConvolutionPrecision::float32, description("H100"));
+  try {
+    static_cast<void>(cudnn.plan({ConvolutionPass::coarse, {28, 28, 1, 15, 14, 64, 4, 2, 1}, 8}));
+    ADD_FAILURE() << "a convolution of 28 rows of pixels to 15 was planned";
+  } catch (const Error& error) {
+    std::cout << error.what() << "\n";
+    EXPECT_THAT(error.what(), HasSubstr("CUDNN_STATUS_BAD_PARAM"));
+  }
+}
+
+TEST(Cudnn, NeedsADescriptionOfAGpu) { EXPECT_THROW(Cudnn(ConvolutionPrecision::float32, std::string("{}")), Error); }
+
+}  // namespace
+}  // namespace ganymede::testing
