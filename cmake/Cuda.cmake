@@ -19,7 +19,8 @@ elseif(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set(ganymede_cuda_lacks "an x86-64 processor")
 else()
   include(CudaToolkit)
-  set(hint "; `launch/install --cuda` brings a whole toolkit, CUDAToolkit_ROOT, CUDNN_ROOT and NCCL_ROOT name what is elsewhere")
+  string(CONCAT hint "; `launch/install --cuda` brings a whole toolkit, CUDAToolkit_ROOT, CUDNN_ROOT and NCCL_ROOT name "
+         "what is elsewhere")
 endif()
 
 if(NOT ganymede_cuda_lacks)
@@ -118,5 +119,5 @@ endif()
 
 set(ganymede_cuda ON)
 list(JOIN ganymede_cuda_architectures ", " architectures)
-string(CONCAT ganymede_cuda_summary "CUDA ${CMAKE_CUDA_COMPILER_VERSION} (${ganymede_cuda_root}), cuDNN ${CUDNN_VERSION}, "
-       "NCCL ${NCCL_VERSION}, for ${architectures}")
+string(CONCAT ganymede_cuda_summary "CUDA ${CMAKE_CUDA_COMPILER_VERSION} (${ganymede_cuda_root}), "
+       "cuDNN ${CUDNN_VERSION}, NCCL ${NCCL_VERSION}, for ${architectures}")

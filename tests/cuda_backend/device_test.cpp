@@ -37,6 +37,43 @@ class SimulatedDevice : public ::testing::Test {
     step.settle();
     return step.recorded();
   }
+  static TrainOptions small_convolutions() {
+    TrainOptions o = small_options();
+    change_to_small_dcgan(o);
+    o.condition = "none";
+    return o;
+  }
+  /// Every call that a training makes of functions of this name fails once: each time an Error says so, and nothing
+  /// else happens. Returns how many.
+  int fail_each(const TrainOptions& o, int side, const std::string& prefix) {
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+    recorded(o, side);
+    const std::map<std::string, std::size_t> calls = cuda_sim::calls();
+    int failures = 0;
+    for (const auto& [function, count] : calls) {
+      if (function.rfind(prefix, 0) != 0) continue;
+      // What is only asked, what tells of errors, and what ends things may fail unnoticed.
+      for (const char* quiet : {"Destroy", "Free", "GetError", "LastError", "GetNodes", "PeekAt"})
+        if (function.find(quiet) != std::string::npos) goto next;
+      // Not the last: it may be one that only tidies up.
+      for (const std::size_t nth : {std::size_t{1}, (count + 1) / 2}) {
+        if (nth == count && count > 1) continue;
+        cuda_sim::reset();
+        cuda_sim::set_devices({{}});
+        cuda_sim::fail(function, static_cast<int>(nth));
+        try {
+          recorded(o, side);
+          ADD_FAILURE() << function << " failed at call " << nth << " of " << count << " and nobody noticed";
+        } catch (const Error& error) {
+          ++failures;
+          EXPECT_NE(std::string(error.what()), "") << function;
+        }
+      }
+    next:;
+    }
+    return failures;
+  }
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
 };
 
@@ -105,35 +142,37 @@ TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {
   }
 }
 
-// Every call of CUDA that a training makes fails once: each time an Error says so, and nothing else happens.
 TEST_F(SimulatedDevice, AnyCallMayFail) {
-  const TrainOptions o = small_options();
-  cuda_sim::reset();
-  cuda_sim::set_devices({{}});
-  recorded(o, small_side);
-  const std::map<std::string, std::size_t> calls = cuda_sim::calls();
-  int failures = 0;
-  for (const auto& [function, count] : calls) {
-    // What is only asked, what tells of errors, and what ends things may fail unnoticed.
-    for (const char* quiet : {"Destroy", "Free", "GetError", "LastError", "GetNodes", "PeekAt"})
-      if (function.find(quiet) != std::string::npos) goto next;
-    // Not the last: it may be one that only tidies up.
-    for (const std::size_t nth : {std::size_t{1}, (count + 1) / 2}) {
-      if (nth == count && count > 1) continue;
-      cuda_sim::reset();
-      cuda_sim::set_devices({{}});
-      cuda_sim::fail(function, static_cast<int>(nth));
-      try {
-        recorded(o, small_side);
-        ADD_FAILURE() << function << " failed at call " << nth << " of " << count << " and nobody noticed";
-      } catch (const Error& error) {
-        ++failures;
-        EXPECT_NE(std::string(error.what()), "") << function;
-      }
+  EXPECT_GT(fail_each(small_options(), small_side, ""), 40);
+  EXPECT_EQ(fail_each(small_convolutions(), 8, "cudnn"), 6);
+}
+
+// What is planned once is done in the step that is not recorded; --reproducible asks cuDNN for nothing.
+TEST_F(SimulatedDevice, ConvolutionsArePlannedInTheFirstStep) {
+  for (const bool reproducible : {false, true}) {
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+    TrainOptions o = small_convolutions();
+    o.reproducible = reproducible;
+    const RandomImages images(20, 8, 1);
+    CudaOptions options;
+    options.reproducible = reproducible;
+    const std::unique_ptr<Device> device = make_gpu(*alone_, options);
+    Gan gan = make_gan(o, DataShape::grey(8), *device);
+    GanStep step(*device, *alone_, gan, images.set(), o);
+    step.run(false);
+    const std::map<std::string, std::size_t> first = cuda_sim::calls();
+    EXPECT_EQ(first.contains("cudnnBackendFinalize"), !reproducible);
+    EXPECT_EQ(first.contains("cudnnBackendExecute"), !reproducible);
+    for (int i = 0; i < 3; ++i) step.run(false);
+    step.settle();
+    const std::map<std::string, std::size_t> all = cuda_sim::calls();
+    if (!reproducible) {
+      EXPECT_EQ(all.at("cudnnBackendFinalize"), first.at("cudnnBackendFinalize"));
+      EXPECT_EQ(all.at("cudnnBackendExecute"), 2 * first.at("cudnnBackendExecute"));  // and once recorded
     }
-  next:;
+    EXPECT_EQ(all.at("cudaMalloc"), first.at("cudaMalloc"));
   }
-  EXPECT_GT(failures, 40);
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
-// The real CUDA runtime, cuBLASLt and NCCL, linked and loaded: what each does on this machine, with a driver and
+// The real CUDA runtime, cuBLASLt, cuDNN and NCCL, linked and loaded: what each does on this machine, with a driver and
 // without; and NCCL's unique id, made on one rank and sent to all by MPI, which needs no GPU.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
+#include <cudnn_graph.h>
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -63,6 +64,19 @@ TEST(CudaLibraries, CublasLtStartsOrSaysWhy) {
   } else {
     EXPECT_EQ(status, CUBLAS_STATUS_NOT_INITIALIZED) << cublasLtGetStatusString(status);
     EXPECT_STREQ(cublasLtGetStatusName(status), "CUBLAS_STATUS_NOT_INITIALIZED");
+  }
+}
+
+TEST(CudaLibraries, CudnnStartsOrSaysWhy) {
+  EXPECT_EQ(cudnnGetVersion() / 10000, static_cast<std::size_t>(CUDNN_MAJOR));
+  cudnnHandle_t handle = nullptr;
+  const cudnnStatus_t status = cudnnCreate(&handle);
+  if (machine() == Machine::gpu) {
+    ASSERT_EQ(status, CUDNN_STATUS_SUCCESS) << cudnnGetErrorString(status);
+    EXPECT_EQ(cudnnDestroy(handle), CUDNN_STATUS_SUCCESS);
+  } else {
+    EXPECT_EQ(status, CUDNN_STATUS_NOT_INITIALIZED) << cudnnGetErrorString(status);
+    EXPECT_STREQ(cudnnGetErrorString(status), "CUDNN_STATUS_NOT_INITIALIZED");
   }
 }
 
