@@ -17,7 +17,7 @@ struct CudaOptions {
   int device = -1;            ///< -1: by local rank
   bool debug = false;         ///< wait for every operation, and look for numbers that are not finite
   bool graph = true;          ///< replay steps as one CUDA graph
-  bool tf32 = false;          ///< let matrix products round to TF32
+  bool tf32 = false;          ///< let matrix products and convolutions round to TF32
   bool reproducible = false;  ///< no product may depend on the number of rows
   bool through_mpi = false;   ///< sum over ranks by way of the host instead of NCCL
   /// Matrix products of so many multiply-adds and more go to cuBLASLt; smaller ones to our kernels, which need one

@@ -88,7 +88,7 @@ void host_may_race(const void* host, std::size_t bytes);
 /// The nth call from now (1: the next) of this function fails. `function` is the name of an API function,
 /// "cudaLaunchKernel" for kernels (the error waits in cudaGetLastError), or "operation" for the nth operation to run,
 /// whose error every later call returns. code 0: cudaErrorUnknown, CUBLAS_STATUS_EXECUTION_FAILED,
-/// ncclUnhandledCudaError; operation: cudaErrorIllegalAddress.
+/// CUDNN_STATUS_EXECUTION_FAILED, ncclUnhandledCudaError; operation: cudaErrorIllegalAddress.
 void fail(const std::string& function, int nth, int code = 0);
 /// How often each function was called since the start or reset().
 [[nodiscard]] std::map<std::string, std::size_t> calls();
