@@ -49,7 +49,7 @@ foreach(root IN LISTS places)
   # cuDNN and NCCL come with the toolkit, from the distribution, or where CUDNN_ROOT and NCCL_ROOT say.
   set(lacks "")
   foreach(need IN ITEMS "cudart:cuda_runtime_api.h:libcudart_static.a" "cuBLASLt:cublasLt.h:libcublasLt.so"
-                        "cuDNN:cudnn_graph.h:libcudnn.so" "NCCL:nccl.h:libnccl.so")
+                        "cuDNN:cudnn_graph.h:libcudnn_graph.so" "NCCL:nccl.h:libnccl.so")
     string(REPLACE ":" ";" need "${need}")
     list(POP_FRONT need name header library)
     set(folders ${root} ${root}/targets/x86_64-linux)

@@ -1,6 +1,7 @@
-# cuDNN ships no CMake package. Looks beside the CUDA toolkit too. Defines CUDNN::CUDNN and CUDNN_VERSION.
-find_path(CUDNN_INCLUDE_DIR cudnn_version.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
+# cuDNN ships no CMake package. Looks beside the CUDA toolkit too. Defines CUDNN::CUDNN, its graph API, and CUDNN_VERSION.
+find_path(CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+# libcudnn.so would end the process where it does not find this.
+find_library(CUDNN_LIBRARY NAMES cudnn_graph libcudnn_graph.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
 mark_as_advanced(CUDNN_INCLUDE_DIR CUDNN_LIBRARY)
 
 if(CUDNN_INCLUDE_DIR)

@@ -1,7 +1,6 @@
 // The GPU device: each operation enqueues one of our kernels, or cuBLASLt's where products are large, or cuDNN's for
-// convolutions, on one stream.
-// Nothing waits for the GPU but download(), synchronize() and await(); with --debug every operation does, and looks at
-// what it wrote.
+// convolutions, on one stream. Nothing waits for the GPU but download(), synchronize() and await(); with --debug every
+// operation does, and looks at what it wrote.
 #include "device/cuda/cuda_device.hpp"
 
 #include <nvtx3/nvToolsExt.h>

@@ -42,7 +42,7 @@ void check_version() {
   if (cudnnGetVersion() >= oldest) return;
   throw Error(ExitCode::launch, "cuDNN " + version_text(cudnnGetVersion()) + " was loaded, and convolutions need " +
                                     version_text(oldest) +
-                                    " or later: put the folder of a newer libcudnn.so.9 first in LD_LIBRARY_PATH "
+                                    " or later: put the folder of a newer libcudnn_graph.so.9 first in LD_LIBRARY_PATH "
                                     "(launch/install --cuda brings one)");
 }
 
@@ -295,6 +295,13 @@ Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
   if (result.refusal.empty())
     result.refusal =
         proposed == 0 ? "cuDNN proposes no engine" : "no engine rounds as little and has one order of sums";
+  // That is all it says of numbers that a GPU does not have, and where half of it is missing. All have float32.
+  if (proposed == 0 && !half)
+    throw Error(ExitCode::launch,
+                result.refusal +
+                    " for a convolution: libcudnn_heuristic.so.9 and libcudnn_engines_precompiled.so.9 of the same "
+                    "version have to lie beside libcudnn_graph.so.9 (launch/install --cuda brings all); --reproducible "
+                    "trains without them");
   return result;
 }
 
