@@ -175,5 +175,23 @@ TEST_F(SimulatedDevice, ConvolutionsArePlannedInTheFirstStep) {
   }
 }
 
+// A convolution that needs more workspace than those before it, after one of them was recorded.
+TEST_F(SimulatedDevice, AWorkspaceThatIsInAGraphStays) {
+  const Convolution g{4, 4, 3, 2, 2, 5, 4, 2, 1};
+  const std::unique_ptr<Device> device = make_gpu(*alone_);
+  const auto array = [&](int count) { return DeviceArray<float>(*device, static_cast<std::size_t>(count)); };
+  DeviceArray<float> w = array(g.coarse_channels * g.filter());
+  DeviceArray<float> coarse = array(30 * g.coarse_size());
+  DeviceArray<float> fine = array(30 * g.fine_size());
+  const std::unique_ptr<Routine> routine =
+      device->make_routine([&] { device->convolve_transposed(g, 2, coarse.data(), w.data(), {}, fine.data()); });
+  for (int i = 0; i < 2; ++i) routine->run();
+  EXPECT_EQ(routine->recorded(), 1);
+  device->convolve_transposed(g, 30, coarse.data(), w.data(), {}, fine.data());
+  routine->run();
+  device->synchronize();
+  EXPECT_EQ(fine.host(), std::vector<float>(fine.size()));
+}
+
 }  // namespace
 }  // namespace ganymede::testing
