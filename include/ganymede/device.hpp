@@ -177,7 +177,7 @@ struct Convolution {
   int coarse_height = 0, coarse_width = 0, coarse_channels = 0;
   int kernel = 1, stride = 1, padding = 0;
 
-  friend auto operator<=>(const Convolution&, const Convolution&) = default;
+  friend auto operator<=>(const Convolution&, const Convolution&) = default;  // NOLINT(modernize-use-nullptr)
   [[nodiscard]] int fine_pixels() const { return fine_height * fine_width; }
   [[nodiscard]] int coarse_pixels() const { return coarse_height * coarse_width; }
   [[nodiscard]] int fine_size() const { return fine_pixels() * fine_channels; }

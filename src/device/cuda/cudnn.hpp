@@ -37,7 +37,7 @@ struct ConvolutionTask {
   bool accumulate = false;  ///< of weights: added to what is there
   int alignment = 16;       ///< of the arrays' addresses, in bytes
 
-  friend auto operator<=>(const ConvolutionTask&, const ConvolutionTask&) = default;
+  friend auto operator<=>(const ConvolutionTask&, const ConvolutionTask&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// What three addresses are multiples of, as ConvolutionTask has it.
