@@ -13,6 +13,7 @@
 
 #include "checkpoint/manifest.hpp"
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "core/json.hpp"
 #include "ganymede/error.hpp"
 
@@ -97,6 +98,7 @@ void delete_folder(const fs::path& folder) {
   std::error_code error;
   fs::remove_all(folder, error);
   if (error) fail("cannot delete", folder, error);
+  heartbeat::piece();
 }
 
 fs::path replaced_path(const fs::path& folder) {

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/heartbeat.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -15,9 +16,7 @@ namespace ganymede {
 CheckpointWriter::CheckpointWriter(std::filesystem::path run, const Retention& retention)
     : run_(std::move(run)), retention_(retention) {}
 
-CheckpointWriter::~CheckpointWriter() {
-  if (thread_.joinable()) thread_.join();
-}
+CheckpointWriter::~CheckpointWriter() { await(); }
 
 void CheckpointWriter::begin(std::uint64_t step, bool newest_of_all, std::function<Checkpoint()> make) {
   result_.emplace().step = step;
@@ -27,12 +26,14 @@ void CheckpointWriter::begin(std::uint64_t step, bool newest_of_all, std::functi
   try {
     thread_ = std::thread(
         [this, newest_of_all, make = std::move(make), no_memory = not_written + ": out of memory"]() mutable {
+          const heartbeat::Aside aside(pieces_);
           try {
             write(newest_of_all, make);
           } catch (const std::bad_alloc&) {
             result_->failure = std::move(no_memory);
           }
           done_ = true;
+          heartbeat::piece();
         });
   } catch (const std::system_error& failure) {
     result_->failure = not_written + ", as no thread could be started for it: " + failure.what();
@@ -40,8 +41,20 @@ void CheckpointWriter::begin(std::uint64_t step, bool newest_of_all, std::functi
 }
 
 std::optional<WrittenCheckpoint> CheckpointWriter::finish() {
-  if (thread_.joinable()) thread_.join();
+  await();
   return std::exchange(result_, std::nullopt);
+}
+
+// Whoever waits gets on as what it waits for does: a write that stands still is one that hangs.
+void CheckpointWriter::await() {
+  if (!thread_.joinable()) return;
+  heartbeat::phase("being written");
+  for (std::uint32_t seen = pieces_.load(); !done_.load(); seen = pieces_.load()) {
+    pieces_.wait(seen);
+    heartbeat::beat();
+  }
+  thread_.join();
+  heartbeat::phase({});
 }
 
 // Failures leave as text: they are reported by another thread, to all ranks. Throws std::bad_alloc alone.

@@ -37,16 +37,19 @@ class CheckpointWriter {
   /// Whether one is being written at this moment.
   [[nodiscard]] bool under_way() const { return thread_.joinable() && !done_.load(); }
 
-  /// Waits for the one begun last and tells what became of it; nothing when that is told, or there was none.
+  /// Waits for the one begun last, with a beat for each piece of it that is completed, and tells what became of it;
+  /// nothing when that is told, or there was none.
   std::optional<WrittenCheckpoint> finish();
 
  private:
+  void await();
   void write(bool newest_of_all, const std::function<Checkpoint()>& make);
 
   std::filesystem::path run_;
   Retention retention_;
   std::thread thread_;
   std::atomic<bool> done_{false};
+  std::atomic<std::uint32_t> pieces_{0};     // of the file system's work, completed
   std::optional<WrittenCheckpoint> result_;  // the thread's until it has been joined
 };
 

@@ -1,5 +1,6 @@
 // A thread that sees when the job no longer gets on, says who holds it up, and ends it. It reads this process's
-// heartbeat and talks to the other ranks' watchdogs; as long as steps follow each other it calls nothing of MPI.
+// heartbeat and talks to the other ranks' watchdogs; as long as steps follow each other within the deadline, so that
+// nobody has a question, it calls nothing of MPI.
 #pragma once
 
 #include <condition_variable>

@@ -17,6 +17,7 @@
 #include <system_error>
 #include <vector>
 
+#include "core/heartbeat.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/share_folder.hpp"
 
@@ -53,6 +54,11 @@ class Descriptor {
   int value_ = -1;
 };
 
+// What is read or written at once: whoever watches sees it go on, also on a slow file system.
+constexpr std::size_t piece = std::size_t{1} << 20U;
+// What one fsync brings to the disk at most, so that it does not take as long as one that hangs.
+constexpr std::size_t synced_at_once = std::size_t{32} << 20U;
+
 // Removes the file unless it was kept.
 class Unfinished {
  public:
@@ -71,9 +77,10 @@ class Unfinished {
 void sync(int descriptor, const fs::path& path) {
   // Some file systems have no fsync for this kind of file and say so with EINVAL.
   while (::fsync(descriptor) != 0) {
-    if (errno == EINVAL) return;
+    if (errno == EINVAL) break;
     if (errno != EINTR) fail(path, "cannot be brought to the disk", errno);
   }
+  heartbeat::piece();
 }
 
 fs::path folder_of(const fs::path& file) { return file.has_parent_path() ? file.parent_path() : fs::path("."); }
@@ -97,9 +104,10 @@ fs::path name_beside(const fs::path& file) {
 
 void write_all(int descriptor, std::string_view bytes, const fs::path& file) {
   for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t count = ::write(descriptor, bytes.data() + done, bytes.size() - done);
+    const ssize_t count = ::write(descriptor, bytes.data() + done, std::min(bytes.size() - done, piece));
     if (count < 0 && errno != EINTR) fail(file, "cannot be written", errno);
     if (count > 0) done += static_cast<std::size_t>(count);
+    heartbeat::piece();
   }
 }
 
@@ -148,13 +156,13 @@ std::string read_file(const fs::path& file, std::size_t limit) {
     bytes.reserve(limit == 0 ? size + 1 : std::min(size, limit) + 1);
   }
   // Up to the end, not up to the size: files in /proc and pipes have none.
-  constexpr std::size_t piece = std::size_t{1} << 20;
   for (;;) {
     const std::size_t before = bytes.size();
     const std::size_t room = std::max(bytes.capacity() - before, std::size_t{4096});
     bytes.resize(before + std::min(room, piece));
     const ssize_t count = ::read(input.get(), bytes.data() + before, bytes.size() - before);
     if (count < 0 && errno != EINTR) fail(file, "cannot be read", errno);
+    heartbeat::piece();
     bytes.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
     if (limit != 0 && bytes.size() > limit) {
       throw Error(ExitCode::data,
@@ -181,7 +189,12 @@ void write_file_atomically(const fs::path& name, std::string_view bytes, const s
   struct stat status {};
   if (::fstat(output.get(), &status) != 0) fail(file, "cannot be examined", errno);
   if (::fchmod(output.get(), S_IRUSR | S_IWUSR) != 0) fail(file, "cannot be protected", errno);
-  write_all(output.get(), bytes, file);
+  std::string_view left = bytes;
+  for (; left.size() > synced_at_once; left.remove_prefix(synced_at_once)) {
+    write_all(output.get(), left.substr(0, synced_at_once), file);
+    sync(output.get(), file);
+  }
+  write_all(output.get(), left, file);
   if (::fchmod(output.get(), status.st_mode & 07777) != 0) fail(file, "cannot be given its permissions", errno);
   sync(output.get(), file);
   if (!output.close()) fail(file, "cannot be written", errno);

@@ -9,6 +9,9 @@ namespace {
 
 Pulse own_memory{};
 
+// Where this thread's pieces count; null: they are beats.
+constinit thread_local std::atomic<std::uint32_t>* pieces_aside = nullptr;
+
 }  // namespace
 
 std::string Label::text() const {
@@ -50,6 +53,15 @@ void keep_in(Pulse* memory) noexcept {
   to.process = static_cast<std::uint64_t>(::getpid());
   detail::current = &to;
 }
+
+void piece() noexcept {
+  if (pieces_aside == nullptr) return beat();
+  pieces_aside->fetch_add(1);
+  pieces_aside->notify_all();
+}
+
+Aside::Aside(std::atomic<std::uint32_t>& pieces) noexcept { pieces_aside = &pieces; }
+Aside::~Aside() { pieces_aside = nullptr; }
 
 void leave() noexcept { detail::pulse().leaving.store(1); }
 

@@ -74,6 +74,19 @@ inline void beat() noexcept {
   beats.store(beats.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
+/// A piece of input or output was completed, by whatever thread: a beat, unless the thread counts its pieces Aside.
+void piece() noexcept;
+
+/// While it lives the pieces of this thread, which is not the one that works, are no beats: they count in `pieces`, and
+/// wake whoever waits for that to change.
+class Aside {
+ public:
+  explicit Aside(std::atomic<std::uint32_t>& pieces) noexcept;
+  Aside(const Aside&) = delete;
+  Aside& operator=(const Aside&) = delete;
+  ~Aside();
+};
+
 /// A phase of the stage begins; an empty name: none.
 inline void phase(const Label& name) noexcept {
   Pulse::store(detail::pulse().phase, name);

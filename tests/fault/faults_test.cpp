@@ -163,6 +163,25 @@ TEST_F(Fault, ARankThatFailsInACheckpoint) {
   expect_all_gone();
 }
 
+// A file system that takes longer for the last checkpoint than the deadline, and gets on.
+TEST_F(Fault, ACheckpointThatTakesLongerThanTheDeadlineIsWaitedFor) {
+  const int delay = 120;  // ms, of each system call
+  Process training_process(
+      job(Words{"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
+                "GANYMEDE_FAILING_CALLS=/checkpoints:0:1000000000:" + std::to_string(-delay)} +
+          tiny_training("run", {"--steps", "1000000000", "--log-every", "10", "--timeout", std::to_string(deadline)})),
+      here());
+  training();
+  const Clock::time_point asked = Clock::now();
+  training_process.send(SIGUSR1);
+  const Ending ending = training_process.wait();
+  EXPECT_EQ(ending.code, 75) << ending.err;
+  EXPECT_EQ(ending.err, "");
+  EXPECT_GT(seconds_since(asked), deadline + 2);
+  EXPECT_THAT(content(here() / "run/logs/rank-0001.log"), HasSubstr("being written"));
+  expect_all_gone();
+}
+
 // What takes longer than the deadline, and gets on, ends nothing; nor does a job that was stopped as a whole.
 TEST_F(Fault, AJobThatIsStoppedAndContinuedGoesOn) {
   Process training_process(

@@ -8,6 +8,7 @@
 
 #include "checkpoint/checkpoint_writer.hpp"
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "ganymede/error.hpp"
 #include "support/example_checkpoint.hpp"
 #include "support/failing_calls/failing_calls.hpp"
@@ -115,6 +116,33 @@ TEST(ShortWrites, ChangeNothing) {
     EXPECT_EQ(end.failure + end.prune_failure, "");
     expect_same(newest_checkpoint(run.path())->checkpoint, c.next);
   }
+}
+
+// A watchdog sees what is waited for go on, piece by piece, however long the whole takes.
+TEST(SlowFileSystem, IsNoHang) {
+  const test::TemporaryFolder run;
+  CheckpointWriter writer(run.path(), {1, 0});
+  const Checkpoint checkpoint = example(100, 0, 1'000'000);  // two files of 4 MB
+  test::arm({"/checkpoints", 0, for_ever, -10});
+  writer.begin(100, false, [&] { return checkpoint; });
+  const std::uint64_t before = heartbeat::pulse().beats;
+  EXPECT_EQ(writer.finish()->failure, "");
+  test::disarm();
+  // Two phases; of each file every MiB, it on the disk, and its folder.
+  EXPECT_GE(heartbeat::pulse().beats - before, 2U + 2 * (4 + 2) + 3);
+}
+
+// No fsync brings so much to the disk that it takes as long as one that hangs.
+TEST(LargeFiles, AreSyncedInBetween) {
+  const test::TemporaryFolder run;
+  const auto calls_for = [&](std::size_t mebibytes) {
+    test::arm({"/large", for_ever, for_ever, EIO});
+    write_file_atomically(run / "large", std::string(mebibytes << 20U, 'x'));
+    return test::disarm();
+  };
+  const std::int64_t calls = calls_for(32);
+  EXPECT_EQ(calls_for(33), calls + 2);  // a write and an fsync
+  EXPECT_TRUE(read_file(run / "large") == std::string(std::size_t{33} << 20U, 'x'));
 }
 
 INSTANTIATE_TEST_SUITE_P(Errors, EveryCall,
