@@ -5,10 +5,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <string_view>
 
 #include "core/files.hpp"
@@ -21,6 +23,7 @@ namespace {
 
 constexpr std::string_view generation_field = ", generation ";
 constexpr std::size_t most_bytes = 512;
+constexpr int most_attempts = 3;
 
 // "2026-01-31 12:00:00 UTC".
 std::string time_now() {
@@ -32,13 +35,16 @@ std::string time_now() {
   return text;
 }
 
-std::string first_line(int file) {
-  char text[most_bytes] = {};
-  const ssize_t count = ::pread(file, text, sizeof text - 1, 0);
-  return count <= 0 ? std::string()
-                    : std::string(text, std::string_view(text).find('\n') == std::string_view::npos
-                                            ? static_cast<std::size_t>(count)
-                                            : std::string_view(text).find('\n'));
+// Null where it cannot be read, with errno set: that says nothing of who holds the folder.
+std::optional<std::string> first_line(int file) {
+  std::array<char, most_bytes> text{};
+  ssize_t count = 0;
+  do {
+    count = ::pread(file, text.data(), text.size(), 0);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) return std::nullopt;
+  const std::string_view bytes(text.data(), static_cast<std::size_t>(count));
+  return std::string(bytes.substr(0, bytes.find('\n')));
 }
 
 // 0 where the line names none.
@@ -66,12 +72,14 @@ RunLock::RunLock(const RunFolder& folder) : name_(folder.lock()) {
                  "): take care that no other training writes to this run's folder";
       break;
     }
-    const std::string holder = first_line(file_);
+    const std::string holder = first_line(file_).value_or("");
     give_up("--out " + folder.root().string() + " is in use by " +
             (holder.empty() ? "another training" : printable(holder)) +
             ": wait for it to end, or choose another folder");
   }
-  generation_ = generation_of(first_line(file_)) + 1;
+  const std::optional<std::string> before = first_line(file_);
+  if (!before) give_up(name_.string() + ": cannot be read: " + std::strerror(errno));
+  generation_ = generation_of(*before) + 1;
   line_ = "process " + std::to_string(::getpid()) + " on " + host_name() + " since " + time_now() +
           std::string(generation_field) + std::to_string(generation_);
   // The line first and then the end of the file: a reader meets a whole line.
@@ -84,15 +92,21 @@ RunLock::RunLock(const RunFolder& folder) : name_(folder.lock()) {
 RunLock::~RunLock() { ::close(file_); }
 
 void RunLock::check() const {
-  // Opened anew: another host's change is seen then, and another file under that name.
-  const int file = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0 && errno == ENOENT) return;  // whoever takes a folder makes one
-  if (file < 0) throw Error(ExitCode::data, name_.string() + ": cannot be read: " + std::strerror(errno));
-  const std::string now = first_line(file);
-  ::close(file);
-  if (now == line_) return;
+  std::optional<std::string> now;
+  int reason = 0;
+  // A file server that was away, or has another file under that name since it was opened (ESTALE), is asked again.
+  for (int attempt = 0; attempt < most_attempts && !now; ++attempt) {
+    // Opened anew: another host's change is seen then, and another file under that name.
+    const int file = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0 && errno == ENOENT) return;  // whoever takes a folder makes one
+    if (file >= 0) now = first_line(file);
+    reason = errno;
+    if (file >= 0) ::close(file);
+  }
+  if (!now) throw Error(ExitCode::data, name_.string() + ": cannot be read: " + std::strerror(reason));
+  if (*now == line_) return;
   throw Error(ExitCode::data, "the run's folder was taken over by " +
-                                  (now.empty() ? "another training" : printable(now)) +
+                                  (now->empty() ? "another training" : printable(*now)) +
                                   ", as this one was out of its reach: nothing more is written to it");
 }
 

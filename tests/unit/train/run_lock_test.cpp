@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -19,6 +20,15 @@
 
 namespace {
 int flock_failure = 0;
+int pread_failure = 0;
+int failing_preads = 0;
+}  // namespace
+
+extern "C" ssize_t pread(int file, void* bytes, size_t count, off_t offset) {
+  if (failing_preads == 0) return syscall(SYS_pread64, file, bytes, count, offset);
+  --failing_preads;
+  errno = pread_failure;
+  return -1;
 }
 
 extern "C" int flock(int file, int operation) noexcept {
@@ -96,6 +106,33 @@ TEST(RunLock, WhoHasLostItIsTold) {
     EXPECT_EQ(error.code(), ExitCode::data);
     EXPECT_THAT(error.what(), HasSubstr("was taken over by " + holder()));
   }
+}
+
+// What cannot be read says nothing of another training.
+TEST(RunLock, AReadThatFailsIsNoOtherTraining) {
+  const test::TemporaryFolder run;
+  const RunFolder folder(run.path());
+  for (const int failure : {EIO, ESTALE}) {
+    pread_failure = failure;
+    const std::string said = folder.lock().string() + ": cannot be read: " + std::strerror(failure);
+    {
+      const RunLock lock(folder);
+      failing_preads = 1;
+      EXPECT_NO_THROW(lock.check());
+      failing_preads = 1'000'000;
+      try {
+        lock.check();
+        ADD_FAILURE() << "read";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.what(), said);
+        EXPECT_EQ(error.code(), ExitCode::data);
+      }
+    }
+    // Nor does a generation begin anew then.
+    EXPECT_EQ(refusal(folder), said);
+    failing_preads = 0;
+  }
+  EXPECT_EQ(RunLock(folder).generation(), 3U);
 }
 
 TEST(RunLock, NeedsAFolder) {
