@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -14,7 +15,8 @@
 namespace ganymede::comm {
 namespace {
 
-constexpr std::string_view rank_variable = "OMPI_COMM_WORLD_RANK=";
+// The innermost launcher's first: a Slurm job's step may start mpirun. srun --mpi=pmix sets the second alone.
+constexpr std::array<const char*, 2> rank_variables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK"};
 
 std::optional<long> number(std::string_view text) {
   long value = 0;
@@ -34,15 +36,19 @@ std::optional<long> parent_of(const std::filesystem::path& process) {
 }
 
 std::optional<long> rank_of(const std::filesystem::path& process) {
+  std::array<std::optional<long>, rank_variables.size()> found;
   std::ifstream file(process / "environ");
   for (std::string variable; std::getline(file, variable, '\0');)
-    if (variable.starts_with(rank_variable)) return number(std::string_view(variable).substr(rank_variable.size()));
-  return std::nullopt;
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (const std::string begin = std::string(rank_variables[i]) + "="; variable.starts_with(begin))
+        found[i] = number(std::string_view(variable).substr(begin.size()));
+  return found[0] ? found[0] : found[1];
 }
 
-int of_environment(const char* name, int otherwise) {
+std::optional<int> of_environment(const char* name) {
   const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : static_cast<int>(number(text).value_or(otherwise));
+  const std::optional<long> value = text == nullptr ? std::nullopt : number(text);
+  return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
 }
 
 }  // namespace
@@ -59,7 +65,15 @@ std::map<int, std::uint64_t> sibling_ranks() {
   return found;
 }
 
-int launched_ranks() { return of_environment("OMPI_COMM_WORLD_SIZE", 1); }
-int launched_rank() { return of_environment("OMPI_COMM_WORLD_RANK", 0); }
+int launched_ranks() {
+  if (const std::optional<int> size = of_environment("OMPI_COMM_WORLD_SIZE")) return *size;
+  return of_environment("PMIX_RANK") ? of_environment("SLURM_STEP_NUM_TASKS").value_or(1) : 1;
+}
+
+int launched_rank() {
+  for (const char* name : rank_variables)
+    if (const std::optional<int> rank = of_environment(name)) return *rank;
+  return 0;
+}
 
 }  // namespace ganymede::comm
