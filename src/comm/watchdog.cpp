@@ -1,9 +1,10 @@
 // The watching, the talk between watchdogs, and the end.
 //
 // A watchdog whose rank has completed nothing for the deadline asks all others where they are. Everyone who still can
-// answers, unless steps follow each other there, when nobody has reason to ask. When a rank that others wait for gets
-// on, they go on waiting. Otherwise the lowest rank that answers speaks, and tells the others that it has, and the job
-// ends. Whoever is cut off from it hears nothing and speaks as well: for those with which it is cut off.
+// answers. To look for questions is a call of MPI, which is left where nobody can have one: while steps follow each
+// other faster than the deadline. When a rank that others wait for gets on, they go on waiting. Otherwise the lowest
+// rank that answers speaks, and tells the others that it has, and the job ends. Whoever is cut off from it hears
+// nothing and speaks as well: for those with which it is cut off.
 #include "comm/watchdog.hpp"
 
 #include <fcntl.h>
@@ -36,6 +37,7 @@ constexpr std::size_t step_times = 31;  // of which the median is taken
 constexpr std::size_t enough_step_times = 5;
 constexpr auto tick = std::chrono::milliseconds(100);
 constexpr double answers_take = 1.5;    // seconds for all of them
+constexpr double arrives = 0.1;         // seconds for a rank that has come at last to set the others going
 constexpr double another_speaks = 1.0;  // seconds for a lower rank to do so
 constexpr double words_arrive = 0.3;    // seconds for what a rank says before it ends the job to reach the terminal
 constexpr double letters_leave = 0.1;   // seconds for what is sent to be on its way
@@ -210,12 +212,28 @@ void Watchdog::look(double elapsed) {
   beats_ = beats;
   learn_step_time(now, elapsed);
   notice_deaths();
-  const bool steps_follow = now.stage.stored() == Label("steps").stored() && idle_ < deadline_ / 2;
-  if (mailbox_ != nullptr && !steps_follow) answer();
+  if (mailbox_ != nullptr && !nobody_asks(now)) answer();
   // In time: at the deadline one of them may have spoken already, and be gone.
   if (ranks_ == nullptr && launched_ranks() > 1 && siblings_.empty() && idle_ >= deadline_ / 2)
     siblings_ = sibling_ranks();
   if (watching_ && idle_ >= std::max(deadline_, patience_)) inquire();
+}
+
+// Who asks has waited for the deadline, in one step. Meanwhile this rank cannot have begun more than `steps_apart`
+// others: that its kernels get on says nothing, as one long step has many.
+bool Watchdog::nobody_asks(const Reading& now) {
+  if (now.stage.stored() != Label("steps").stored()) {
+    newest_step_ = 0;
+    return false;
+  }
+  if (newest_step_ == 0) step_begins_ = {};
+  if (newest_step_ != now.step) {
+    std::rotate(step_begins_.begin(), step_begins_.end() - 1, step_begins_.end());
+    step_begins_.front() = Clock::now();
+    newest_step_ = now.step;
+  }
+  const Clock::time_point oldest = step_begins_.back();
+  return oldest != Clock::time_point() && since(oldest) < deadline_ / 2;
 }
 
 void Watchdog::learn_step_time(const Reading& now, double elapsed) {
@@ -329,6 +347,8 @@ void Watchdog::inquire() {
       patience_ = idle_ + std::max(1.0, deadline_ / 4);
       return;
     }
+    sleep(arrives);
+    if (heartbeat::pulse().beats.load(std::memory_order_relaxed) != beats_) return;
   }
   const auto lowest = std::find_if(all.begin(), all.end(), [](const Reading& rank) { return rank.answered; });
   give_up(diagnose(all, hosts_), static_cast<std::size_t>(lowest - all.begin()));

@@ -1,8 +1,10 @@
 // A thread that sees when the job no longer gets on, says who holds it up, and ends it. It reads this process's
-// heartbeat and talks to the other ranks' watchdogs; as long as steps follow each other within the deadline, so that
-// nobody has a question, it calls nothing of MPI.
+// heartbeat and talks to the other ranks' watchdogs; as long as steps follow each other so fast that none of those can
+// have a question, it calls nothing of MPI.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -46,6 +48,10 @@ class Watchdog {
   static std::string rule(double seconds);
 
  private:
+  // That ranks may be from each other: the step that one waits in, and those that another has begun to work at and
+  // that its device has not done yet.
+  static constexpr std::size_t steps_apart = 3;
+
   struct Host;  // memory of the ranks that share this one's
   struct Mate {
     std::size_t rank = 0;
@@ -56,6 +62,8 @@ class Watchdog {
 
   void watch();
   void look(double elapsed);
+  /// Whether steps follow each other so fast that no other rank can have waited for this one for the deadline.
+  [[nodiscard]] bool nobody_asks(const Reading& now);
   void learn_step_time(const Reading& now, double elapsed);
   void answer();
   void heed(const std::string& letter);
@@ -91,6 +99,9 @@ class Watchdog {
   std::uint64_t step_ = 0;
   double step_began_ = 0;  // seconds of clock_ at the last change of step_
   double clock_ = 0;
+  // When the last steps began, the newest first, by a clock that also counts while this process is stopped.
+  std::array<std::chrono::steady_clock::time_point, steps_apart + 1> step_begins_{};
+  std::uint64_t newest_step_ = 0;
   std::vector<double> step_times_;
   std::size_t next_time_ = 0;
   bool over_ = false;

@@ -138,6 +138,19 @@ TEST_F(Fault, ARankThatIsStuckNamesItself) {
   EXPECT_THAT(alone.err, AllOf(HasSubstr("nothing was completed for 3 s: in set-up"), Not(HasSubstr("rank"))));
 }
 
+// Under srun, which sets no variable of Open MPI's: a rank that is stopped while MPI starts, when nobody can be asked.
+TEST_F(Fault, ARankThatIsStoppedBeforeTheRanksMeetIsNamedUnderSrunAsWell) {
+  write(here() / "as-srun",
+        "exec env -u OMPI_COMM_WORLD_RANK -u OMPI_COMM_WORLD_SIZE SLURM_STEP_NUM_TASKS=$OMPI_COMM_WORLD_SIZE sh -c "
+        "'[ $PMIX_RANK = 1 ] && kill -STOP $$; exec \"$@\"' sh \"$@\"\n");
+  const Ending ending =
+      run(job(Words{"sh", "as-srun"} + tiny_training("run", {"--timeout", std::to_string(deadline)})), here());
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(ContainsRegex("rank 1 on [^ ]* holds the others up in "), HasSubstr("it is stopped")));
+  expect_all_gone();
+}
+
 // Data that end too early, on the only rank that reads them.
 TEST_F(Fault, ARankThatFailsInTheData) {
   write(here() / "set/train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01X", 17));
@@ -179,6 +192,28 @@ TEST_F(Fault, ACheckpointThatTakesLongerThanTheDeadlineIsWaitedFor) {
   EXPECT_EQ(ending.err, "");
   EXPECT_GT(seconds_since(asked), deadline + 2);
   EXPECT_THAT(content(here() / "run/logs/rank-0001.log"), HasSubstr("being written"));
+  expect_all_gone();
+}
+
+// A rank on a host that is overloaded works at one step for longer than the deadline, and says so when it is asked.
+TEST_F(EveryFault, AStepThatTakesLongerThanTheDeadlineIsWaitedFor) {
+  Process training_process(job(ganymede({"train", "--out", "run", "--generator-hidden", "512", "--discriminator-hidden",
+                                         "512", "--batch", "9000", "--threads", "1", "--sample-count", "4", "--steps",
+                                         "1000000000", "--log-every", "1", "--timeout", "2"})),
+                           here());
+  ASSERT_TRUE(eventually([&] { return lines(content(here() / "run/metrics.jsonl")).size() > 2; }));
+  const Clock::time_point slowed = Clock::now();
+  while (seconds_since(slowed) < 9) {
+    ::kill(rank_process(1), SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(475));
+    ::kill(rank_process(1), SIGCONT);
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+  }
+  training_process.send(SIGUSR1);
+  const Ending ending = training_process.wait();
+  EXPECT_EQ(ending.code, 75) << ending.err;
+  EXPECT_EQ(ending.err, "");
+  EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), ContainsRegex("waiting on for rank 1 on .*: step [0-9]"));
   expect_all_gone();
 }
 
