@@ -267,8 +267,11 @@ class Training {
     try {
       to = go_back(options_, ranks_, setup_, guard_.rollbacks() + 1);
     } catch (const AgreedError& failure) {
-      log_->error("{}", failure.what());
-      fail_not_finite(failed_at);
+      const std::string what = "the gradients of " + std::to_string(NanGuard::row_to_roll_back) +
+                               " steps in a row up to step " + std::to_string(failed_at) +
+                               " are not finite, and the training cannot go back: " + failure.what();
+      log_->error("{}", what);
+      throw AgreedError(failure.code(), what);
     }
     guard_.set_rollbacks(setup_.rollbacks);
     saver_->set_rollbacks(setup_.rollbacks);

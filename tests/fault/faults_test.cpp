@@ -332,6 +332,24 @@ TEST_F(Fault, ATrainingGoesBackFromNumbersThatAreNotFinite) {
   EXPECT_EQ(lines(stopped.err).size(), 1U) << stopped.err;
 }
 
+// What keeps a training from going back is what it ends with, not that it had to.
+TEST_F(Fault, ATrainingThatCannotGoBackSaysWhy) {
+  Words wild = diverging_training("run");
+  std::replace(wild.begin(), wild.end(), std::string("stop"), std::string("rollback"));
+  Words calm = wild;
+  std::replace(calm.begin(), calm.end(), std::string("1000"), std::string("0.001"));
+  std::replace(calm.begin(), calm.end(), std::string("2000"), std::string("1"));
+  std::replace(calm.begin(), calm.end(), std::string("run"), std::string("before"));
+  ASSERT_EQ(run(calm, here()).code, 0);
+  // Its weights are opened and closed at the start, and cannot be opened when it goes back to them.
+  const Words unreadable = {"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
+                            "GANYMEDE_FAILING_CALLS=before/generator:2:1000000000:" + std::to_string(EIO)};
+  const Ending ending = run(unreadable + wild + Words{"--init-from", "before/generator.safetensors"}, here());
+  EXPECT_EQ(ending.code, 3) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("are not finite, and the training cannot go back: "),
+                                HasSubstr("before/generator.safetensors"), HasSubstr("Input/output error")));
+}
+
 TEST_F(EveryFault, EachRankAndSignalAtAnyInstant) {
   std::mt19937 random(5);
   for (const int signal : {SIGSTOP, SIGKILL})
