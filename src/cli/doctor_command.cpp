@@ -18,6 +18,8 @@
 #include "doctor/findings.hpp"
 #include "doctor/links.hpp"
 #include "ganymede/error.hpp"
+#include "ganymede/options.hpp"
+#include "train/run_place.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -100,7 +102,16 @@ int run(const Parsed& parsed, Communicator& ranks) {
 
   // Rank 0 writes, as it does in a training, and leaves a file for the others to see.
   Folder folder;
-  on_root(ranks, [&] { folder = try_folder(parsed.get("out", ".")); });
+  on_root(ranks, [&] {
+    TrainOptions options;
+    options.out = parsed.get("out", ".");
+    folder = try_folder(options.out);
+    try {
+      check_run_place(options);
+    } catch (const Error& refusal) {
+      folder.refused = refusal.what();
+    }
+  });
   const std::string probe = ranks.all_gather(folder.probe)[0];
   std::error_code error;
   const bool sees = probe.empty() || std::filesystem::exists(probe, error);

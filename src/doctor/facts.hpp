@@ -50,6 +50,7 @@ struct Folder {
   std::string problem;      ///< why nothing can be written there; else empty
   double sync_seconds = 0;  ///< until 1 MiB is on the disk
   std::string probe;        ///< a file that was left there, for others to look for
+  std::string refused;      ///< why a training would not take it, though its file system can be written to; else empty
 };
 
 /// Writes 1 MiB there, forces it to the disk and leaves the file as `probe`, for the caller to remove.

@@ -169,6 +169,10 @@ class Examination {
             "choose another --out, or make room and give the right to write there");
       return;
     }
+    if (!folder.refused.empty()) {
+      error(folder.refused, "a training would refuse it for this reason");
+      return;
+    }
     if (!blind.empty())
       warn(where + " is not seen on " + joined(blind),
            "choose an --out on a file system that all hosts share, or start with rank 0 on " + ranks_[0].host +

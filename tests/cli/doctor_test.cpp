@@ -64,5 +64,14 @@ TEST_F(Doctor, RanksOfTwoBuilds) {
   EXPECT_THAT(ending.out, HasSubstr("runs another build of the program"));
 }
 
+// What `train` refuses is wrong, though the file system around it can be written to.
+TEST(DoctorOut, ThatIsAFileIsAnError) {
+  const TemporaryFolder here;
+  write(here / "file", "");
+  const Ending ending = run(ganymede({"doctor", "--out", "file"}), here.path());
+  EXPECT_EQ(ending.code, 4) << ending.out;
+  EXPECT_THAT(ending.out, ::testing::HasSubstr("--out file is not a folder: choose another folder"));
+}
+
 }  // namespace
 }  // namespace ganymede::test
