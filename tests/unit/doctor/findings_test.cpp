@@ -41,7 +41,7 @@ Launch healthy() {
   launch.links.large = Links::large_bytes / 1e9;  // of the 1.25e9 bytes a second that 10 Gbit/s are
   launch.links.clocks = {0, 1e-5, 1e-3, 1e-3};
   launch.links.clock_error = 1e-4;
-  launch.folder = {"runs/x", "/shared/runs", "nfs4", std::uint64_t{1} << 40U, "", 0.01, "/shared/runs/.probe"};
+  launch.folder = {"runs/x", "/shared/runs", "nfs4", std::uint64_t{1} << 40U, "", 0.01, "/shared/runs/.probe", ""};
   return launch;
 }
 
@@ -148,6 +148,10 @@ TEST(Doctor, Folder) {
   launch = healthy();
   launch.folder.free = 1 << 20;
   expect_one(launch, false, "1 MiB are free", "make room");
+
+  launch = healthy();
+  launch.folder.refused = "--out runs/x is not a folder";
+  expect_one(launch, true, "is not a folder", "a training would refuse it");
   launch = healthy();
   launch.folder.file_system = "overlay";
   expect_one(launch, false, "the container's own layer", "--volume");
