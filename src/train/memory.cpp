@@ -75,14 +75,16 @@ MemoryPlan plan_memory(const TrainOptions& o, Communicator& ranks, const ImageSe
   return Planner(o, ranks, images, is_host).plan(o);
 }
 
-void check_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images, const Device& device) {
+MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
+                                 const Device& device) {
   const std::size_t free = device.available_memory();
   const bool is_host = device.is_host();
   const auto sharing = static_cast<std::size_t>(is_host ? ranks.node_size() : 1);
   Planner planner(options, ranks, images, is_host);
   const auto needed = [&](const TrainOptions& o) { return sharing * planner.plan(o).total(); };
-  const std::size_t wanted = needed(options);
-  if (free == 0 || wanted <= free) return;
+  MemoryPlan plan = planner.plan(options);
+  const std::size_t wanted = sharing * plan.total();
+  if (free == 0 || wanted <= free) return plan;
   std::string advice = "a smaller network, or more ";
   advice += is_host ? "hosts" : "GPUs";
   const auto fitting = [&](int TrainOptions::*field, int least) {

@@ -24,9 +24,10 @@ struct MemoryPlan {
 /// a kernel needs for itself, the program, and data that the host holds anyway. Throws what the building throws.
 MemoryPlan plan_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images, bool is_host);
 
-/// Throws Error(launch) where this rank's device has less than that, with the numbers and the largest batch that fits.
-/// On a CPU the host's ranks are taken to need the same.
-void check_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images, const Device& device);
+/// The same for this device; throws Error(launch) where it has less than that, with the numbers and the largest batch
+/// that fits. On a CPU the host's ranks are taken to need the same.
+MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
+                                 const Device& device);
 
 /// How much this rank has really taken: of the host its most, of a GPU what is there now; `free_before` is what the
 /// device had when nothing was taken.

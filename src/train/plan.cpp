@@ -3,14 +3,12 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
 #include "comm/watchdog.hpp"
 #include "core/numbers.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/update_schedule.hpp"
 #include "train/evaluation.hpp"
-#include "train/memory.hpp"
 
 namespace ganymede {
 namespace {
@@ -62,8 +60,6 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   TrainPlan plan;
   const ImageSet& images = s.images;
   plan.steps = total_steps(o, images.count);
-  TrainOptions resolved = o;
-  resolved.steps = plan.steps;
   plan.first_step = s.step->steps();
   plan.epochs = static_cast<double>(discriminator_updates(o, plan.steps)) * static_cast<double>(o.batch) / images.count;
   std::string objective = o.loss + ", " + o.scheme;
@@ -109,10 +105,9 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                                (s.device->is_host() ? " and any number of threads" : "") + "; to rounding on others"},
       {"start", origin},
   };
-  MemoryPlan memory = plan_memory(resolved, ranks, images, s.device->is_host());
-  plan.rows.emplace_back("memory", bytes_text(static_cast<double>(memory.total())) + " of each rank's " +
+  plan.rows.emplace_back("memory", bytes_text(static_cast<double>(s.memory.total())) + " of each rank's " +
                                        (s.device->is_host() ? "host" : "GPU") + ", beside the program's own");
-  plan.memory = std::move(memory.parts);
+  plan.memory = s.memory.parts;
   if (o.eval_every > 0) {
     std::string metrics;
     for (const std::string& metric : eval_metrics(o)) metrics += (metrics.empty() ? "" : ", ") + metric;

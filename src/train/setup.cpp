@@ -16,7 +16,6 @@
 #include "train/agreed_device.hpp"
 #include "train/evaluation.hpp"
 #include "train/init_from.hpp"
-#include "train/memory.hpp"
 #include "train/plan.hpp"
 #include "train/resume.hpp"
 #include "train/rollback.hpp"
@@ -140,8 +139,8 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   TrainOptions resolved = options;
   resolved.steps = total_steps(options, s.dataset.train().count);
   s.free_memory = s.device->available_memory();
-  together(ranks, [&] { check_memory(resolved, ranks, s.images, *s.device); });
   together(ranks, [&] {
+    s.memory = plan_available_memory(resolved, ranks, s.images, *s.device);
     s.gan = std::make_unique<Gan>(make_gan(resolved, s.images.shape(), *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)

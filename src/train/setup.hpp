@@ -12,6 +12,7 @@
 #include "ganymede/communicator.hpp"
 #include "ganymede/dataset.hpp"
 #include "ganymede/trainer.hpp"
+#include "train/memory.hpp"
 
 namespace ganymede {
 
@@ -28,6 +29,7 @@ struct TrainSetup {
   std::string data_digest;  // of what the training sees: images, and with classes their labels
   std::unique_ptr<Device> device;
   std::size_t free_memory = 0;  // of the device, before the training took any
+  MemoryPlan memory;
   std::unique_ptr<Gan> gan;
   std::unique_ptr<GanStep> step;
   ResumePoint from;

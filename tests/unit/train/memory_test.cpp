@@ -55,7 +55,7 @@ class MemoryOfATraining : public ::testing::Test {
   std::string refusal(const TrainOptions& o, std::size_t available) {
     const MeteredDevice device(*cpu_, available);
     try {
-      check_memory(o, *alone_, shown(images_.set(), o), device);
+      (void)plan_available_memory(o, *alone_, shown(images_.set(), o), device);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::launch);
       return error.what();
