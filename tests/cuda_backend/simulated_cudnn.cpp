@@ -13,6 +13,7 @@
 #include "cuda_sim/scheduler.hpp"
 #include "device/cuda/cudnn.hpp"
 #include "ganymede/error.hpp"
+#include "support/convolution_taps.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -34,17 +35,10 @@ template <class Visit>
 void for_all(const ConvolutionTask& task, const Visit& visit) {
   const Convolution& g = task.geometry;
   for (int row = 0; row < task.rows; ++row)
-    for (int cy = 0; cy < g.coarse_height; ++cy)
-      for (int cx = 0; cx < g.coarse_width; ++cx)
-        for (int ky = 0; ky < g.kernel; ++ky)
-          for (int kx = 0; kx < g.kernel; ++kx) {
-            const int y = cy * g.stride - g.padding + ky;
-            const int x = cx * g.stride - g.padding + kx;
-            if (y < 0 || y >= g.fine_height || x < 0 || x >= g.fine_width) continue;
-            visit(floats((row * g.fine_height + y) * g.fine_width + x, g.fine_channels),
-                  floats(ky * g.kernel + kx, g.fine_channels),
-                  floats((row * g.coarse_height + cy) * g.coarse_width + cx, g.coarse_channels));
-          }
+    testing::visit_taps(g, [&](int coarse, int fine, int tap) {
+      visit(floats(row * g.fine_pixels() + fine, g.fine_channels), floats(tap, g.fine_channels),
+            floats(row * g.coarse_pixels() + coarse, g.coarse_channels));
+    });
 }
 
 void compute(const ConvolutionTask& task, const float* fine, const float* weights, const float* coarse) {

@@ -2,8 +2,8 @@
 // not depend on its batch, nor any bits on the order of blocks and threads; sums in both forms.
 #include <cmath>
 #include <cstdint>
-#include <functional>
 
+#include "support/convolution_taps.hpp"
 #include "unit/cuda_kernels/layers.hpp"
 
 namespace ganymede::testing {
@@ -44,19 +44,6 @@ const std::vector<Case> cases = {
     {5, {4, 4, 12, 1, 1, 1, 4, 1, 0}},     {17, {7, 7, 33, 3, 3, 18, 4, 2, 1}},  {9, {28, 28, 1, 14, 14, 16, 4, 2, 1}},
     {12, {14, 14, 16, 7, 7, 32, 4, 2, 1}}, {2, {9, 13, 20, 9, 13, 60, 3, 1, 1}}, {40, {8, 8, 3, 8, 8, 24, 3, 1, 1}},
 };
-
-// Every pair of places that a weight joins: visit(coarse pixel, fine pixel, y · kernel + x).
-void visit_taps(const ConvolutionShape& s, const std::function<void(int, int, int)>& visit) {
-  for (int py = 0; py < s.coarse_height; ++py)
-    for (int px = 0; px < s.coarse_width; ++px)
-      for (int ky = 0; ky < s.kernel; ++ky)
-        for (int kx = 0; kx < s.kernel; ++kx) {
-          const int y = py * s.stride - s.padding + ky;
-          const int x = px * s.stride - s.padding + kx;
-          if (y >= 0 && y < s.fine_height && x >= 0 && x < s.fine_width)
-            visit(py * s.coarse_width + px, y * s.fine_width + x, ky * s.kernel + kx);
-        }
-}
 
 // Every product of a row: visit(coarse element, weight, fine element).
 template <class Visit>

@@ -6,6 +6,7 @@
 
 #include "math/fixed_point.hpp"
 #include "support/activations.hpp"
+#include "support/convolution_taps.hpp"
 #include "unit/device/cpu_testing.hpp"
 
 namespace ganymede::testing {
@@ -55,29 +56,15 @@ std::size_t weight_count(const Convolution& g) { return area(g.coarse_channels, 
 template <class Visit>
 void for_each_product(const Convolution& g, int rows, Visit&& visit) {
   for (int n = 0; n < rows; ++n)
-    for (int py = 0; py < g.coarse_height; ++py)
-      for (int px = 0; px < g.coarse_width; ++px)
-        for (int ky = 0; ky < g.kernel; ++ky)
-          for (int kx = 0; kx < g.kernel; ++kx) {
-            const int y = py * g.stride - g.padding + ky;
-            const int x = px * g.stride - g.padding + kx;
-            if (y < 0 || y >= g.fine_height || x < 0 || x >= g.fine_width) continue;
-            for (int o = 0; o < g.coarse_channels; ++o)
-              for (int i = 0; i < g.fine_channels; ++i)
-                visit(((area(n, g.fine_height) + static_cast<std::size_t>(y)) * static_cast<std::size_t>(g.fine_width) +
-                       static_cast<std::size_t>(x)) *
-                              static_cast<std::size_t>(g.fine_channels) +
-                          static_cast<std::size_t>(i),
-                      ((area(n, g.coarse_height) + static_cast<std::size_t>(py)) *
-                           static_cast<std::size_t>(g.coarse_width) +
-                       static_cast<std::size_t>(px)) *
-                              static_cast<std::size_t>(g.coarse_channels) +
-                          static_cast<std::size_t>(o),
-                      ((area(o, g.kernel) + static_cast<std::size_t>(ky)) * static_cast<std::size_t>(g.kernel) +
-                       static_cast<std::size_t>(kx)) *
-                              static_cast<std::size_t>(g.fine_channels) +
-                          static_cast<std::size_t>(i));
-          }
+    visit_taps(g, [&](int coarse, int fine, int tap) {
+      const std::size_t fine_pixel = area(n, g.fine_pixels()) + static_cast<std::size_t>(fine);
+      const std::size_t coarse_pixel = area(n, g.coarse_pixels()) + static_cast<std::size_t>(coarse);
+      for (int o = 0; o < g.coarse_channels; ++o)
+        for (int i = 0; i < g.fine_channels; ++i)
+          visit(fine_pixel * static_cast<std::size_t>(g.fine_channels) + static_cast<std::size_t>(i),
+                coarse_pixel * static_cast<std::size_t>(g.coarse_channels) + static_cast<std::size_t>(o),
+                area(o, g.filter()) + area(tap, g.fine_channels) + static_cast<std::size_t>(i));
+    });
 }
 
 // Of the largest sum: what RoundLittle holds sums to is stricter where there are many terms.
