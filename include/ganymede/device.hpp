@@ -240,6 +240,12 @@ class Device {
   /// What the bits of a result depend on ("x86-64-v3"): recorded in checkpoints.
   [[nodiscard]] virtual std::string arithmetic() const = 0;
 
+  /// FLOP/s that float32 multiply-adds can reach: of a CPU what a thread does, measured in milliseconds, times its
+  /// threads; of a GPU its units times its clock.
+  [[nodiscard]] virtual double peak_flops() const = 0;
+  /// Bytes/s of its memory; 0 where that is not known.
+  [[nodiscard]] virtual double peak_bandwidth() const = 0;
+
   // --- memory -------------------------------------------------------------------------------------
   /// 64-byte aligned, zeroed. Throws Error(launch) when there is not enough, with the sizes.
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;

@@ -11,12 +11,14 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/operation_table.hpp"
 #include "cli/train_arguments.hpp"
-#include "device/cpu/cpu_device.hpp"
+#include "device/roofline.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
 #include "train/setup.hpp"
+#include "train/step_operations.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -77,9 +79,14 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   long rounds = 0;
   long per_round = 0;
+  const GpuPeaks* roofline = nullptr;
   together(ranks, [&] {
     rounds = parse_count(parsed, "rounds", 30, 1, 1'000'000);
     per_round = parse_count(parsed, "round-steps", 50, 1, 1'000'000);
+    if (parsed.has("roofline")) {
+      roofline = &gpu_named(parsed.get("roofline", ""));
+      static_cast<void>(flops_per_second(*roofline, resolved.options.tf32));
+    }
   });
   const TrainOptions& options = resolved.options;
   TrainSetup setup = set_up(options, ranks);
@@ -123,10 +130,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
       static_cast<double>(discriminator_updates(options, step.steps()) - discriminator_updates(options, before)) /
       static_cast<double>(step.steps() - before);
   const double middle = median(plain);
-  // Of a CPU the peak can be measured here and now; a GPU's is in its data sheet.
-  const bool cpu = setup.device->is_host();
-  const double peak = cpu ? measure_fma_peak_gflops() : 0;
-  const double achieved = step.flops() / best / 1e9;
+  TrainOptions whole = options;
+  whole.steps = total_steps(options, setup.images.count);
+  const std::vector<Operation> operations = operations_of_step(whole, ranks, setup.images, step.steps());
+  double bytes = 0;
+  for (const Operation& each : operations) bytes += each.bytes;
+  const double achieved = step.flops() / best;
+  const double moved = bytes / best;
+  const double peak = setup.device->peak_flops();
+  const double bandwidth = setup.device->peak_bandwidth();
   if (!ranks.is_root()) return 0;
   // Of a step, for each of D's sums.
   const double waited = median(waits) / static_cast<double>(per_round) / updates;
@@ -150,25 +162,28 @@ int run(const Parsed& parsed, Communicator& ranks) {
                                    {"seconds_waited", waited},
                                    {"hidden_share", hidden()}};
     json["flops_per_step_and_rank"] = step.flops();
-    json["gflops_per_rank"] = achieved;
-    if (cpu)
-      json["fma_peak_gflops_per_thread"] = peak;
-    else
-      json["recorded_operations_per_step"] = step.recorded();
+    json["gflops_per_rank"] = achieved / 1e9;
+    json["peak_gflops_per_rank"] = peak / 1e9;
+    json["least_bytes_per_step_and_rank"] = bytes;
+    json["gbytes_per_second_per_rank"] = moved / 1e9;
+    if (bandwidth > 0) json["peak_gbytes_per_second_per_rank"] = bandwidth / 1e9;
+    if (!setup.device->is_host()) json["recorded_operations_per_step"] = step.recorded();
+    if (roofline != nullptr) json["roofline"] = operations_json(operations, *roofline, options.tf32);
     std::printf("%s\n", json.dump(2).c_str());
     return 0;
   }
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
               best * 1e3, middle * 1e3, rounds, per_round, options.batch * updates / middle);
-  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products, %.1f GFLOP/s at best\n", step.flops() / 1e6,
-              achieved);
-  if (cpu)
-    std::printf("              multiply-add peak measured here: %.1f GFLOP/s a thread\n\n", peak);
-  else if (step.recorded() > 0)
-    std::printf("graph         %d kernels and copies a step\n\n", step.recorded());
-  else
-    std::printf("graph         none: the step's calls are made one by one\n\n");
+  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products; %.1f GFLOP/s at best, %.0f%% of %.1f\n",
+              step.flops() / 1e6, achieved / 1e9, 100 * achieved / peak, peak / 1e9);
+  std::printf("memory        %.1f MB a step and rank at least; %.1f GB/s at best", bytes / 1e6, moved / 1e9);
+  if (bandwidth > 0) std::printf(", %.0f%% of %.0f", 100 * moved / bandwidth, bandwidth / 1e9);
+  if (!setup.device->is_host())
+    std::printf("\ngraph         %s", step.recorded() > 0
+                                          ? (std::to_string(step.recorded()) + " kernels and copies a step").c_str()
+                                          : "none: the step's calls are made one by one");
+  std::printf("\n\n");
   double total = 0;
   for (int p = 0; p < static_cast<int>(Phase::count); ++p) total += clock.seconds(static_cast<Phase>(p));
   std::printf("phase (rank 0)          µs    share\n");
@@ -182,6 +197,12 @@ int run(const Parsed& parsed, Communicator& ranks) {
     std::printf(
         "\nsum over ranks  D's gradient, %.0f kB, takes %.1f µs alone; a step waits %.1f µs for it: %.0f%% hidden\n",
         static_cast<double>(alone.bytes()) / 1e3, alone.seconds() * 1e6, waited * 1e6, 100 * hidden());
+  if (roofline != nullptr)
+    std::printf(
+        "\nstep %llu on an NVIDIA %s, %.4g TFLOP/s and %.4g TB/s by its data sheet: the least of each operation\n\n%s",
+        static_cast<unsigned long long>(step.steps() + 1), roofline->name,
+        flops_per_second(*roofline, options.tf32) / 1e12, roofline->bandwidth / 1e12,
+        operation_table(operations, *roofline, options.tf32).c_str());
   return 0;
 }
 
@@ -196,6 +217,11 @@ Command bench_command() {
   std::erase_if(syntax.arguments, [](const Argument& a) { return without.contains(a.name); });
   syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
   syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
+  std::string gpus;
+  for (const GpuPeaks& gpu : known_gpus()) gpus += (gpus.empty() ? "" : ", ") + std::string(gpu.name);
+  syntax.arguments.push_back(
+      {"roofline", "GPU", "also a step's operations, and the least time that each takes by the data sheet of a " + gpus,
+       "Measurement"});
   syntax.arguments.push_back({"json", "", "as JSON", "Measurement"});
   return {syntax, run};
 }

@@ -3,12 +3,18 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace ganymede {
 namespace {
 
-class NoRoutine final : public Routine {
-  void run() override {}
+class PlainRoutine final : public Routine {
+ public:
+  explicit PlainRoutine(std::function<void()> enqueue) : enqueue_(std::move(enqueue)) {}
+  void run() override { enqueue_(); }
+
+ private:
+  std::function<void()> enqueue_;
 };
 
 }  // namespace
@@ -16,7 +22,7 @@ class NoRoutine final : public Routine {
 template <class T>
 class CountingDevice::CountedReduction final : public Reduction<T> {
  public:
-  CountedReduction(CountingDevice& device, std::size_t count) : device_(device) {
+  CountedReduction(CountingDevice& device, int ranks, std::size_t count) : device_(device), ranks_(ranks) {
     this->size_ = count;
     this->data_ = static_cast<T*>(device.allocate(count * sizeof(T)));
     this->sum_ = this->data_;
@@ -30,11 +36,18 @@ class CountingDevice::CountedReduction final : public Reduction<T> {
     device_.arrays_ += this->size_ * sizeof(T);
     device_.release(this->data_);
   }
-  void start() override {}
+  // Each byte is read and written once: what a ring sends on its way is the network's.
+  void start() override {
+    if (ranks_ == 1) return;
+    const std::size_t bytes = this->size_ * sizeof(T);
+    device_.operations_.push_back(
+        {device_.part_, "sum over ranks", std::to_string(this->size_), 0, 2.0 * static_cast<double>(bytes), true});
+  }
   void finish() override {}
 
  private:
   CountingDevice& device_;
+  int ranks_;
 };
 
 void* CountingDevice::allocate(std::size_t bytes) {
@@ -60,17 +73,16 @@ void* CountingDevice::allocate_host(std::size_t bytes) {
 
 void CountingDevice::release_host(void* pointer) noexcept { std::free(pointer); }
 
-std::unique_ptr<Routine> CountingDevice::make_routine(std::function<void()> /*enqueue*/) {
-  return std::make_unique<NoRoutine>();
+std::unique_ptr<Routine> CountingDevice::make_routine(std::function<void()> enqueue) {
+  return std::make_unique<PlainRoutine>(std::move(enqueue));
 }
 
-std::unique_ptr<Reduction<float>> CountingDevice::make_float_reduction(Communicator& /*ranks*/, std::size_t count) {
-  return std::make_unique<CountedReduction<float>>(*this, count);
+std::unique_ptr<Reduction<float>> CountingDevice::make_float_reduction(Communicator& ranks, std::size_t count) {
+  return std::make_unique<CountedReduction<float>>(*this, ranks.size(), count);
 }
 
-std::unique_ptr<Reduction<std::int64_t>> CountingDevice::make_fixed_reduction(Communicator& /*ranks*/,
-                                                                              std::size_t count) {
-  return std::make_unique<CountedReduction<std::int64_t>>(*this, count);
+std::unique_ptr<Reduction<std::int64_t>> CountingDevice::make_fixed_reduction(Communicator& ranks, std::size_t count) {
+  return std::make_unique<CountedReduction<std::int64_t>>(*this, ranks.size(), count);
 }
 
 }  // namespace ganymede

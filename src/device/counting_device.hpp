@@ -1,5 +1,5 @@
-// A device that computes nothing and has no memory, and knows how much of it was asked for: what is built on it says
-// what the same would take elsewhere.
+// A device that computes nothing and has no memory, and knows what it was asked for: how many bytes, and which
+// operations. What is built and run on it says what the same would take elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "device/operations.hpp"
 #include "ganymede/device.hpp"
 
 namespace ganymede {
@@ -23,8 +26,13 @@ class CountingDevice final : public Device {
   /// Of those, the arrays that reductions have summed.
   [[nodiscard]] std::size_t sums() const { return sums_; }
 
+  /// What was asked of it since the last call, in order.
+  [[nodiscard]] std::vector<Operation> take_operations() { return std::exchange(operations_, {}); }
+
   std::string description() const override { return "none"; }
   std::string arithmetic() const override { return "none"; }
+  double peak_flops() const override { return 0; }
+  double peak_bandwidth() const override { return 0; }
   /// An address at which nothing is.
   void* allocate(std::size_t bytes) override;
   void release(void* pointer) noexcept override;
@@ -35,61 +43,82 @@ class CountingDevice final : public Device {
   int steps_ahead() const override { return 0; }
   std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override;
 
-  void upload(void*, const void*, std::size_t) override {}
-  void download(void*, const void*, std::size_t) override {}
-  void copy(void*, const void*, std::size_t) override {}
-  void zero(void*, std::size_t) override {}
+  void upload(void* to_device, const void* from_host, std::size_t bytes) override;
+  void download(void* to_host, const void* from_device, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void zero(void* pointer, std::size_t bytes) override;
   void synchronize() override {}
   void mark(int) override {}
   void await(int) override {}
-  void enter(const char*) override {}
-  void affine_forward(int, int, int, const float*, const float*, const float*, Activation, float*) override {}
-  void affine_tangent(int, int, int, const float*, const float*, Activation, const float*, float*) override {}
-  void affine_backward_data(int, int, int, const float*, const float*, Activation, const float*, float*) override {}
-  void affine_gradients(const BatchLayout&, int, int, const float*, const float*, const float*, bool, SumTarget,
-                        SumTarget) override {}
-  void convolve(const Convolution&, int, const float*, const float*, const Finish&, float*) override {}
-  void convolve_transposed(const Convolution&, int, const float*, const float*, const Finish&, float*) override {}
-  void convolution_gradients(const BatchLayout&, const Convolution&, const float*, const float*, bool,
-                             SumTarget) override {}
-  void channel_gradients(const BatchLayout&, int, int, const float*, const float*, bool, SumTarget) override {}
-  void batch_norm_moments(const BatchLayout&, const BatchNorm&, const float*, std::int64_t*) override {}
-  void batch_norm_statistics(int, const BatchNorm&, const std::int64_t*, float*, float*) override {}
-  void batch_norm_frozen(const BatchNorm&, const float*, float*) override {}
-  void batch_norm_forward(const BatchLayout&, const BatchNorm&, const float*, const float*, const float*, const float*,
-                          Activation, float*) override {}
-  void batch_norm_adjoints(const BatchLayout&, const BatchNorm&, const float*, const float*, const float*,
-                           std::int64_t*) override {}
-  void batch_norm_gradients(int, const BatchNorm&, const std::int64_t*, bool, SumTarget, SumTarget) override {}
-  void batch_norm_backward_data(const BatchLayout&, const BatchNorm&, const float*, const float*, const float*,
-                                const float*, const std::int64_t*, Activation, float*) override {}
-  void spectral_iteration(const SpectralMatrix&) override {}
-  void spectral_normalise(const SpectralMatrix&) override {}
-  void spectral_gradient(const SpectralMatrix&, const float*, float*) override {}
-  void append_class(int, int, int, int, const std::uint8_t*, const float*, float*) override {}
-  void append_class_backward(int, int, int, int, const float*, Activation, const float*, float*) override {}
-  void class_score(int, int, const std::uint8_t*, const float*, float*) override {}
-  void class_score_backward(int, int, const std::uint8_t*, const float*, float*) override {}
-  void draw_mask(const MaskDraw&, int, int, double, std::uint8_t*) override {}
-  void apply_mask(std::size_t, const std::uint8_t*, float, const float*, Activation, const float*, float*) override {}
-  void discriminator_loss(GanLoss, const BatchLayout&, PenaltyParts, const float*, float, float*, float*, bool,
-                          SumTarget) override {}
-  void generator_loss(GanLoss, const BatchLayout&, const float*, float, float*, bool, SumTarget) override {}
-  void gradient_penalty(int, const BatchLayout&, int, const float*, float, float*, SumTarget) override {}
-  void combine_rows(int, int, const float*, const float*, float*) override {}
-  void from_fixed_point(std::size_t, const std::int64_t*, const std::int64_t*, float*) override {}
-  void add_to(std::size_t, const float*, double*) override {}
-  void sum_of_squares(std::size_t, const float*, double*) override {}
-  void optimizer_update(const OptimizerUpdate&) override {}
-  void end_step(const StepEnd&) override {}
-  void flag_to_sum(const std::uint32_t*, SumTarget) override {}
-  void draw_normal(std::uint64_t, std::uint32_t, StepCount, int, int, float*) override {}
-  void draw_uniform(std::uint64_t, std::uint32_t, StepCount, int, int, float*) override {}
-  void add_noise(std::uint64_t, std::uint32_t, StepCount, const FallingDeviation&, int, int, const float*,
-                 float*) override {}
-  void interpolate(std::uint64_t, std::uint32_t, StepCount, int, int, const float*, const float*, float*) override {}
-  void gather_images(std::uint64_t, StepCount, const std::uint8_t*, std::uint32_t, int, int, int, float*) override {}
-  void gather_labels(std::uint64_t, StepCount, const std::uint8_t*, std::uint32_t, int, std::uint8_t*) override {}
+  void enter(const char* name) override { part_ = name; }
+  void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
+                      float* y) override;
+  void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
+                      float* ty) override;
+  void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
+                            const float* x, float* delta_in) override;
+  void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override;
+  void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
+                float* coarse) override;
+  void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
+                           const Finish& finish, float* fine) override;
+  void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
+                             const float* coarse, bool accumulate, SumTarget dw) override;
+  void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
+                         const float* row_scale, bool accumulate, SumTarget db) override;
+  void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
+                          std::int64_t* sums) override;
+  void batch_norm_statistics(int parts, const BatchNorm& norm, const std::int64_t* moments, float* statistics,
+                             float* running) override;
+  void batch_norm_frozen(const BatchNorm& norm, const float* running, float* statistics) override;
+  void batch_norm_forward(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* statistics,
+                          const float* gamma, const float* beta, Activation sigma, float* y) override;
+  void batch_norm_adjoints(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                           const float* statistics, std::int64_t* sums) override;
+  void batch_norm_gradients(int parts, const BatchNorm& norm, const std::int64_t* adjoints, bool accumulate,
+                            SumTarget dgamma, SumTarget dbeta) override;
+  void batch_norm_backward_data(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
+                                const float* statistics, const float* gamma, const std::int64_t* adjoints,
+                                Activation below, float* delta_in) override;
+  void spectral_iteration(const SpectralMatrix& m) override;
+  void spectral_normalise(const SpectralMatrix& m) override;
+  void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override;
+  void append_class(int rows, int pixels, int channels, int classes, const std::uint8_t* labels, const float* x,
+                    float* y) override;
+  void append_class_backward(int rows, int pixels, int channels, int classes, const float* delta, Activation below,
+                             const float* x, float* delta_in) override;
+  void class_score(int rows, int classes, const std::uint8_t* labels, const float* x, float* y) override;
+  void class_score_backward(int rows, int classes, const std::uint8_t* labels, const float* delta,
+                            float* delta_in) override;
+  void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override;
+  void apply_mask(std::size_t count, const std::uint8_t* mask, float factor, const float* from, Activation below,
+                  const float* x, float* to) override;
+  void discriminator_loss(GanLoss loss, const BatchLayout& layout, PenaltyParts penalised, const float* logits,
+                          float scale, float* seed, float* row_scale, bool accumulate, SumTarget sums) override;
+  void generator_loss(GanLoss loss, const BatchLayout& layout, const float* logits, float scale, float* seed,
+                      bool accumulate, SumTarget sums) override;
+  void gradient_penalty(int penalty, const BatchLayout& layout, int columns, const float* g, float coefficient,
+                        float* v, SumTarget value) override;
+  void combine_rows(int rows, int columns, const float* scale, const float* t, float* h) override;
+  void from_fixed_point(std::size_t count, const std::int64_t* from, const std::int64_t* overflow, float* to) override;
+  void add_to(std::size_t count, const float* from, double* to) override;
+  void sum_of_squares(std::size_t count, const float* x, double* result) override;
+  void optimizer_update(const OptimizerUpdate& args) override;
+  void end_step(const StepEnd& args) override;
+  void flag_to_sum(const std::uint32_t* flag, SumTarget to) override;
+  void draw_normal(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                   float* out) override;
+  void draw_uniform(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns,
+                    float* out) override;
+  void add_noise(std::uint64_t seed, std::uint32_t stream, StepCount first, const FallingDeviation& deviation, int rows,
+                 int columns, const float* x, float* out) override;
+  void interpolate(std::uint64_t seed, std::uint32_t stream, StepCount first, int rows, int columns, const float* a,
+                   const float* b, float* out) override;
+  void gather_images(std::uint64_t seed, StepCount first, const std::uint8_t* images, std::uint32_t image_count,
+                     int rows, int pixels, int channels, float* out) override;
+  void gather_labels(std::uint64_t seed, StepCount first, const std::uint8_t* labels, std::uint32_t image_count,
+                     int rows, std::uint8_t* out) override;
 
  private:
   template <class T>
@@ -98,7 +127,12 @@ class CountingDevice final : public Device {
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override;
   std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks, std::size_t count) override;
 
+  /// Adds to operations_; `numbers` are those of four bytes that are read or written.
+  void note(const char* name, std::string shape, double flops, double numbers);
+
   bool is_host_;
+  const char* part_ = "";
+  std::vector<Operation> operations_;
   std::size_t arrays_ = 0;
   std::size_t sums_ = 0;
   std::uintptr_t next_ = std::uintptr_t{1} << 56U;  // no process has memory there

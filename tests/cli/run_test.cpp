@@ -823,7 +823,19 @@ TEST_F(Run, BenchMeasuresTheStep) {
   EXPECT_GT(json["seconds_per_step"]["min"].get<double>(), 0);
   EXPECT_GT(json["phases"]["update"].get<double>(), 0);
   EXPECT_EQ(json["ranks"], 1);
+  EXPECT_GT(json["gflops_per_rank"].get<double>(), 0);
+  EXPECT_LT(json["gflops_per_rank"].get<double>(), json["peak_gflops_per_rank"].get<double>());
+  EXPECT_FALSE(json.contains("roofline"));
   EXPECT_THAT(run(ganymede(options), here()).out, HasSubstr("phase"));
+
+  const Words roofline = {"--roofline", "h100"};
+  EXPECT_THAT(run(ganymede(options + roofline), here()).out,
+              AllOf(HasSubstr("\nstep 33 on an NVIDIA H100, 67 TFLOP/s and 3.35 TB/s by its data sheet"),
+                    HasSubstr("\nG forward         layer                    200 × 100 → 8 ")));
+  const Json least = Json::parse(run(ganymede(options + roofline + Words{"--json"}), here()).out)["roofline"];
+  double bytes = 0;
+  for (const Json& operation : least["operations"]) bytes += operation["bytes"].get<double>();
+  EXPECT_EQ(bytes, json["least_bytes_per_step_and_rank"].get<double>());
   EXPECT_TRUE(fs::is_empty(here()));
 }
 

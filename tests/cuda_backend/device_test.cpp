@@ -12,6 +12,7 @@
 #include "support/gan_settings.hpp"
 #include "support/small_gan.hpp"
 #include "train/memory.hpp"
+#include "train/step_operations.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -77,14 +78,26 @@ class SimulatedDevice : public ::testing::Test {
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
 };
 
-// A GAN this small is bound by launches. What a step's parts are: docs/RESULTS.md.
+// A GAN this small is bound by launches: each operation is one kernel, and they are few.
 TEST_F(SimulatedDevice, AStepIsFewKernels) {
   TrainOptions o = small_options();
+  const RandomImages images(20, small_side, 1);
+  const auto operations = [&] { return static_cast<int>(operations_of_step(o, *alone_, images.set(), 10).size()); };
+  EXPECT_EQ(operations(), 32);
   EXPECT_EQ(recorded(o, small_side), 32);
   o.ema = 0.999;
+  EXPECT_EQ(operations(), 32);
   EXPECT_EQ(recorded(o, small_side), 32);
   o.r1 = 5;
-  EXPECT_LE(recorded(o, small_side), 40);
+  EXPECT_EQ(operations(), 39);
+  EXPECT_EQ(recorded(o, small_side), 39);
+}
+
+TEST_F(SimulatedDevice, KnowsItsPeaks) {
+  const std::unique_ptr<Device> device = make_gpu(*alone_);
+  // 132 multiprocessors of 128 multiply-adds at 1.98 GHz; 5120 bits at 2 × 2.619 GHz: an H100's 67 TFLOP/s, 3.35 TB/s.
+  EXPECT_NEAR(device->peak_flops(), 66.9e12, .05e12);
+  EXPECT_NEAR(device->peak_bandwidth(), 3.352e12, .001e12);
 }
 
 TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {

@@ -16,6 +16,8 @@ class ForwardingDevice : public Device {
 
   [[nodiscard]] std::string description() const override { return to_.description(); }
   [[nodiscard]] std::string arithmetic() const override { return to_.arithmetic(); }
+  [[nodiscard]] double peak_flops() const override { return to_.peak_flops(); }
+  [[nodiscard]] double peak_bandwidth() const override { return to_.peak_bandwidth(); }
   [[nodiscard]] void* allocate(std::size_t bytes) override { return to_.allocate(bytes); }
   void release(void* pointer) noexcept override { to_.release(pointer); }
   [[nodiscard]] std::size_t available_memory() const override { return to_.available_memory(); }

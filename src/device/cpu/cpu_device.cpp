@@ -161,6 +161,8 @@ class CpuDevice final : public Device {
            (threads == 1 ? " thread" : " threads");
   }
   std::string arithmetic() const override { return set_.name; }
+  double peak_flops() const override { return pool_.threads() * measure_fma_peak_gflops() * 1e9; }
+  double peak_bandwidth() const override { return 0; }
 
   std::size_t available_memory() const override { return available_host_memory(); }
   void* allocate(std::size_t bytes) override {

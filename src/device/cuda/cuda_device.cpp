@@ -73,8 +73,8 @@ class CudaDevice final : public Device {
         partial_(Scratch::partial_count * sizeof(double)),
         ticket_(sizeof(unsigned)),
         first_bad_(sizeof(unsigned long long)) {
-    check(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, place_.index), "ask what the GPU can do");
-    check(cudaDeviceGetAttribute(&minor_, cudaDevAttrComputeCapabilityMinor, place_.index), "ask what the GPU can do");
+    major_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMajor));
+    minor_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMinor));
     check(cudaMemsetAsync(ticket_.as<void>(), 0, sizeof(unsigned), compute_.get()), "clear memory");
     scratch_ = {partial_.as<double>(), ticket_.as<unsigned>()};
     for (int i = 0; i <= steps_ahead(); ++i) marks_.push_back(std::make_unique<Event>());
@@ -89,6 +89,18 @@ class CudaDevice final : public Device {
   }
   std::string arithmetic() const override {
     return "cuda sm_" + std::to_string(major_) + std::to_string(minor_) + (options_.tf32 ? " tf32" : "");
+  }
+
+  double peak_flops() const override {
+    // Multiply-adds of float32 per multiprocessor and clock (CUDA C++ Programming Guide, throughput of arithmetic
+    // instructions): 64 on 7.x and 8.0, else 128.
+    const double units =
+        attribute(cudaDevAttrMultiProcessorCount) * (major_ < 8 || major_ * 10 + minor_ == 80 ? 64. : 128.);
+    return 2 * units * attribute(cudaDevAttrClockRate) * 1e3;
+  }
+  double peak_bandwidth() const override {
+    // Two transfers a clock, of as many bits as the bus is wide.
+    return 2 * attribute(cudaDevAttrMemoryClockRate) * 1e3 * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8;
   }
 
   void* allocate(std::size_t bytes) override {
@@ -427,6 +439,11 @@ class CudaDevice final : public Device {
  private:
   // Whether a product of so many multiply-adds goes to cuBLASLt. --reproducible never: its products must not depend
   // on the number of rows.
+  double attribute(cudaDeviceAttr which) const {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, place_.index), "ask what the GPU can do");
+    return value;
+  }
   bool large(int rows, int in, int out) const {
     return !options_.reproducible && rows > 0 &&
            product(rows, in) * static_cast<std::size_t>(out) >= options_.blas_from;
