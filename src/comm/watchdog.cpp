@@ -31,7 +31,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double least_deadline = 60;
 constexpr double steps_of_deadline = 100;
 constexpr std::size_t step_times = 31;  // of which the median is taken
 constexpr std::size_t enough_step_times = 5;

@@ -38,12 +38,14 @@ class Watchdog {
   /// From now on alone again: the ranks are about to part.
   void detach();
 
-  /// The job is to end when nothing is completed for so many seconds; 0: for 60 s, or as long as 100 steps take (the
-  /// median), whichever is longer. What happens also goes to the end of `log`, unless that is empty.
+  /// The job is to end when nothing is completed for so many seconds; 0: for least_deadline, or as long as 100
+  /// steps take (the median), whichever is longer. What happens also goes to the end of `log`, unless that is empty.
   void expect(double seconds, const std::filesystem::path& log);
   /// Watches no longer, but for lost processes.
   void stand_down();
 
+  /// Until steps have been measured, the deadline where none was asked for, in seconds.
+  static constexpr double least_deadline = 60;
   /// What expect(seconds) means, in words.
   static std::string rule(double seconds);
 

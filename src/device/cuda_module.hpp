@@ -20,6 +20,7 @@ struct CudaOptions {
   bool tf32 = false;          ///< let matrix products and convolutions round to TF32
   bool reproducible = false;  ///< no product may depend on the number of rows
   bool through_mpi = false;   ///< sum over ranks by way of the host instead of NCCL
+  double nccl_seconds = 45;   ///< what NCCL has not done by then, it will not do
   /// Matrix products of so many multiply-adds and more go to cuBLASLt; smaller ones to our kernels, which need one
   /// launch where it needs two or three.
   std::size_t blas_from = std::size_t{1} << 27;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/watchdog.hpp"
 #include "core/cores.hpp"
 #include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
@@ -54,6 +55,8 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   cuda.tf32 = options.tf32;
   cuda.reproducible = options.reproducible;
   cuda.through_mpi = options.reduction == "mpi";
+  // Before the watchdog's deadline: NCCL knows more of the reason.
+  cuda.nccl_seconds = .75 * (options.timeout > 0 ? options.timeout : comm::Watchdog::least_deadline);
   together(ranks, [&] {
     const BatchShare share =
         share_of_batch(options.batch, ranks.rank(), ranks.size(), options.reproducible, options.shards);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 
 #include "cli/process.hpp"
@@ -21,12 +22,12 @@ constexpr int ranks = 2;
 class GpuFault : public ::testing::Test {
  protected:
   // A training with a GPU for each rank; `shell` is run before it, where $rank is the rank.
-  Ending train(const std::string& shell, const std::string& device = "cuda") {
+  Ending train(const std::string& shell, const std::string& device = "cuda", const Words& options = {}) {
     write(folder_.path() / "wrapper", "rank=$OMPI_COMM_WORLD_RANK\nexport GANYMEDE_CUDA_SIM_DEVICES=H100,H100\n" +
                                           shell + "\necho $$ > pid.$rank\nexec \"$@\"\n");
     return run(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_SIMULATED_MODULE, GANYMEDE_LAUNCH "/mpirun", "-n",
                      std::to_string(ranks), "sh", "wrapper"} +
-                   tiny_training("run", {"--steps", "3", "--sample-every", "0", "--device", device}),
+                   tiny_training("run", Words{"--steps", "3", "--sample-every", "0", "--device", device} + options),
                folder_.path());
   }
   void expect_one_message(const Ending& ending, int code, const std::string& expression) const {
@@ -41,6 +42,8 @@ class GpuFault : public ::testing::Test {
     }
   }
 
+  /// A process that fails frees nothing by itself.
+  const std::string leaves = "export GANYMEDE_CUDA_SIM_LEAVES_ALL=1\n";
   TemporaryFolder folder_;
 };
 
@@ -65,6 +68,26 @@ TEST_F(GpuFault, ARankThatCannotBindItsGpu) {
 TEST_F(GpuFault, ARankThatFailsInAStep) {
   expect_one_message(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=cudaGraphLaunch:1"), 4,
                      "^ganymede: rank 1 on [^ ]*: CUDA could not launch the step's graph");
+}
+
+// NCCL's deadline is before the watchdog's, which knows less of the reason.
+TEST_F(GpuFault, RanksThatNcclCannotJoin) {
+  const std::string apart = leaves + "export GANYMEDE_CUDA_SIM_UNREACHABLE=1";
+  const auto begin = std::chrono::steady_clock::now();
+  expect_one_message(train(apart, "cuda", {"--timeout", "4"}), 4,
+                     "^ganymede: NCCL could not join the ranks within 3 s: a rank is missing, or "
+                     "hosts cannot reach each other on the interface that NCCL chose; .*NCCL_SOCKET_IFNAME.*");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4 + 5));
+}
+
+// Its own errors are told in its words: 2 is ncclSystemError.
+TEST_F(GpuFault, NcclThatFails) {
+  expect_one_message(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclCommInitRankConfig:1:2"), 4,
+                     "^ganymede: rank 1 on [^ ]*: NCCL cannot join the ranks: .*NCCL_DEBUG=INFO");
+  expect_one_message(train(leaves + "[ $rank = 1 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclGetUniqueId:1:2"), 4,
+                     "^ganymede: (rank 0 on [^ ]*: )?NCCL cannot start: .*NCCL_DEBUG=INFO");
+  expect_one_message(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclAllReduce:1:2"), 4,
+                     "^ganymede: rank 1 on [^ ]*: NCCL could not sum over the ranks: ");
 }
 
 }  // namespace

@@ -21,6 +21,8 @@
 //   GANYMEDE_CUDA_SIM_DEVICES=H100,T4     presets (H100, A100, L40S, T4, P100), each with :busy or :memory=BYTES;
 //                                         "none": no device; "no-driver": no driver (default H100)
 //   GANYMEDE_CUDA_SIM_FAIL=FUNCTION:N[:CODE],…   the N-th call of that function fails (see fail())
+//   GANYMEDE_CUDA_SIM_UNREACHABLE=1       see make_peers_unreachable()
+//   GANYMEDE_CUDA_SIM_LEAVES_ALL=1        what the process has not released at its end is not told
 //   CUDA_VISIBLE_DEVICES                  as for CUDA: indices or UUID prefixes
 #pragma once
 

@@ -232,7 +232,9 @@ void fail(Communicator& communicator, ncclResult_t code, const std::string& text
 
 /// Takes what other ranks have said of themselves; makes the communicator ready when all have.
 void meet(Communicator& communicator) {
-  if (communicator.ready || communicator.failed != ncclSuccess || nccl().unreachable) return;
+  if (communicator.ready || communicator.failed != ncclSuccess || nccl().unreachable ||
+      std::getenv("GANYMEDE_CUDA_SIM_UNREACHABLE") != nullptr)
+    return;
   bool all = true;
   for (int rank = 0; rank < communicator.size; ++rank) {
     const auto at = static_cast<std::size_t>(rank);

@@ -1,17 +1,26 @@
 // See nccl_group.hpp.
 #include "comm/nccl/nccl_group.hpp"
 
+#include <array>
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <string>
 #include <thread>
+
+#include "core/heartbeat.hpp"
 
 namespace ganymede::comm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A call that is in progress is done within this time or never.
-constexpr double call_seconds = 60;
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+constexpr auto look_again = std::chrono::microseconds(200);
+// How far a rank is, and whether its time is up: what counts for all first.
+enum : std::int64_t { failed, in_progress, done };
+enum : std::int64_t { late, in_time };
 
 std::string words(ncclResult_t result, ncclComm_t group) {
   std::string text = ncclGetErrorString(result);
@@ -25,21 +34,33 @@ constexpr const char* advice =
 
 }  // namespace
 
-NcclGroup::NcclGroup(Communicator& ranks, double seconds) {
+NcclGroup::NcclGroup(Communicator& ranks, double seconds) : seconds_(seconds) {
   ncclUniqueId id = {};
   on_root(ranks, [&] {
     const ncclResult_t made = ncclGetUniqueId(&id);
     if (made != ncclSuccess) throw Error(ExitCode::launch, "NCCL cannot start: " + words(made, nullptr) + advice);
   });
   ranks.broadcast(&id, sizeof id, 0);
+  ncclResult_t state = ncclInProgress;
   together(ranks, [&] {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    const ncclResult_t begun = ncclCommInitRankConfig(&group_, ranks.size(), id, ranks.rank(), &config);
-    if (begun != ncclSuccess && begun != ncclInProgress)
-      throw Error(ExitCode::launch, "NCCL cannot join the ranks: " + words(begun, group_) + advice);
-    wait("join the ranks", seconds);
+    state = ncclCommInitRankConfig(&group_, ranks.size(), id, ranks.rank(), &config);
+    if (state != ncclSuccess && state != ncclInProgress)
+      throw Error(ExitCode::launch, "NCCL cannot join the ranks: " + words(state, group_) + advice);
   });
+  // In step with the others: where one has failed, the rest would wait for it in vain, and hide its reason.
+  const heartbeat::Waiting waiting("NCCL");
+  const Clock::time_point begin = Clock::now();
+  std::array<std::int64_t, 2> least = {in_progress, in_time};
+  while (least[0] == in_progress && least[1] == in_time) {
+    std::this_thread::sleep_for(look_again);
+    state = now();
+    least[0] = state == ncclSuccess ? done : state == ncclInProgress ? in_progress : failed;
+    least[1] = seconds_since(begin) > seconds_ ? late : in_time;
+    ranks.all_min(least);
+  }
+  together(ranks, [&] { judge(state, "join the ranks", least[1] == late); });
 }
 
 NcclGroup::~NcclGroup() {
@@ -52,33 +73,37 @@ void NcclGroup::complete(ncclResult_t result, const char* what) {
   if (result == ncclSuccess) return;
   if (result != ncclInProgress)
     throw Error(ExitCode::launch, std::string("NCCL could not ") + what + ": " + words(result, group_) + advice);
-  wait(what, call_seconds);
+  wait(what);
 }
 
-void NcclGroup::wait(const char* what, double seconds) {
-  const Clock::time_point end =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+void NcclGroup::wait(const char* what) const {
+  const heartbeat::Waiting waiting("NCCL");
+  const Clock::time_point begin = Clock::now();
   ncclResult_t state = ncclInProgress;
-  while (true) {
-    const ncclResult_t asked = ncclCommGetAsyncError(group_, &state);
-    if (asked != ncclSuccess) state = asked;
-    if (state != ncclInProgress) break;
-    if (Clock::now() > end)
-      throw Error(ExitCode::launch, std::string("NCCL could not ") + what + " within " +
-                                        std::to_string(static_cast<int>(seconds)) +
-                                        " s: a rank is missing, or hosts cannot reach each other on the interface that "
-                                        "NCCL chose" +
-                                        advice);
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
-  if (state != ncclSuccess)
+  while ((state = now()) == ncclInProgress && seconds_since(begin) <= seconds_) std::this_thread::sleep_for(look_again);
+  judge(state, what, true);
+}
+
+// Of an asynchronous call.
+ncclResult_t NcclGroup::now() const {
+  ncclResult_t state = ncclInProgress;
+  const ncclResult_t asked = ncclCommGetAsyncError(group_, &state);
+  return asked == ncclSuccess ? state : asked;
+}
+
+void NcclGroup::judge(ncclResult_t state, const char* what, bool is_late) const {
+  if (state == ncclInProgress && is_late)
+    throw Error(ExitCode::launch, std::string("NCCL could not ") + what + " within " +
+                                      std::to_string(std::lround(seconds_)) +
+                                      " s: a rank is missing, or hosts cannot reach each other on the interface that "
+                                      "NCCL chose" +
+                                      advice);
+  if (state != ncclInProgress && state != ncclSuccess)
     throw Error(ExitCode::launch, std::string("NCCL could not ") + what + ": " + words(state, group_) + advice);
 }
 
 void NcclGroup::check_alive() const {
-  ncclResult_t state = ncclSuccess;
-  const ncclResult_t asked = ncclCommGetAsyncError(group_, &state);
-  if (asked != ncclSuccess) state = asked;
+  const ncclResult_t state = now();
   if (state == ncclSuccess || state == ncclInProgress) return;
   throw Error(ExitCode::rank_lost,
               "NCCL lost another rank: " + words(state, group_) + "; the logs of the ranks tell which ended first");

@@ -9,8 +9,8 @@ namespace ganymede::comm {
 
 class NcclGroup {
  public:
-  /// Joins all ranks, each with the GPU that is current. Throws Error(launch) after `seconds` without all of them,
-  /// and AgreedError where NCCL cannot start. Collective.
+  /// Joins all ranks, each with the GPU that is current. A call that is not done within `seconds`, this first one
+  /// included, is an Error(launch), which all ranks throw where NCCL cannot start. Collective.
   NcclGroup(Communicator& ranks, double seconds);
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
@@ -23,8 +23,12 @@ class NcclGroup {
   void check_alive() const;
 
  private:
-  void wait(const char* what, double seconds);
+  void wait(const char* what) const;
+  [[nodiscard]] ncclResult_t now() const;
+  /// Throws where a call has failed, or is still in progress and late.
+  void judge(ncclResult_t state, const char* what, bool is_late) const;
   ncclComm_t group_ = nullptr;
+  double seconds_;
 };
 
 }  // namespace ganymede::comm

@@ -43,8 +43,6 @@ static_assert(SpectralMatrix::epsilon == least_norm);
 static_assert(CudaLimits::penalty_rows <= Scratch::partial_count);
 static_assert(CudaLimits::parameters <= 2048 * Scratch::partial_count);
 
-constexpr double join_seconds = 120;
-
 std::size_t product(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
 ConvolutionShape shape_of(const Convolution& g) {
@@ -531,7 +529,7 @@ class CudaDevice final : public Device {
       staged_ = true;
       return make_staged_reduction<T>(ranks, compute_.get(), count);
     }
-    if (!nccl_) nccl_ = std::make_unique<comm::NcclGroup>(ranks, join_seconds);
+    if (!nccl_) nccl_ = std::make_unique<comm::NcclGroup>(ranks, options_.nccl_seconds);
     return make_nccl_reduction<T>(*nccl_, compute_.get(), urgent_.get(), count);
   }
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
