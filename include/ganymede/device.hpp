@@ -186,6 +186,22 @@ struct Convolution {
   [[nodiscard]] int filter() const { return kernel * kernel * fine_channels; }
 };
 
+/// A bfloat16 as its bits, the upper half of a float32's: src/math/bfloat16.hpp.
+using Bfloat16 = std::uint16_t;
+
+/// What a layer's products need for being made of bfloat16: both factors rounded to it, sums in float32. By default
+/// they are of float32, and so they are where a device does better with that.
+struct Rounded {
+  const Bfloat16* weights = nullptr;  ///< the layer's, by Device::round(); for gradients, which do not read them, null
+  Bfloat16* room = nullptr;           ///< room_for() elements that the product may write; null: products of float32
+
+  /// Elements for three arrays, each of which begins at a multiple of 16 bytes where the first does.
+  static constexpr std::size_t room_for(std::size_t a, std::size_t b, std::size_t c = 0) {
+    return padded(a) + padded(b) + c;
+  }
+  static constexpr std::size_t padded(std::size_t count) { return (count + 7) / 8 * 8; }
+};
+
 /// What becomes of a convolution's sums on their way into memory: σ(sum + bias[channel]) where there is a bias (a
 /// layer's forward pass); else sum · σ'(slope_of), slope_of being σ's output at the same place (tangent and
 /// backward-data passes), or the sum itself where that is null too.
@@ -290,34 +306,45 @@ class Device {
     }
   }
 
+  // --- rounding ----------------------------------------------------------------------------------------
+  /// Whether layers are to pass `Rounded`, and so networks to have their weights rounded beside those of float32.
+  [[nodiscard]] virtual bool rounds() const = 0;
+  /// to[i] = the bfloat16 nearest to from[i], of two the even one.
+  virtual void round(std::size_t count, const float* from, Bfloat16* to) = 0;
+
   // --- fully connected layers: y = σ(x·Wᵀ + b), W is [out, in] ---------------------------------------
+  // Rounded::room: for x (or delta) of the passes, for both of gradients.
   /// y[rows, out] = σ(x[rows, in] · Wᵀ + b); b may be null: none.
   virtual void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b,
-                              Activation sigma, float* y) = 0;
+                              Activation sigma, float* y, const Rounded& rounded = {}) = 0;
   /// The layer's tangent map: ty[rows, out] = σ'(y) ⊙ (tx[rows, in] · Wᵀ).
   virtual void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma,
-                              const float* y, float* ty) = 0;
+                              const float* y, float* ty, const Rounded& rounded = {}) = 0;
   /// delta_in[rows, in] = slope ⊙ (delta[rows, out] · W), where slope is σ'_below(x) for the layer's
   /// input x = the output of the layer below; x may be null with an identity below.
   virtual void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
-                                    const float* x, float* delta_in) = 0;
+                                    const float* x, float* delta_in, const Rounded& rounded = {}) = 0;
   /// dW[out, in] (+)= Σ_rows delta_rowᵀ x_row and db[out] (+)= Σ_rows row_scale[row] · delta_row, summed shard
   /// by shard; x is [total_rows, in], delta [total_rows, out], row_scale [total_rows] or null (1).
   virtual void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                                const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) = 0;
+                                const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
+                                const Rounded& rounded = {}) = 0;
 
   // --- convolutions -----------------------------------------------------------------------------------
+  // Rounded::room: for fine and coarse of the passes, for these and dw of gradients. What a convolution of bfloat16
+  // sums in float32 it may round once more on its way into memory.
   /// coarse[rows, coarse_size](p, o) = finish(Σ_k Σ_i fine(p · stride - padding + k, i) · w[o][k][i]).
   virtual void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
-                        float* coarse) = 0;
+                        float* coarse, const Rounded& rounded = {}) = 0;
   /// fine[rows, fine_size](q, i) = finish(Σ coarse(p, o) · w[o][k][i]), over all p, k with p · stride - padding + k = q
   /// and all o. Pixels that no p reaches have the sum 0.
   virtual void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
-                                   const Finish& finish, float* fine) = 0;
+                                   const Finish& finish, float* fine, const Rounded& rounded = {}) = 0;
   /// dw[o][k][i] (+)= Σ_rows Σ_p coarse(p, o) · fine(p · stride - padding + k, i), summed shard by shard; fine is
   /// [total_rows, fine_size], coarse [total_rows, coarse_size].
   virtual void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
-                                     const float* coarse, bool accumulate, SumTarget dw) = 0;
+                                     const float* coarse, bool accumulate, SumTarget dw,
+                                     const Rounded& rounded = {}) = 0;
   /// db[channels] (+)= Σ_rows row_scale[row] · Σ_pixels delta(pixel), summed shard by shard; delta is [total_rows,
   /// pixels, channels], row_scale [total_rows] or null (1).
   virtual void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,

@@ -82,6 +82,7 @@ struct Pass {
   int first_row = 0;             ///< of the tape's rows, where the pass begins
   const Draws* draws = nullptr;  ///< null: there are none
   bool training = true;          ///< false: evaluation, in which nothing depends on the batch
+  Rounded rounded = {};          ///< `weights`: the trainable parameters
 };
 
 /// A layer's weights as a matrix: the rows are its outputs or output channels.
@@ -125,6 +126,8 @@ class Layer {
   [[nodiscard]] virtual bool reshapes_input() const { return false; }
   /// Whether PyTorch's nn.Sequential has a module for its map (and one for an activation other than the identity).
   [[nodiscard]] virtual bool is_module() const { return true; }
+  /// Rounded::room of its passes over `rows` rows, elements.
+  [[nodiscard]] virtual std::size_t rounding_room(int /*rows*/) const { return 0; }
   /// Floating-point operations of a forward pass over one sample (a multiply-add counts as two).
   [[nodiscard]] virtual double flops() const = 0;
   /// Its map in evaluation, for other programs' formats.
@@ -204,6 +207,7 @@ class Tape {
   std::vector<DeviceArray<float>> deltas_;
   std::vector<DeviceArray<float>> tangents_;
   std::vector<std::unique_ptr<LayerState>> states_;  // by layer, null where it has none
+  DeviceArray<Bfloat16> room_;                       // Rounded::room of any layer
   const std::uint8_t* labels_ = nullptr;
   std::optional<Draws> draws_;
 };
@@ -247,8 +251,8 @@ class Network {
             const std::string& prefix = {}) const;
   void load(const TensorFile& file, const std::string& source);
 
-  /// To be called after each update of the parameters. With spectral normalisation it takes the next step of the power
-  /// iteration and divides the new weights by σ, for the passes that follow.
+  /// To be called after each update of the parameters, for the passes that follow. With spectral normalisation it takes
+  /// the next step of the power iteration and divides the new weights by σ; where the device rounds, they are rounded.
   void follow_update();
   /// Passes give gradients with respect to what they work with. From that to the gradient of the parameters,
   /// parameter_count() elements: the same memory, or with spectral normalisation this network's own.
@@ -267,8 +271,8 @@ class Network {
   void forward(const BatchLayout& layout, const float* x, Tape& tape) { forward(layout, x, tape, tape.output()); }
   /// The same with the last layer's output written to `y` instead.
   void forward(const BatchLayout& layout, const float* x, Tape& tape, float* y);
-  /// Evaluation: with these parameters (an average, say) and running statistics, one part. A network with spectral
-  /// normalisation has normalised none but its own.
+  /// Evaluation, in float32: with these parameters (an average, say) and running statistics, one part. A network with
+  /// spectral normalisation has normalised none but its own.
   void evaluate(const BatchLayout& layout, const DeviceArray<float>& parameters, const float* x, Tape& tape,
                 float* y) const;
   /// From δ of the last layer, already in tape.delta(), to tape.delta(0), for rows first_row … of the tape.
@@ -297,6 +301,8 @@ class Network {
   [[nodiscard]] Tape make_tape(int rows, bool tangents, const TrainingBatch* training) const;
   /// What passes work with: parameters() up to the buffers, or those with normalised weights.
   [[nodiscard]] const float* working_parameters() const;
+  /// Makes that of the parameters, and rounds it.
+  void refresh();
   [[nodiscard]] Pass pass(const BatchLayout& layout, int l, int first_row, Tape& tape) const;
 
   Device* device_;
@@ -306,6 +312,7 @@ class Network {
   std::size_t count_ = 0;
   DeviceArray<float> parameters_;
   std::unique_ptr<SpectralNorm> spectral_;  // null where no layer is normalised
+  DeviceArray<Bfloat16> rounded_;           // working_parameters(), where the device rounds
 };
 
 }  // namespace ganymede

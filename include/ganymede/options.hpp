@@ -87,7 +87,7 @@ struct TrainOptions {
   std::string reduction = "auto";
   bool debug = false;
   bool no_graph = false;
-  bool tf32 = false;
+  std::string precision = "fp32";
   int threads = 0;  ///< per rank; 0: the node's cores shared by its ranks
   bool reproducible = false;
   int shards = 8;
@@ -144,7 +144,7 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
 /// the others. Throws Error(usage).
 void check_train_options(const TrainOptions& options);
 
-/// The names of those options given that only a GPU looks at: "tf32".
+/// The names of those options given that only a GPU looks at: "precision".
 std::vector<std::string> given_gpu_options(const TrainOptions& options);
 
 /// The trajectory options as texts by name.

@@ -51,25 +51,30 @@ void CountingDevice::zero(void* /*pointer*/, std::size_t bytes) {
   note("clear", text(static_cast<double>(bytes)) + " bytes", 0, static_cast<double>(bytes) / 4);
 }
 
+// --- rounding -----------------------------------------------------------------------------------------------
+void CountingDevice::round(std::size_t count, const float* /*from*/, Bfloat16* /*to*/) {
+  note("rounded weights", text(static_cast<double>(count)), 0, 1.5 * static_cast<double>(count));
+}
+
 // --- fully connected layers ---------------------------------------------------------------------------------
 void CountingDevice::affine_forward(int rows, int in, int out, const float* /*x*/, const float* /*w*/, const float* b,
-                                    Activation /*sigma*/, float* /*y*/) {
+                                    Activation /*sigma*/, float* /*y*/, const Rounded& /*rounded*/) {
   note("layer", affine_shape(rows, in, out), 2 * product(rows, in, out),
        product(rows, in) + product(in, out) + (b == nullptr ? 0 : out) + product(rows, out));
 }
 void CountingDevice::affine_tangent(int rows, int in, int out, const float* /*tx*/, const float* /*w*/,
-                                    Activation sigma, const float* /*y*/, float* /*ty*/) {
+                                    Activation sigma, const float* /*y*/, float* /*ty*/, const Rounded& /*rounded*/) {
   note("layer, tangent", affine_shape(rows, in, out), 2 * product(rows, in, out),
        product(rows, in) + product(in, out) + product(rows, out) * (sigma.is_identity() ? 1 : 2));
 }
 void CountingDevice::affine_backward_data(int rows, int in, int out, const float* /*delta*/, const float* /*w*/,
-                                          Activation below, const float* /*x*/, float* /*delta_in*/) {
+                                          Activation below, const float* /*x*/, float* /*delta_in*/, const Rounded& /*rounded*/) {
   note("layer, data gradient", affine_shape(rows, out, in), 2 * product(rows, in, out),
        product(rows, out) + product(in, out) + product(rows, in) * (below.is_identity() ? 1 : 2));
 }
 void CountingDevice::affine_gradients(const BatchLayout& layout, int in, int out, const float* /*x*/,
                                       const float* /*delta*/, const float* row_scale, bool accumulate, SumTarget dw,
-                                      SumTarget db) {
+                                      SumTarget db, const Rounded& /*rounded*/) {
   const int rows = layout.total_rows();
   note("layer, weight gradient", text(out) + " × " + matrix(rows, in), dw.wanted() ? 2 * product(rows, in, out) : 0,
        product(rows, in) + product(rows, out) + (row_scale == nullptr ? 0 : rows) +
@@ -78,20 +83,20 @@ void CountingDevice::affine_gradients(const BatchLayout& layout, int in, int out
 
 // --- convolutions -------------------------------------------------------------------------------------------
 void CountingDevice::convolve(const Convolution& geometry, int rows, const float* /*fine*/, const float* /*w*/,
-                              const Finish& finish, float* /*coarse*/) {
+                              const Finish& finish, float* /*coarse*/, const Rounded& /*rounded*/) {
   note("convolution", convolution_shape(geometry, rows, true), convolution_flops(geometry, rows),
        product(rows, geometry.fine_size()) + weights(geometry) +
            product(rows, geometry.coarse_size()) * (finish.slope_of == nullptr ? 1 : 2));
 }
 void CountingDevice::convolve_transposed(const Convolution& geometry, int rows, const float* /*coarse*/,
-                                         const float* /*w*/, const Finish& finish, float* /*fine*/) {
+                                         const float* /*w*/, const Finish& finish, float* /*fine*/, const Rounded& /*rounded*/) {
   note("transposed convolution", convolution_shape(geometry, rows, false), convolution_flops(geometry, rows),
        product(rows, geometry.coarse_size()) + weights(geometry) +
            product(rows, geometry.fine_size()) * (finish.slope_of == nullptr ? 1 : 2));
 }
 void CountingDevice::convolution_gradients(const BatchLayout& layout, const Convolution& geometry,
                                            const float* /*fine*/, const float* /*coarse*/, bool accumulate,
-                                           SumTarget dw) {
+                                           SumTarget dw, const Rounded& /*rounded*/) {
   const int rows = layout.total_rows();
   note("convolution, weight gradient", convolution_shape(geometry, rows, true), convolution_flops(geometry, rows),
        product(rows, geometry.fine_size()) + product(rows, geometry.coarse_size()) +

@@ -18,8 +18,8 @@ namespace ganymede {
 
 class CountingDevice final : public Device {
  public:
-  /// `is_host`: of the device that is meant.
-  explicit CountingDevice(bool is_host) : is_host_(is_host) {}
+  /// `is_host`, `rounds`: of the device that is meant.
+  CountingDevice(bool is_host, bool rounds) : is_host_(is_host), rounds_(rounds) {}
 
   /// Bytes that are allocated now, those of reductions included.
   [[nodiscard]] std::size_t bytes() const { return arrays_ + sums_; }
@@ -51,20 +51,22 @@ class CountingDevice final : public Device {
   void mark(int) override {}
   void await(int) override {}
   void enter(const char* name) override { part_ = name; }
+  bool rounds() const override { return rounds_; }
+  void round(std::size_t count, const float* from, Bfloat16* to) override;
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
-                      float* y) override;
+                      float* y, const Rounded& rounded) override;
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
-                      float* ty) override;
+                      float* ty, const Rounded& rounded) override;
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
-                            const float* x, float* delta_in) override;
+                            const float* x, float* delta_in, const Rounded& rounded) override;
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override;
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db, const Rounded& rounded) override;
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
-                float* coarse) override;
+                float* coarse, const Rounded& rounded) override;
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
-                           const Finish& finish, float* fine) override;
+                           const Finish& finish, float* fine, const Rounded& rounded) override;
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
-                             const float* coarse, bool accumulate, SumTarget dw) override;
+                             const float* coarse, bool accumulate, SumTarget dw, const Rounded& rounded) override;
   void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
                          const float* row_scale, bool accumulate, SumTarget db) override;
   void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
@@ -131,6 +133,7 @@ class CountingDevice final : public Device {
   void note(const char* name, std::string shape, double flops, double numbers);
 
   bool is_host_;
+  bool rounds_;
   const char* part_ = "";
   std::vector<Operation> operations_;
   std::size_t arrays_ = 0;

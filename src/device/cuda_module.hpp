@@ -8,19 +8,20 @@
 #include <string>
 #include <vector>
 
+#include "device/precision.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
 
 namespace ganymede {
 
 struct CudaOptions {
-  int device = -1;            ///< -1: by local rank
-  bool debug = false;         ///< wait for every operation, and look for numbers that are not finite
-  bool graph = true;          ///< replay steps as one CUDA graph
-  bool tf32 = false;          ///< let matrix products and convolutions round to TF32
-  bool reproducible = false;  ///< no product may depend on the number of rows
-  bool through_mpi = false;   ///< sum over ranks by way of the host instead of NCCL
-  double nccl_seconds = 45;   ///< what NCCL has not done by then, it will not do
+  int device = -1;                           ///< -1: by local rank
+  bool debug = false;                        ///< wait for every operation, and look for numbers that are not finite
+  bool graph = true;                         ///< replay steps as one CUDA graph
+  Precision precision = Precision::float32;  ///< of large matrix products and of convolutions
+  bool reproducible = false;                 ///< no product may depend on the number of rows
+  bool through_mpi = false;                  ///< sum over ranks by way of the host instead of NCCL
+  double nccl_seconds = 45;                  ///< what NCCL has not done by then, it will not do
   /// Matrix products of so many multiply-adds and more go to cuBLASLt; smaller ones to our kernels, which need one
   /// launch where it needs two or three.
   std::size_t blas_from = std::size_t{1} << 27;

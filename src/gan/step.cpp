@@ -418,6 +418,7 @@ void GanStep::update_generator() {
   if (gan_->average.size() > 0) average = {gan_->average.data(), ema_};
   gan_->generator_optimizer->update({counters_.data()}, generator_sum_.squared_norm(0), generator_sum_.values(),
                                     gan_->generator.parameters(), average);
+  gan_->generator.follow_update();
   // Running statistics are averages already: the averaged weights go with the latest.
   const std::size_t count = gan_->generator.parameter_count();
   if (gan_->average.size() > count)

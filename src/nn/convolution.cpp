@@ -56,6 +56,11 @@ class ConvolutionLayer final : public Layer {
   }
   [[nodiscard]] std::string row_text() const override { return "→ " + (transposed_ ? fine() : coarse()); }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
+  [[nodiscard]] std::size_t rounding_room(int rows) const override {
+    const auto all = static_cast<std::size_t>(rows);
+    return Rounded::room_for(all * static_cast<std::size_t>(geometry_.fine_size()),
+                             all * static_cast<std::size_t>(geometry_.coarse_size()), weights());
+  }
   [[nodiscard]] double flops() const override { return 2.0 * geometry_.coarse_size() * geometry_.filter(); }
   [[nodiscard]] LayerOperation operation() const override { return ConvolutionOperation{geometry_, transposed_}; }
 
@@ -69,14 +74,15 @@ class ConvolutionLayer final : public Layer {
                      float* delta_in) const override {
     const Finish finish{nullptr, below, x};
     if (transposed_)
-      pass.device.convolve(geometry_, pass.layout.total_rows(), delta, pass.parameters, finish, delta_in);
+      pass.device.convolve(geometry_, pass.layout.total_rows(), delta, pass.parameters, finish, delta_in, pass.rounded);
     else
-      pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), delta, pass.parameters, finish, delta_in);
+      pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), delta, pass.parameters, finish, delta_in,
+                                      pass.rounded);
   }
   void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
                  SumTarget gradient) const override {
     pass.device.convolution_gradients(pass.layout, geometry_, transposed_ ? delta : x, transposed_ ? x : delta,
-                                      accumulate, gradient);
+                                      accumulate, gradient, pass.rounded);
     if (options_.bias)
       pass.device.channel_gradients(pass.layout, outputs() / channels(), channels(), delta, row_scale, accumulate,
                                     gradient.at(weights()));
@@ -94,9 +100,9 @@ class ConvolutionLayer final : public Layer {
   }
   void upwards(const Pass& pass, const float* x, const Finish& finish, float* y) const {
     if (transposed_)
-      pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y);
+      pass.device.convolve_transposed(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y, pass.rounded);
     else
-      pass.device.convolve(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y);
+      pass.device.convolve(geometry_, pass.layout.total_rows(), x, pass.parameters, finish, y, pass.rounded);
   }
   [[nodiscard]] int channels() const { return transposed_ ? geometry_.fine_channels : geometry_.coarse_channels; }
   [[nodiscard]] std::size_t weights() const {

@@ -49,24 +49,31 @@ class Linear final : public Layer {
     return MatrixShape{out_, in_};
   }
   [[nodiscard]] bool affine_per_sample() const override { return true; }
+  [[nodiscard]] std::size_t rounding_room(int rows) const override {
+    const auto all = static_cast<std::size_t>(rows);
+    return Rounded::room_for(all * static_cast<std::size_t>(in_), all * static_cast<std::size_t>(out_));
+  }
   [[nodiscard]] double flops() const override { return 2.0 * in_ * out_; }
   [[nodiscard]] LayerOperation operation() const override { return AffineOperation{}; }
 
   void forward(const Pass& pass, const float* x, float* y) const override {
     const float* bias = options_.bias ? pass.parameters + weights() : nullptr;
-    pass.device.affine_forward(pass.layout.total_rows(), in_, out_, x, pass.parameters, bias, activation_, y);
+    pass.device.affine_forward(pass.layout.total_rows(), in_, out_, x, pass.parameters, bias, activation_, y,
+                               pass.rounded);
   }
   void tangent(const Pass& pass, const float* tx, const float* y, float* ty) const override {
-    pass.device.affine_tangent(pass.layout.total_rows(), in_, out_, tx, pass.parameters, activation_, y, ty);
+    pass.device.affine_tangent(pass.layout.total_rows(), in_, out_, tx, pass.parameters, activation_, y, ty,
+                               pass.rounded);
   }
   void backward_data(const Pass& pass, const float* delta, Activation below, const float* x,
                      float* delta_in) const override {
-    pass.device.affine_backward_data(pass.layout.total_rows(), in_, out_, delta, pass.parameters, below, x, delta_in);
+    pass.device.affine_backward_data(pass.layout.total_rows(), in_, out_, delta, pass.parameters, below, x, delta_in,
+                                     pass.rounded);
   }
   void gradients(const Pass& pass, const float* x, const float* delta, const float* row_scale, bool accumulate,
                  SumTarget gradient) const override {
     pass.device.affine_gradients(pass.layout, in_, out_, x, delta, row_scale, accumulate, gradient,
-                                 options_.bias ? gradient.at(weights()) : SumTarget{});
+                                 options_.bias ? gradient.at(weights()) : SumTarget{}, pass.rounded);
   }
 
  private:

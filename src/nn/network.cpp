@@ -99,6 +99,7 @@ Network::Network(Device& device, std::vector<std::unique_ptr<Layer>> layers)
       spectral.push_back({*shape, offsets_[l], u, u + static_cast<std::size_t>(shape->rows)});
     }
   if (!spectral.empty()) spectral_ = std::make_unique<SpectralNorm>(device, count_, std::move(spectral));
+  if (device.rounds()) rounded_ = DeviceArray<Bfloat16>(device, count_);
 }
 
 Network::Network(Network&& other) noexcept = default;
@@ -123,10 +124,9 @@ void Network::initialise(std::uint64_t seed, std::uint32_t stream) {
     if (place.spec.trainable) ++tensor;
   }
   parameters_.assign(values.data());
-  if (!spectral_) return;
   // As many steps as PyTorch takes.
-  spectral_->iterate(parameters_.data(), 15);
-  spectral_->refresh(parameters_.data());
+  if (spectral_) spectral_->iterate(parameters_.data(), 15);
+  refresh();
 }
 
 std::vector<Network::Place> Network::places(bool with_buffers) const {
@@ -184,13 +184,17 @@ void Network::load(const TensorFile& file, DeviceArray<float>& flat, const std::
 
 void Network::load(const TensorFile& file, const std::string& source) {
   load(file, parameters_, source);
-  if (spectral_) spectral_->refresh(parameters_.data());
+  refresh();
 }
 
 void Network::follow_update() {
-  if (!spectral_) return;
-  spectral_->iterate(parameters_.data(), 1);
-  spectral_->refresh(parameters_.data());
+  if (spectral_) spectral_->iterate(parameters_.data(), 1);
+  refresh();
+}
+
+void Network::refresh() {
+  if (spectral_) spectral_->refresh(parameters_.data());
+  if (rounded_.size() > 0) device_->round(count_, working_parameters(), rounded_.data());
 }
 
 const float* Network::parameter_gradient(const float* gradient) {
@@ -219,13 +223,16 @@ Tape Network::make_tape(int rows, bool tangents, Communicator& ranks, int batch)
 
 Tape Network::make_tape(int rows, bool tangents, const TrainingBatch* training) const {
   Tape tape;
+  std::size_t room = 0;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
+    room = std::max(room, layers_[l]->rounding_room(rows));
     const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(layers_[l]->outputs());
     tape.outputs_.emplace_back(*device_, count);
     tape.deltas_.emplace_back(*device_, count);
     if (tangents && l + 1 < layers_.size()) tape.tangents_.emplace_back(*device_, count);
     tape.states_.push_back(layers_[l]->make_state(*device_, rows, training));
   }
+  if (rounded_.size() > 0) tape.room_ = DeviceArray<Bfloat16>(*device_, room);
   return tape;
 }
 
@@ -236,6 +243,7 @@ Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) 
   pass.state = tape.states_[index].get();
   pass.first_row = first_row;
   if (tape.draws_) pass.draws = &*tape.draws_;
+  if (tape.room_.size() > 0) pass.rounded = {rounded_.data() + offsets_[index], tape.room_.data()};
   return pass;
 }
 

@@ -52,7 +52,9 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   if (options.device.starts_with("cuda:")) cuda.device = std::stoi(options.device.substr(5));
   cuda.debug = options.debug;
   cuda.graph = !options.no_graph;
-  cuda.tf32 = options.tf32;
+  cuda.precision = options.precision == "tf32"   ? Precision::tf32
+                   : options.precision == "bf16" ? Precision::bfloat16
+                                                 : Precision::float32;
   cuda.reproducible = options.reproducible;
   cuda.through_mpi = options.reduction == "mpi";
   // Before the watchdog's deadline: NCCL knows more of the reason.

@@ -30,7 +30,10 @@ std::optional<int> largest(int least, int most, const Fits& fits) {
 class Planner {
  public:
   Planner(const TrainOptions& o, Communicator& ranks, const ImageSet& images, bool is_host)
-      : ranks_(ranks), images_(images), device_(is_host), gan_(make_empty_gan(o, images.shape(), device_)) {
+      : ranks_(ranks),
+        images_(images),
+        device_(is_host, !is_host && o.precision == "bf16"),
+        gan_(make_empty_gan(o, images.shape(), device_)) {
     networks_ = device_.bytes();
   }
 

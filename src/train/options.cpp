@@ -207,6 +207,7 @@ std::string get_eval_metrics(const TrainOptions& o) {
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> on_nan_names() { return {"rollback", "skip", "stop"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
+std::vector<std::string> precision_names() { return {"fp32", "tf32", "bf16"}; }
 std::vector<std::string> stop_names() { return {"nothing", "collapse"}; }
 std::vector<std::string> checkpoint_failure_names() { return {"stop", "warn"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
@@ -370,8 +371,10 @@ const std::array specs = std::to_array<OptionSpec>({
      true, set_switch<&O::debug>, get_switch<&O::debug>},
     {"no-graph", "Execution", "", "on a GPU: make a step's calls one by one instead of replaying them as a CUDA graph",
      false, true, set_switch<&O::no_graph>, get_switch<&O::no_graph>},
-    {"tf32", "Execution", "", "on a GPU: large matrix products and convolutions may round to TF32", false, true,
-     set_switch<&O::tf32>, get_switch<&O::tf32>},
+    {"precision", "Execution", "NAME",
+     "on a GPU: what large matrix products and convolutions are made of: fp32, tf32 (10 bits of fraction) or bf16 (7; "
+     "weights, their updates and all sums stay fp32)",
+     false, true, set_choice<&O::precision, precision_names>, get_text<&O::precision>},
     {"threads", "Execution", "N", "threads per rank; 0: the node's cores shared by its ranks", false, true,
      set_number<&O::threads, 0, 4096>, get_number<&O::threads>},
     {"reproducible", "Execution", "", "the same weights, bit for bit, on any number of ranks", true, true,
@@ -518,10 +521,10 @@ void check_train_options(const TrainOptions& o) {
                                      " keeps checkpoints of steps that are multiples of it, and --checkpoint-every " +
                                      std::to_string(o.checkpoint_every) +
                                      " does not write one at each: use a multiple of --checkpoint-every");
-  if (o.tf32 && o.reproducible)
-    throw Error(ExitCode::usage,
-                "--tf32 and --reproducible exclude each other: the products of --reproducible are "
-                "float32's, in an order of their own");
+  if (o.precision != "fp32" && o.reproducible)
+    throw Error(ExitCode::usage, "--precision " + o.precision +
+                                     " and --reproducible exclude each other: the products of --reproducible are "
+                                     "float32's, in an order of their own: use --precision fp32");
   for (const PenaltySpec& spec : penalties_of(o)) {
     if (!Activation::named(o.discriminator_activation).piecewise_linear())
       throw Error(ExitCode::usage,
@@ -580,8 +583,10 @@ void check_train_options(const TrainOptions& o) {
 
 std::vector<std::string> given_gpu_options(const TrainOptions& o) {
   std::vector<std::string> given;
-  for (const auto& [option, is_given] :
-       {std::pair{"reduction", o.reduction != "auto"}, {"debug", o.debug}, {"no-graph", o.no_graph}, {"tf32", o.tf32}})
+  for (const auto& [option, is_given] : {std::pair{"reduction", o.reduction != "auto"},
+                                         {"debug", o.debug},
+                                         {"no-graph", o.no_graph},
+                                         {"precision", o.precision != "fp32"}})
     if (is_given) given.emplace_back(option);
   return given;
 }

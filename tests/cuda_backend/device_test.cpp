@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <limits>
 
 #include "cuda_backend/gpu.hpp"
@@ -140,19 +141,23 @@ TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
 }
 
 TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {
-  for (const GanSetting& setting : gan_settings()) {
-    SCOPED_TRACE(setting.name);
-    TrainOptions o = small_options();
-    o.batch = 18;
-    setting.change(o);
-    const RandomImages random(20, 8, 1);
-    const ImageSet images = shown(random.set(), o);
-    const std::unique_ptr<Device> device = make_gpu(*alone_);
-    const std::size_t free_before = device->available_memory();
-    Gan gan = make_gan(o, images.shape(), *device);
-    const GanStep step(*device, *alone_, gan, images, o);
-    EXPECT_EQ(taken_memory(*device, free_before), plan_memory(o, *alone_, images, false).total());
-  }
+  for (const Precision precision : {Precision::float32, Precision::bfloat16})
+    for (const GanSetting& setting : gan_settings()) {
+      SCOPED_TRACE(setting.name);
+      TrainOptions o = small_options();
+      o.batch = 18;
+      setting.change(o);
+      if (precision == Precision::bfloat16) o.precision = "bf16";
+      const RandomImages random(20, 8, 1);
+      const ImageSet images = shown(random.set(), o);
+      CudaOptions options;
+      options.precision = precision;
+      const std::unique_ptr<Device> device = make_gpu(*alone_, options);
+      const std::size_t free_before = device->available_memory();
+      Gan gan = make_gan(o, images.shape(), *device);
+      const GanStep step(*device, *alone_, gan, images, o);
+      EXPECT_EQ(taken_memory(*device, free_before), plan_memory(o, *alone_, images, false).total());
+    }
 }
 
 TEST_F(SimulatedDevice, AnyCallMayFail) {
@@ -185,6 +190,115 @@ TEST_F(SimulatedDevice, ConvolutionsArePlannedInTheFirstStep) {
       EXPECT_EQ(all.at("cudnnBackendExecute"), 2 * first.at("cudnnBackendExecute"));  // and once recorded
     }
     EXPECT_EQ(all.at("cudaMalloc"), first.at("cudaMalloc"));
+  }
+}
+
+/// A simulated H100 that rounds whatever it is given, with arrays for one layer of either kind.
+class RoundingGpu : public SimulatedDevice {
+ protected:
+  static constexpr int rows = 3;
+  static constexpr int in = 20;
+  static constexpr int out = 30;
+
+  /// Kernels and copies of an operation that is recorded.
+  int recorded(const std::function<void()>& operation) const {
+    const std::unique_ptr<Routine> routine = device_->make_routine(operation);
+    for (int i = 0; i < 2; ++i) routine->run();
+    device_->synchronize();
+    return routine->recorded();
+  }
+  static CudaOptions options() {
+    CudaOptions o;
+    o.precision = Precision::bfloat16;
+    o.blas_from = 1;
+    return o;
+  }
+  void SetUp() override {
+    SimulatedDevice::SetUp();
+    device_ = make_gpu(*alone_, options());
+    const auto array = [&] { return DeviceArray<float>(*device_, 10000); };
+    x_ = array();
+    w_ = array();
+    b_ = array();
+    y_ = array();
+    weights_ = DeviceArray<Bfloat16>(*device_, 10000);
+    room_ = DeviceArray<Bfloat16>(*device_, 30000);
+  }
+  void TearDown() override {
+    for (DeviceArray<float>* array : {&x_, &w_, &b_, &y_}) *array = {};
+    weights_ = {};
+    room_ = {};
+    device_.reset();
+    SimulatedDevice::TearDown();
+  }
+
+  std::unique_ptr<Device> device_;
+  DeviceArray<float> x_, w_, b_, y_;
+  DeviceArray<Bfloat16> weights_, room_;
+};
+
+TEST_F(RoundingGpu, RoundsInOneKernelMore) {
+  const Rounded rounded{weights_.data(), room_.data()};
+  const Activation relu = Activation::named("relu");
+  const Convolution g{8, 8, 3, 4, 4, 6, 4, 2, 1};
+  const BatchLayout layout{1, rows, {0, rows}};
+  const SumTarget dw{y_.data()};
+  EXPECT_EQ(recorded([&] { device_->round(777, w_.data(), weights_.data()); }), 1);
+  EXPECT_EQ(recorded([&] {
+              device_->affine_forward(rows, in, out, x_.data(), w_.data(), b_.data(), relu, y_.data(), rounded);
+            }),
+            2);
+  EXPECT_EQ(recorded([&] {
+              device_->affine_gradients(layout, in, out, x_.data(), b_.data(), nullptr, false, dw, {}, rounded);
+            }),
+            2);
+  // What makes float32 of a convolution's result does what follows it as well.
+  EXPECT_EQ(recorded([&] {
+              device_->convolve(g, rows, x_.data(), w_.data(), {b_.data(), relu, nullptr}, y_.data(), rounded);
+            }),
+            3);
+  EXPECT_EQ(recorded([&] { device_->convolution_gradients(layout, g, x_.data(), b_.data(), true, dw, rounded); }), 3);
+}
+
+// Where cuDNN has no engine for bfloat16: nothing is rounded.
+TEST_F(RoundingGpu, ConvolutionsWithoutAnEngineAreFloat32s) {
+  const std::unique_ptr<Device> cpu = make_cpu_device(1);
+  for (const bool odd_place : {false, true}) {
+    const Convolution g =
+        odd_place ? Convolution{6, 7, 12, 6, 7, 20, 5, 1, 2} : Convolution{8, 11, 5, 3, 4, 4, 2, 3, 0};
+    const std::vector<float> fine = uniform_floats(x_.size(), 1);
+    const std::vector<float> w = uniform_floats(w_.size(), 2);
+    x_.assign(fine.data());
+    w_.assign(w.data());
+    std::vector<float> expected(y_.size());
+    cpu->convolve(g, rows, fine.data(), w.data(), {}, expected.data());
+    device_->zero(y_.data(), y_.bytes());
+    device_->convolve(g, rows, x_.data(), w_.data(), {}, y_.data(),
+                      {weights_.data() + (odd_place ? 1 : 0), room_.data()});
+    const std::vector<float> actual = y_.host();
+    for (std::size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-4F) << i;
+  }
+}
+
+TEST_F(SimulatedDevice, OldGpusDoNotRound) {
+  cuda_sim::reset();
+  cuda_sim::DeviceSpec old;
+  old.model = "T4";
+  old.major = 7;
+  old.minor = 5;
+  cuda_sim::set_devices({old});
+  for (const auto& [precision, name] : {std::pair{Precision::tf32, "tf32"}, {Precision::bfloat16, "bf16"}}) {
+    CudaOptions options;
+    options.precision = precision;
+    try {
+      static_cast<void>(make_gpu(*alone_, options));
+      FAIL() << "nothing was thrown";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::launch);
+      EXPECT_THAT(error.what(), HasSubstr("--precision " + std::string(name) +
+                                          " needs a GPU of compute capability 8.0 (Ampere, 2020) or later, and the "
+                                          "simulated T4 (no GPU) has 7.5: train with --precision fp32"));
+    }
   }
 }
 

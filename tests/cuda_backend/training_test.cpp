@@ -10,53 +10,12 @@
 
 #include "comm/mpi.hpp"
 #include "cuda_backend/gpu.hpp"
-#include "data/fetch.hpp"
+#include "cuda_backend/training.hpp"
 #include "distributed/distributed.hpp"
-#include "gan/step.hpp"
-#include "support/gan_settings.hpp"
 #include "support/relative_distance.hpp"
-#include "support/small_gan.hpp"
 
 namespace ganymede::testing {
 namespace {
-
-constexpr int side = 6;
-constexpr int steps = 5;
-
-TrainOptions options_of(const GanSetting& setting, bool reproducible) {
-  TrainOptions o;
-  o.latent = 9;
-  o.generator_hidden = o.discriminator_hidden = {20, 17};
-  o.batch = 18;
-  o.seed = 7;
-  o.reproducible = reproducible;
-  setting.change(o);
-  return o;
-}
-
-/// A training in memory, on a device of its own.
-struct Training {
-  Training(std::unique_ptr<Device> on, const TrainOptions& options, Communicator& ranks, const ImageSet& set)
-      : images(shown(set, options)),
-        device(std::move(on)),
-        gan(make_gan(options, images.shape(), *device)),
-        step(*device, ranks, gan, images, options) {}
-  void go() {
-    for (int i = 0; i < steps; ++i) step.run(false);
-    step.settle();
-    ASSERT_TRUE(step.finite());
-  }
-  /// Of all that is saved of it, a line for each file.
-  [[nodiscard]] std::string digests() {
-    std::string text;
-    for (const auto& [name, file] : gan.save()) text += name + " " + data::sha256(file.serialize()) + "\n";
-    return text;
-  }
-  ImageSet images;
-  std::unique_ptr<Device> device;
-  Gan gan;
-  GanStep step;
-};
 
 /// `means`: b's since its start.
 void expect_near(Training& a, const Training& b, const StepMeans& means, double tolerance) {

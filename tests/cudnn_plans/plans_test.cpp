@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "cli/train_arguments.hpp"
+#include "device/cuda/alignment.hpp"
 #include "device/cuda/cudnn.hpp"
 #include "eval/judge.hpp"
 #include "gan/models/models.hpp"
@@ -23,7 +24,6 @@ namespace ganymede::testing {
 namespace {
 
 using cuda::ConvolutionPass;
-using cuda::ConvolutionPrecision;
 using cuda::ConvolutionTask;
 using cuda::Cudnn;
 using ::testing::HasSubstr;
@@ -31,37 +31,47 @@ using ::testing::HasSubstr;
 /// A convolution, and the first network that does it.
 using Tasks = std::map<ConvolutionTask, std::string>;
 
-/// Takes notes of convolutions, and does no products at all.
+/// Takes notes of convolutions, of float32 and of bfloat16, and does no products at all.
 class NotingDevice : public quality::ForwardingDevice {
  public:
   NotingDevice(Device& to, Tasks& tasks) : ForwardingDevice(to), tasks_(tasks) {}
   void called(const std::string& network) { network_ = network; }
 
+  [[nodiscard]] bool rounds() const override { return true; }
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& /*finish*/,
-                float* coarse) override {
-    note({ConvolutionPass::coarse, geometry, rows, false, cuda::alignment_of(fine, w, coarse)});
+                float* coarse, const Rounded& rounded) override {
+    note({ConvolutionPass::coarse, geometry, rows}, fine, w, coarse, rounded);
   }
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
-                           const Finish& /*finish*/, float* fine) override {
-    note({ConvolutionPass::fine, geometry, rows, false, cuda::alignment_of(fine, w, coarse)});
+                           const Finish& /*finish*/, float* fine, const Rounded& rounded) override {
+    note({ConvolutionPass::fine, geometry, rows}, fine, w, coarse, rounded);
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
-                             const float* coarse, bool accumulate, SumTarget dw) override {
-    note({ConvolutionPass::weights, geometry, layout.total_rows(), accumulate,
-          cuda::alignment_of(fine, dw.values, coarse)});
+                             const float* coarse, bool accumulate, SumTarget dw, const Rounded& rounded) override {
+    note({ConvolutionPass::weights, geometry, layout.total_rows(), accumulate}, fine, dw.values, coarse, rounded);
   }
   void affine_forward(int /*rows*/, int /*in*/, int /*out*/, const float* /*x*/, const float* /*w*/, const float* /*b*/,
-                      Activation /*sigma*/, float* /*y*/) override {}
+                      Activation /*sigma*/, float* /*y*/, const Rounded& /*rounded*/) override {}
   void affine_tangent(int /*rows*/, int /*in*/, int /*out*/, const float* /*tx*/, const float* /*w*/,
-                      Activation /*sigma*/, const float* /*y*/, float* /*ty*/) override {}
+                      Activation /*sigma*/, const float* /*y*/, float* /*ty*/, const Rounded& /*rounded*/) override {}
   void affine_backward_data(int /*rows*/, int /*in*/, int /*out*/, const float* /*delta*/, const float* /*w*/,
-                            Activation /*below*/, const float* /*x*/, float* /*delta_in*/) override {}
+                            Activation /*below*/, const float* /*x*/, float* /*delta_in*/,
+                            const Rounded& /*rounded*/) override {}
   void affine_gradients(const BatchLayout& /*layout*/, int /*in*/, int /*out*/, const float* /*x*/,
                         const float* /*delta*/, const float* /*row_scale*/, bool /*accumulate*/, SumTarget /*dw*/,
-                        SumTarget /*db*/) override {}
+                        SumTarget /*db*/, const Rounded& /*rounded*/) override {}
 
  private:
-  void note(const ConvolutionTask& task) { tasks_.try_emplace(task, network_); }
+  void note(ConvolutionTask task, const void* fine, const void* weights, const void* coarse, const Rounded& rounded) {
+    task.alignment = cuda::alignment_of(fine, weights, coarse, 16);
+    tasks_.try_emplace(task, network_);
+    if (rounded.room == nullptr) return;
+    // In the room each array begins at a multiple of 16 bytes; only weights lie where they do.
+    task.alignment = cuda::alignment_of(rounded.room, rounded.weights, nullptr, 16);
+    task.precision = Precision::bfloat16;
+    task.accumulate = false;
+    tasks_.try_emplace(task, network_);
+  }
   Tasks& tasks_;
   std::string network_;
 };
@@ -163,16 +173,19 @@ TEST(ShippedConvolutions, AreAllNoted) {
 class Plans : public ::testing::TestWithParam<const char*> {
  protected:
   /// Those of all shipped convolutions on this GPU.
-  static std::vector<Cudnn::Plan> plans(ConvolutionPrecision precision, const char* name) {
-    Cudnn cudnn(precision, description(GetParam()));
+  static std::vector<Cudnn::Plan> plans(Precision precision, const char* name) {
+    Cudnn cudnn(description(GetParam()));
     std::vector<Cudnn::Plan> result;
     std::size_t most = 0;
-    for (const auto& [task, network] : shipped()) {
+    for (const auto& [noted, network] : shipped()) {
+      ConvolutionTask task = noted;
+      if ((task.precision == Precision::bfloat16) != (precision == Precision::bfloat16)) continue;
+      task.precision = precision;
       result.push_back(cudnn.plan(task));
       const Cudnn::Plan& plan = result.back();
       EXPECT_TRUE(plan.engine != nullptr || !plan.refusal.empty());
       // A T4 is older than bfloat16.
-      if (GetParam() != std::string("T4") || precision != ConvolutionPrecision::bfloat16) {
+      if (GetParam() != std::string("T4") || precision != Precision::bfloat16) {
         EXPECT_NE(plan.engine, nullptr) << network << ": " << text(task) << "\n" << plan.refusal;
       }
       EXPECT_FALSE(plan.notes.any_order) << text(task);
@@ -180,6 +193,7 @@ class Plans : public ::testing::TestWithParam<const char*> {
       most = std::max(most, plan.workspace);
     }
     std::cout << result.size() << " convolutions in " << name << ", workspaces of up to " << (most >> 20) << " MiB\n";
+    EXPECT_GT(result.size(), 100U);
     return result;
   }
   static std::size_t on_tensor_cores(const std::vector<Cudnn::Plan>& plans) {
@@ -189,7 +203,7 @@ class Plans : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(Plans, OfFloat32RoundNothing) {
-  for (const Cudnn::Plan& plan : plans(ConvolutionPrecision::float32, "float32")) {
+  for (const Cudnn::Plan& plan : plans(Precision::float32, "float32")) {
     EXPECT_FALSE(plan.notes.tensor_cores);
     EXPECT_FALSE(plan.notes.converts_inputs);
   }
@@ -197,17 +211,18 @@ TEST_P(Plans, OfFloat32RoundNothing) {
 
 // Which a T4 has for narrower numbers alone.
 TEST_P(Plans, OfTf32UseTensorCores) {
-  const std::size_t used = on_tensor_cores(plans(ConvolutionPrecision::tf32, "TF32"));
-  EXPECT_EQ(used > shipped().size() / 4, GetParam() != std::string("T4")) << used << " of " << shipped().size();
+  const std::vector<Cudnn::Plan> all = plans(Precision::tf32, "TF32");
+  const std::size_t used = on_tensor_cores(all);
+  EXPECT_EQ(used > all.size() / 4, GetParam() != std::string("T4")) << used << " of " << all.size();
 }
 
 TEST_P(Plans, OfBfloat16UseTensorCores) {
-  const std::vector<Cudnn::Plan> all = plans(ConvolutionPrecision::bfloat16, "bfloat16");
+  const std::vector<Cudnn::Plan> all = plans(Precision::bfloat16, "bfloat16");
   if (GetParam() == std::string("T4")) {
     for (const Cudnn::Plan& plan : all) EXPECT_EQ(plan.engine, nullptr);
     EXPECT_THAT(all.front().refusal, HasSubstr("proposes no engine"));
   } else {
-    EXPECT_GT(on_tensor_cores(all), shipped().size() / 2);
+    EXPECT_GT(on_tensor_cores(all), all.size() / 2);
   }
 }
 
@@ -216,13 +231,13 @@ INSTANTIATE_TEST_SUITE_P(Cudnn, Plans, ::testing::Values("T4", "A100", "L40S", "
 
 // By itself, for what CMakeLists.txt puts in the real library's place.
 TEST(Cudnn, PlansAConvolution) {
-  Cudnn cudnn(ConvolutionPrecision::float32, description("H100"));
+  Cudnn cudnn(description("H100"));
   EXPECT_NE(cudnn.plan({ConvolutionPass::coarse, {28, 28, 1, 14, 14, 64, 4, 2, 1}, 8}).engine, nullptr);
 }
 
 // What is no convolution is an error with the library's reason, and not taken for one that has no engine.
 TEST(Cudnn, RefusesAWrongGeometryWithTheReason) {
-  Cudnn cudnn(ConvolutionPrecision::float32, description("H100"));
+  Cudnn cudnn(description("H100"));
   try {
     static_cast<void>(cudnn.plan({ConvolutionPass::coarse, {28, 28, 1, 15, 14, 64, 4, 2, 1}, 8}));
     ADD_FAILURE() << "a convolution of 28 rows of pixels to 15 was planned";
@@ -231,7 +246,7 @@ TEST(Cudnn, RefusesAWrongGeometryWithTheReason) {
   }
 }
 
-TEST(Cudnn, NeedsADescriptionOfAGpu) { EXPECT_THROW(Cudnn(ConvolutionPrecision::float32, std::string("{}")), Error); }
+TEST(Cudnn, NeedsADescriptionOfAGpu) { EXPECT_THROW(Cudnn(std::string("{}")), Error); }
 
 }  // namespace
 }  // namespace ganymede::testing

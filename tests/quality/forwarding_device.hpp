@@ -42,34 +42,38 @@ class ForwardingDevice : public Device {
   }
   void enter(const char* name) override { to_.enter(name); }
 
+  [[nodiscard]] bool rounds() const override { return to_.rounds(); }
+  void round(std::size_t count, const float* from, Bfloat16* to) override { to_.round(count, from, to); }
+
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
-                      float* y) override {
-    to_.affine_forward(rows, in, out, x, w, b, sigma, y);
+                      float* y, const Rounded& rounded) override {
+    to_.affine_forward(rows, in, out, x, w, b, sigma, y, rounded);
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
-                      float* ty) override {
-    to_.affine_tangent(rows, in, out, tx, w, sigma, y, ty);
+                      float* ty, const Rounded& rounded) override {
+    to_.affine_tangent(rows, in, out, tx, w, sigma, y, ty, rounded);
   }
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
-                            const float* x, float* delta_in) override {
-    to_.affine_backward_data(rows, in, out, delta, w, below, x, delta_in);
+                            const float* x, float* delta_in, const Rounded& rounded) override {
+    to_.affine_backward_data(rows, in, out, delta, w, below, x, delta_in, rounded);
   }
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override {
-    to_.affine_gradients(layout, in, out, x, delta, row_scale, accumulate, dw, db);
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
+                        const Rounded& rounded) override {
+    to_.affine_gradients(layout, in, out, x, delta, row_scale, accumulate, dw, db, rounded);
   }
 
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
-                float* coarse) override {
-    to_.convolve(geometry, rows, fine, w, finish, coarse);
+                float* coarse, const Rounded& rounded) override {
+    to_.convolve(geometry, rows, fine, w, finish, coarse, rounded);
   }
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
-                           const Finish& finish, float* fine) override {
-    to_.convolve_transposed(geometry, rows, coarse, w, finish, fine);
+                           const Finish& finish, float* fine, const Rounded& rounded) override {
+    to_.convolve_transposed(geometry, rows, coarse, w, finish, fine, rounded);
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
-                             const float* coarse, bool accumulate, SumTarget dw) override {
-    to_.convolution_gradients(layout, geometry, fine, coarse, accumulate, dw);
+                             const float* coarse, bool accumulate, SumTarget dw, const Rounded& rounded) override {
+    to_.convolution_gradients(layout, geometry, fine, coarse, accumulate, dw, rounded);
   }
   void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
                          const float* row_scale, bool accumulate, SumTarget db) override {

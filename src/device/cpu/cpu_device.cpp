@@ -27,6 +27,7 @@
 #include "device/cpu/winograd_plan.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "math/bfloat16.hpp"
 #include "math/dropout.hpp"
 #include "math/falling_deviation.hpp"
 #include "math/fixed_point.hpp"
@@ -194,24 +195,30 @@ class CpuDevice final : public Device {
   }
   void enter(const char* /*name*/) override {}
 
+  bool rounds() const override { return false; }
+  void round(std::size_t count, const float* from, Bfloat16* to) override {
+    std::transform(from, from + count, to, math::to_bfloat16);
+  }
+
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
-                      float* y) override {
+                      float* y, const Rounded& /*rounded*/) override {
     const std::size_t work = 2 * product(rows, in) * static_cast<std::size_t>(out);
     run(kernels_.affine_forward, {rows, in, out, x, w, b, nullptr, sigma.kind, sigma.parameter, y}, work, cuts(work));
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
-                      float* ty) override {
+                      float* ty, const Rounded& /*rounded*/) override {
     run(kernels_.affine_tangent, {rows, in, out, tx, w, nullptr, y, sigma.kind, sigma.parameter, ty},
         2 * product(rows, in) * static_cast<std::size_t>(out));
   }
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
-                            const float* x, float* delta_in) override {
+                            const float* x, float* delta_in, const Rounded& /*rounded*/) override {
     run(kernels_.affine_backward_data, {rows, in, out, delta, w, nullptr, x, below.kind, below.parameter, delta_in},
         2 * product(rows, in) * static_cast<std::size_t>(out));
   }
 
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override {
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
+                        const Rounded& /*rounded*/) override {
     if (dw.wanted()) weight_gradient(layout, in, out, x, delta, accumulate, dw);
     if (db.wanted()) {
       const cpu::RowOrder order = row_order(layout, db.exact());
@@ -220,15 +227,15 @@ class CpuDevice final : public Device {
   }
 
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
-                float* coarse) override {
+                float* coarse, const Rounded& /*rounded*/) override {
     run_convolution(geometry, false, rows, fine, w, finish, coarse);
   }
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
-                           const Finish& finish, float* fine) override {
+                           const Finish& finish, float* fine, const Rounded& /*rounded*/) override {
     run_convolution(geometry, true, rows, coarse, w, finish, fine);
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
-                             const float* coarse, bool accumulate, SumTarget dw) override {
+                             const float* coarse, bool accumulate, SumTarget dw, const Rounded& /*rounded*/) override {
     const cpu::WinogradTables& winograd = winograd_tables(geometry, false);
     if (winograd.pays()) {
       winograd_gradients(winograd, layout, geometry, fine, coarse, accumulate, dw);

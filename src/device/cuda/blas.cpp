@@ -2,11 +2,12 @@
 // and each row-major matrix read as its transpose.
 #include "device/cuda/blas.hpp"
 
-#include <array>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <tuple>
 
+#include "device/cuda/alignment.hpp"
 #include "device/cuda/runtime.hpp"
 #include "ganymede/error.hpp"
 
@@ -43,7 +44,7 @@ struct Blas::Plan {
 };
 
 struct Blas::Plans {
-  using Key = std::tuple<bool, bool, int, int, int, bool, Epilogue>;
+  using Key = std::tuple<cudaDataType_t, bool, bool, int, int, int, bool, Epilogue, std::uint32_t>;
   std::map<Key, Plan> by_shape;
   Memory workspace{workspace_bytes};
 };
@@ -57,11 +58,25 @@ Blas::~Blas() {
 
 void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
                     const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c) {
+  multiply(stream, CUDA_R_32F, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
+}
+
+void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
+                    const std::uint16_t* a, const std::uint16_t* b, bool accumulate, Epilogue epilogue,
+                    const float* bias, float* c) {
+  multiply(stream, CUDA_R_16BF, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
+}
+
+void Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n,
+                    int k, const void* a, const void* b, bool accumulate, Epilogue epilogue, const float* bias,
+                    float* c) {
   const float one = 1.0F;
   const float old = accumulate ? 1.0F : 0.0F;
-  Plan& plan = plans_->by_shape[{transpose_a, transpose_b, m, n, k, accumulate, epilogue}];
+  const auto alignment = static_cast<std::uint32_t>(alignment_of(a, b, c, 256));
+  Plan& plan = plans_->by_shape[{factors, transpose_a, transpose_b, m, n, k, accumulate, epilogue, alignment}];
   if (plan.operation == nullptr) {
-    const cublasComputeType_t compute = tf32_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute =
+        tf32_ && factors == CUDA_R_32F ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     check(cublasLtMatmulDescCreate(&plan.operation, compute, CUDA_R_32F), "describe a product");
     const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
       check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value), "describe a product");
@@ -72,14 +87,14 @@ void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue == Epilogue::none   ? CUBLASLT_EPILOGUE_DEFAULT
                                        : epilogue == Epilogue::bias ? CUBLASLT_EPILOGUE_BIAS
                                                                     : CUBLASLT_EPILOGUE_RELU_BIAS);
-    const auto describe = [](cublasLtMatrixLayout_t& layout, int rows, int columns) {
-      check(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, static_cast<std::uint64_t>(rows),
+    const auto describe = [](cublasLtMatrixLayout_t& layout, cudaDataType_t type, int rows, int columns) {
+      check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(rows),
                                        static_cast<std::uint64_t>(columns), rows),
             "describe a matrix");
     };
-    describe(plan.left, transpose_b ? k : n, transpose_b ? n : k);
-    describe(plan.right, transpose_a ? m : k, transpose_a ? k : m);
-    describe(plan.result, n, m);
+    describe(plan.left, factors, transpose_b ? k : n, transpose_b ? n : k);
+    describe(plan.right, factors, transpose_a ? m : k, transpose_a ? k : m);
+    describe(plan.result, CUDA_R_32F, n, m);
   }
   if (epilogue != Epilogue::none)
     check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
@@ -89,6 +104,11 @@ void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int
     check(cublasLtMatmulPreferenceCreate(&preference), "state a preference");
     const std::size_t most = workspace_bytes;
     cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most);
+    // It takes arrays for aligned to 256 bytes unless it is told; a layer's weights lie where those before them end.
+    for (const cublasLtMatmulPreferenceAttributes_t least :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+      cublasLtMatmulPreferenceSetAttribute(preference, least, &alignment, sizeof alignment);
     cublasLtMatmulHeuristicResult_t found = {};
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(

@@ -1,10 +1,11 @@
-// Matrix products of float32 by cuBLASLt, for sizes where a library's tuning beats a launch less: see
+// Matrix products of float32 or bfloat16 by cuBLASLt, for sizes where a library's tuning beats a launch less: see
 // CudaDevice::large(). Heuristics and plans are made at the first call of a shape and kept.
 #pragma once
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
 #include <memory>
 
 namespace ganymede::cuda {
@@ -24,8 +25,13 @@ class Blas {
   /// `transpose_a`; op(b) is [k, n] likewise. `bias` [n] with an epilogue that takes one.
   void multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
                 const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
+  /// The same of factors that are bfloat16; sums and result are float32.
+  void multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const std::uint16_t* a,
+                const std::uint16_t* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
 
  private:
+  void multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n, int k,
+                const void* a, const void* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
   struct Plan;
   struct Plans;
   cublasLtHandle_t handle_ = nullptr;

@@ -5,8 +5,7 @@
 
 namespace ganymede::cuda {
 
-bool Convolutions::run(ConvolutionTask task, const float* fine, const float* weights, const float* coarse) {
-  task.alignment = alignment_of(fine, weights, coarse);
+const Cudnn::Plan* Convolutions::plan(const ConvolutionTask& task) {
   auto found = plans_.find(task);
   if (found == plans_.end()) {
     Cudnn::Plan made = cudnn_.plan(task);
@@ -16,10 +15,11 @@ bool Convolutions::run(ConvolutionTask task, const float* fine, const float* wei
     }
     found = plans_.emplace(task, std::move(made)).first;
   }
-  const Cudnn::Plan& plan = found->second;
-  if (plan.engine == nullptr) return false;
+  return found->second.engine == nullptr ? nullptr : &found->second;
+}
+
+void Convolutions::run(const Cudnn::Plan& plan, const void* fine, const void* weights, const void* coarse) {
   cudnn_.run(plan, fine, weights, coarse, workspaces_.empty() ? nullptr : workspaces_.back()->as<void>());
-  return true;
 }
 
 }  // namespace ganymede::cuda

@@ -14,11 +14,12 @@ namespace ganymede::cuda {
 
 class Convolutions {
  public:
-  Convolutions(ConvolutionPrecision precision, cudaStream_t stream) : cudnn_(precision, stream) {}
+  explicit Convolutions(cudaStream_t stream) : cudnn_(stream) {}
 
-  /// Enqueues it on the stream; the pass's own array is written. (The task's alignment is that of the arrays, whatever
-  /// it says.) False where cuDNN has no engine for it that may be taken.
-  bool run(ConvolutionTask task, const float* fine, const float* weights, const float* coarse);
+  /// Null where cuDNN has no engine for it that may be taken. Plans stay where they are.
+  const Cudnn::Plan* plan(const ConvolutionTask& task);
+  /// Enqueues a plan() on the stream; the pass's own array is written.
+  void run(const Cudnn::Plan& plan, const void* fine, const void* weights, const void* coarse);
 
  private:
   Cudnn cudnn_;

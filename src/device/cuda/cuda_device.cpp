@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "comm/nccl/nccl_group.hpp"
+#include "device/cuda/alignment.hpp"
 #include "device/cuda/blas.hpp"
 #include "device/cuda/convolutions.hpp"
 #include "device/cuda/graph_routine.hpp"
@@ -58,6 +59,10 @@ Finishing finishing_of(const Finish& finish) {
 
 Sum sum_of(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
 
+const char* suffix_of(Precision precision) {
+  return precision == Precision::tf32 ? " tf32" : precision == Precision::bfloat16 ? " bf16" : "";
+}
+
 bool is_activation(const Activation& sigma, const char* name) { return std::strcmp(sigma.name(), name) == 0; }
 
 class CudaDevice final : public Device {
@@ -82,11 +87,14 @@ class CudaDevice final : public Device {
   }
 
   std::string description() const override {
-    return place_.gpu + " (" + place_.pci_id + ")" + (options_.tf32 ? ", TF32" : "") +
+    return place_.gpu + " (" + place_.pci_id + ")" +
+           (options_.precision == Precision::tf32       ? ", TF32"
+            : options_.precision == Precision::bfloat16 ? ", bfloat16"
+                                                        : "") +
            (options_.debug ? ", checked after every operation" : "");
   }
   std::string arithmetic() const override {
-    return "cuda sm_" + std::to_string(major_) + std::to_string(minor_) + (options_.tf32 ? " tf32" : "");
+    return "cuda sm_" + std::to_string(major_) + std::to_string(minor_) + suffix_of(options_.precision);
   }
 
   double peak_flops() const override {
@@ -154,8 +162,14 @@ class CudaDevice final : public Device {
     if (named_) nvtxRangePushA(name);
   }
 
+  bool rounds() const override { return options_.precision == Precision::bfloat16; }
+  void round(std::size_t count, const float* from, Bfloat16* to) override {
+    narrow(compute_.get(), {from, to, count});
+    launched("rounded weights", nullptr, 0);
+  }
+
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
-                      float* y) override {
+                      float* y, const Rounded& rounded) override {
     if (large(rows, in, out)) {
       const bool identity = is_activation(sigma, "identity");
       const bool relu = is_activation(sigma, "relu");
@@ -163,7 +177,7 @@ class CudaDevice final : public Device {
                                       : identity   ? Blas::Epilogue::bias
                                       : relu       ? Blas::Epilogue::bias_relu
                                                    : Blas::Epilogue::none;
-      blas().multiply(compute_.get(), false, true, rows, out, in, x, w, false, epilogue, b, y);
+      multiply(rows, in, out, x, w, true, rounded, epilogue, b, y);
       if (!identity && epilogue == Blas::Epilogue::none)
         activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
     } else {
@@ -172,9 +186,9 @@ class CudaDevice final : public Device {
     launched("a layer's forward pass", y, product(rows, out));
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
-                      float* ty) override {
+                      float* ty, const Rounded& rounded) override {
     if (large(rows, in, out)) {
-      blas().multiply(compute_.get(), false, true, rows, out, in, tx, w, false, Blas::Epilogue::none, nullptr, ty);
+      multiply(rows, in, out, tx, w, true, rounded, Blas::Epilogue::none, nullptr, ty);
       slope(product(rows, out), sigma, y, ty);
     } else {
       cuda::affine_tangent(compute_.get(), rows, in, out, tx, w, sigma.kind, sigma.parameter, y, ty);
@@ -182,10 +196,9 @@ class CudaDevice final : public Device {
     launched("a layer's tangent pass", ty, product(rows, out));
   }
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
-                            const float* x, float* delta_in) override {
+                            const float* x, float* delta_in, const Rounded& rounded) override {
     if (large(rows, in, out)) {
-      blas().multiply(compute_.get(), false, false, rows, in, out, delta, w, false, Blas::Epilogue::none, nullptr,
-                      delta_in);
+      multiply(rows, out, in, delta, w, false, rounded, Blas::Epilogue::none, nullptr, delta_in);
       if (x != nullptr) slope(product(rows, in), below, x, delta_in);
     } else {
       cuda::affine_backward_data(compute_.get(), rows, in, out, delta, w, below.kind, below.parameter, x, delta_in);
@@ -193,11 +206,22 @@ class CudaDevice final : public Device {
     launched("a layer's backward pass", delta_in, product(rows, in));
   }
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db) override {
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
+                        const Rounded& rounded) override {
     SumTarget own = dw;
-    if (dw.wanted() && !dw.exact() && large(layout.total_rows(), in, out)) {
-      blas().multiply(compute_.get(), true, false, out, in, layout.total_rows(), delta, x, accumulate,
-                      Blas::Epilogue::none, nullptr, dw.values);
+    const int rows = layout.total_rows();
+    if (dw.wanted() && !dw.exact() && large(rows, in, out)) {
+      if (rounded.room == nullptr) {
+        blas().multiply(compute_.get(), true, false, out, in, rows, delta, x, accumulate, Blas::Epilogue::none, nullptr,
+                        dw.values);
+      } else {
+        const std::size_t count = product(rows, out);
+        Bfloat16* const delta16 = rounded.room;
+        Bfloat16* const x16 = delta16 + Rounded::padded(count);
+        narrow(compute_.get(), {delta, delta16, count}, {x, x16, product(rows, in)});
+        blas().multiply(compute_.get(), true, false, out, in, rows, delta16, x16, accumulate, Blas::Epilogue::none,
+                        nullptr, dw.values);
+      }
       own = {};
     }
     if (own.wanted() || db.wanted())
@@ -207,27 +231,21 @@ class CudaDevice final : public Device {
   }
 
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
-                float* coarse) override {
-    if (by_cudnn({ConvolutionPass::coarse, geometry, rows}, fine, w, coarse)) {
-      this->finish(rows * geometry.coarse_pixels(), geometry.coarse_channels, finish, coarse);
-    } else {
+                float* coarse, const Rounded& rounded) override {
+    if (!pass_by_cudnn({ConvolutionPass::coarse, geometry, rows}, fine, w, finish, rounded, coarse))
       cuda::convolve(compute_.get(), shape_of(geometry), rows, fine, w, finishing_of(finish), coarse);
-    }
     launched("a convolution", coarse, product(rows, geometry.coarse_size()));
   }
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
-                           const Finish& finish, float* fine) override {
-    if (by_cudnn({ConvolutionPass::fine, geometry, rows}, fine, w, coarse)) {
-      this->finish(rows * geometry.fine_pixels(), geometry.fine_channels, finish, fine);
-    } else {
+                           const Finish& finish, float* fine, const Rounded& rounded) override {
+    if (!pass_by_cudnn({ConvolutionPass::fine, geometry, rows}, coarse, w, finish, rounded, fine))
       cuda::convolve_transposed(compute_.get(), shape_of(geometry), rows, coarse, w, finishing_of(finish), fine);
-    }
     launched("a transposed convolution", fine, product(rows, geometry.fine_size()));
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
-                             const float* coarse, bool accumulate, SumTarget dw) override {
-    if (dw.values == nullptr ||
-        !by_cudnn({ConvolutionPass::weights, geometry, layout.total_rows(), accumulate}, fine, dw.values, coarse))
+                             const float* coarse, bool accumulate, SumTarget dw, const Rounded& rounded) override {
+    if (dw.values == nullptr || !gradients_by_cudnn({ConvolutionPass::weights, geometry, layout.total_rows()}, fine,
+                                                    coarse, accumulate, rounded, dw.values))
       cuda::convolution_gradients(compute_.get(), shards_of(layout, dw.exact()), shape_of(geometry), fine, coarse,
                                   accumulate, sum_of(dw), scratch_);
     launched("a convolution's gradients", dw.values,
@@ -448,16 +466,85 @@ class CudaDevice final : public Device {
   }
   // Made where it is needed: it costs start-up time and memory.
   Blas& blas() {
-    if (!blas_) blas_.emplace(options_.tf32);
+    if (!blas_) blas_.emplace(options_.precision == Precision::tf32);
     return *blas_;
   }
-  // Whether cuDNN did it, into one of the three arrays. --reproducible never: a row's bits may depend there on how many
-  // rows there are, and sums over rows are not by shards.
-  bool by_cudnn(const ConvolutionTask& task, const float* fine, const float* weights, const float* coarse) {
-    if (options_.reproducible || task.rows == 0) return false;
-    if (!convolutions_)
-      convolutions_.emplace(options_.tf32 ? ConvolutionPrecision::tf32 : ConvolutionPrecision::float32, compute_.get());
-    return convolutions_->run(task, fine, weights, coarse);
+  // c[m, n] = x[m, k] · w[k, n], or w[n, k]ᵀ.
+  void multiply(int m, int k, int n, const float* x, const float* w, bool transposed, const Rounded& rounded,
+                Blas::Epilogue epilogue, const float* bias, float* c) {
+    if (rounded.room == nullptr) {
+      blas().multiply(compute_.get(), false, transposed, m, n, k, x, w, false, epilogue, bias, c);
+      return;
+    }
+    narrow(compute_.get(), {x, rounded.room, product(m, k)});
+    blas().multiply(compute_.get(), false, transposed, m, n, k, rounded.room, rounded.weights, false, epilogue, bias,
+                    c);
+  }
+
+  // What cuDNN has for a task with these arrays. --reproducible asks for nothing: a row's bits may depend there on how
+  // many rows there are, and sums over rows are not by shards.
+  const Cudnn::Plan* plan(ConvolutionTask task, Precision precision, const void* fine, const void* weights,
+                          const void* coarse) {
+    if (options_.reproducible || task.rows == 0) return nullptr;
+    if (!convolutions_) convolutions_.emplace(compute_.get());
+    task.alignment = alignment_of(fine, weights, coarse, task.alignment);
+    task.precision = precision;
+    return convolutions_->plan(task);
+  }
+  // Of arrays of float32.
+  [[nodiscard]] Precision full_precision() const {
+    return options_.precision == Precision::tf32 ? Precision::tf32 : Precision::float32;
+  }
+  // Whether cuDNN did a pass from one grid to the other, and what follows it.
+  bool pass_by_cudnn(const ConvolutionTask& task, const float* from, const float* w, const Finish& finish,
+                     const Rounded& rounded, float* to) {
+    const Convolution& g = task.geometry;
+    const bool to_coarse = task.pass == ConvolutionPass::coarse;
+    const int pixels = task.rows * (to_coarse ? g.coarse_pixels() : g.fine_pixels());
+    const int channels = to_coarse ? g.coarse_channels : g.fine_channels;
+    if (rounded.room != nullptr) {
+      const std::size_t count = product(task.rows, to_coarse ? g.fine_size() : g.coarse_size());
+      Bfloat16* const source = rounded.room;
+      Bfloat16* const sums = source + Rounded::padded(count);
+      Bfloat16* const fine = to_coarse ? source : sums;
+      Bfloat16* const coarse = to_coarse ? sums : source;
+      if (const Cudnn::Plan* found = plan(task, Precision::bfloat16, fine, rounded.weights, coarse)) {
+        narrow(compute_.get(), {from, source, count});
+        convolutions_->run(*found, fine, rounded.weights, coarse);
+        widen(compute_.get(), pixels, channels, sums, finishing_of(finish), false, to);
+        return true;
+      }
+    }
+    const float* const fine = to_coarse ? from : to;
+    const float* const coarse = to_coarse ? to : from;
+    const Cudnn::Plan* const found = plan(task, full_precision(), fine, w, coarse);
+    if (found == nullptr) return false;
+    convolutions_->run(*found, fine, w, coarse);
+    this->finish(pixels, channels, finish, to);
+    return true;
+  }
+  // Whether it made the gradients of the weights.
+  bool gradients_by_cudnn(ConvolutionTask task, const float* fine, const float* coarse, bool accumulate,
+                          const Rounded& rounded, float* dw) {
+    const Convolution& g = task.geometry;
+    if (rounded.room != nullptr) {
+      const std::size_t fine_count = product(task.rows, g.fine_size());
+      const std::size_t coarse_count = product(task.rows, g.coarse_size());
+      Bfloat16* const fine16 = rounded.room;
+      Bfloat16* const coarse16 = fine16 + Rounded::padded(fine_count);
+      Bfloat16* const sums = coarse16 + Rounded::padded(coarse_count);
+      if (const Cudnn::Plan* found = plan(task, Precision::bfloat16, fine16, sums, coarse16)) {
+        narrow(compute_.get(), {fine, fine16, fine_count}, {coarse, coarse16, coarse_count});
+        convolutions_->run(*found, fine16, sums, coarse16);
+        widen(compute_.get(), g.coarse_channels, g.filter(), sums, {}, accumulate, dw);
+        return true;
+      }
+    }
+    task.accumulate = accumulate;
+    const Cudnn::Plan* const found = plan(task, full_precision(), fine, dw, coarse);
+    if (found == nullptr) return false;
+    convolutions_->run(*found, fine, dw, coarse);
+    return true;
   }
   void finish(int pixels, int channels, const Finish& finish, float* sums) {
     const Activation& sigma = finish.activation;

@@ -136,7 +136,9 @@ const Operation& operation_of(ConvolutionPass pass) {
   return pass == ConvolutionPass::coarse ? coarse : pass == ConvolutionPass::fine ? fine : weights;
 }
 
-Descriptor graph_of(const ConvolutionTask& task, cudnnDataType_t type) {
+// cuDNN has no engine that makes float32 of bfloat16: all three arrays have one type.
+Descriptor graph_of(const ConvolutionTask& task) {
+  const cudnnDataType_t type = task.precision == Precision::bfloat16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
   const Convolution& g = task.geometry;
   const Descriptor fine =
       tensor(fine_id, type, task.alignment, task.rows, g.fine_height, g.fine_width, g.fine_channels);
@@ -190,9 +192,9 @@ Cudnn::Notes notes_of(const Descriptor& configuration) {
           has(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS), has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)};
 }
 
-bool may_take(const Cudnn::Notes& notes, ConvolutionPrecision precision) {
+bool may_take(const Cudnn::Notes& notes, Precision precision) {
   const bool narrow = notes.tensor_cores || notes.converts_inputs;
-  return !notes.any_order && !notes.narrow_sums && !(narrow && precision == ConvolutionPrecision::float32);
+  return !notes.any_order && !notes.narrow_sums && !(narrow && precision == Precision::float32);
 }
 
 // Statuses are in thousands by kind.
@@ -205,11 +207,10 @@ struct Cudnn::Engine {
 };
 
 struct Cudnn::State {
-  ConvolutionPrecision precision;
   cudnnHandle_t handle = nullptr;      // of the GPU that is there
   std::unique_ptr<Descriptor> device;  // one that is described
 
-  explicit State(ConvolutionPrecision wanted) : precision(wanted) {}
+  State() = default;
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   // It frees memory: see CudaDevice::release().
@@ -245,13 +246,13 @@ struct Cudnn::State {
   }
 };
 
-Cudnn::Cudnn(ConvolutionPrecision precision, cudaStream_t stream) : state_(std::make_unique<State>(precision)) {
+Cudnn::Cudnn(cudaStream_t stream) : state_(std::make_unique<State>()) {
   check_version();
   check(cudnnCreate(&state_->handle), "start");
   check(cudnnSetStream(state_->handle, stream), "use a stream");
 }
 
-Cudnn::Cudnn(ConvolutionPrecision precision, const std::string& gpu) : state_(std::make_unique<State>(precision)) {
+Cudnn::Cudnn(const std::string& gpu) : state_(std::make_unique<State>()) {
   check_version();
   state_->device = std::make_unique<Descriptor>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
   state_->device->set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, gpu.data(), gpu.size());
@@ -261,8 +262,7 @@ Cudnn::Cudnn(ConvolutionPrecision precision, const std::string& gpu) : state_(st
 Cudnn::~Cudnn() = default;
 
 Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
-  const bool half = state_->precision == ConvolutionPrecision::bfloat16;
-  const Descriptor graph = graph_of(task, half ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT);
+  const Descriptor graph = graph_of(task);
   Plan result;
   int proposed = 0;
   std::string broken;  // what befell an engine besides not being for this
@@ -271,7 +271,7 @@ Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
     for (const Descriptor& configuration : state_->proposals(graph, mode, result)) {
       ++proposed;
       const Notes notes = notes_of(configuration);
-      if (!may_take(notes, state_->precision)) continue;
+      if (!may_take(notes, task.precision)) continue;
       auto engine = std::make_shared<Engine>();
       engine->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
       if (state_->device) engine->plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *state_->device);
@@ -296,7 +296,7 @@ Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
     result.refusal =
         proposed == 0 ? "cuDNN proposes no engine" : "no engine rounds as little and has one order of sums";
   // That is all it says of numbers that a GPU does not have, and where half of it is missing. All have float32.
-  if (proposed == 0 && !half)
+  if (proposed == 0 && task.precision != Precision::bfloat16)
     throw Error(ExitCode::launch,
                 result.refusal +
                     " for a convolution: libcudnn_heuristic.so.9 and libcudnn_engines_precompiled.so.9 of the same "

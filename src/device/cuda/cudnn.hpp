@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "device/precision.hpp"
 #include "ganymede/device.hpp"
 
 namespace ganymede::cuda {
@@ -23,36 +24,24 @@ namespace ganymede::cuda {
 /// gradient and the filter gradient.
 enum class ConvolutionPass { coarse, fine, weights };
 
-/// What products are made of. Sums are float32 always.
-enum class ConvolutionPrecision {
-  float32,
-  tf32,      ///< arrays of float32, which tensor cores round to 10 bits of fraction
-  bfloat16,  ///< arrays of bfloat16
-};
-
 struct ConvolutionTask {
   ConvolutionPass pass = ConvolutionPass::coarse;
   Convolution geometry;
   int rows = 0;
   bool accumulate = false;  ///< of weights: added to what is there
-  int alignment = 16;       ///< of the arrays' addresses, in bytes
+  int alignment = 16;       ///< of the arrays' addresses, in bytes, up to 16
+  /// All three arrays are of bfloat16, or all of float32. Sums are float32 always, until they are written.
+  Precision precision = Precision::float32;
 
   friend auto operator<=>(const ConvolutionTask&, const ConvolutionTask&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
-/// What three addresses are multiples of, as ConvolutionTask has it.
-inline int alignment_of(const void* a, const void* b, const void* c) {
-  const auto all = reinterpret_cast<std::uintptr_t>(a) | reinterpret_cast<std::uintptr_t>(b) |
-                   reinterpret_cast<std::uintptr_t>(c) | std::uintptr_t{16};
-  return static_cast<int>(all & (~all + 1));
-}
-
 class Cudnn {
  public:
   /// For the current GPU and this stream of it.
-  Cudnn(ConvolutionPrecision precision, cudaStream_t stream);
+  explicit Cudnn(cudaStream_t stream);
   /// For a GPU that need not be there, from cuDNN's JSON of its properties: plans, and runs nothing.
-  Cudnn(ConvolutionPrecision precision, const std::string& gpu);
+  explicit Cudnn(const std::string& gpu);
   Cudnn(const Cudnn&) = delete;
   Cudnn& operator=(const Cudnn&) = delete;
   ~Cudnn();

@@ -191,6 +191,19 @@ void activate(cudaStream_t stream, int rows, int columns, const float* b, int si
 /// delta[i] *= σ'(h[i]).
 void multiply_slope(cudaStream_t stream, std::size_t count, int sigma, float parameter, const float* h, float* delta);
 
+// --- around products of bfloat16 ------------------------------------------------------------------------------
+/// to[i] = the bfloat16 nearest to from[i].
+struct Narrowing {
+  const float* from = nullptr;
+  std::uint16_t* to = nullptr;
+  std::size_t count = 0;
+};
+/// Of one array, or of two.
+void narrow(cudaStream_t stream, const Narrowing& a, const Narrowing& b = {});
+/// to[rows, columns] (+)= finish(from), where `from` is bfloat16.
+void widen(cudaStream_t stream, int rows, int columns, const std::uint16_t* from, const Finishing& finish,
+           bool accumulate, float* to);
+
 // --- dropout -----------------------------------------------------------------------------------------------------
 /// `threshold`: math::drop_threshold of the share.
 void draw_mask(cudaStream_t stream, std::uint64_t seed, std::uint32_t draw, const std::uint64_t* step,

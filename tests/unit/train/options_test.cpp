@@ -105,7 +105,7 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"reduction", {"auto", "nccl", "mpi"}},
     {"debug", {"true", "false"}},
     {"no-graph", {"true", "false"}},
-    {"tf32", {"true", "false"}},
+    {"precision", {"fp32", "tf32", "bf16"}},
     {"threads", {"0", "4096"}},
     {"reproducible", {"true", "false"}},
     {"shards", {"1", "4096"}},
@@ -180,8 +180,7 @@ const std::set<std::string> real = {"leak",
                                     "epsilon",
                                     "epochs"};
 const std::set<std::string> lists = {"generator-hidden", "discriminator-hidden", "channels"};
-const std::set<std::string> switches = {"resume", "reproducible",  "debug",      "no-graph",
-                                        "tf32",   "spectral-norm", "tensorboard"};
+const std::set<std::string> switches = {"resume", "reproducible", "debug", "no-graph", "spectral-norm", "tensorboard"};
 const std::set<std::string> texts = {"data", "out"};
 
 TEST(Options, ThisTestKnowsThemAll) {
@@ -438,7 +437,7 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     EXPECT_EQ(answer({{"r1", "0"}, {name, value}, also}), "fine");
   }
   for (const auto& [name, value] :
-       {std::pair{"tf32", "true"}, {"debug", "true"}, {"no-graph", "true"}, {"reduction", "mpi"}}) {
+       {std::pair{"precision", "bf16"}, {"debug", "true"}, {"no-graph", "true"}, {"reduction", "mpi"}}) {
     EXPECT_THAT(answer({{"device", "cpu"}, {name, value}}),
                 HasSubstr("--" + std::string(name) + " is for GPUs and does nothing with --device cpu"));
     EXPECT_EQ(answer({{name, value}}), "fine") << "there may be a GPU";
@@ -462,6 +461,11 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     }
     for (const std::string& optimizer : with) EXPECT_EQ(answer({{"optimizer", optimizer}, {name, "0.25"}}), "fine");
   }
+  for (const char* precision : {"tf32", "bf16"})
+    EXPECT_THAT(answer({{"precision", precision}, {"reproducible", "true"}}),
+                AllOf(HasSubstr("--precision " + std::string(precision) + " and --reproducible exclude each other"),
+                      HasSubstr("--precision fp32")));
+  EXPECT_EQ(answer({{"precision", "fp32"}, {"reproducible", "true"}}), "fine");
   EXPECT_THAT(
       answer({{"learning-rate", "0.1"}, {"generator-learning-rate", "1"}, {"discriminator-learning-rate", "1"}}),
       HasSubstr("--learning-rate is for networks without one of their own"));

@@ -1,0 +1,61 @@
+// A training in memory, on a device of its own, of networks small enough for simulated GPUs.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "gan/step.hpp"
+#include "support/gan_settings.hpp"
+#include "support/small_gan.hpp"
+
+namespace ganymede::testing {
+
+inline constexpr int side = 6;
+inline constexpr int steps = 5;
+
+inline TrainOptions options_of(const GanSetting& setting, bool reproducible) {
+  TrainOptions o;
+  o.latent = 9;
+  o.generator_hidden = o.discriminator_hidden = {20, 17};
+  o.batch = 18;
+  o.seed = 7;
+  o.reproducible = reproducible;
+  setting.change(o);
+  return o;
+}
+
+/// A GAN and its step, on images of random bytes.
+struct Training {
+  Training(std::unique_ptr<Device> on, const TrainOptions& o, Communicator& ranks, const ImageSet& set)
+      : options(o),
+        images(shown(set, options)),
+        device(std::move(on)),
+        gan(make_gan(options, images.shape(), *device)),
+        step(*device, ranks, gan, images, options) {}
+  void go(int count = steps) {
+    for (int i = 0; i < count; ++i) step.run(false);
+    step.settle();
+    ASSERT_TRUE(step.finite());
+  }
+  [[nodiscard]] std::map<std::string, std::string> state() {
+    std::map<std::string, std::string> bytes;
+    for (const auto& [name, file] : gan.save()) bytes[name] = file.serialize();
+    return bytes;
+  }
+  TrainOptions options;
+  ImageSet images;
+  std::unique_ptr<Device> device;
+  Gan gan;
+  GanStep step;
+};
+
+inline void expect_same_bits(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, bytes] : a) EXPECT_TRUE(bytes == b.at(name)) << name << " differs";
+}
+
+}  // namespace ganymede::testing
