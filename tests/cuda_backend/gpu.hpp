@@ -23,6 +23,9 @@ std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options
 /// What was not released, where that can be known.
 std::vector<std::string> gpu_leaks();
 
+/// Whether there is none: sums are then made in the order of plain loops.
+bool simulated_gpus();
+
 /// Whether the ranks have a GPU each, so that NCCL can join them.
 bool gpu_for_each(Communicator& ranks);
 

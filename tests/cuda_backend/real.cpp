@@ -11,6 +11,8 @@ std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options
 
 std::vector<std::string> gpu_leaks() { return {}; }
 
+bool simulated_gpus() { return false; }
+
 bool gpu_for_each(Communicator& ranks) {
   std::int64_t enough = probe_cuda().devices() >= ranks.node_size() ? 1 : 0;
   ranks.all_min(std::span(&enough, 1));

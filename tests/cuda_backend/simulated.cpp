@@ -19,6 +19,8 @@ std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options
 
 std::vector<std::string> gpu_leaks() { return cuda_sim::leaks(); }
 
+bool simulated_gpus() { return true; }
+
 bool gpu_for_each(Communicator& /*ranks*/) { return true; }
 
 }  // namespace ganymede::testing

@@ -28,7 +28,7 @@ inline TrainOptions options_of(const GanSetting& setting, bool reproducible) {
   return o;
 }
 
-/// A GAN and its step, on images of random bytes.
+/// A GAN and its step.
 struct Training {
   Training(std::unique_ptr<Device> on, const TrainOptions& o, Communicator& ranks, const ImageSet& set)
       : options(o),

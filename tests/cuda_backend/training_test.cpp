@@ -4,13 +4,14 @@
 // Where GPUs are simulated, the simulation runs what is enqueued in any order that streams, events and graph edges
 // allow, and ends the process where two operations race, where memory is used that is not there any more, and where the
 // host looks at what the GPU may still write: every training here is also a search for those.
+#include "cuda_backend/training.hpp"
+
 #include <gtest/gtest.h>
 
 #include <map>
 
 #include "comm/mpi.hpp"
 #include "cuda_backend/gpu.hpp"
-#include "cuda_backend/training.hpp"
 #include "distributed/distributed.hpp"
 #include "support/relative_distance.hpp"
 

@@ -1,5 +1,6 @@
-// What products of bfloat16 are, by their definition: those of float32 by the CPU, of factors that were rounded before;
-// a convolution's sums are rounded once more. Every layer's products, however small.
+// What products of bfloat16 are, by their definition: those of factors that were rounded before; a convolution's sums
+// are rounded once more, for which they are taken in double, so that none is on the wrong side of a tie. Every layer's
+// products are such, however small.
 #pragma once
 
 #include <memory>
@@ -9,6 +10,7 @@
 #include "math/activation/activations.hpp"
 #include "quality/forwarding_device.hpp"
 #include "support/bfloat16.hpp"
+#include "support/convolution_taps.hpp"
 
 namespace ganymede::testing {
 
@@ -51,28 +53,31 @@ class RoundingDevice : public quality::ForwardingDevice {
   void convolve(const Convolution& g, int rows, const float* fine, const float* w, const Finish& finish, float* coarse,
                 const Rounded& rounded) override {
     if (rounded.room == nullptr) return cpu_->convolve(g, rows, fine, w, finish, coarse);
-    const Floats fine16 = factor(fine, count(rows, g.fine_size()), rounded);
-    const Floats w16 = weights(w, count(g.coarse_channels, g.filter()), rounded);
-    cpu_->convolve(g, rows, fine16.data(), w16.data(), {}, coarse);
-    end(finish, count(rows, g.coarse_size()), g.coarse_channels, coarse);
+    const Floats x = factor(fine, count(rows, g.fine_size()), rounded);
+    const Floats v = weights(w, count(g.coarse_channels, g.filter()), rounded);
+    std::vector<double> sums(count(rows, g.coarse_size()));
+    for_all(g, rows, [&](std::size_t i, std::size_t k, std::size_t o) { sums[o] += product(x[i], v[k]); });
+    end(finish, sums, g.coarse_channels, coarse);
   }
   void convolve_transposed(const Convolution& g, int rows, const float* coarse, const float* w, const Finish& finish,
                            float* fine, const Rounded& rounded) override {
     if (rounded.room == nullptr) return cpu_->convolve_transposed(g, rows, coarse, w, finish, fine);
-    const Floats coarse16 = factor(coarse, count(rows, g.coarse_size()), rounded);
-    const Floats w16 = weights(w, count(g.coarse_channels, g.filter()), rounded);
-    cpu_->convolve_transposed(g, rows, coarse16.data(), w16.data(), {}, fine);
-    end(finish, count(rows, g.fine_size()), g.fine_channels, fine);
+    const Floats x = factor(coarse, count(rows, g.coarse_size()), rounded);
+    const Floats v = weights(w, count(g.coarse_channels, g.filter()), rounded);
+    std::vector<double> sums(count(rows, g.fine_size()));
+    for_all(g, rows, [&](std::size_t i, std::size_t k, std::size_t o) { sums[i] += product(x[o], v[k]); });
+    end(finish, sums, g.fine_channels, fine);
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& g, const float* fine, const float* coarse,
                              bool accumulate, SumTarget dw, const Rounded& rounded) override {
     if (rounded.room == nullptr) return cpu_->convolution_gradients(layout, g, fine, coarse, accumulate, dw);
-    const Floats fine16 = factor(fine, count(layout.total_rows(), g.fine_size()), rounded);
-    const Floats coarse16 = factor(coarse, count(layout.total_rows(), g.coarse_size()), rounded);
-    Floats sums(count(g.coarse_channels, g.filter()));
-    cpu_->convolution_gradients(layout, g, fine16.data(), coarse16.data(), false, {sums.data()});
+    const int rows = layout.total_rows();
+    const Floats x = factor(fine, count(rows, g.fine_size()), rounded);
+    const Floats y = factor(coarse, count(rows, g.coarse_size()), rounded);
+    std::vector<double> sums(count(g.coarse_channels, g.filter()));
+    for_all(g, rows, [&](std::size_t i, std::size_t k, std::size_t o) { sums[k] += product(x[i], y[o]); });
     for (std::size_t i = 0; i < sums.size(); ++i)
-      dw.values[i] = (accumulate ? dw.values[i] : 0.0F) + rounded_number(sums[i]);
+      dw.values[i] = (accumulate ? dw.values[i] : 0.0F) + rounded_number(static_cast<float>(sums[i]));
   }
 
  protected:
@@ -95,16 +100,28 @@ class RoundingDevice : public quality::ForwardingDevice {
       for (std::size_t i = 0; i < size; ++i) values[i] = bfloat16_value(rounded.weights[i]);
     return values;
   }
-  void end(const Finish& finish, std::size_t size, int channels, float* sums) const {
+  static double product(float a, float b) { return static_cast<double>(a) * static_cast<double>(b); }
+  // visit(fine element, weight, coarse element) for all that meet.
+  template <class Visit>
+  static void for_all(const Convolution& g, int rows, const Visit& visit) {
+    for (int row = 0; row < rows; ++row)
+      visit_taps(g, [&](int coarse, int fine, int tap) {
+        for (int o = 0; o < g.coarse_channels; ++o)
+          for (int i = 0; i < g.fine_channels; ++i)
+            visit(count(row * g.fine_pixels() + fine, g.fine_channels) + count(i, 1),
+                  count(o, g.filter()) + count(tap, g.fine_channels) + count(i, 1),
+                  count(row * g.coarse_pixels() + coarse, g.coarse_channels) + count(o, 1));
+      });
+  }
+  void end(const Finish& finish, const std::vector<double>& sums, int channels, float* to) const {
     math::Activations::visit(finish.activation.kind, [&](auto sigma) {
       const float parameter = finish.activation.parameter;
-      for (std::size_t i = 0; i < size; ++i) {
-        float& value = sums[i];
-        value = rounded_number(value);
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        to[i] = rounded_number(static_cast<float>(sums[i]));
         if (finish.bias != nullptr) {
-          value = sigma.value(value + finish.bias[i % static_cast<std::size_t>(channels)], parameter);
+          to[i] = sigma.value(to[i] + finish.bias[i % static_cast<std::size_t>(channels)], parameter);
         } else if (finish.slope_of != nullptr) {
-          value *= sigma.slope(finish.slope_of[i], parameter);
+          to[i] *= sigma.slope(finish.slope_of[i], parameter);
         }
       }
     });
