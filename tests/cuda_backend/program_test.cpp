@@ -54,6 +54,19 @@ TEST_F(GpuFault, TheProgramTrainsOnThem) {
   EXPECT_THAT(ending.out, AllOf(HasSubstr("simulated H100 (no GPU)"), HasSubstr("done: 3 steps")));
 }
 
+TEST_F(GpuFault, TheProgramTrainsInBfloat16) {
+  const Ending ending = train("", "cuda", {"--precision", "bf16"});
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, AllOf(HasSubstr("bfloat16"), HasSubstr("done: 3 steps")));
+}
+
+TEST_F(GpuFault, ARankWhoseGpuIsTooOldForBfloat16) {
+  expect_one_message(
+      train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100,T4", "cuda", {"--precision", "bf16"}), 4,
+      "rank 1 on [^ ]*: --precision bf16 needs a GPU of compute capability 8.0 .*T4.* has 7.5: train with "
+      "--precision fp32");
+}
+
 TEST_F(GpuFault, ARankThatCannotBindItsGpu) {
   const std::string rank_1 = "^ganymede: rank 1 on [^ ]*: ";
   expect_one_message(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100:busy"), 4,

@@ -65,6 +65,19 @@ const char* suffix_of(Precision precision) {
 
 bool is_activation(const Activation& sigma, const char* name) { return std::strcmp(sigma.name(), name) == 0; }
 
+// Throws where this GPU has no tensor cores for it.
+void check_precision(Precision precision, const Place& place) {
+  int major = 0;
+  int minor = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, place.index), "ask what the GPU can do");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, place.index), "ask what the GPU can do");
+  if (precision == Precision::float32 || major >= 8) return;
+  throw Error(ExitCode::launch, "--precision" + std::string(suffix_of(precision)) +
+                                    " needs a GPU of compute capability 8.0 (Ampere, 2020) or later, and the " +
+                                    place.gpu + " has " + std::to_string(major) + "." + std::to_string(minor) +
+                                    ": train with --precision fp32");
+}
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(Communicator& ranks, const CudaOptions& options, std::vector<Place> places)
@@ -652,6 +665,8 @@ class CudaDevice final : public Device {
 std::unique_ptr<Device> make_device(Communicator& ranks, const CudaOptions& options) {
   std::vector<Place> places = place_ranks(ranks, options.device, options.through_mpi);
   std::unique_ptr<Device> device;
+  // Before any rank takes memory.
+  together(ranks, [&] { check_precision(options.precision, places[static_cast<std::size_t>(ranks.rank())]); });
   together(ranks, [&] { device = std::make_unique<CudaDevice>(ranks, options, std::move(places)); });
   return device;
 }
