@@ -85,7 +85,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     per_round = parse_count(parsed, "round-steps", 50, 1, 1'000'000);
     if (parsed.has("roofline")) {
       roofline = &gpu_named(parsed.get("roofline", ""));
-      static_cast<void>(flops_per_second(*roofline, resolved.options.tf32));
+      static_cast<void>(flops_per_second(*roofline, precision_named(resolved.options.precision)));
     }
   });
   const TrainOptions& options = resolved.options;
@@ -168,7 +168,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
     json["gbytes_per_second_per_rank"] = moved / 1e9;
     if (bandwidth > 0) json["peak_gbytes_per_second_per_rank"] = bandwidth / 1e9;
     if (!setup.device->is_host()) json["recorded_operations_per_step"] = step.recorded();
-    if (roofline != nullptr) json["roofline"] = operations_json(operations, *roofline, options.tf32);
+    if (roofline != nullptr)
+      json["roofline"] = operations_json(operations, *roofline, precision_named(options.precision));
     std::printf("%s\n", json.dump(2).c_str());
     return 0;
   }
@@ -201,8 +202,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
     std::printf(
         "\nstep %llu on an NVIDIA %s, %.4g TFLOP/s and %.4g TB/s by its data sheet: the least of each operation\n\n%s",
         static_cast<unsigned long long>(step.steps() + 1), roofline->name,
-        flops_per_second(*roofline, options.tf32) / 1e12, roofline->bandwidth / 1e12,
-        operation_table(operations, *roofline, options.tf32).c_str());
+        flops_per_second(*roofline, precision_named(options.precision)) / 1e12, roofline->bandwidth / 1e12,
+        operation_table(operations, *roofline, precision_named(options.precision)).c_str());
   return 0;
 }
 

@@ -23,14 +23,18 @@ std::size_t width(const std::string& text) {
 
 }  // namespace
 
-double flops_per_second(const GpuPeaks& gpu, bool tf32) {
-  const double peak = tf32 ? gpu.tf32 : gpu.float32;
-  if (peak == 0) throw Error(ExitCode::usage, "a " + std::string(gpu.name) + " has no TF32 (--tf32)");
+double flops_per_second(const GpuPeaks& gpu, Precision precision) {
+  const double peak = precision == Precision::tf32       ? gpu.tf32
+                      : precision == Precision::bfloat16 ? gpu.bfloat16
+                                                         : gpu.float32;
+  if (peak == 0)
+    throw Error(ExitCode::usage, "a " + std::string(gpu.name) + " has no arithmetic for --precision " +
+                                     name_of(precision) + ": use --precision fp32, or another GPU");
   return peak;
 }
 
-std::string operation_table(const std::vector<Operation>& operations, const GpuPeaks& gpu, bool tf32) {
-  const double peak = flops_per_second(gpu, tf32);
+std::string operation_table(const std::vector<Operation>& operations, const GpuPeaks& gpu, Precision precision) {
+  const double peak = flops_per_second(gpu, precision);
   std::vector<std::vector<std::string>> rows = {{"part of the step", "operation", "shape", "MFLOP", "kB", "µs"}};
   const auto add = [&](const std::string& part, const std::string& name, const std::string& shape, double flops,
                        double bytes, double seconds) {
@@ -61,8 +65,9 @@ std::string operation_table(const std::vector<Operation>& operations, const GpuP
   return text;
 }
 
-nlohmann::ordered_json operations_json(const std::vector<Operation>& operations, const GpuPeaks& gpu, bool tf32) {
-  const double peak = flops_per_second(gpu, tf32);
+nlohmann::ordered_json operations_json(const std::vector<Operation>& operations, const GpuPeaks& gpu,
+                                       Precision precision) {
+  const double peak = flops_per_second(gpu, precision);
   nlohmann::ordered_json json = {
       {"gpu", gpu.name}, {"peak_gflops", peak / 1e9}, {"peak_gbytes_per_second", gpu.bandwidth / 1e9}};
   for (const Operation& each : operations)

@@ -68,7 +68,8 @@ void CountingDevice::affine_tangent(int rows, int in, int out, const float* /*tx
        product(rows, in) + product(in, out) + product(rows, out) * (sigma.is_identity() ? 1 : 2));
 }
 void CountingDevice::affine_backward_data(int rows, int in, int out, const float* /*delta*/, const float* /*w*/,
-                                          Activation below, const float* /*x*/, float* /*delta_in*/, const Rounded& /*rounded*/) {
+                                          Activation below, const float* /*x*/, float* /*delta_in*/,
+                                          const Rounded& /*rounded*/) {
   note("layer, data gradient", affine_shape(rows, out, in), 2 * product(rows, in, out),
        product(rows, out) + product(in, out) + product(rows, in) * (below.is_identity() ? 1 : 2));
 }
@@ -89,7 +90,8 @@ void CountingDevice::convolve(const Convolution& geometry, int rows, const float
            product(rows, geometry.coarse_size()) * (finish.slope_of == nullptr ? 1 : 2));
 }
 void CountingDevice::convolve_transposed(const Convolution& geometry, int rows, const float* /*coarse*/,
-                                         const float* /*w*/, const Finish& finish, float* /*fine*/, const Rounded& /*rounded*/) {
+                                         const float* /*w*/, const Finish& finish, float* /*fine*/,
+                                         const Rounded& /*rounded*/) {
   note("transposed convolution", convolution_shape(geometry, rows, false), convolution_flops(geometry, rows),
        product(rows, geometry.coarse_size()) + weights(geometry) +
            product(rows, geometry.fine_size()) * (finish.slope_of == nullptr ? 1 : 2));

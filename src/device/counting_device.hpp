@@ -60,7 +60,8 @@ class CountingDevice final : public Device {
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
                             const float* x, float* delta_in, const Rounded& rounded) override;
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
-                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db, const Rounded& rounded) override;
+                        const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
+                        const Rounded& rounded) override;
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
                 float* coarse, const Rounded& rounded) override;
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,

@@ -11,6 +11,7 @@
 #include "core/cores.hpp"
 #include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
+#include "device/precision.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
@@ -52,9 +53,7 @@ std::unique_ptr<Device> make_gpu_device(const TrainOptions& options, Communicato
   if (options.device.starts_with("cuda:")) cuda.device = std::stoi(options.device.substr(5));
   cuda.debug = options.debug;
   cuda.graph = !options.no_graph;
-  cuda.precision = options.precision == "tf32"   ? Precision::tf32
-                   : options.precision == "bf16" ? Precision::bfloat16
-                                                 : Precision::float32;
+  cuda.precision = precision_named(options.precision);
   cuda.reproducible = options.reproducible;
   cuda.through_mpi = options.reduction == "mpi";
   // Before the watchdog's deadline: NCCL knows more of the reason.

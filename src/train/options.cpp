@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/names.hpp"
+#include "device/precision.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
 #include "gan/models/models.hpp"
@@ -207,7 +208,7 @@ std::string get_eval_metrics(const TrainOptions& o) {
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> on_nan_names() { return {"rollback", "skip", "stop"}; }
 std::vector<std::string> reduction_names() { return {"auto", "nccl", "mpi"}; }
-std::vector<std::string> precision_names() { return {"fp32", "tf32", "bf16"}; }
+std::vector<std::string> known_precisions() { return {precision_names.begin(), precision_names.end()}; }
 std::vector<std::string> stop_names() { return {"nothing", "collapse"}; }
 std::vector<std::string> checkpoint_failure_names() { return {"stop", "warn"}; }
 std::vector<std::string> instruction_set_names() { return {"auto", "x86-64-v2", "x86-64-v3", "x86-64-v4"}; }
@@ -374,7 +375,7 @@ const std::array specs = std::to_array<OptionSpec>({
     {"precision", "Execution", "NAME",
      "on a GPU: what large matrix products and convolutions are made of: fp32, tf32 (10 bits of fraction) or bf16 (7; "
      "weights, their updates and all sums stay fp32)",
-     false, true, set_choice<&O::precision, precision_names>, get_text<&O::precision>},
+     false, true, set_choice<&O::precision, known_precisions>, get_text<&O::precision>},
     {"threads", "Execution", "N", "threads per rank; 0: the node's cores shared by its ranks", false, true,
      set_number<&O::threads, 0, 4096>, get_number<&O::threads>},
     {"reproducible", "Execution", "", "the same weights, bit for bit, on any number of ranks", true, true,

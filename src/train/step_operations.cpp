@@ -9,7 +9,7 @@ namespace ganymede {
 
 std::vector<Operation> operations_of_step(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
                                           std::uint64_t step) {
-  CountingDevice device(false);
+  CountingDevice device(false, options.precision == "bf16");
   Gan gan = make_empty_gan(options, images.shape(), device);
   GanStep steps(device, ranks, gan, images, options);
   steps.set_steps(step);

@@ -59,10 +59,6 @@ Finishing finishing_of(const Finish& finish) {
 
 Sum sum_of(const SumTarget& target) { return {target.values, target.fixed, target.overflow}; }
 
-const char* suffix_of(Precision precision) {
-  return precision == Precision::tf32 ? " tf32" : precision == Precision::bfloat16 ? " bf16" : "";
-}
-
 bool is_activation(const Activation& sigma, const char* name) { return std::strcmp(sigma.name(), name) == 0; }
 
 // Throws where this GPU has no tensor cores for it.
@@ -72,7 +68,7 @@ void check_precision(Precision precision, const Place& place) {
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, place.index), "ask what the GPU can do");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, place.index), "ask what the GPU can do");
   if (precision == Precision::float32 || major >= 8) return;
-  throw Error(ExitCode::launch, "--precision" + std::string(suffix_of(precision)) +
+  throw Error(ExitCode::launch, "--precision " + name_of(precision) +
                                     " needs a GPU of compute capability 8.0 (Ampere, 2020) or later, and the " +
                                     place.gpu + " has " + std::to_string(major) + "." + std::to_string(minor) +
                                     ": train with --precision fp32");
@@ -107,7 +103,8 @@ class CudaDevice final : public Device {
            (options_.debug ? ", checked after every operation" : "");
   }
   std::string arithmetic() const override {
-    return "cuda sm_" + std::to_string(major_) + std::to_string(minor_) + suffix_of(options_.precision);
+    return "cuda sm_" + std::to_string(major_) + std::to_string(minor_) +
+           (options_.precision == Precision::float32 ? "" : " " + name_of(options_.precision));
   }
 
   double peak_flops() const override {

@@ -14,14 +14,16 @@ TEST(Roofline, IsTheSlowerOfArithmeticAndMemory) {
   EXPECT_DOUBLE_EQ(least_seconds({"", "", "", 67e12, 1, false}, h100.float32, h100.bandwidth), 1);
   EXPECT_DOUBLE_EQ(least_seconds({"", "", "", 1, 6.7e12, false}, h100.float32, h100.bandwidth), 2);
   EXPECT_THROW(gpu_named("H10"), Error);
-  EXPECT_THROW(cli::flops_per_second(gpu_named("T4"), true), Error);
-  EXPECT_EQ(cli::flops_per_second(h100, true), h100.tf32);
+  EXPECT_THROW(cli::flops_per_second(gpu_named("T4"), Precision::bfloat16), Error);
+  EXPECT_EQ(cli::flops_per_second(h100, Precision::float32), h100.float32);
+  EXPECT_EQ(cli::flops_per_second(h100, Precision::tf32), h100.tf32);
+  EXPECT_EQ(cli::flops_per_second(h100, Precision::bfloat16), h100.bfloat16);
 }
 
 TEST(Roofline, IsATable) {
   const std::string table = cli::operation_table(
       {{"D forward", "layer", "2 × 3 → 4", 134e6, 8e3, false}, {"update", "optimiser", "9", 0, 6.7e6, false}},
-      gpu_named("H100"), false);
+      gpu_named("H100"), Precision::float32);
   EXPECT_EQ(table,
             "part of the step  operation     shape      MFLOP      kB    µs\n"
             "D forward         layer         2 × 3 → 4  134.0     8.0  2.00\n"

@@ -19,7 +19,8 @@ using testing::nearest_bfloat16;
 TEST(Bfloat16, IsTheNearest) {
   std::mt19937 generator(1);
   for (std::uint32_t upper = 0; upper < 0x10000; ++upper)
-    for (const std::uint32_t lower : {0x0000U, 0x0001U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU, static_cast<std::uint32_t>(generator() & 0xFFFFU)}) {
+    for (const std::uint32_t lower :
+         {0x0000U, 0x0001U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU, static_cast<std::uint32_t>(generator() & 0xFFFFU)}) {
       const std::uint32_t bits = upper << 16U | lower;
       const auto x = std::bit_cast<float>(bits);
       if (std::isnan(x)) {
