@@ -29,9 +29,9 @@ class SimulatedDevice : public ::testing::Test {
   void TearDown() override { cuda_sim::reset(); }
 
   /// Kernels and copies of a step.
-  int recorded(const TrainOptions& o, int side) {
+  int recorded(const TrainOptions& o, int side, const CudaOptions& options = {}) {
     const RandomImages images(20, side, 1);
-    const std::unique_ptr<Device> device = make_gpu(*alone_);
+    const std::unique_ptr<Device> device = make_gpu(*alone_, options);
     Gan gan = make_gan(o, DataShape::grey(side), *device);
     GanStep step(*device, *alone_, gan, images.set(), o);
     step.run(false);
@@ -237,6 +237,16 @@ class RoundingGpu : public SimulatedDevice {
   DeviceArray<Bfloat16> weights_, room_;
 };
 
+// A kernel before each pass of a convolution, another behind one that nothing follows, both around gradients, and one
+// for the weights of either network. G's two convolutions: 1 + 2 forward, 2 backward; D's, twice: 1 + 2 forward, 3
+// backward in all; gradients of these four: 8.
+TEST_F(SimulatedDevice, AStepInBfloat16IsMoreKernels) {
+  const TrainOptions o = small_convolutions();
+  CudaOptions rounding;
+  rounding.precision = Precision::bfloat16;
+  EXPECT_EQ(recorded(o, 8, rounding), recorded(o, 8) + 3 + 2 + 2 * 3 + 3 + 8 + 2);
+}
+
 TEST_F(RoundingGpu, RoundsInOneKernelMore) {
   const Rounded rounded{weights_.data(), room_.data()};
   const Activation relu = Activation::named("relu");
@@ -257,7 +267,9 @@ TEST_F(RoundingGpu, RoundsInOneKernelMore) {
               device_->convolve(g, rows, x_.data(), w_.data(), {b_.data(), relu, nullptr}, y_.data(), rounded);
             }),
             3);
-  EXPECT_EQ(recorded([&] { device_->convolution_gradients(layout, g, x_.data(), b_.data(), true, dw, rounded); }), 3);
+  EXPECT_EQ(
+      recorded([&] { device_->convolution_gradients(layout, g, x_.data(), b_.data(), true, dw, rounded); }),
+      3);
 }
 
 // Where cuDNN has no engine for bfloat16: nothing is rounded.
