@@ -267,9 +267,7 @@ TEST_F(RoundingGpu, RoundsInOneKernelMore) {
               device_->convolve(g, rows, x_.data(), w_.data(), {b_.data(), relu, nullptr}, y_.data(), rounded);
             }),
             3);
-  EXPECT_EQ(
-      recorded([&] { device_->convolution_gradients(layout, g, x_.data(), b_.data(), true, dw, rounded); }),
-      3);
+  EXPECT_EQ(recorded([&] { device_->convolution_gradients(layout, g, x_.data(), b_.data(), true, dw, rounded); }), 3);
 }
 
 // Where cuDNN has no engine for bfloat16: nothing is rounded.

@@ -9,6 +9,7 @@
 #include "cuda_backend/gpu.hpp"
 #include "cuda_backend/training.hpp"
 #include "distributed/distributed.hpp"
+#include "gan/sampler.hpp"
 #include "ganymede/error.hpp"
 #include "support/relative_distance.hpp"
 #include "support/rounding_device.hpp"
@@ -162,6 +163,18 @@ TEST_P(GpuRoundedTraining, GoesOnFromFloat32s) {
       EXPECT_EQ(file.tensors[i].shape, files.at(name).tensors[i].shape);
     }
   }
+}
+
+// What people see of it is float32's: samples of the weights as they are.
+TEST_P(GpuRoundedTraining, DrawsInFloat32) {
+  auto gpu = trained(1);
+  auto cpu = on(make_cpu_device(1), *alone_);
+  cpu->gan.load(gpu->gan.save(), "memory");
+  const auto images = [&](Training& of) {
+    Sampler sampler(of.gan.generator, options_, of.gan.data.classes, 8);
+    return sampler.draw(of.gan.generator.parameter_array(), 1, math::Stream::noise_for_samples, 0, 8);
+  };
+  EXPECT_LT(distance(images(*gpu), images(*cpu)), 1e-5);
 }
 
 // With the optimiser that people use: D's loss falls, as it does with float32.
