@@ -42,7 +42,7 @@ struct Training {
     ASSERT_TRUE(step.finite());
   }
   /// Of all that is saved of it, a line for each file.
-  [[nodiscard]] std::string digests() {
+  [[nodiscard]] std::string digests() const {
     std::string text;
     for (const auto& [name, file] : gan.save()) text += name + " " + data::sha256(file.serialize()) + "\n";
     return text;

@@ -63,11 +63,12 @@ bool is_activation(const Activation& sigma, const char* name) { return std::strc
 
 // Throws where this GPU has no tensor cores for it.
 void check_precision(Precision precision, const Place& place) {
+  if (precision == Precision::float32) return;
   int major = 0;
   int minor = 0;
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, place.index), "ask what the GPU can do");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, place.index), "ask what the GPU can do");
-  if (precision == Precision::float32 || major >= 8) return;
+  if (major >= 8) return;
   throw Error(ExitCode::launch, "--precision " + name_of(precision) +
                                     " needs a GPU of compute capability 8.0 (Ampere, 2020) or later, and the " +
                                     place.gpu + " has " + std::to_string(major) + "." + std::to_string(minor) +
