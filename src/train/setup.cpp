@@ -9,6 +9,7 @@
 
 #include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
+#include "device/precision.hpp"
 #include "gan/models/models.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
@@ -22,6 +23,15 @@
 
 namespace ganymede {
 namespace {
+
+// Device::arithmetic() of what a checkpoint was computed on: what has it still.
+std::string what_keeps_bits(const std::string& arithmetic) {
+  if (!arithmetic.starts_with("cuda"))
+    return "--instruction-set " + arithmetic + " keeps the bits where every rank's CPU has it";
+  const std::string last = arithmetic.substr(arithmetic.rfind(' ') + 1);
+  const bool named = std::find(precision_names.begin(), precision_names.end(), last) != precision_names.end();
+  return "such GPUs with --precision " + (named ? last : name_of(Precision::float32)) + " keep the bits";
+}
 
 void check_same_options(const TrainOptions& options, Communicator& ranks) {
   std::string mine;
@@ -76,8 +86,8 @@ std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOption
   s.warnings.insert(s.warnings.end(), found.refused.begin(), found.refused.end());
   if (c.arithmetic != s.device->arithmetic())
     s.warnings.push_back("the checkpoint was computed with " + c.arithmetic + ", this run computes with " +
-                         s.device->arithmetic() + ": it goes on to rounding, not bit for bit (--instruction-set " +
-                         c.arithmetic + " keeps the bits where every rank's CPU has it)");
+                         s.device->arithmetic() + ": it goes on to rounding, not bit for bit (" +
+                         what_keeps_bits(c.arithmetic) + ")");
   std::string origin = "resumed from " + found.folder.filename().string();
   for (const std::string& change : changes.made) origin += ", " + change;
   if (s.rollbacks > 0) origin += ", with the learning rates of " + counted(s.rollbacks, "roll-back");
