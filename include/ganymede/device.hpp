@@ -270,6 +270,9 @@ class Device {
   [[nodiscard]] virtual std::size_t available_memory() const = 0;
   virtual void upload(void* to_device, const void* from_host, std::size_t bytes) = 0;
   virtual void download(void* to_host, const void* from_device, std::size_t bytes) = 0;
+  /// Like download(), to host memory from allocate_host() and without waiting: it is there once a later mark has been
+  /// awaited.
+  virtual void fetch(void* to_host, const void* from_device, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void zero(void* pointer, std::size_t bytes) = 0;
   virtual void synchronize() = 0;

@@ -92,8 +92,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
   TrainSetup setup = set_up(options, ranks);
   GanStep& step = *setup.step;
   const auto advance = [&] {
-    step.run(false);
-    if (step.steps() % options.log_every == 0) step.take_means();
+    step.run(false, (step.steps() + 1) % options.log_every == 0);
+    while (step.take_wanted_means()) {
+    }
   };
   for (long i = 0; i < std::max(20L, per_round); ++i) advance();
 

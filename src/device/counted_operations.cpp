@@ -44,6 +44,9 @@ void CountingDevice::upload(void* /*to_device*/, const void* /*from_host*/, std:
 void CountingDevice::download(void* /*to_host*/, const void* /*from_device*/, std::size_t bytes) {
   note("copy from the device", text(static_cast<double>(bytes)) + " bytes", 0, static_cast<double>(bytes) / 4);
 }
+void CountingDevice::fetch(void* to_host, const void* from_device, std::size_t bytes) {
+  download(to_host, from_device, bytes);
+}
 void CountingDevice::copy(void* /*to*/, const void* /*from*/, std::size_t bytes) {
   note("copy", text(static_cast<double>(bytes)) + " bytes", 0, static_cast<double>(bytes) / 2);
 }

@@ -45,6 +45,7 @@ class CountingDevice final : public Device {
 
   void upload(void* to_device, const void* from_host, std::size_t bytes) override;
   void download(void* to_host, const void* from_device, std::size_t bytes) override;
+  void fetch(void* to_host, const void* from_device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
   void zero(void* pointer, std::size_t bytes) override;
   void synchronize() override {}

@@ -18,6 +18,9 @@ namespace {
 constexpr std::size_t d_extras = LossSums::count;
 constexpr std::size_t g_stop = LossSums::count;
 constexpr std::size_t g_extras = g_stop + 1;
+// What the host fetches of both: the running sums, and the squared norms of the last gradients.
+constexpr std::size_t sums_count = d_extras + g_extras;
+constexpr std::size_t fetched_count = sums_count + 2;
 
 int most_rows(const std::vector<Slice>& slices) {
   int most = 0;
@@ -85,8 +88,10 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       generator_sum_(ranks, gan.generator, g_extras, 1, options.reproducible),
       counters_(device, 2),
       noise_{options.instance_noise, options.instance_noise_end * static_cast<double>(options.steps), counters_.data()},
-      running_(device, d_extras + g_extras),
+      running_(device, sums_count),
       ahead_(device.steps_ahead()),
+      fetched_(static_cast<std::size_t>(ahead_ + 2)),
+      fetched_sums_(static_cast<double*>(device.allocate_host(fetched_.size() * fetched_count * sizeof(double)))),
       reports_(
           static_cast<StepReport*>(device.allocate_host(static_cast<std::size_t>(ahead_ + 1) * sizeof(StepReport)))),
       stop_flag_(static_cast<std::uint32_t*>(device.allocate_host(sizeof(std::uint32_t)))) {
@@ -122,6 +127,7 @@ GanStep::~GanStep() {
   } catch (const Error&) {
     // Whoever wanted the step's result has asked for it, and been told.
   }
+  device_->release_host(fetched_sums_);
   device_->release_host(stop_flag_);
   device_->release_host(reports_);
 }
@@ -134,7 +140,7 @@ void GanStep::make_routines() {
     }
 }
 
-void GanStep::run(bool stop) {
+void GanStep::run(bool stop, bool means) {
   heartbeat::step(completed_ + 1);
   *stop_flag_ = stop ? 1 : 0;
   const StepKind kind = step_kind(options_, completed_);
@@ -144,9 +150,10 @@ void GanStep::run(bool stop) {
   } else {
     routines_[kind.index()]->run();
   }
-  device_->mark(slot(completed_));
   ++completed_;
   ++since_;
+  if (means) fetch_sums(slot(completed_ - 1));
+  device_->mark(slot(completed_ - 1));
   if (completed_ - known_ > static_cast<std::uint64_t>(ahead_)) learn(known_ + 1);
 }
 
@@ -460,6 +467,7 @@ void GanStep::set_steps(std::uint64_t steps) {
   settle();
   make_routines();
   not_finite_ = {};
+  for (Sums& sums : fetched_) sums = {};
   device_->zero(running_.data(), running_.bytes());
   completed_ = known_ = steps;
   since_ = 0;
@@ -469,31 +477,55 @@ void GanStep::set_steps(std::uint64_t steps) {
 
 GanStep::Gradients GanStep::gradients() const { return {discriminator_sum_.host(), generator_sum_.host()}; }
 
-StepMeans GanStep::take_means() {
-  settle();
-  std::array<double, d_extras + g_extras> sums{};
-  device_->download(sums.data(), running_.data(), running_.bytes());
+// Begins to: they have come when this point has been awaited.
+void GanStep::fetch_sums(int to) {
+  double* host = fetched_sums_ + static_cast<std::size_t>(to) * fetched_count;
+  device_->fetch(host, running_.data(), running_.bytes());
   device_->zero(running_.data(), running_.bytes());
   const StepKind kind = step_kind(options_, completed_ == 0 ? 0 : completed_ - 1);
-  double squares[2] = {};
-  device_->download(&squares[0], discriminator_sum_.squared_norm(discriminator_updates(options_, kind) - 1),
-                    sizeof(double));
-  device_->download(&squares[1], generator_sum_.squared_norm(0), sizeof(double));
-  const auto g_updates = static_cast<double>(since_);
-  const auto d_updates = static_cast<double>(discriminator_updates(options_, completed_) -
-                                             discriminator_updates(options_, completed_ - since_));
+  device_->fetch(host + sums_count, discriminator_sum_.squared_norm(discriminator_updates(options_, kind) - 1),
+                 sizeof(double));
+  device_->fetch(host + sums_count + 1, generator_sum_.squared_norm(0), sizeof(double));
+  fetched_[static_cast<std::size_t>(to)] = {completed_,
+                                            static_cast<double>(discriminator_updates(options_, completed_) -
+                                                                discriminator_updates(options_, completed_ - since_)),
+                                            static_cast<double>(since_)};
   since_ = 0;
+}
+
+StepMeans GanStep::means_of(int slot) const {
+  const Sums& of = fetched_[static_cast<std::size_t>(slot)];
+  const double* sums = fetched_sums_ + static_cast<std::size_t>(slot) * fetched_count;
   StepMeans means;
-  means.discriminator_loss = sums[LossSums::loss] / d_updates;
-  means.generator_loss = sums[d_extras + LossSums::loss] / g_updates;
-  means.penalty = sums[LossSums::penalty] / d_updates;
-  means.real_accuracy = sums[LossSums::real_right] / d_updates;
-  means.fake_accuracy = sums[LossSums::fake_right] / d_updates;
-  means.real_score = sums[LossSums::real_score] / d_updates;
-  means.fake_score = sums[LossSums::fake_score] / d_updates;
-  means.discriminator_gradient_norm = std::sqrt(squares[0]);
-  means.generator_gradient_norm = std::sqrt(squares[1]);
+  means.discriminator_loss = sums[LossSums::loss] / of.discriminator_updates;
+  means.generator_loss = sums[d_extras + LossSums::loss] / of.generator_updates;
+  means.penalty = sums[LossSums::penalty] / of.discriminator_updates;
+  means.real_accuracy = sums[LossSums::real_right] / of.discriminator_updates;
+  means.fake_accuracy = sums[LossSums::fake_right] / of.discriminator_updates;
+  means.real_score = sums[LossSums::real_score] / of.discriminator_updates;
+  means.fake_score = sums[LossSums::fake_score] / of.discriminator_updates;
+  means.discriminator_gradient_norm = std::sqrt(sums[sums_count]);
+  means.generator_gradient_norm = std::sqrt(sums[sums_count + 1]);
   return means;
+}
+
+std::optional<GanStep::MeansUntil> GanStep::take_wanted_means() {
+  Sums* oldest = nullptr;
+  for (Sums& each : fetched_)
+    if (each.step > 0 && each.step <= known_ && (oldest == nullptr || each.step < oldest->step)) oldest = &each;
+  if (oldest == nullptr) return {};
+  const MeansUntil taken{oldest->step, means_of(static_cast<int>(oldest - fetched_.data()))};
+  *oldest = {};
+  return taken;
+}
+
+StepMeans GanStep::take_means() {
+  settle();
+  const int at = ahead_ + 1;
+  fetch_sums(at);
+  device_->synchronize();
+  fetched_[static_cast<std::size_t>(at)].step = 0;  // nobody is to take them again
+  return means_of(at);
 }
 
 double GanStep::flops() const {

@@ -79,8 +79,9 @@ class GanStep {
   ~GanStep();
 
   /// Runs one step. `stop`: this rank has been asked to stop. The device may still be at work when it returns, up to
-  /// Device::steps_ahead() steps behind, and what the next two functions say is then of that many steps ago.
-  void run(bool stop);
+  /// Device::steps_ahead() steps behind, and what the next functions say is then of that many steps ago. `means`: those
+  /// of the steps since the last are wanted.
+  void run(bool stop, bool means = false);
   /// Waits for all steps that were run, and learns of them.
   void settle();
 
@@ -104,7 +105,14 @@ class GanStep {
   /// optimisers are read anew.
   void set_steps(std::uint64_t steps);
 
-  /// Takes the means gathered since the last call.
+  /// The oldest means that were wanted and are known by now, each once, before the next run(). What they are of: the
+  /// steps up to this one.
+  struct MeansUntil {
+    std::uint64_t step = 0;
+    StepMeans means;
+  };
+  std::optional<MeansUntil> take_wanted_means();
+  /// Waits for all steps, and takes the means of those since the last.
   StepMeans take_means();
 
   /// The gradients, summed over the ranks, that the last step's (last) updates were made of; zeros before the first.
@@ -171,6 +179,8 @@ class GanStep {
   [[nodiscard]] bool is_first(const Slice& slice) const { return &slice == slices_.data(); }
   void enter(Phase phase);
   void learn(std::uint64_t step);
+  void fetch_sums(int to);
+  StepMeans means_of(int slot) const;
   [[nodiscard]] int slot(std::uint64_t step) const {
     return static_cast<int>(step % static_cast<std::uint64_t>(ahead_ + 1));
   }
@@ -211,11 +221,19 @@ class GanStep {
   // completed_, and D's updates in as many steps: where draws and updates read them
   DeviceArray<std::uint64_t> counters_;
   FallingDeviation noise_;       // on all images that D sees
-  DeviceArray<double> running_;  // sums of the extras since take_means()
+  DeviceArray<double> running_;  // sums of the extras since means were taken or wanted
   std::uint64_t since_ = 0;      // steps since then
   int ahead_;
-  StepReport* reports_;                                             // [ahead_ + 1], host memory that the device writes
-  std::uint32_t* stop_flag_;                                        // host memory that the device reads
+  // Sums on their way to the host: those that were wanted with a step in its slot, those taken at once in the last.
+  struct Sums {
+    std::uint64_t step = 0;  // 0: none
+    double discriminator_updates = 0;
+    double generator_updates = 0;
+  };
+  std::vector<Sums> fetched_;  // [ahead_ + 2]
+  double* fetched_sums_;       // [ahead_ + 2][fetched_count], host memory that the device writes
+  StepReport* reports_;        // [ahead_ + 1], host memory that the device writes
+  std::uint32_t* stop_flag_;   // host memory that the device reads
   std::array<std::unique_ptr<Routine>, StepKind::count> routines_;  // by kind
   bool stop_agreed_ = false;
   NotFinite not_finite_;

@@ -53,8 +53,10 @@ struct Due {
   bool picture;
   bool histograms;
   bool checkpoint;
-  [[nodiscard]] bool any() const {
-    return comparison || diagnosis || evaluation || record || picture || histograms || checkpoint;
+  /// Whether something looks at the networks as they are after this very step. A record does not: the step's means
+  /// come when they come.
+  [[nodiscard]] bool needs_the_step() const {
+    return comparison || diagnosis || evaluation || picture || histograms || checkpoint;
   }
 };
 
@@ -153,14 +155,15 @@ class Training {
     bool stopping = !evaluate_what_is_due();
     heartbeat::stage("first step");
     while (step.steps() < total && !stopping) {
-      if (due(step.steps() + 1, options_.diagnose_every)) keep_for_diagnosis();
-      run_step(step);
-      const std::uint64_t now = step.steps();
+      const std::uint64_t now = step.steps() + 1;
+      const Due due_now = due_after(now, options_);
+      if (due_now.diagnosis) keep_for_diagnosis();
+      run_step(step, due_now.record);
       if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
       const bool last = now == total;
-      const Due due_now = due_after(now, options_);
+      const bool may_collapse = due_now.record && options_.stop_on == "collapse";
       // Which steps are known of is the same on every rank, and so is what follows from it.
-      if (last || step.stop_agreed() || due_now.any()) step.settle();
+      if (last || step.stop_agreed() || due_now.needs_the_step() || may_collapse) step.settle();
       const NanGuard::Verdict verdict = guard_.judge(step.not_finite());
       if (verdict == NanGuard::Verdict::fail) fail_not_finite(step.not_finite().last);
       if (verdict == NanGuard::Verdict::skipped) tell_skipped(step.not_finite());
@@ -171,16 +174,19 @@ class Training {
       // A row of steps without updates ends first: in an update, after which it is saved, or in a roll-back.
       const bool in_doubt = guard_.in_doubt(step.not_finite());
       stopping = step.stop_agreed() && !in_doubt;
+      std::optional<GanStep::MeansUntil> means;
+      while ((means = step.take_wanted_means()) && means->step < now) write_record(*means, false);
       if (last || stopping || due_now.comparison) compare_replicas(now);
       if (last || due_now.diagnosis) diagnose();
       if (options_.eval_every > 0 && (last || due_now.evaluation) && !evaluate()) stopping = !in_doubt;
-      if (last || stopping || due_now.record) write_record(last || stopping);
+      if (!means && (last || stopping)) means = GanStep::MeansUntil{now, step.take_means()};
+      if (means) write_record(*means, last || stopping);
       if (last || due_now.picture) write_grid(now);
       if (due_now.histograms) write_histograms();
       const bool to_save = due_now.checkpoint && !in_doubt;
       if (last || stopping || to_save) save(now);
       if (!last && !stopping && to_save) write_page();
-      if (due_now.record) stop_on_collapse(now);
+      if (may_collapse) stop_on_collapse(now);
     }
     for (const std::string& slow : stragglers_.summary(hosts_)) warn(slow);
     TrainOutcome outcome;
@@ -209,14 +215,14 @@ class Training {
   }
 
   // What a GPU takes is not the host's time.
-  void run_step(GanStep& step) {
+  void run_step(GanStep& step, bool means) {
     if (ranks_.size() == 1 || !setup_.device->is_host()) {
-      step.run(stop_requested());
+      step.run(stop_requested(), means);
       return;
     }
     const Clock::time_point began = Clock::now();
     const std::uint64_t waited = heartbeat::pulse().waited;
-    step.run(stop_requested());
+    step.run(stop_requested(), means);
     const std::chrono::duration<double> all = Clock::now() - began;
     const std::chrono::duration<double> waiting = std::chrono::nanoseconds(heartbeat::pulse().waited - waited);
     stragglers_.add((all - waiting).count());
@@ -356,7 +362,6 @@ class Training {
 
   // The others learn it from rank 0, which alone has the records.
   void stop_on_collapse(std::uint64_t step) {
-    if (options_.stop_on != "collapse") return;
     std::int64_t collapsed = writer_->findings().present(Finding::Kind::collapse) ? 1 : 0;
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
@@ -368,12 +373,11 @@ class Training {
     throw AgreedError(ExitCode::training_failed, what);
   }
 
-  void write_record(bool last) {
+  void write_record(const GanStep::MeansUntil& until, bool last) {
     const heartbeat::Stage stage("record");
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - interval_began_).count();
-    const std::uint64_t step = setup_.step->steps();
-    const StepMeans means = setup_.step->take_means();
+    const auto& [step, means] = until;
     record_.step = step;
     record_.images_seen = images_seen(step);
     record_.epoch = static_cast<double>(record_.images_seen) / setup_.dataset.train().count;

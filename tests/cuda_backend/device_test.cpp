@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <limits>
+#include <map>
+#include <vector>
 
 #include "cuda_backend/gpu.hpp"
 #include "cuda_sim/cuda_sim.hpp"
@@ -92,6 +94,41 @@ TEST_F(SimulatedDevice, AStepIsFewKernels) {
   o.r1 = 5;
   EXPECT_EQ(operations(), 39);
   EXPECT_EQ(recorded(o, small_side), 39);
+}
+
+// The host asks for means and goes on: they come up to two steps later, and are those of the steps that were asked for.
+TEST_F(SimulatedDevice, TellsMeansWithoutMakingTheHostWait) {
+  const TrainOptions o = small_options();
+  const RandomImages images(20, small_side, 1);
+  const std::unique_ptr<Device> device = make_gpu(*alone_);
+  const std::unique_ptr<Device> cpu = make_cpu_device(1);
+  Gan gan = make_gan(o, DataShape::grey(small_side), *device);
+  Gan same = make_gan(o, DataShape::grey(small_side), *cpu);
+  GanStep step(*device, *alone_, gan, images.set(), o);
+  GanStep at_once(*cpu, *alone_, same, images.set(), o);
+  std::vector<std::uint64_t> told;
+  std::map<std::uint64_t, StepMeans> all;
+  for (std::uint64_t i = 1; i <= 12; ++i) {
+    const bool wanted = i % 3 == 0 || i == 10;  // 9 and 10 are under way together
+    step.run(false, wanted);
+    at_once.run(false, wanted);
+    const auto expected = at_once.take_wanted_means();
+    ASSERT_EQ(expected.has_value(), wanted);
+    if (expected) all[expected->step] = expected->means;
+    while (const auto known = step.take_wanted_means()) {
+      EXPECT_EQ(i, known->step + static_cast<std::uint64_t>(device->steps_ahead()));
+      const StepMeans& means = all.at(known->step);
+      EXPECT_NEAR(known->means.discriminator_loss, means.discriminator_loss, 1e-5);
+      EXPECT_NEAR(known->means.generator_loss, means.generator_loss, 1e-5);
+      EXPECT_NEAR(known->means.discriminator_gradient_norm, means.discriminator_gradient_norm, 1e-5);
+      told.push_back(known->step);
+    }
+  }
+  EXPECT_EQ(told, (std::vector<std::uint64_t>{3, 6, 9, 10}));
+  // The rest are known once they have been waited for; after them, nothing is left to tell of.
+  step.settle();
+  EXPECT_EQ(step.take_wanted_means().value().step, 12U);
+  EXPECT_FALSE(step.take_wanted_means());
 }
 
 TEST_F(SimulatedDevice, KnowsItsPeaks) {

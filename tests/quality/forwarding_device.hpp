@@ -27,6 +27,9 @@ class ForwardingDevice : public Device {
   void download(void* to_host, const void* from_device, std::size_t bytes) override {
     to_.download(to_host, from_device, bytes);
   }
+  void fetch(void* to_host, const void* from_device, std::size_t bytes) override {
+    to_.fetch(to_host, from_device, bytes);
+  }
   void copy(void* to, const void* from, std::size_t bytes) override { to_.copy(to, from, bytes); }
   void zero(void* pointer, std::size_t bytes) override { to_.zero(pointer, bytes); }
   void synchronize() override { to_.synchronize(); }

@@ -176,6 +176,7 @@ class CpuDevice final : public Device {
   void download(void* to_host, const void* from_device, std::size_t bytes) override {
     copy(to_host, from_device, bytes);
   }
+  void fetch(void* to_host, const void* from_device, std::size_t bytes) override { copy(to_host, from_device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(to, from, bytes);
   }

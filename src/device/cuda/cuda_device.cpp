@@ -138,6 +138,9 @@ class CudaDevice final : public Device {
     check(cudaMemcpyAsync(to_host, from_device, bytes, cudaMemcpyDeviceToHost, compute_.get()), "copy from the GPU");
     synchronize();
   }
+  void fetch(void* to_host, const void* from_device, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to_host, from_device, bytes, cudaMemcpyDeviceToHost, compute_.get()), "copy from the GPU");
+  }
   void copy(void* to, const void* from, std::size_t bytes) override {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, compute_.get()), "copy on the GPU");
   }
