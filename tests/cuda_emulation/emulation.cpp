@@ -44,7 +44,6 @@ class Machine {
     thread.line = line;
     thread.fiber.switch_to(scheduler_);
   }
-  [[nodiscard]] bool running() const { return current_ != nullptr; }
   [[nodiscard]] Thread& current() const { return *current_; }
   [[nodiscard]] const Launch& launch() const { return *launch_; }
   [[nodiscard]] unsigned block() const { return block_; }
@@ -88,7 +87,13 @@ class Machine {
   std::mt19937_64 random_;
 };
 
-thread_local Machine machine;
+Machine& machine() {
+  static thread_local Machine own;
+  return own;
+}
+// The machine whose kernel runs; null: none does. Every load and store of a kernel looks here, and a pointer needs no
+// check whether it has been made yet.
+constinit thread_local Machine* running = nullptr;
 
 std::uint64_t chosen_seed = 0;
 std::atomic<std::uint64_t> launches{0};
@@ -103,7 +108,7 @@ AccessHook& access_hook() {
 }
 
 void Machine::start() {
-  Machine& self = machine;
+  Machine& self = *running;
   Thread& thread = *self.current_;
   thread.fiber.started(self.scheduler_);
   self.launch_->call(self.launch_->arguments.get());
@@ -158,7 +163,9 @@ void Machine::run_block(unsigned block) {
     for (unsigned i : order) {
       if (thread_[i].state != State::ready) continue;
       current_ = &thread_[i];
+      running = this;
       scheduler_.switch_to(current_->fiber);
+      running = nullptr;
       current_ = nullptr;
     }
     if (complaint_.empty()) complaint_ = races_.race();
@@ -239,12 +246,12 @@ void* Machine::shared(const void* tag, std::size_t bytes) {
 }
 
 void check_mask(unsigned mask) {
-  if (mask != ~0U) machine.complain("a warp function with a mask that is not full");
+  if (mask != ~0U) running->complain("a warp function with a mask that is not full");
 }
 
 template <class T>
 T fetch_add_on(T* at, T value) {
-  machine.touch(at, sizeof *at, Access::atomic);
+  running->touch(at, sizeof *at, Access::atomic);
   const T before = *at;
   *at = before + value;
   return before;
@@ -269,50 +276,50 @@ bool instrumented() {
 
 void submit(cudaStream_t stream, Launch launch) {
   if (chosen_submit() == nullptr) {
-    machine.run(launch);
+    machine().run(launch);
     return;
   }
   const char* kernel = launch.kernel;
-  chosen_submit()(stream, kernel, [launch = std::move(launch)] { machine.run(launch); });
+  chosen_submit()(stream, kernel, [launch = std::move(launch)] { machine().run(launch); });
 }
 
-uint3 thread_index() { return {machine.current().place.thread, 0, 0}; }
-uint3 block_index() { return {machine.block(), 0, 0}; }
-dim3 block_size() { return machine.launch().block; }
-dim3 grid_size() { return machine.launch().grid; }
-void block_barrier(int line) { machine.wait(State::at_barrier, line); }
+uint3 thread_index() { return {running->current().place.thread, 0, 0}; }
+uint3 block_index() { return {running->block(), 0, 0}; }
+dim3 block_size() { return running->launch().block; }
+dim3 grid_size() { return running->launch().grid; }
+void block_barrier(int line) { running->wait(State::at_barrier, line); }
 
 void warp_barrier(int line, unsigned mask, bool orders) {
   check_mask(mask);
-  machine.wait(State::at_warp_barrier, line);
-  if (orders) ++machine.current().place.warp_barriers;
+  running->wait(State::at_warp_barrier, line);
+  if (orders) ++running->current().place.warp_barriers;
 }
 
 std::uint64_t exchange(int line, unsigned mask, std::uint64_t value, unsigned from) {
-  machine.given()[lane()] = value;
+  running->given()[lane()] = value;
   warp_barrier(line, mask, false);
-  const std::uint64_t result = machine.given()[from % warp_size];
-  ++machine.current().exchanges;
+  const std::uint64_t result = running->given()[from % warp_size];
+  ++running->current().exchanges;
   return result;
 }
 
 unsigned ballot(int line, unsigned mask, bool predicate) {
-  machine.given()[lane()] = predicate ? 1 : 0;
+  running->given()[lane()] = predicate ? 1 : 0;
   warp_barrier(line, mask, false);
   unsigned result = 0;
-  for (unsigned i = 0; i < warp_size; ++i) result |= static_cast<unsigned>(machine.given()[i]) << i;
-  ++machine.current().exchanges;
+  for (unsigned i = 0; i < warp_size; ++i) result |= static_cast<unsigned>(running->given()[i]) << i;
+  ++running->current().exchanges;
   return result;
 }
 
-unsigned lane() { return machine.current().place.thread % warp_size; }
-void fence() { machine.fence(); }
-void* shared_memory(const void* tag, std::size_t bytes) { return machine.shared(tag, bytes); }
+unsigned lane() { return running->current().place.thread % warp_size; }
+void fence() { running->fence(); }
+void* shared_memory(const void* tag, std::size_t bytes) { return running->shared(tag, bytes); }
 unsigned fetch_add(unsigned* at, unsigned value) { return fetch_add_on(at, value); }
 unsigned long long fetch_add(unsigned long long* at, unsigned long long value) { return fetch_add_on(at, value); }
 
 void touch(const void* address, std::size_t bytes, Access kind) {
-  if (machine.running()) machine.touch(address, bytes, kind);
+  if (running != nullptr) running->touch(address, bytes, kind);
 }
 
 }  // namespace ganymede::emulation

@@ -21,16 +21,18 @@ struct RaceCheck::Record {
   bool atomic = false;
 };
 
+// Of a launch: an earlier one's says nothing.
 struct RaceCheck::Cell {
   Record write;
   Record read[2];
+  std::uint32_t launch = 0;
   std::uint8_t was_read = 0;  // bytes, during the whole launch
   std::uint8_t was_written = 0;
 };
 
 struct RaceCheck::Page {
   std::uintptr_t number;
-  std::uint64_t launch;
+  std::uint32_t launch;  // the last that touched it
   Cell cells[page_words];
 };
 
@@ -60,11 +62,17 @@ RaceCheck::Page& RaceCheck::page(std::uintptr_t number) {
     }
     recent = page.get();
   }
-  if (recent->launch != launch_) {
-    std::fill(std::begin(recent->cells), std::end(recent->cells), Cell{});
-    recent->launch = launch_;
-  }
+  recent->launch = launch_;
   return *recent;
+}
+
+RaceCheck::Cell& RaceCheck::cell(std::uintptr_t word) {
+  Cell& cell = page(word / page_words).cells[word % page_words];
+  if (cell.launch != launch_) {
+    cell = Cell{};
+    cell.launch = launch_;
+  }
+  return cell;
 }
 
 void RaceCheck::touch(std::uintptr_t address, std::size_t bytes, Access kind, const Place& place) {
@@ -98,7 +106,7 @@ bool RaceCheck::ordered(const Record& earlier, const Place& now) const {
 }
 
 void RaceCheck::touch_word(std::uintptr_t word, unsigned mask, Access kind, const Place& place) {
-  Cell& cell = page(word / page_words).cells[word % page_words];
+  Cell& cell = this->cell(word);
   const bool writes = kind != Access::read;
   const bool atomic = kind == Access::atomic;
   const auto collides = [&](const Record& earlier) {
@@ -175,7 +183,7 @@ void RaceCheck::fence(const Place& place) {
 
 void RaceCheck::forget(std::uintptr_t address, std::size_t bytes) {
   for (std::uintptr_t word = address / word_bytes; word * word_bytes < address + bytes; ++word)
-    page(word / page_words).cells[word % page_words] = Cell{};
+    page(word / page_words).cells[word % page_words].launch = 0;
 }
 
 void RaceCheck::report(std::uintptr_t address, const Record& earlier, Access did, Access does, const Place& place) {
@@ -198,7 +206,7 @@ std::vector<AccessRange> RaceCheck::ranges() const {
   for (const Page* page : touched) {
     for (std::uintptr_t i = 0; i < page_words; ++i) {
       const Cell& cell = page->cells[i];
-      if ((cell.was_read | cell.was_written) == 0) continue;
+      if (cell.launch != launch_) continue;
       for (std::uintptr_t byte = 0; byte < word_bytes; ++byte) {
         const bool read = (cell.was_read >> byte & 1) != 0;
         const bool written = (cell.was_written >> byte & 1) != 0;

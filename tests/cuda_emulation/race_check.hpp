@@ -69,13 +69,14 @@ class RaceCheck {
     bool fenced;
   };
   Page& page(std::uintptr_t number);
+  Cell& cell(std::uintptr_t word);
   void touch_word(std::uintptr_t word, unsigned mask, Access kind, const Place& place);
   [[nodiscard]] bool ordered(const Record& earlier, const Place& now) const;
   void report(std::uintptr_t address, const Record& earlier, Access did, Access does, const Place& place);
 
   std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages_;
   std::array<Page*, 64> recent_{};
-  std::uint64_t launch_ = 0;
+  std::uint32_t launch_ = 0;
   std::unordered_map<std::uintptr_t, std::vector<Release>> releases_;
   std::vector<Acquire> acquires_;
   std::uint32_t acquiring_block_ = 0;
