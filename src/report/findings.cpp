@@ -14,8 +14,10 @@ using Kind = Finding::Kind;
 
 // In a healthy training, too, samples are alike at first. Samples that have never been varied may become so while they
 // become more so from diagnosis to diagnosis, and until G's parameters have come so many times their own norm, summed
-// over the steps.
+// over the steps; sooner where they have become so much less varied than they were.
 constexpr double least_path = 4;
+constexpr double least_path_down = 1.5;
+constexpr double down = 0.7;
 constexpr double most_collapsed_classes = 4;
 constexpr double most_collapsed_diversity = 0.25;
 constexpr double sure = 0.97;       // D's accuracy where it wins,
@@ -58,9 +60,12 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   const bool alike = few_classes || r.sample_diversity <= most_collapsed_diversity;
   if (diagnosed && !alike) varied_ = true;
   const bool grows = r.sample_diversity > greatest_diversity_;
+  const bool falls = r.sample_diversity < down * greatest_diversity_;
   if (grows) greatest_diversity_ = r.sample_diversity;
+  const bool has_had_time = (path_ >= least_path && !grows) || (path_ >= least_path_down && falls);
+  // It lasts until they are no longer alike, however much less alike than before.
   if (diagnosed)
-    see(Kind::collapse, alike && (varied_ || (path_ >= least_path && !grows)), r.step,
+    see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step,
         (few_classes ? "samples have collapsed onto " + pretty(r.sample_classes) + " of 10 classes"
                      : "samples have collapsed: they vary " + pretty(std::round(1000 * r.sample_diversity) / 1000) +
                            " times as much as real images") +

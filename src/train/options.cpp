@@ -407,7 +407,7 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::sample_every, 0, most_steps>, get_number<&O::sample_every>},
     {"sample-count", "Output", "N", "images in a sample grid", false, true, set_number<&O::sample_count, 1, 10000>,
      get_number<&O::sample_count>},
-    {"log-every", "Output", "N", "steps between records in metrics.jsonl", false, true,
+    {"log-every", "Output", "N", "steps between records in metrics.jsonl; a diagnosis makes one, too", false, true,
      set_number<&O::log_every, 1, most_steps>, get_number<&O::log_every>},
     {"drift-every", "Output", "N", "steps between comparisons of all replicas' weights; 0: at the end alone", false,
      true, set_number<&O::drift_every, 0, most_steps>, get_number<&O::drift_every>},

@@ -64,7 +64,8 @@ Due due_after(std::uint64_t step, const TrainOptions& o) {
   return {.comparison = due(step, o.drift_every),
           .diagnosis = due(step, o.diagnose_every),
           .evaluation = due(step, o.eval_every),
-          .record = due(step, o.log_every),
+          // What a diagnosis finds is told when it is found.
+          .record = due(step, o.log_every) || due(step, o.diagnose_every),
           .picture = due(step, o.sample_every),
           .histograms = due(step, o.tensorboard_histograms_every),
           .checkpoint = due(step, o.checkpoint_every)};
@@ -161,7 +162,7 @@ class Training {
       run_step(step, due_now.record);
       if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
       const bool last = now == total;
-      const bool may_collapse = due_now.record && options_.stop_on == "collapse";
+      const bool may_collapse = (due_now.record || last) && options_.stop_on == "collapse";
       // Which steps are known of is the same on every rank, and so is what follows from it.
       if (last || step.stop_agreed() || due_now.needs_the_step() || may_collapse) step.settle();
       const NanGuard::Verdict verdict = guard_.judge(step.not_finite());
