@@ -150,9 +150,9 @@ std::string help_text(const CommandSyntax& syntax) {
   return text + "\n  -h, --help                      this text\n";
 }
 
-Argument timeout_argument() {
-  return {"timeout", "SECONDS", "when nothing is completed for so long the job ends, and says who holds it up; 0: 60",
-          "Options", "0"};
+Argument timeout_argument(int seconds) {
+  return {"timeout", "SECONDS", "when nothing is completed for so long the job ends, and says who holds it up",
+          "Options", std::to_string(seconds)};
 }
 
 long parse_count(const Parsed& parsed, const std::string& name, long otherwise, long least, long most) {

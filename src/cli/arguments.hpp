@@ -52,8 +52,8 @@ std::string help_text(const CommandSyntax& syntax);
 /// A whole number from least to most; throws Error(usage) naming the option.
 long parse_count(const Parsed& parsed, const std::string& name, long otherwise, long least, long most);
 
-/// --timeout of commands that a watchdog watches over.
-Argument timeout_argument();
+/// --timeout, with its default.
+Argument timeout_argument(int seconds);
 
 /// One `name = value` of an INI file.
 struct Setting {

@@ -1,11 +1,21 @@
 // The list of the commands.
 #include "cli/commands.hpp"
 
+#include <algorithm>
+
 namespace ganymede::cli {
 
 std::vector<Command> commands() {
-  return {train_command(),  sample_command(),  eval_command(),    latent_command(), report_command(), metrics_command(),
-          export_command(), inspect_command(), recipes_command(), judge_command(),  doctor_command(), bench_command()};
+  std::vector<Command> all = {train_command(),   sample_command(),  eval_command(),   latent_command(),
+                              report_command(),  metrics_command(), export_command(), inspect_command(),
+                              recipes_command(), judge_command(),   doctor_command(), bench_command()};
+  // The watchdog is over each of them; some say themselves what --timeout means there.
+  for (Command& command : all) {
+    std::vector<Argument>& arguments = command.syntax.arguments;
+    if (std::none_of(arguments.begin(), arguments.end(), [](const Argument& a) { return a.name == "timeout"; }))
+      arguments.push_back(timeout_argument(60));
+  }
+  return all;
 }
 
 std::string general_help() {

@@ -13,10 +13,12 @@
 
 #include "cli/commands.hpp"
 #include "core/cores.hpp"
+#include "core/heartbeat.hpp"
 #include "core/numbers.hpp"
 #include "doctor/facts.hpp"
 #include "doctor/findings.hpp"
 #include "doctor/links.hpp"
+#include "doctor/probe.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/options.hpp"
 #include "train/run_place.hpp"
@@ -27,7 +29,7 @@ namespace {
 using namespace doctor;
 
 std::string gpu_text(const Facts& facts) {
-  std::string text;
+  std::string text = facts.gpus_known ? "" : "not known";
   for (const std::string& gpu : facts.gpus) text += (text.empty() ? "" : "; ") + gpu;
   if (text.empty()) text = "none";
   const auto visible = facts.environment.find("CUDA_VISIBLE_DEVICES");
@@ -55,10 +57,10 @@ void print_host(const Facts& facts) {
 
 void print_links(const std::vector<Facts>& all, const Links& links) {
   if (all.size() == 1) return;
-  const double bandwidth = Links::large_bytes / links.large;
+  const double bandwidth = links.large_bytes / links.large;
   const double expected = expected_bandwidth(all, links.hosts);
-  std::printf("all-reduce    1 KiB in %s, 4 MiB in %s: %s/s", time_text(links.latency).c_str(),
-              time_text(links.large).c_str(), bytes_text(bandwidth).c_str());
+  std::printf("all-reduce    1 KiB in %s, %s in %s: %s/s", time_text(links.latency).c_str(),
+              bytes_text(links.large_bytes).c_str(), time_text(links.large).c_str(), bytes_text(bandwidth).c_str());
   if (expected > 0) std::printf(", %.0f %% of what the interfaces give", 100 * bandwidth / expected);
   if (links.hosts == 1) std::printf("; rank 0 copies %s/s in memory", bytes_text(links.copy).c_str());
   std::printf("\n");
@@ -77,20 +79,41 @@ nlohmann::ordered_json as_json(const std::string& launch, const std::vector<Fact
   for (const Facts& facts : all) json["ranks"].push_back(nlohmann::ordered_json::parse(to_text(facts)));
   if (all.size() > 1)
     json["all_reduce"] = {{"latency_seconds", links.latency},
-                          {"bytes_per_second", Links::large_bytes / links.large},
+                          {"bytes_per_second", links.large_bytes / links.large},
                           {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}};
   json["copy_bytes_per_second"] = links.copy;
   json["clocks_ahead_seconds"] = links.clocks;
-  json["folder"] = {{"path", folder.path},       {"file_system", folder.file_system},
-                    {"free_bytes", folder.free}, {"fsync_seconds", folder.sync_seconds},
-                    {"problem", folder.problem}, {"not_seen_on", blind}};
+  json["folder"] = {
+      {"path", folder.path},
+      {"file_system", folder.file_system},
+      {"free_bytes", folder.free},
+      {"fsync_seconds", folder.synced ? nlohmann::ordered_json(folder.sync_seconds) : nlohmann::ordered_json()},
+      {"problem", folder.problem},
+      {"not_seen_on", blind}};
   json["findings"] = nlohmann::ordered_json::array();
   for (const Finding& f : findings)
     json["findings"].push_back({{"severity", f.error ? "error" : "warning"}, {"what", f.what}, {"mend", f.mend}});
   return json;
 }
 
+// What a file system is asked for besides, which it may not answer.
+constexpr double file_seconds = 1;
+
+bool exists(const std::string& file) {
+  return Probe<bool>([file] {
+           std::error_code error;
+           return std::filesystem::exists(file, error);
+         })
+      .within(file_seconds)
+      .value_or(false);
+}
+
+void remove(const std::string& file) {
+  if (!file.empty()) Probe<int>([file] { return ::unlink(file.c_str()); }).within(file_seconds);
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
+  heartbeat::phase("looking around");
   std::string mine;
   together(ranks, [&] { mine = to_text(look_around(ranks.rank())); });
   std::vector<Facts> all;
@@ -100,27 +123,31 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (std::none_of(hosts.begin(), hosts.end(), [&](const Facts* h) { return h->host == facts.host; }))
       hosts.push_back(&facts);
 
+  heartbeat::phase("the folder");
   // Rank 0 writes, as it does in a training, and leaves a file for the others to see.
   Folder folder;
   on_root(ranks, [&] {
     TrainOptions options;
     options.out = parsed.get("out", ".");
-    folder = try_folder(options.out);
-    try {
-      check_run_place(options);
-    } catch (const Error& refusal) {
-      folder.refused = refusal.what();
-    }
+    folder = try_folder(options.out, [options]() -> std::string {
+      try {
+        check_run_place(options);
+      } catch (const Error& refusal) {
+        return refusal.what();
+      }
+      return {};
+    });
   });
   const std::string probe = ranks.all_gather(folder.probe)[0];
-  std::error_code error;
-  const bool sees = probe.empty() || std::filesystem::exists(probe, error);
+  bool sees = true;
+  together(ranks, [&] { sees = probe.empty() || exists(probe); });
   std::set<std::string> unseeing;
   for (const std::string& host : ranks.all_gather(sees ? "" : host_name()))
     if (!host.empty()) unseeing.insert(host);
   const std::vector<std::string> blind(unseeing.begin(), unseeing.end());
-  if (!folder.probe.empty()) ::unlink(folder.probe.c_str());
+  on_root(ranks, [&] { remove(folder.probe); });
 
+  heartbeat::phase("sums over ranks");
   const Links links = measure_links(ranks, static_cast<int>(hosts.size()));
   std::vector<Finding> findings;
   on_root(ranks, [&] { findings = examine(all, links, folder, blind); });
@@ -138,9 +165,11 @@ int run(const Parsed& parsed, Communicator& ranks) {
   for (const Facts& facts : all) print_rank(facts);
   for (const Facts* host : hosts) print_host(*host);
   print_links(all, links);
-  std::printf("folder        %s: %s, %s free", folder.path.c_str(), folder.file_system.c_str(),
-              bytes_text(static_cast<double>(folder.free)).c_str());
-  if (folder.problem.empty()) std::printf(", 1 MiB on the disk in %s", time_text(folder.sync_seconds).c_str());
+  std::printf("folder        %s: %s", folder.path.c_str(), folder.file_system.c_str());
+  if (folder.free > 0) std::printf(", %s free", bytes_text(static_cast<double>(folder.free)).c_str());
+  if (folder.problem.empty())
+    std::printf(", 1 MiB %s %s", folder.synced ? "on the disk in" : "not on the disk after",
+                time_text(folder.sync_seconds).c_str());
   std::printf("\n");
   for (const auto& [name, value] : all[0].environment)
     std::printf("environment   %s=%s\n", name.c_str(), value.c_str());
@@ -158,12 +187,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
 }  // namespace
 
 Command doctor_command() {
-  return {
-      {"doctor",
-       "Looks at this launch: ranks, hosts, links, the run's folder; says how to mend what is wrong.",
-       "",
-       {{"out", "RUN", "the folder that a run is to go to", "Options", "the current folder"}, {"json", "", "as JSON"}}},
-      run};
+  return {{"doctor",
+           "Looks at this launch: ranks, hosts, links, the run's folder; says how to mend what is wrong.",
+           "",
+           {{"out", "RUN", "the folder that a run is to go to", "Options", "the current folder"},
+            {"json", "", "as JSON"},
+            timeout_argument(6)}},
+          run};
 }
 
 }  // namespace ganymede::cli

@@ -347,7 +347,6 @@ std::string own_file(const std::string& place, std::filesystem::path (RunFolder:
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
-  const heartbeat::Stage stage("evaluation");
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
   std::vector<std::string> warnings;
@@ -446,8 +445,7 @@ Command eval_command() {
          "the numbers as JSON, which `ganymede report RUN` shows from their default place; -: to the standard output "
          "alone, and no table",
          "Options", "RUN/eval.json of a run's folder"},
-        {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"},
-        timeout_argument()}},
+        {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
       run};
 }
 

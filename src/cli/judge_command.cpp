@@ -4,7 +4,6 @@
 #include "cli/commands.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
-#include "core/heartbeat.hpp"
 #include "eval/judge.hpp"
 #include "eval/shipped_judge.hpp"
 #include "ganymede/dataset.hpp"
@@ -86,7 +85,6 @@ void train(const Request& request, Device& device, const Dataset& mnist, const D
 
 // One rank trains: a network of this size gains nothing from more. The others wait.
 int run(const Parsed& parsed, Communicator& ranks) {
-  const heartbeat::Stage stage("judge");
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
   on_root(ranks, [&] {
@@ -117,8 +115,7 @@ Command judge_command() {
         {"epochs", "N", "passes over the images to train", "Options", "30"},
         {"seed", "N", "of weights, order and shifts", "Options", "1"},
         {"out", "FILE", "where the judge goes; with --check which one", "Options", "judge.safetensors"},
-        {"threads", "N", "threads of the rank that trains; 0: the node's cores shared by its ranks", "Options", "0"},
-        timeout_argument()}},
+        {"threads", "N", "threads of the rank that trains; 0: the node's cores shared by its ranks", "Options", "0"}}},
       run};
 }
 

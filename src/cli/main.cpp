@@ -130,13 +130,12 @@ void check_output(Communicator& ranks) {
   });
 }
 
-// Commands that take no --timeout may have long work of which no heartbeat tells.
 void watch_over(const CommandSyntax& syntax, const Parsed& parsed) {
-  comm::Watchdog& watchdog = *comm::Watchdog::current();
-  if (std::any_of(syntax.arguments.begin(), syntax.arguments.end(), [](auto& a) { return a.name == "timeout"; }))
-    watchdog.expect(static_cast<double>(parse_count(parsed, "timeout", 0, 0, 1'000'000)), {});
-  else
-    watchdog.stand_down();
+  const auto timeout = std::find_if(syntax.arguments.begin(), syntax.arguments.end(),
+                                    [](const Argument& a) { return a.name == "timeout"; });
+  const long otherwise = std::stol(timeout->shown_default);
+  const long seconds = parse_count(parsed, "timeout", otherwise, std::min(otherwise, 1L), 1'000'000);
+  comm::Watchdog::current()->expect(static_cast<double>(seconds), {});
 }
 
 int run(const std::vector<std::string>& words, Communicator& ranks) {
@@ -161,6 +160,8 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
   });
   if (parsed.help) return print(help_text(command->syntax));
   together(ranks, [&] { watch_over(command->syntax, parsed); });
+  // A training has stages of its own, of which this is the first.
+  if (command->syntax.name != "train") heartbeat::stage(command->syntax.name.c_str());
   const int code = command->run(parsed, ranks);
   // What a training is for is in its folder; lines of its progress may be lost.
   if (command->syntax.name != "train" || parsed.on("dry-run")) check_output(ranks);
@@ -179,6 +180,12 @@ double timeout_among(const std::vector<std::string>& words) {
       return seconds;
   }
   return 0;
+}
+
+// By these endings launch/mpirun knows what the watchdog says.
+std::string consolation(const std::vector<std::string>& words) {
+  return !words.empty() && words[0] == "train" ? "Complete checkpoints stand, and --resume goes on from them"
+                                               : "Nothing is half-written: start it again";
 }
 
 // One line, whatever was quoted in it.
@@ -215,7 +222,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   const std::vector<std::string> words(argv + 1, argv + argc);
   heartbeat::stage("start-up");
-  comm::Watchdog watchdog(cli::timeout_among(words), stop_requested);
+  comm::Watchdog watchdog(cli::timeout_among(words), stop_requested, cli::consolation(words));
   std::unique_ptr<Communicator> ranks;
   // The watchdogs part before the ranks do.
   const struct Parting {

@@ -78,7 +78,7 @@ char process_state(std::uint64_t process) {
 }
 
 bool gets_on(const Reading& rank, double deadline) {
-  return rank.answered && rank.waiting.empty() && rank.idle < deadline;
+  return rank.answered && rank.waiting.empty() && (rank.idle < deadline || rank.unread);
 }
 
 Diagnosis diagnose(const std::vector<Reading>& ranks, const std::vector<std::string>& hosts) {

@@ -8,6 +8,7 @@
 #include "comm/watchdog.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -65,6 +66,15 @@ void print(int file, const std::string& line) {
   }
 }
 
+// Whether a write to what this process prints to would have to wait for a reader.
+bool output_is_full() {
+  const auto is_full = [](int file) {
+    pollfd output{file, POLLOUT, 0};
+    return ::poll(&output, 1, 0) == 0;
+  };
+  return is_full(STDOUT_FILENO) || is_full(STDERR_FILENO);
+}
+
 // A process whose end nobody has asked for yet is at its end too.
 bool ends_within(std::uint64_t process, double seconds) {
   const Clock::time_point began = Clock::now();
@@ -107,8 +117,9 @@ struct Watchdog::Host {
   static std::size_t bytes(int ranks) { return sizeof(Host) + static_cast<std::size_t>(ranks) * sizeof(Seat); }
 };
 
-Watchdog::Watchdog(double seconds, std::function<bool()> stopping)
+Watchdog::Watchdog(double seconds, std::function<bool()> stopping, std::string consolation)
     : stopping_(std::move(stopping)),
+      consolation_(std::move(consolation)),
       hosts_{host_name()},
       asked_seconds_(seconds),
       deadline_(seconds > 0 ? seconds : least_deadline) {
@@ -180,12 +191,6 @@ void Watchdog::expect(double seconds, const std::filesystem::path& log) {
   asked_seconds_ = seconds;
   deadline_ = seconds > 0 ? seconds : least_deadline;
   log_ = log;
-  watching_ = true;
-}
-
-void Watchdog::stand_down() {
-  const std::lock_guard lock(mutex_);
-  watching_ = false;
 }
 
 void Watchdog::watch() {
@@ -215,7 +220,7 @@ void Watchdog::look(double elapsed) {
   // In time: at the deadline one of them may have spoken already, and be gone.
   if (ranks_ == nullptr && launched_ranks() > 1 && siblings_.empty() && idle_ >= deadline_ / 2)
     siblings_ = sibling_ranks();
-  if (watching_ && idle_ >= std::max(deadline_, patience_)) inquire();
+  if (idle_ >= std::max(deadline_, patience_)) inquire();
 }
 
 // Who asks has waited for the deadline, in one step. Meanwhile this rank cannot have begun more than `steps_apart`
@@ -267,6 +272,7 @@ Reading Watchdog::own_reading() const {
   Reading reading = read(heartbeat::pulse());
   reading.answered = true;
   reading.idle = idle_;
+  reading.unread = output_is_full();
   reading.state = process_state(static_cast<std::uint64_t>(::getpid()));
   return reading;
 }
@@ -337,15 +343,16 @@ void Watchdog::inquire() {
       merge(letter->text, static_cast<std::size_t>(letter->from), all);
       if (letter->text.starts_with(question)) mailbox_->send(letter->from, message(reply));
     }
-    const auto busy =
-        std::find_if(all.begin(), all.end(), [&](const Reading& rank) { return gets_on(rank, deadline_); });
-    if (busy != all.end()) {
-      const auto rank = static_cast<std::size_t>(busy - all.begin());
-      log("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
-                      ", which gets on: " + place(*busy));
-      patience_ = idle_ + std::max(1.0, deadline_ / 4);
-      return;
-    }
+  }
+  const auto busy = std::find_if(all.begin(), all.end(), [&](const Reading& rank) { return gets_on(rank, deadline_); });
+  if (busy != all.end()) {
+    const auto rank = static_cast<std::size_t>(busy - all.begin());
+    log("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
+                    (busy->unread ? ", whose output nobody reads: " : ", which gets on: ") + place(*busy));
+    patience_ = idle_ + std::max(1.0, deadline_ / 4);
+    return;
+  }
+  if (mailbox_ != nullptr) {
     sleep(arrives);
     if (heartbeat::pulse().beats.load(std::memory_order_relaxed) != beats_) return;
   }
@@ -417,7 +424,7 @@ void Watchdog::end(const std::string& sentence, Voice voice) {
   heartbeat::leave();
   auto* host = static_cast<Host*>(host_memory_.get());
   const bool first = voice == Voice::own && (host == nullptr || host->spoken.exchange(1) == 0);
-  const std::string whole = sentence + ". Complete checkpoints stand, and --resume goes on from them";
+  const std::string whole = sentence + ". " + consolation_;
   if (first)
     print(STDERR_FILENO,
           (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") + ("ganymede: " + whole) + "\n");

@@ -24,8 +24,9 @@ namespace ganymede::comm {
 class Watchdog {
  public:
   /// From the start of the process on, before there are ranks to talk to. `seconds`: see expect(). `stopping` says
-  /// whether this process was asked to end; processes that go then are no news.
-  explicit Watchdog(double seconds, std::function<bool()> stopping);
+  /// whether this process was asked to end; processes that go then are no news. `consolation`, a sentence without its
+  /// stop, ends what is said when the job is ended.
+  Watchdog(double seconds, std::function<bool()> stopping, std::string consolation);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
@@ -41,8 +42,6 @@ class Watchdog {
   /// The job is to end when nothing is completed for so many seconds; 0: for least_deadline, or as long as 100
   /// steps take (the median), whichever is longer. What happens also goes to the end of `log`, unless that is empty.
   void expect(double seconds, const std::filesystem::path& log);
-  /// Watches no longer, but for lost processes.
-  void stand_down();
 
   /// Until steps have been measured, the deadline where none was asked for, in seconds.
   static constexpr double least_deadline = 60;
@@ -82,6 +81,7 @@ class Watchdog {
   void log(const char* level, const std::string& line) const;
 
   std::function<bool()> stopping_;
+  const std::string consolation_;
   std::mutex mutex_;  // of all below
   Communicator* ranks_ = nullptr;
   std::unique_ptr<Mailbox> mailbox_;
@@ -91,7 +91,6 @@ class Watchdog {
   std::vector<std::string> hosts_;
   std::size_t rank_ = 0;
   std::filesystem::path log_;
-  bool watching_ = true;
   double asked_seconds_;
   double deadline_;
   double idle_ = 0;      // since the last beat

@@ -28,14 +28,16 @@
 #include "core/cores.hpp"
 #include "core/files.hpp"
 #include "core/host_memory.hpp"
+#include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
+#include "doctor/probe.hpp"
 #include "ganymede/communicator.hpp"
 
 namespace ganymede::doctor {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Interface, name, address, prefix, megabits)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Facts, rank, host, program, cores, host_cores, core_quota, numa_nodes, gpus,
-                                   gpu_problem, interfaces, infiniband, locked_memory, shared_memory,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Facts, rank, host, program, cores, host_cores, core_quota, numa_nodes, gpus_known,
+                                   gpus, gpu_problem, interfaces, infiniband, locked_memory, shared_memory,
                                    shared_memory_free, environment)
 
 namespace {
@@ -123,6 +125,10 @@ std::map<std::string, std::string> environment() {
 
 std::string reason() { return std::strerror(errno); }
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 /// Of the mount that holds the folder: the last that is the longest of its parents.
 std::string file_system_of(const fs::path& folder) {
   std::ifstream mounts("/proc/self/mounts");
@@ -142,20 +148,55 @@ std::string file_system_of(const fs::path& folder) {
   return best;
 }
 
+/// Of the folder what its file system shows, with an empty file as `probe`.
+Folder find_folder(const fs::path& folder) {
+  Folder found;
+  found.path = folder.string();
+  std::error_code error;
+  fs::path existing = fs::absolute(folder, error).lexically_normal();
+  while (!fs::is_directory(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
+  if (const fs::path real = fs::canonical(existing, error); !error) existing = real;
+  found.existing = existing.string();
+  found.file_system = file_system_of(existing);
+  struct statvfs space = {};
+  if (::statvfs(existing.c_str(), &space) == 0)
+    found.free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
+  std::string name = (existing / ".ganymede-doctor.XXXXXX").string();
+  const int file = ::mkostemp(name.data(), O_CLOEXEC);
+  if (file < 0) {
+    found.problem = reason();
+    return found;
+  }
+  ::close(file);
+  found.probe = name;
+  return found;
+}
+
+/// Brings 1 MiB to the disk. Empty, or why that did not do.
+std::string fill_and_sync(const std::string& name) {
+  const int file = ::open(name.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return reason();
+  const std::string block(1U << 20U, 'x');
+  const ssize_t written = ::write(file, block.data(), block.size());
+  std::string problem;
+  if (written != static_cast<ssize_t>(block.size()) || ::fsync(file) != 0)
+    problem = written >= 0 && written < static_cast<ssize_t>(block.size()) ? "no space left" : reason();
+  ::close(file);
+  return problem;
+}
+
 }  // namespace
 
 Facts look_around(int rank) {
+  Probe<std::string> program([] { return digest(read_file("/proc/self/exe")); });
+  Probe<CudaProbe> cuda([] { return probe_cuda(); });
   Facts facts;
   facts.rank = rank;
   facts.host = host_name();
-  facts.program = digest(read_file("/proc/self/exe"));
   facts.cores = usable_cores();
   facts.host_cores = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
   facts.core_quota = core_quota();
   facts.numa_nodes = numa_nodes(facts.cores);
-  const CudaProbe cuda = probe_cuda();
-  for (const CudaGpu& gpu : cuda.sight.gpus) facts.gpus.push_back(gpu.name + ", " + gpu.pci_id);
-  if (!cuda.expected) facts.gpu_problem = cuda.problem;
   facts.interfaces = interfaces();
   std::error_code error;
   facts.infiniband = fs::exists("/sys/class/infiniband", error) && !fs::is_empty("/sys/class/infiniband", error);
@@ -168,40 +209,42 @@ Facts look_around(int rank) {
     facts.shared_memory_free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
   }
   facts.environment = environment();
+  const auto begin = std::chrono::steady_clock::now();
+  if (const std::optional<CudaProbe> answer = cuda.within(look_seconds)) {
+    for (const CudaGpu& gpu : answer->sight.gpus) facts.gpus.push_back(gpu.name + ", " + gpu.pci_id);
+    if (!answer->expected) facts.gpu_problem = answer->problem;
+  } else {
+    facts.gpus_known = false;
+  }
+  facts.program = program.within(look_seconds - seconds_since(begin)).value_or("");
   return facts;
 }
 
 std::string to_text(const Facts& facts) { return nlohmann::json(facts).dump(); }
 Facts from_text(const std::string& text) { return nlohmann::json::parse(text).get<Facts>(); }
 
-Folder try_folder(const fs::path& folder) {
-  Folder found;
-  found.path = folder.string();
-  std::error_code error;
-  fs::path existing = fs::absolute(folder, error).lexically_normal();
-  while (!fs::is_directory(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
-  if (const fs::path real = fs::canonical(existing, error); !error) existing = real;
-  found.existing = existing.string();
-  found.file_system = file_system_of(existing);
-  struct statvfs space = {};
-  if (::statvfs(existing.c_str(), &space) == 0)
-    found.free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
-
-  std::string name = (existing / ".ganymede-doctor.XXXXXX").string();
-  const int file = ::mkostemp(name.data(), O_CLOEXEC);
-  if (file < 0) {
-    found.problem = reason();
+Folder try_folder(const fs::path& folder, const std::function<std::string()>& check) {
+  Probe<Folder> look([folder, check] {
+    Folder found = find_folder(folder);
+    if (found.problem.empty()) found.refused = check();
     return found;
+  });
+  std::optional<Folder> found = look.within(folder_seconds);
+  if (!found) {
+    found.emplace();
+    found->path = found->existing = folder.string();
+    found->file_system = "unknown";
+    found->problem = "its file system has not answered in " + pretty(folder_seconds) + " s";
   }
-  found.probe = name;
-  const std::string block(1U << 20U, 'x');
+  if (found->probe.empty()) return *found;
   const auto begin = std::chrono::steady_clock::now();
-  const ssize_t written = ::write(file, block.data(), block.size());
-  if (written != static_cast<ssize_t>(block.size()) || ::fsync(file) != 0)
-    found.problem = written >= 0 && written < static_cast<ssize_t>(block.size()) ? "no space left" : reason();
-  found.sync_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  ::close(file);
-  return found;
+  Probe<std::string> sync([name = found->probe] { return fill_and_sync(name); });
+  if (const std::optional<std::string> problem = sync.within(folder_seconds)) {
+    found->problem = *problem;
+    found->synced = problem->empty();
+  }
+  found->sync_seconds = seconds_since(begin);
+  return *found;
 }
 
 }  // namespace ganymede::doctor

@@ -47,15 +47,25 @@ class Examination {
   }
 
   void programs() {
-    std::map<std::string, std::vector<int>> by_digest;
-    for (const Facts& facts : ranks_) by_digest[facts.program].push_back(facts.rank);
-    if (by_digest.size() == 1) return;
+    const Facts* first = nullptr;  // of which it is known
     std::set<std::string> others;
-    for (const Facts& facts : ranks_)
-      if (facts.program != ranks_[0].program) others.insert(facts.host);
-    error("rank 0 on " + ranks_[0].host + " runs another build of the program than ranks on " +
-              joined({others.begin(), others.end()}),
-          "put the same build on all hosts, or on a file system that they share: results depend on it");
+    std::set<std::string> unknown;
+    for (const Facts& facts : ranks_) {
+      if (facts.program.empty())
+        unknown.insert(facts.host);
+      else if (first == nullptr)
+        first = &facts;
+      else if (facts.program != first->program)
+        others.insert(facts.host);
+    }
+    if (!others.empty())
+      error(ranks_text({first->rank}) + " on " + first->host + " runs another build of the program than ranks on " +
+                joined({others.begin(), others.end()}),
+            "put the same build on all hosts, or on a file system that they share: results depend on it");
+    if (!unknown.empty())
+      warn("the program's own file was not read in " + time_text(look_seconds) + " on " +
+               joined({unknown.begin(), unknown.end()}) + ", so whether all ranks run the same build is not known",
+           "look what its file system waits for, or copy the program to each host's own disk");
   }
 
   void cores() {
@@ -86,6 +96,11 @@ class Examination {
   void gpus() {
     for (const auto& [host, here] : hosts_) {
       const Facts& facts = *here[0];
+      if (!facts.gpus_known)
+        warn("whether there are GPUs on " + host + " is not known: their driver has not answered in " +
+                 time_text(look_seconds),
+             "keep it awake (nvidia-smi -pm 1); where nvidia-smi hangs too, restart the host; or train with --device "
+             "cpu");
       if (!facts.gpu_problem.empty())
         warn("no GPU can be used on " + host + ": " + facts.gpu_problem, "or train with --device cpu");
       std::set<std::string> gpus;
@@ -120,9 +135,9 @@ class Examination {
     }
     if (hosts_.size() < 2) return;
     const double expected = expected_bandwidth(ranks_, links_.hosts);
-    const double measured = Links::large_bytes / links_.large;
+    const double measured = links_.large_bytes / links_.large;
     if (expected > 0 && measured < 0.2 * expected)
-      warn("a sum of 4 MiB over the hosts moves " + bytes_text(measured) + "/s, " +
+      warn("a sum of " + bytes_text(links_.large_bytes) + " over the hosts moves " + bytes_text(measured) + "/s, " +
                number(100 * measured / expected, "%.0f") + " % of what their interfaces give",
            "name the fastest network with --mca btl_tcp_if_include SUBNET, look for other traffic on it, and for more "
            "ranks than cores");
@@ -177,8 +192,11 @@ class Examination {
       warn(where + " is not seen on " + joined(blind),
            "choose an --out on a file system that all hosts share, or start with rank 0 on " + ranks_[0].host +
                " each time, where the results gather");
-    if (folder.sync_seconds > 0.5)
-      warn("1 MiB takes " + time_text(folder.sync_seconds) + " to the disk in " + where,
+    if (!folder.synced || folder.sync_seconds > 0.5)
+      warn("1 MiB " +
+               (folder.synced ? "takes " + time_text(folder.sync_seconds) + " to the disk"
+                              : "has not come to the disk in " + time_text(folder.sync_seconds)) +
+               " in " + where,
            "checkpoint less often (--checkpoint-every), or choose an --out on a faster disk");
     if (static_cast<double>(folder.free) < 1024 * mebi)
       warn(bytes_text(static_cast<double>(folder.free)) + " are free in " + where,

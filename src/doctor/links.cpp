@@ -18,27 +18,51 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// Seconds of a gradient's sum of so many floats, as trainings make them. For about half a second, with rank 0's view
-/// of how often that is.
-double time_sum(Communicator& ranks, std::size_t floats) {
-  const std::unique_ptr<Reduction<float>> sum = ranks.make_float_reduction(floats);
-  const auto once = [&] {
+/// A gradient's sum of so many floats, as trainings make them. Collective, as all of it is.
+class TimedSum {
+ public:
+  TimedSum(Communicator& ranks, std::size_t floats) : ranks_(ranks), sum_(ranks.make_float_reduction(floats)) {
+    once();
+    ranks.barrier();
+    first_ = once();
+    ranks.broadcast(&first_, sizeof first_, 0);
+  }
+
+  /// Seconds of one that is not the very first, as rank 0 sees it.
+  [[nodiscard]] double first() const { return first_; }
+  /// In the median, of as many as take half a second.
+  double seconds() {
+    std::vector<double> times;
+    const auto repeats = static_cast<int>(std::clamp(0.5 / std::max(first_, 1e-6), 1.0, 300.0));
+    for (int i = 0; i < repeats; ++i) times.push_back(once());
+    return median(times);
+  }
+
+ private:
+  double once() {
     const auto begin = Clock::now();
-    sum->start();
-    sum->finish();
+    sum_->start();
+    sum_->finish();
     return seconds_since(begin);
-  };
-  once();
-  ranks.barrier();
-  auto repeats = static_cast<long>(std::clamp(0.5 / std::max(once(), 1e-6), 3.0, 300.0));
-  ranks.broadcast(&repeats, sizeof repeats, 0);
-  std::vector<double> times;
-  for (long i = 0; i < repeats; ++i) times.push_back(once());
-  return median(times);
+  }
+
+  Communicator& ranks_;
+  std::unique_ptr<Reduction<float>> sum_;
+  double first_ = 0;
+};
+
+/// Of the sizes up to 4 MiB the largest whose sum takes no longer than `seconds`, by what 64 KiB take.
+std::size_t affordable(Communicator& ranks, double seconds) {
+  constexpr std::size_t least = 64 << 10;
+  double takes = TimedSum(ranks, least / sizeof(float)).first();
+  std::size_t bytes = least;
+  for (; bytes < std::size_t{4} << 20 && 2 * takes <= seconds; bytes *= 2) takes *= 2;
+  return bytes;
 }
 
 double copy_speed() {
-  const std::vector<char> from(static_cast<std::size_t>(Links::large_bytes), 1);
+  constexpr std::size_t bytes = std::size_t{4} << 20;
+  const std::vector<char> from(bytes, 1);
   std::vector<char> to(from.size());
   double best = 1;
   for (int i = 0; i < 10; ++i) {
@@ -48,7 +72,7 @@ double copy_speed() {
     asm volatile("" ::"r"(to.data()) : "memory");
     best = std::min(best, seconds_since(begin));
   }
-  return Links::large_bytes / std::max(best, 1e-9);
+  return static_cast<double>(bytes) / std::max(best, 1e-9);
 }
 
 }  // namespace
@@ -61,8 +85,10 @@ Links measure_links(Communicator& ranks, int hosts) {
     links.clocks = {0};
     return links;
   }
-  links.latency = time_sum(ranks, 256);
-  links.large = time_sum(ranks, static_cast<std::size_t>(Links::large_bytes / sizeof(float)));
+  links.latency = TimedSum(ranks, 256).seconds();
+  const std::size_t bytes = affordable(ranks, 0.5);
+  links.large_bytes = static_cast<double>(bytes);
+  links.large = TimedSum(ranks, bytes / sizeof(float)).seconds();
 
   // All leave a barrier at about the same time. Of several such moments the median: some rank is late for one or two.
   constexpr int moments = 21;

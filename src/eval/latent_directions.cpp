@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/heartbeat.hpp"
 #include "eval/symmetric_eigen.hpp"
 
 namespace ganymede::eval {
@@ -53,12 +54,14 @@ LatentDirections leading_directions(const std::vector<double>& jacobian, int lat
   const auto n = static_cast<std::size_t>(latent);
   const std::size_t size = jacobian.size() / n;
   std::vector<double> gram(n * n);  // JᵀJ
-  for (std::size_t i = 0; i < n; ++i)
+  for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j <= i; ++j) {
       double sum = 0;
       for (std::size_t p = 0; p < size; ++p) sum += jacobian[i * size + p] * jacobian[j * size + p];
       gram[i * n + j] = gram[j * n + i] = sum;
     }
+    heartbeat::beat();
+  }
   const SymmetricEigen eigen = symmetric_eigen(std::move(gram), latent);
   LatentDirections result;
   for (const double value : eigen.values) result.squares += std::max(value, 0.0);

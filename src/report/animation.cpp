@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "ganymede/error.hpp"
 #include "report/report.hpp"
 
@@ -233,6 +234,7 @@ Animation animated_progress(const RunFolder& run) {
     if (!grid || grid->width != last->width || grid->height != last->height || grid->colour != last->colour) continue;
     gif.add(canvas.draw(*grid, steps[i]), i + 1 == steps.size() ? 200 : pace);
     ++animation.frames;
+    heartbeat::piece();
   }
   if (animation.frames < 2) return {};
   animation.gif = gif.finish();

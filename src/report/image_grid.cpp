@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -43,6 +44,7 @@ void on_write(png_structp png, png_bytep data, std::size_t count) {
   bool written = true;
   try {
     sink->bytes.append(reinterpret_cast<const char*>(data), count);
+    heartbeat::piece();
   } catch (const std::bad_alloc&) {
     written = false;
   }

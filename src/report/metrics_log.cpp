@@ -7,6 +7,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "core/heartbeat.hpp"
 #include "core/json.hpp"
 #include "ganymede/error.hpp"
 
@@ -82,6 +83,7 @@ void for_each_record(std::string_view text, const std::filesystem::path& file, c
     const std::string_view line = text.substr(0, end);
     take(parse_record(line, file.string() + ", line " + std::to_string(++number)), line);
     text.remove_prefix(end + 1);
+    heartbeat::piece();
   }
 }
 

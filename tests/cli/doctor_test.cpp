@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "cli/process.hpp"
@@ -52,6 +53,30 @@ TEST_F(Doctor, AFolderThatCannotBeWritten) {
   EXPECT_EQ(ending.code, 4);
   EXPECT_THAT(ending.out, HasSubstr("ERROR         nothing can be written to /proc (proc) on "));
   EXPECT_THAT(ending.out, HasSubstr("1 error, "));
+}
+
+// A disk that takes half a minute for a megabyte, and a file system that gives no sign: the doctor does not wait.
+TEST_F(Doctor, WhatDoesNotAnswerIsNotWaitedFor) {
+  const auto with_delay = [&](const std::string& calls) {
+    const auto begin = std::chrono::steady_clock::now();
+    Ending ending = run(mpirun({"-n", "2"}, Words{"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
+                                                  "GANYMEDE_FAILING_CALLS=.ganymede-doctor:" + calls + ":-30000"} +
+                                                ganymede({"doctor"})),
+                        here());
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+    return ending;
+  };
+  // After its making: closed, opened, written, synced.
+  const Ending disk = with_delay("3:3");
+  EXPECT_EQ(disk.code, 0) << disk.out << disk.err;
+  EXPECT_THAT(disk.out, HasSubstr(" free, 1 MiB not on the disk after 2.5 s\n"));
+  EXPECT_THAT(disk.out, HasSubstr("warning       1 MiB has not come to the disk in 2.5 s in "));
+  EXPECT_THAT(disk.out, HasSubstr("all-reduce    1 KiB in "));
+  EXPECT_TRUE(fs::is_empty(here()));
+  const Ending nothing = with_delay("0:1000");
+  EXPECT_EQ(nothing.code, 4) << nothing.out << nothing.err;
+  EXPECT_THAT(nothing.out, HasSubstr("ERROR         nothing can be written to . (unknown) on "));
+  EXPECT_THAT(nothing.out, HasSubstr(": its file system has not answered in 2.5 s\n"));
 }
 
 TEST_F(Doctor, RanksOfTwoBuilds) {

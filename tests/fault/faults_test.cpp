@@ -138,6 +138,62 @@ TEST_F(Fault, ARankThatIsStuckNamesItself) {
   EXPECT_THAT(alone.err, AllOf(HasSubstr("nothing was completed for 3 s: in set-up"), Not(HasSubstr("rank"))));
 }
 
+// Every command is watched: this one's rank 0 draws, and the others wait for it.
+TEST_F(Fault, ACommandThatIsNoTrainingEndsInTimeToo) {
+  ASSERT_EQ(
+      run(ganymede({"train", "--out", "run", "--steps", "1", "--batch", "8", "--sample-count", "4"}), here()).code, 0);
+  Process sample(job(ganymede({"sample", "run", "--count", "100000", "--timeout", std::to_string(deadline)})), here());
+  ASSERT_TRUE(eventually([&] { return rank_process(0) > 0; }));
+  // It takes more than ten seconds, of which it begins to draw in the first two.
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  const Clock::time_point struck = Clock::now();
+  ASSERT_EQ(::kill(rank_process(0), SIGSTOP), 0);
+  const Ending ending = sample.wait();
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_LT(seconds_since(struck), deadline + 5) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, ContainsRegex("rank 0 on [^ ]* holds the others up in sample: it is stopped"));
+  EXPECT_THAT(ending.err, HasSubstr("ranks 1 and 2 only wait. Nothing is half-written: start it again\n"));
+  expect_all_gone();
+  EXPECT_FALSE(fs::exists(here() / "samples.png"));
+}
+
+// The doctor does not wait long, and says who is to be looked at.
+TEST_F(Fault, ARankThatIsStoppedUnderTheDoctorIsNamedAtOnce) {
+  // Meanwhile rank 0 waits for the disk.
+  Process doctor(job(Words{"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
+                           "GANYMEDE_FAILING_CALLS=.ganymede-doctor:3:3:-30000"} +
+                     ganymede({"doctor"})),
+                 here());
+  ASSERT_TRUE(eventually([&] {
+    return std::any_of(fs::directory_iterator(here()), fs::directory_iterator(),
+                       [](const auto& entry) { return entry.path().filename().string().starts_with(".ganymede"); });
+  }));
+  const Clock::time_point struck = Clock::now();
+  ASSERT_EQ(::kill(rank_process(1), SIGSTOP), 0);
+  const Ending ending = doctor.wait();
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_LT(seconds_since(struck), 6 + 5) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, ContainsRegex("rank 1 on [^ ]* holds the others up in doctor, the folder: it is stopped"));
+  expect_all_gone();
+}
+
+// Who reads page by page takes as long as that takes: the program that waits in a write is not hung.
+TEST_F(Fault, AReaderOfTheOutputMayTakeItsTime) {
+  std::string records;
+  for (int step = 1; step <= 6000; ++step) records += "{\"step\":" + std::to_string(step) + "}\n";
+  write(here() / "run/metrics.jsonl", records);
+  write(here() / "run/config.ini", "");
+  const std::string command = "set -o pipefail; '" + ganymede({})[0] + "' metrics run --csv --timeout 1 | ";
+  const Ending prompt = run({"bash", "-c", command + "cat"}, here());
+  ASSERT_EQ(prompt.code, 0) << prompt.err;
+  ASSERT_GT(prompt.out.size(), std::size_t{1} << 17);  // more than a pipe holds
+  const Ending slow = run({"bash", "-c", command + "(sleep 3; cat)"}, here());
+  EXPECT_EQ(slow.code, 0) << slow.err;
+  EXPECT_EQ(slow.out, prompt.out);
+}
+
 // Under srun, which sets no variable of Open MPI's: a rank that is stopped while MPI starts, when nobody can be asked.
 TEST_F(Fault, ARankThatIsStoppedBeforeTheRanksMeetIsNamedUnderSrunAsWell) {
   write(here() / "as-srun",

@@ -88,6 +88,12 @@ TEST(Diagnosis, WhoGetsOnIsWaitedFor) {
   EXPECT_FALSE(gets_on(at_work(60), 60));
   EXPECT_FALSE(gets_on(waiting(3), 60));
   EXPECT_FALSE(gets_on(silent('R'), 60));
+  // So is who waits for a reader of its output.
+  Reading unread = at_work(60);
+  unread.unread = true;
+  EXPECT_TRUE(gets_on(unread, 60));
+  unread.waiting = "a sum";
+  EXPECT_FALSE(gets_on(unread, 60));
 }
 
 TEST(Diagnosis, TheStateOfAProcess) {

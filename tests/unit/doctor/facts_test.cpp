@@ -62,17 +62,19 @@ TEST(Facts, TravelAsText) {
 
 TEST(Folder, IsTriedWhereItWouldBeMade) {
   const test::TemporaryFolder here;
-  const Folder folder = try_folder(here.path() / "a/b");
+  const Folder folder = try_folder(here.path() / "a/b", [] { return std::string("refused"); });
   EXPECT_EQ(folder.problem, "");
   EXPECT_EQ(folder.existing, std::filesystem::canonical(here.path()).string());
   EXPECT_EQ(std::filesystem::file_size(folder.probe), 1U << 20U);
+  EXPECT_TRUE(folder.synced);
   EXPECT_GT(folder.sync_seconds, 0);
+  EXPECT_EQ(folder.refused, "refused");
   EXPECT_FALSE(std::filesystem::exists(here.path() / "a"));
   std::filesystem::remove(folder.probe);
 }
 
 TEST(Folder, ThatCannotBeWrittenSaysWhy) {
-  const Folder folder = try_folder("/proc/run");
+  const Folder folder = try_folder("/proc/run", [] { return std::string(); });
   EXPECT_EQ(folder.file_system, "proc");
   EXPECT_NE(folder.problem, "");
   EXPECT_EQ(folder.probe, "");

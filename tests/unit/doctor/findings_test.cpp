@@ -38,10 +38,11 @@ Launch healthy() {
   }
   launch.links.hosts = 2;
   launch.links.latency = 50e-6;
-  launch.links.large = Links::large_bytes / 1e9;  // of the 1.25e9 bytes a second that 10 Gbit/s are
+  launch.links.large = launch.links.large_bytes / 1e9;  // of the 1.25e9 bytes a second that 10 Gbit/s are
   launch.links.clocks = {0, 1e-5, 1e-3, 1e-3};
   launch.links.clock_error = 1e-4;
-  launch.folder = {"runs/x", "/shared/runs", "nfs4", std::uint64_t{1} << 40U, "", 0.01, "/shared/runs/.probe", ""};
+  launch.folder = {"runs/x", "/shared/runs",        "nfs4", std::uint64_t{1} << 40U, "", 0.01,
+                   true,     "/shared/runs/.probe", ""};
   return launch;
 }
 

@@ -1,0 +1,62 @@
+// A question to something that may not answer, such as a file server or a driver: asked in a thread of its own, and
+// waited for no longer than the one who asks can wait.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "core/heartbeat.hpp"
+
+namespace ganymede::doctor {
+
+template <class Answer>
+class Probe {
+ public:
+  /// `ask` may outlive whoever asks, up to the end of the process: it owns all that it needs.
+  explicit Probe(std::function<Answer()> ask) {
+    struct Question {
+      std::function<Answer()> ask;
+      std::promise<Answer> promise;
+      std::atomic<std::uint32_t> pieces;
+    };
+    auto question = std::make_shared<Question>();
+    question->ask = std::move(ask);
+    answer_ = question->promise.get_future();
+    // Signals are for the thread that works.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    std::thread([question] {
+      const heartbeat::Aside aside(question->pieces);
+      try {
+        question->promise.set_value(question->ask());
+      } catch (...) {
+        question->promise.set_exception(std::current_exception());
+      }
+    }).detach();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  /// The answer, or what the question threw; nothing where it has not come within so many seconds. Once.
+  std::optional<Answer> within(double seconds) {
+    if (answer_.wait_for(std::chrono::duration<double>(seconds)) != std::future_status::ready) return std::nullopt;
+    return answer_.get();
+  }
+
+ private:
+  std::future<Answer> answer_;
+};
+
+}  // namespace ganymede::doctor
