@@ -273,9 +273,10 @@ Checkpoint read_checkpoint(const fs::path& folder) {
   return checkpoint;
 }
 
-std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vector<std::string>& refused) {
+std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vector<std::string>& refused,
+                                                 const std::function<bool(std::uint64_t)>& wanted) {
   for (const auto& folder : list_folders(run / "checkpoints")) {
-    if (folder.kind == StoredFolder::Kind::partial) continue;
+    if (folder.kind == StoredFolder::Kind::partial || !wanted(folder.step)) continue;
     try {
       Checkpoint checkpoint = read_checkpoint(folder.path);
       if (checkpoint.step != folder.step) {

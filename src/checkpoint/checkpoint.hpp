@@ -71,8 +71,10 @@ struct FoundCheckpoint {
 std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run);
 
 /// The same for whoever can do without: nullopt, too, when none is valid; why those before it were refused is added to
-/// `refused` instead.
-std::optional<FoundCheckpoint> newest_checkpoint(const std::filesystem::path& run, std::vector<std::string>& refused);
+/// `refused` instead. Of the checkpoints of other steps than those that are `wanted` nothing is said.
+std::optional<FoundCheckpoint> newest_checkpoint(
+    const std::filesystem::path& run, std::vector<std::string>& refused,
+    const std::function<bool(std::uint64_t)>& wanted = [](std::uint64_t) { return true; });
 
 /// Deletes what an interrupted write left behind. Throws Error(data) for the first that stays, once the others are
 /// gone.

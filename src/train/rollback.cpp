@@ -3,7 +3,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 #include <optional>
 
 #include "ganymede/error.hpp"
@@ -13,8 +12,6 @@
 
 namespace ganymede {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* rollbacks_field = "rollbacks";
 
@@ -46,31 +43,14 @@ void store_rollbacks(std::uint64_t rollbacks, Checkpoint& checkpoint) {
   if (rollbacks > 0) checkpoint.files["generator-optimizer"].metadata[rollbacks_field] = std::to_string(rollbacks);
 }
 
-namespace {
-
-// The newest valid one that a training which was never interrupted has, too: where that goes on must not depend on
-// interruptions.
-std::optional<FoundCheckpoint> newest_regular_checkpoint(const TrainOptions& options, std::uint64_t steps) {
-  const std::uint64_t every = options.checkpoint_every;
-  for (std::uint64_t step = every == 0 ? 0 : steps / every * every; step > 0; step -= every) {
-    const fs::path folder = checkpoint_folder(options.out, step);
-    std::error_code error;
-    if (!fs::is_directory(folder, error)) continue;
-    try {
-      return FoundCheckpoint{folder, read_checkpoint(folder), {}};
-    } catch (const Error&) {
-      // A damaged one, of which the start of a training tells: the one before does as well.
-    }
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
-std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup& setup, std::uint64_t rollbacks) {
+WentBack go_back(const TrainOptions& options, Communicator& ranks, TrainSetup& setup, std::uint64_t rollbacks) {
   const std::uint64_t steps = setup.step->steps();
+  const std::uint64_t every = options.checkpoint_every;
+  WentBack result;
+  // One that a training which was never interrupted has, too: where that goes on must not depend on interruptions.
+  const auto regular = [&](std::uint64_t step) { return every > 0 && step > 0 && step % every == 0 && step <= steps; };
   const std::optional<FoundCheckpoint> found =
-      find_checkpoint(ranks, [&] { return newest_regular_checkpoint(options, steps); });
+      find_checkpoint(ranks, [&] { return newest_checkpoint(options.out, result.refused, regular); });
   setup.step->settle();
   together(ranks, [&] {
     if (found) {
@@ -87,7 +67,8 @@ std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup
   setup.from = found ? ResumePoint{found->checkpoint.step, found->checkpoint.images_seen} : ResumePoint{};
   setup.step->set_steps(setup.from.step);
   setup.rollbacks = rollbacks;
-  return found ? found->folder.filename().string() : "the initial weights";
+  result.to = found ? found->folder.filename().string() : "the initial weights";
+  return result;
 }
 
 }  // namespace ganymede

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.hpp"
 #include "gan/gan.hpp"
@@ -12,10 +13,15 @@
 
 namespace ganymede {
 
+struct WentBack {
+  std::string to;                    ///< in words
+  std::vector<std::string> refused;  ///< on rank 0: why newer checkpoints could not be used, a sentence each
+};
+
 /// Takes a training back to the newest valid checkpoint that --checkpoint-every made, or to its initial weights where
-/// there is none, and lowers the learning rates: `rollbacks` roll-backs have then been made in all. Returns what it
-/// went back to, in words. Collective; what is wrong is an AgreedError.
-std::string go_back(const TrainOptions& options, Communicator& ranks, TrainSetup& setup, std::uint64_t rollbacks);
+/// there is none, and lowers the learning rates: `rollbacks` roll-backs have then been made in all. Collective; what is
+/// wrong is an AgreedError.
+WentBack go_back(const TrainOptions& options, Communicator& ranks, TrainSetup& setup, std::uint64_t rollbacks);
 
 /// How many roll-backs a checkpoint's training has made. Throws Error(data).
 std::uint64_t rollbacks_of(const Checkpoint& checkpoint);

@@ -269,10 +269,10 @@ class Training {
   void roll_back() {
     const heartbeat::Stage stage("roll-back");
     const std::uint64_t failed_at = setup_.step->not_finite().last;
-    std::string to;
+    WentBack back;
     (void)saver_->what_stands();  // what is being written is the newest
     try {
-      to = go_back(options_, ranks_, setup_, guard_.rollbacks() + 1);
+      back = go_back(options_, ranks_, setup_, guard_.rollbacks() + 1);
     } catch (const AgreedError& failure) {
       const std::string what = "the gradients of " + std::to_string(NanGuard::row_to_roll_back) +
                                " steps in a row up to step " + std::to_string(failed_at) +
@@ -280,6 +280,7 @@ class Training {
       log_->error("{}", what);
       throw AgreedError(failure.code(), what);
     }
+    for (const std::string& reason : back.refused) warn(reason);
     guard_.set_rollbacks(setup_.rollbacks);
     saver_->set_rollbacks(setup_.rollbacks);
     interval_step_ = setup_.step->steps();
@@ -289,8 +290,9 @@ class Training {
       record_ = writer_->last_record();
     });
     warn("the gradients of " + std::to_string(NanGuard::row_to_roll_back) + " steps in a row up to step " +
-         std::to_string(failed_at) + " are not finite: back to " + to + ", with half the learning rate (roll-back " +
-         std::to_string(guard_.rollbacks()) + " of " + std::to_string(NanGuard::most_rollbacks) + ")");
+         std::to_string(failed_at) + " are not finite: back to " + back.to +
+         ", with half the learning rate (roll-back " + std::to_string(guard_.rollbacks()) + " of " +
+         std::to_string(NanGuard::most_rollbacks) + ")");
   }
 
   // The gradient is the same on every rank, and so is this.

@@ -366,6 +366,16 @@ TEST_F(Fault, ATrainingGoesBackFromNumbersThatAreNotFinite) {
   }
   EXPECT_TRUE(content(here() / "whole/generator.safetensors") == content(here() / "one/generator.safetensors"));
 
+  // A damaged one is passed over, and named.
+  ASSERT_EQ(run(train("damaged", {"--steps", "46"}), here()).code, 0);
+  damage(here() / "damaged/checkpoints/step-00000040/discriminator.safetensors");
+  const Ending further = run(mpirun({"-n", "2"}, train("damaged", {"--steps", "60", "--resume"})), here());
+  EXPECT_EQ(further.code, 0) << further.err;
+  EXPECT_THAT(further.err,
+              ContainsRegex("warning: damaged/checkpoints/step-00000040/discriminator.safetensors[^\n]*\n"
+                            "[^\n]*back to step-00000030, with half the learning rate \\(roll-back 3 of 3\\)"));
+  EXPECT_THAT(content(here() / "damaged/logs/rank-0000.log"), HasSubstr("step-00000040/discriminator.safetensors"));
+
   // Images are counted from where it went back to, also when batches have been of another size since.
   ASSERT_EQ(run(train("counted", {"--steps", "46"}), here()).code, 0);
   const Ending larger =
