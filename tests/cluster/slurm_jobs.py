@@ -61,27 +61,36 @@ class SlurmJobs(unittest.TestCase):
                 self.assertIn("3 ranks on 3 hosts (n1, n2, n3)", self.printed(job))
                 self.assertEqual(weights(way), weights("alone"))
 
+    def both_ways(self, run, *sbatch):
+        """The same training under srun and under mpirun, side by side: {way: job}; each run's name has its way."""
+        return {way: self.submit(f"{run}-{way}", "--with", way, sbatch=sbatch) for way in ("srun", "mpirun")}
+
     def test_time_limit(self):
         self.crawl()
-        job = self.submit("limit", sbatch=["--time=1", "--signal=B:USR1@50"])
-        wait_until(lambda: self.slurm.state(job)[1] == 1, 60, "the job is requeued before its time is up")
+        jobs = self.both_ways("limit", "--time=1", "--signal=B:USR1@50")
+        wait_until(lambda: all(self.slurm.state(job)[1] == 1 for job in jobs.values()), 60,
+                   "the jobs are requeued before their time is up")
         self.run_again()
-        self.assertGreater(step("limit"), 0)
-        self.assertLess(step("limit"), STEPS)
-        self.assertEqual(self.completes(job), 1)
-        self.assertIn("the time is nearly up: back into the queue", self.printed(job))
-        self.assertEqual(weights("limit"), weights("alone"))
+        for way, job in jobs.items():
+            run = f"limit-{way}"
+            self.assertGreater(step(run), 0)
+            self.assertLess(step(run), STEPS)
+            self.assertEqual(self.completes(job), 1)
+            self.assertIn("the time is nearly up: back into the queue", self.printed(job))
+            self.assertEqual(weights(run), weights("alone"))
 
     def test_preemption(self):
         self.crawl()
-        job = self.submit("preempted")
-        wait_until(lambda: step("preempted") > 0, 60, "the training is under way")
+        jobs = self.both_ways("preempted")
+        wait_until(lambda: all(step(f"preempted-{way}") > 0 for way in jobs), 60, "the trainings are under way")
         self.slurm.command("srun", "--partition=urgent", "--exclusive", "--nodes=3", "true")
         self.run_again()
-        self.assertLess(step("preempted"), STEPS)
-        self.assertGreaterEqual(self.completes(job), 1, self.printed(job))
-        self.assertIn("with a complete checkpoint", self.printed(job))
-        self.assertEqual(weights("preempted"), weights("alone"))
+        for way, job in jobs.items():
+            run = f"preempted-{way}"
+            self.assertLess(step(run), STEPS)
+            self.assertGreaterEqual(self.completes(job), 1, self.printed(job))
+            self.assertIn("with a complete checkpoint", self.printed(job))
+            self.assertEqual(weights(run), weights("alone"))
 
     def node_lost(self, way):
         """A job on n1 and n2 that loses n2 ends on n1 and n3; what it printed."""
@@ -114,21 +123,43 @@ class SlurmJobs(unittest.TestCase):
                 self.assertEqual(self.slurm.ended(job, 20), ("CANCELLED", 0))
                 wait_until(lambda: self.slurm.processes() == {}, 20, "no process is left")
 
+    def launchers_of(self, program):
+        """The launchers once more, for whom this script is the program."""
+        tree = os.path.abspath(f"tree-{program}")
+        os.makedirs(f"{tree}/launch/slurm")
+        os.makedirs(f"{tree}/build/bin")
+        for name in ("slurm/job", "mpirun", "find-program.sh"):
+            shutil.copy(f"{LAUNCH}/{name}", f"{tree}/launch/{name}")
+        shutil.copy(program, f"{tree}/build/bin/ganymede")
+        os.chmod(f"{tree}/build/bin/ganymede", 0o755)
+        return f"{tree}/launch"
+
     def test_a_job_that_is_lost_at_the_same_place_again_ends(self):
         # A rank that dies before its first checkpoint, each time.
         with open("dies", "w", encoding="utf-8") as file:
             file.write("#!/bin/sh\nkill -9 $$\n")
-        os.chmod("dies", 0o755)
-        os.makedirs("broken/launch/slurm", exist_ok=True)
-        os.makedirs("broken/build/bin", exist_ok=True)
-        for name in ("slurm/job", "mpirun", "find-program.sh"):
-            shutil.copy(f"{LAUNCH}/{name}", f"broken/launch/{name}")
-        shutil.copy("dies", "broken/build/bin/ganymede")
         job = self.slurm.submit("--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1",
-                                f"--export=ALL,GANYMEDE_LAUNCH={os.path.abspath('broken/launch')}",
+                                f"--export=ALL,GANYMEDE_LAUNCH={self.launchers_of('dies')}",
                                 f"{LAUNCH}/slurm/cpu.sbatch", *training("never", STEPS))
         self.assertEqual(self.slurm.ended(job, 60), ("FAILED", 1))
         self.assertIn("with no new checkpoint since the last time: not tried once more", self.printed(job))
+
+    def test_a_rank_that_is_stuck_before_the_ranks_meet(self):
+        # The first time one of two; the job ends it, is requeued, and starts anew.
+        with open("sticks", "w", encoding="utf-8") as file:
+            file.write('#!/bin/sh\n[ "$SLURM_PROCID $SLURM_RESTART_COUNT" != "1 " ] || kill -STOP $$\n'
+                       f'exec {PROGRAM} "$@"\n')
+        launch = self.launchers_of("sticks")
+        job = self.submit("stuck", words=training("stuck", STEPS, "--timeout", "3"), nodes=2,
+                          sbatch=[f"--export=ALL,GANYMEDE_LAUNCH={launch}"])
+        wait_until(lambda: self.slurm.state(job)[0] == "RUNNING", 30, "the job runs")
+        # The deadline, five seconds, and what Slurm takes to kill a task that is stopped (KillWait).
+        wait_until(lambda: self.slurm.state(job)[1] == 1, 3 + 5 + 5, "the job is requeued")
+        self.assertEqual(self.completes(job), 1)
+        self.assertRegex(self.printed(job), "ganymede: nothing was completed for 3 s: in start-up, rank 0 on n1 waits "
+                                            "for the others, of which one has not come or is out of reach")
+        self.assertIn("a rank or its node was lost: back into the queue", self.printed(job))
+        self.assertEqual(weights("stuck"), weights("alone"))
 
     def test_a_run_named_in_a_configuration_goes_on_after_each_loss(self):
         with open("lossy.ini", "w", encoding="utf-8") as file:
@@ -171,16 +202,29 @@ class SlurmJobs(unittest.TestCase):
         self.assertEqual(weights("seeds/5"), weights("alone"))
         self.assertNotEqual(weights("seeds/7"), weights("alone"))
 
+    def gpu_job(self, *words, sbatch=()):
+        return self.slurm.submit("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", *sbatch,
+                                 f"{LAUNCH}/slurm/gpu.sbatch", *words)
+
     def test_gpus_as_slurm_hands_them_out(self):
         # Pretended ones: what a task is told of them, and not that it computes on them. Told nothing, it sees all.
-        for options, told in [([], ["0", "1"]), (["--gpu-bind=none"], [None, None])]:
-            with self.subTest(options):
-                job = self.slurm.submit("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", *options,
-                                        f"{LAUNCH}/slurm/gpu.sbatch", "doctor", "--json")
+        for way, options, told in [("srun", [], ["0", "1"]), ("srun", ["--gpu-bind=none"], [None, None]),
+                                   ("mpirun", [], ["0,1", "0,1"])]:
+            with self.subTest(way=way, options=options):
+                job = self.gpu_job("--with", way, "doctor", "--json", sbatch=options)
                 self.completes(job)
                 ranks = json.loads(self.printed(job))["ranks"]
-                self.assertEqual([rank["environment"].get("CUDA_VISIBLE_DEVICES") for rank in ranks], told)
-                self.assertEqual([rank["environment"]["SLURM_JOB_ID"] for rank in ranks], [job, job])
+                self.assertEqual([rank["host"] for rank in ranks], ["n1", "n1", "n2", "n2"])
+                self.assertEqual([rank["environment"].get("CUDA_VISIBLE_DEVICES") for rank in ranks], told + told)
+                self.assertEqual({rank["environment"]["SLURM_JOB_ID"] for rank in ranks}, {job})
+
+    def test_a_training_on_gpu_nodes(self):
+        jobs = {way: self.gpu_job("--with", way, *training(f"gpu-{way}", STEPS, "--device", "cpu"))
+                for way in ("srun", "mpirun")}
+        for way, job in jobs.items():
+            self.assertEqual(self.completes(job), 0)
+            self.assertIn("4 ranks on 2 hosts (n1, n2)", self.printed(job))
+            self.assertEqual(weights(f"gpu-{way}"), weights("alone"))
 
     def test_tasks_without_pmix_say_how_to_start_them(self):
         # Every task fails alike; one speaks.
