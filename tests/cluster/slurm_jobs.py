@@ -79,18 +79,32 @@ class SlurmJobs(unittest.TestCase):
             self.assertIn("the time is nearly up: back into the queue", self.printed(job))
             self.assertEqual(weights(run), weights("alone"))
 
-    def test_preemption(self):
-        self.crawl()
-        jobs = self.both_ways("preempted")
-        wait_until(lambda: all(step(f"preempted-{way}") > 0 for way in jobs), 60, "the trainings are under way")
+    def preempt(self, jobs):
+        """Others take the nodes of trainings that are under way; how often each job was requeued until its good end."""
+        wait_until(lambda: all(step(run) > 0 for run in jobs), 60, "the trainings are under way")
         self.slurm.command("srun", "--partition=urgent", "--exclusive", "--nodes=3", "true")
         self.run_again()
-        for way, job in jobs.items():
-            run = f"preempted-{way}"
+        for run, job in jobs.items():
             self.assertLess(step(run), STEPS)
             self.assertGreaterEqual(self.completes(job), 1, self.printed(job))
-            self.assertIn("with a complete checkpoint", self.printed(job))
             self.assertEqual(weights(run), weights("alone"))
+
+    def test_preemption(self):
+        self.crawl()
+        jobs = {f"preempted-{way}": job for way, job in self.both_ways("preempted").items()}
+        self.preempt(jobs)
+        # Under mpirun Slurm's TERM ends the daemons, and they the ranks: back to the last checkpoint.
+        self.assertIn("with a complete checkpoint", self.printed(jobs["preempted-srun"]))
+
+    def test_preemption_that_tells_the_batch_script(self):
+        with open("slurm.conf", "a", encoding="utf-8") as file:
+            file.write("SlurmctldParameters=preempt_send_user_signal\n")
+        self.slurm.command("scontrol", "reconfigure")
+        self.crawl()
+        jobs = {"told": self.submit("told", "--with", "mpirun")}
+        self.preempt(jobs)
+        self.assertIn("with a complete checkpoint", self.printed(jobs["told"]))
+        self.assertIn("preempted: back into the queue", self.printed(jobs["told"]))
 
     def node_lost(self, way):
         """A job on n1 and n2 that loses n2 ends on n1 and n3; what it printed."""
