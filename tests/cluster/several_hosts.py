@@ -286,9 +286,9 @@ class SeveralHosts(unittest.TestCase):
             self.addCleanup(self.hosts[host].run, "ip", "link", "delete", "docker0")
         begin = time.monotonic()
         found = self.doctor(out="local/run")
-        self.assertLess(time.monotonic() - begin, 30)
+        self.assertLess(time.monotonic() - begin, 10)
         said = "\n".join(finding["what"] for finding in found["findings"])
-        self.assertRegex(said, "a sum of 4 MiB over the hosts moves .*, 0 % of what their interfaces give")
+        self.assertRegex(said, r"a sum of [0-9.]+ [KM]iB over the hosts moves .*, 0 % of what their interfaces give")
         self.assertIn("hosts h1 and h2 have the same address 172.17.0.1 on docker0", said)
         self.assertIn("local/run (tmpfs) is not seen on h2", said)
 
