@@ -269,7 +269,9 @@ class SeveralHosts(unittest.TestCase):
 
     def test_doctor(self):
         h2 = self.hosts["h2"]
+        begin = time.monotonic()
         found = self.doctor()
+        fast = time.monotonic() - begin
         self.assertEqual([rank["host"] for rank in found["ranks"]], ["h1", "h2"])
         self.assertEqual([(i["name"], i["address"], i["prefix"]) for i in found["ranks"][1]["interfaces"]],
                          [("eth0", "10.77.0.2", 24)])
@@ -286,7 +288,8 @@ class SeveralHosts(unittest.TestCase):
             self.addCleanup(self.hosts[host].run, "ip", "link", "delete", "docker0")
         begin = time.monotonic()
         found = self.doctor(out="local/run")
-        self.assertLess(time.monotonic() - begin, 10)
+        # Two seconds of sums, whatever the link: the doctor sums less over this one.
+        self.assertLess(time.monotonic() - begin - fast, 5)
         said = "\n".join(finding["what"] for finding in found["findings"])
         self.assertRegex(said, r"a sum of [0-9.]+ [KM]iB over the hosts moves .*, 0 % of what their interfaces give")
         self.assertIn("hosts h1 and h2 have the same address 172.17.0.1 on docker0", said)
