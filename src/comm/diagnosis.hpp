@@ -17,7 +17,7 @@ struct Reading {
   Label stage;
   Label phase;
   Label waiting;
-  double idle = 0;  ///< seconds since it completed something; 0 where it did not answer
+  double idle = 0;      ///< seconds since it completed something; 0 where it did not answer
   bool unread = false;  ///< nobody takes what it prints: a pager that waits for a key, a terminal that was stopped
   std::uint64_t process = 0;
   char state = '?';  ///< of the process, as in /proc/PID/stat; 'X': gone; '?': not known
