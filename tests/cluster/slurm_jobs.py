@@ -70,11 +70,12 @@ class SlurmJobs(unittest.TestCase):
         jobs = self.both_ways("limit", "--time=1", "--signal=B:USR1@50")
         wait_until(lambda: all(self.slurm.state(job)[1] == 1 for job in jobs.values()), 60,
                    "the jobs are requeued before their time is up")
+        for way in jobs:
+            self.assertGreater(step(f"limit-{way}"), 0)
+            self.assertLess(step(f"limit-{way}"), STEPS)
         self.run_again()
         for way, job in jobs.items():
             run = f"limit-{way}"
-            self.assertGreater(step(run), 0)
-            self.assertLess(step(run), STEPS)
             self.assertEqual(self.completes(job), 1)
             self.assertIn("the time is nearly up: back into the queue", self.printed(job))
             self.assertEqual(weights(run), weights("alone"))
@@ -83,9 +84,10 @@ class SlurmJobs(unittest.TestCase):
         """Others take the nodes of trainings that are under way; how often each job was requeued until its good end."""
         wait_until(lambda: all(step(run) > 0 for run in jobs), 60, "the trainings are under way")
         self.slurm.command("srun", "--partition=urgent", "--exclusive", "--nodes=3", "true")
+        for run in jobs:
+            self.assertLess(step(run), STEPS)
         self.run_again()
         for run, job in jobs.items():
-            self.assertLess(step(run), STEPS)
             self.assertGreaterEqual(self.completes(job), 1, self.printed(job))
             self.assertEqual(weights(run), weights("alone"))
 
@@ -117,7 +119,7 @@ class SlurmJobs(unittest.TestCase):
         self.assertGreaterEqual(self.completes(job), 1)
         self.assertIn("2 ranks on 2 hosts (n1, n3)", self.printed(job))
         self.assertEqual(weights(run), weights("alone"))
-        self.slurm.hosts["n2"].plug_in()
+        self.slurm.hosts.plug_in()
         self.slurm.start_node("n2")
         return self.printed(job)
 
