@@ -21,7 +21,7 @@ double median(std::vector<double> values) {
 /// A gradient's sum of so many floats, as trainings make them. Collective, as all of it is.
 class TimedSum {
  public:
-  TimedSum(Communicator& ranks, std::size_t floats) : ranks_(ranks), sum_(ranks.make_float_reduction(floats)) {
+  TimedSum(Communicator& ranks, std::size_t floats) : sum_(ranks.make_float_reduction(floats)) {
     once();
     ranks.barrier();
     first_ = once();
@@ -46,7 +46,6 @@ class TimedSum {
     return seconds_since(begin);
   }
 
-  Communicator& ranks_;
   std::unique_ptr<Reduction<float>> sum_;
   double first_ = 0;
 };
