@@ -162,6 +162,21 @@ TEST_F(Ranks, TheLauncherOnThePathStartsOpenMpi) {
   EXPECT_THAT(ending.out, HasSubstr("2 ranks on 1 host"));
 }
 
+// Open MPI's may wait for ever when a rank dies as it joins: this one does once its rank is gone.
+TEST_F(Ranks, TheLauncherEndsAnMpirunThatHangsWithoutRanks) {
+  write(here() / "bin/mpirun", "#!/bin/sh\nsleep 2\nexec sleep 1000\n");
+  fs::permissions(here() / "bin/mpirun", fs::perms::owner_all);
+  const char* const path = std::getenv("PATH");
+  ASSERT_NE(path, nullptr);
+  const Ending ending = run(Words{"env", "PATH=" + (here() / "bin").string() + ":" + std::string(path), "timeout", "30",
+                                  GANYMEDE_LAUNCH "/mpirun", "-n", "1"} +
+                                tiny_training("run", {"--steps", "3"}),
+                            here());
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_EQ(ending.err,
+            "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand\n");
+}
+
 // One line that says how to mend it, and 2 for wrong usage, 4 where the ranks cannot be started.
 TEST_F(Ranks, TheLauncherSaysWhyNothingStarts) {
   struct Refused {
