@@ -33,7 +33,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* default_data = "mnist";
 // Of eval.json, as docs/FORMATS.md describes it: raised when a member changes its meaning or goes, not when one is
 // added.
-constexpr int json_version = 1;
+constexpr int json_version = 2;
 // What a rank remembers of its samples, so that each metric need not draw them again.
 constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 

@@ -13,10 +13,8 @@ namespace {
 
 constexpr int pairs_shown = 32;
 constexpr int pairs_in_a_row = 8;
-// From here on an AUC is more than chance and what a healthy GAN has: a verdict in words.
+// What is more than a healthy GAN has.
 constexpr double telling_auc = 0.55;
-constexpr double copying_ratio = 0.8;
-constexpr double copying_share = 0.05;
 
 /// D's outputs for a set's images, as it is in evaluation. Collective.
 std::vector<double> scores(Network& d, const ImageSet& set, Device& device, Communicator& ranks) {
@@ -58,13 +56,19 @@ void draw_pairs(const eval::Memorisation& found, eval::SampleSource& source, con
   }
   write_png_grid(picture, images, static_cast<int>(2 * found.closest.size()), {training.height, training.width, 1},
                  2 * pairs_in_a_row,
-                 {{"title", "samples, each with the training image that is nearest to it; the closest pairs first"}});
+                 {{"title",
+                   "samples, each with the training image that is nearest to it; first those that it is much nearer to "
+                   "than to any "
+                   "other"}});
 }
 
-std::string verdict(const eval::Memorisation& found, double greatest_auc) {
-  if (found.ratio() < copying_ratio || found.near_copies > copying_share)
-    return "samples copy training images: look at the pairs";
-  if (greatest_auc > telling_auc)
+bool tells(const eval::AreaUnderCurve& auc) { return auc.value - 2 * auc.standard_error > telling_auc; }
+
+std::string verdict(const eval::Memorisation& found, bool enough_for_membership, bool membership_told) {
+  if (found.copies()) return "samples copy training images: look at the pairs";
+  if (!enough_for_membership)
+    return "samples are no copies; too few images to tell whether one can know from this GAN which it was trained on";
+  if (membership_told)
     return "samples are no copies, but one can tell from this GAN, to a degree, which images it was trained on";
   return "no sign that training images were learnt by heart";
 }
@@ -75,6 +79,8 @@ std::string memorisation_obstacle(const SavedGenerator& saved, const Dataset& da
   const std::string& digest = saved.shape.classes > 0 ? data.labelled_digest() : data.digest();
   if (!saved.data_digest.empty() && saved.data_digest != digest)
     return "needs the images that the run was trained on, and these are others: name its --data";
+  if (std::min(data.train().count, data.test().count) < eval::least_held_out)
+    return "needs at least " + std::to_string(eval::least_held_out) + " training and as many test images to tell";
   return {};
 }
 
@@ -83,33 +89,50 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
                           Communicator& ranks, EvalReport& report) {
   const eval::Memorisation found =
       eval::memorisation(source, count, data.train(), data.test(), pairs_shown, device, ranks);
+  report.add("memorisation, near copies",
+             format("%.2f ± %.2f %%", 100 * found.near_copies, 100 * found.near_copies_error()),
+             "1 % is ideal: samples nearer to one training image, beside the second nearest, than 99 % of the test "
+             "images; they count as " +
+                 format("%.0f independent ones", found.independent));
   report.add(
-      "memorisation, distance ratio", format("%.3f", found.ratio()),
-      "1 is ideal, far less is copying; from samples to the nearest training image " +
+      "  distance ratio", format("%.3f", found.ratio()),
+      "1 is ideal, less is copying or simpler images; from samples to the nearest training image " +
           format("%.2f, from test images %.2f (medians)", found.samples_to_training, found.held_out_to_training));
-  report.add("  near copies", format("%.2f %%", 100 * found.near_copies),
-             "of the samples are nearer to a training image than 99 % of the test images");
-  report.add("  membership by distance", format("AUC %.3f", found.distance_auc),
-             ".5 is ideal: how well nearness to a sample tells training from test images");
   nlohmann::ordered_json& json = report.json["metrics"]["memorisation"];
-  json = {{"distance_ratio", found.ratio()},
+  json = {{"near_copies", found.near_copies},
+          {"near_copies_standard_error", found.near_copies_error()},
+          {"independent_samples", found.independent},
+          {"distance_ratio", found.ratio()},
           {"samples_to_training", found.samples_to_training},
           {"test_to_training", found.held_out_to_training},
-          {"near_copies", found.near_copies},
-          {"membership_auc_by_distance", found.distance_auc},
-          {"membership_auc_by_discriminator", nullptr}};
-  double greatest = found.distance_auc;
-  if (saved.discriminator) {
+          {"membership_auc_by_distance", nullptr},
+          {"membership_auc_by_distance_standard_error", nullptr},
+          {"membership_auc_by_discriminator", nullptr},
+          {"membership_auc_by_discriminator_standard_error", nullptr}};
+  const bool enough = std::min(data.train().count, data.test().count) >= eval::least_for_membership;
+  bool told = false;
+  const auto add_membership = [&](const std::string& by, const eval::AreaUnderCurve& auc, const std::string& remark) {
+    told = told || tells(auc);
+    report.add("  membership by " + std::string(by == "discriminator" ? "D" : by),
+               format("AUC %.3f ± %.3f", auc.value, auc.standard_error),
+               ".5 is ideal: how well " + remark + " tells training from test images");
+    json["membership_auc_by_" + by] = auc.value;
+    json["membership_auc_by_" + by + "_standard_error"] = auc.standard_error;
+  };
+  if (!enough)
+    report.add("  membership", "none",
+               "too few images to tell: needs at least " + std::to_string(eval::least_for_membership) +
+                   " training and as many test images");
+  if (enough) add_membership("distance", found.by_distance, "nearness to a sample");
+  if (enough && saved.discriminator) {
     Network d = make_discriminator(saved.options, saved.shape, device);
     together(ranks, [&] { d.load(*saved.discriminator, saved.source); });
-    const double auc =
-        eval::area_under_curve(scores(d, data.train(), device, ranks), scores(d, data.test(), device, ranks));
-    greatest = std::max(greatest, auc);
-    report.add("  membership by D", format("AUC %.3f", auc),
-               ".5 is ideal: how well D's output tells training from test images");
-    json["membership_auc_by_discriminator"] = auc;
+    add_membership(
+        "discriminator",
+        eval::area_under_curve(scores(d, data.train(), device, ranks), scores(d, data.test(), device, ranks)),
+        "D's output");
   }
-  const std::string words = verdict(found, greatest);
+  const std::string words = verdict(found, enough, told);
   report.add("  in words", "", words);
   json["verdict"] = words;
   on_root(ranks, [&] {

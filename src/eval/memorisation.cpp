@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <set>
 #include <utility>
 
 #include "eval/distances.hpp"
+#include "eval/share.hpp"
 
 namespace ganymede::eval {
 namespace {
@@ -15,16 +18,29 @@ constexpr std::int64_t far = std::numeric_limits<std::int32_t>::max();
 
 double from_squared_grey_levels(std::int64_t squared) { return std::sqrt(static_cast<double>(squared)) / 255; }
 
-double quantile(std::vector<std::int64_t> values, double share) {
+// The value that `share` of the others are below.
+template <typename Value>
+Value quantile(std::vector<Value> values, double share) {
   const auto at = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size()));
   std::nth_element(values.begin(), at, values.end());
-  return from_squared_grey_levels(*at);
+  return *at;
 }
 
-// Of each image of a source the squared distance to the nearest one of a set, and which that is; on every rank.
+// Of each image of a source the squared distances to the nearest and the second nearest one of a set, and which the
+// nearest is; on every rank.
 struct Nearest {
   std::vector<std::int64_t> distance;
+  std::vector<std::int64_t> second;
   std::vector<std::int64_t> which;
+
+  // The first over the second: from 0 of a copy to 1. The copy of an image that the set has twice is one, too.
+  [[nodiscard]] std::vector<double> relative() const {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < distance.size(); ++i)
+      values.push_back(second[i] == 0 ? 0
+                                      : std::sqrt(static_cast<double>(distance[i]) / static_cast<double>(second[i])));
+    return values;
+  }
 };
 
 // Lowers column_nearest[j], where it is not null, to the distance of the set's image j to its nearest image of the
@@ -33,7 +49,8 @@ Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& se
                    const std::vector<PixelBlock>& blocks, std::vector<std::int64_t>* column_nearest, Device& device,
                    Communicator& ranks) {
   Distances distances(device);
-  Nearest result{std::vector<std::int64_t>(count, far), std::vector<std::int64_t>(count, 0)};
+  Nearest result{std::vector<std::int64_t>(count, far), std::vector<std::int64_t>(count, far),
+                 std::vector<std::int64_t>(count, 0)};
   for_own_blocks(source, count, ranks, [&](const SampleBlock& block) {
     const PixelBlock rows(block.images, set.pixels());
     std::size_t first = 0;
@@ -41,11 +58,15 @@ Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& se
       const std::int32_t* d = distances.between(rows, columns);
       const auto n = static_cast<std::size_t>(columns.count());
       for (int i = 0; i < block.count; ++i, d += n) {
-        const std::int32_t* const least = std::min_element(d, d + n);
         const std::size_t image = block.first + static_cast<std::size_t>(i);
-        if (*least < result.distance[image]) {
-          result.distance[image] = *least;
-          result.which[image] = static_cast<std::int64_t>(first) + (least - d);
+        std::int64_t& nearest = result.distance[image];
+        std::int64_t& second = result.second[image];
+        for (std::size_t j = 0; j < n; ++j) {
+          if (d[j] >= second) continue;
+          second = std::max<std::int64_t>(nearest, d[j]);
+          if (d[j] >= nearest) continue;
+          nearest = d[j];
+          result.which[image] = static_cast<std::int64_t>(first + j);
         }
         if (column_nearest == nullptr) continue;
         std::int64_t* const column = column_nearest->data() + first;
@@ -56,14 +77,41 @@ Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& se
   });
   // Each image is one rank's: the others have 0 and the greatest distance.
   ranks.all_min(result.distance);
+  ranks.all_min(result.second);
   ranks.all_sum(std::span(result.which));
   if (column_nearest != nullptr) ranks.all_min(*column_nearest);
   return result;
 }
 
+// As how many independent things count those that fall into groups of these sizes.
+double independent(const std::vector<std::int64_t>& group_of, std::uint32_t groups) {
+  std::vector<double> sizes(groups);
+  for (const std::int64_t group : group_of) ++sizes[static_cast<std::size_t>(group)];
+  double squares = 0;
+  for (const double size : sizes) squares += size * size;
+  return static_cast<double>(group_of.size()) * static_cast<double>(group_of.size()) / squares;
+}
+
+// The relatively nearest first, of each training image one.
+std::vector<NearestPair> closest_pairs(const Nearest& found, const std::vector<double>& relative, std::size_t pairs) {
+  std::vector<std::uint64_t> order(relative.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::sort(order.begin(), order.end(),
+            [&](std::uint64_t a, std::uint64_t b) { return std::pair(relative[a], a) < std::pair(relative[b], b); });
+  std::vector<NearestPair> result;
+  std::set<std::int64_t> shown;
+  for (const std::uint64_t i : order) {
+    if (result.size() == pairs) break;
+    if (!shown.insert(found.which[i]).second) continue;
+    result.push_back(
+        {i, static_cast<std::uint32_t>(found.which[i]), from_squared_grey_levels(found.distance[i]), relative[i]});
+  }
+  return result;
+}
+
 }  // namespace
 
-double area_under_curve(const std::vector<double>& members, const std::vector<double>& others) {
+AreaUnderCurve area_under_curve(const std::vector<double>& members, const std::vector<double>& others) {
   std::vector<std::pair<double, bool>> all;
   for (const double value : members) all.emplace_back(value, true);
   for (const double value : others) all.emplace_back(value, false);
@@ -77,8 +125,20 @@ double area_under_curve(const std::vector<double>& members, const std::vector<do
     begin = end;
   }
   const auto m = static_cast<double>(members.size());
-  return (members_ranks - m * (m + 1) / 2) / (m * static_cast<double>(others.size()));
+  const auto n = static_cast<double>(others.size());
+  const double area = (members_ranks - m * (m + 1) / 2) / (m * n);
+  // The probabilities that two members are both above another, and a member above two others, as negative exponential
+  // distributions of that area have them.
+  const double two_members = area / (2 - area);
+  const double two_others = 2 * area * area / (1 + area);
+  const double variance =
+      (area * (1 - area) + (m - 1) * (two_members - area * area) + (n - 1) * (two_others - area * area)) / (m * n);
+  return {area, std::sqrt(std::max(0.0, variance))};
 }
+
+double Memorisation::near_copies_error() const { return share_standard_error(near_copies, independent); }
+
+bool Memorisation::copies() const { return wilson_interval(near_copies, independent, 2).low > copying_share; }
 
 Memorisation memorisation(SampleSource& samples, std::uint64_t count, const ImageSet& training,
                           const ImageSet& held_out, std::size_t pairs, Device& device, Communicator& ranks) {
@@ -91,30 +151,21 @@ Memorisation memorisation(SampleSource& samples, std::uint64_t count, const Imag
   nearest_of(samples, count, held_out, pixel_blocks(held_out), &held_out_to_samples, device, ranks);
 
   Memorisation result;
-  result.samples_to_training = quantile(generated.distance, 0.5);
-  result.held_out_to_training = quantile(unseen.distance, 0.5);
-  const double near = quantile(unseen.distance, 0.01);
-  const auto copies = std::count_if(generated.distance.begin(), generated.distance.end(),
-                                    [&](std::int64_t d) { return from_squared_grey_levels(d) < near; });
+  result.samples_to_training = from_squared_grey_levels(quantile(generated.distance, 0.5));
+  result.held_out_to_training = from_squared_grey_levels(quantile(unseen.distance, 0.5));
+  const std::vector<double> relative = generated.relative();
+  const double near = quantile(unseen.relative(), 0.01);
+  const auto copies = std::count_if(relative.begin(), relative.end(), [&](double r) { return r < near; });
   result.near_copies = static_cast<double>(copies) / static_cast<double>(count);
+  result.independent = independent(generated.which, training.count);
   // The nearer to a sample, the likelier a member.
   const auto nearness = [](const std::vector<std::int64_t>& squared) {
     std::vector<double> values;
     for (const std::int64_t d : squared) values.push_back(-static_cast<double>(d));
     return values;
   };
-  result.distance_auc = area_under_curve(nearness(training_to_samples), nearness(held_out_to_samples));
-
-  std::vector<std::uint64_t> order(count);
-  for (std::uint64_t i = 0; i < count; ++i) order[i] = i;
-  pairs = std::min<std::size_t>(pairs, count);
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(pairs), order.end(),
-                    [&](std::uint64_t a, std::uint64_t b) {
-                      return std::pair(generated.distance[a], a) < std::pair(generated.distance[b], b);
-                    });
-  for (std::size_t i = 0; i < pairs; ++i)
-    result.closest.push_back({order[i], static_cast<std::uint32_t>(generated.which[order[i]]),
-                              from_squared_grey_levels(generated.distance[order[i]])});
+  result.by_distance = area_under_curve(nearness(training_to_samples), nearness(held_out_to_samples));
+  result.closest = closest_pairs(generated, relative, pairs);
   return result;
 }
 
