@@ -40,16 +40,14 @@ void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Da
                                          {"training_images", json_of(found.training_images)}};
 }
 
-void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data,
-                      const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, EvalReport& report) {
-  eval::ImageSetSource test(data.test());
-  const eval::Share found = eval::gan_test(source, count, judge, ranks);
-  const eval::Share real = eval::gan_test(test, data.test().count, judge, ranks);
+void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const UsedJudge& used, Communicator& ranks,
+                      EvalReport& report) {
+  const eval::Share found = eval::gan_test(source, count, *used.judge, ranks);
   report.add("GAN-test accuracy", percent(found),
-             "of a classifier of MNIST on the samples, weights " + shipped.digest.substr(0, 8) +
-                 "…; on the test images " + percent(real));
+             "of a classifier of MNIST on the samples, weights " + used.file.digest.substr(0, 8) +
+                 "…; on the test images " + percent(*used.right));
   report.json["metrics"]["gan_test"] = {
-      {"weights", shipped.digest}, {"samples", json_of(found)}, {"test_images", json_of(real)}};
+      {"weights", used.file.digest}, {"samples", json_of(found)}, {"test_images", json_of(*used.right)}};
 }
 
 }  // namespace ganymede::cli

@@ -3,10 +3,9 @@
 
 #include <string>
 
+#include "cli/eval_judge.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
-#include "eval/judge.hpp"
-#include "eval/shipped_judge.hpp"
 #include "ganymede/dataset.hpp"
 
 namespace ganymede::cli {
@@ -19,7 +18,8 @@ void measure_classification(eval::SampleSource& source, std::uint64_t count, con
                             Communicator& ranks, EvalReport& report);
 void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
                        Communicator& ranks, EvalReport& report);
-void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data,
-                      const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, EvalReport& report);
+/// The judge looked at the data's test images, too.
+void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const UsedJudge& used, Communicator& ranks,
+                      EvalReport& report);
 
 }  // namespace ganymede::cli

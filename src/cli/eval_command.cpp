@@ -7,6 +7,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/eval_classes.hpp"
+#include "cli/eval_judge.hpp"
 #include "cli/eval_memorisation.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
@@ -16,14 +17,11 @@
 #include "eval/distances.hpp"
 #include "eval/gan_train.hpp"
 #include "eval/judged.hpp"
-#include "eval/modes.hpp"
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
-#include "eval/shipped_judge.hpp"
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
 #include "train/agreed_device.hpp"
-#include "train/evaluation.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -34,6 +32,8 @@ constexpr const char* default_data = "mnist";
 // Of eval.json, as docs/FORMATS.md describes it: raised when a member changes its meaning or goes, not when one is
 // added.
 constexpr int json_version = 2;
+// Of fewer no metric says anything.
+constexpr std::uint64_t least_samples = 100;
 // What a rank remembers of its samples, so that each metric need not draw them again.
 constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
@@ -48,6 +48,8 @@ const std::vector<std::string>& metric_names() {
 bool looks_at_labels(const std::string& metric) {
   return metric == "1nn-error" || metric == "gan-train" || metric == "gan-test" || metric == "memorisation";
 }
+
+bool asks_judge(const std::string& metric) { return metric == "judge" || metric == "modes" || metric == "gan-test"; }
 
 struct Request {
   std::string place;
@@ -106,7 +108,12 @@ Request parse_request(const Parsed& parsed) {
 Dataset open_data(const Request& request, bool classes, Communicator& ranks) {
   const bool test_labels = classes && std::any_of(request.metrics.begin(), request.metrics.end(), looks_at_labels);
   try {
-    return Dataset::open(request.data, {.train_labels = classes, .test = true, .test_labels = test_labels}, ranks);
+    return Dataset::open(request.data,
+                         {.train_labels = classes,
+                          .test = true,
+                          .test_labels = test_labels,
+                          .test_if_there = std::any_of(request.metrics.begin(), request.metrics.end(), asks_judge)},
+                         ranks);
   } catch (const AgreedError& failure) {
     if (request.data_given) throw;
     throw AgreedError(failure.code(), std::string(failure.what()) +
@@ -182,6 +189,7 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
                          {"training_images", data.train().count},
                          {"test_images", data.test().count}};
   report.json["metrics"] = Json::object();
+  report.json["unmeasured"] = Json::object();
 }
 
 void measure_parzen(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
@@ -208,21 +216,6 @@ void measure_two_sample(const Request& request, eval::SampleSource& source, cons
       {"accuracy", json_of(found.all())}, {"on_real", json_of(found.real)}, {"on_generated", json_of(found.generated)}};
 }
 
-Json json_of(const eval::JudgedScores& scores) {
-  return {{"classifier_fd", scores.frechet},
-          {"kid",
-           {{"mean", scores.kernel.mean},
-            {"standard_error", scores.kernel.standard_error},
-            {"subsets", scores.kernel.subsets}}},
-          {"precision", scores.cover.precision},
-          {"recall", scores.cover.recall},
-          {"density", scores.cover.density},
-          {"coverage", scores.cover.coverage},
-          {"inception_score", scores.inception},
-          {"class_histogram", scores.histogram},
-          {"class_kl", scores.divergence}};
-}
-
 // Why no classifier of digits can say anything of the data; empty when one can.
 std::string digits_obstacle(const Dataset& data) {
   if (!eval::Judge::takes(data.train())) return "needs digits of 28×28, as MNIST's";
@@ -232,6 +225,9 @@ std::string digits_obstacle(const Dataset& data) {
 // Why `metric` cannot be measured; empty when it can.
 std::string obstacle_to(const std::string& metric, const Request& request, const SavedGenerator& saved,
                         const Dataset& data) {
+  if (request.samples < least_samples)
+    return "needs at least " + std::to_string(least_samples) + " samples, and --samples is " +
+           std::to_string(request.samples);
   if (metric == "memorisation") return memorisation_obstacle(saved, data);
   if (metric == "1nn-error") return classes_obstacle(saved, data);
   if (metric == "modes") return digits_obstacle(data);
@@ -266,67 +262,6 @@ const char* title_of(const std::string& metric) {
 std::string key_of(std::string metric) {
   std::replace(metric.begin(), metric.end(), '-', '_');
   return metric;
-}
-
-void measure_by_judge(const Request& request, eval::SampleSource& source, const Dataset& data,
-                      const eval::ShippedJudge& shipped, eval::Judge& judge, Device& device, Communicator& ranks,
-                      EvalReport& report) {
-  const std::uint64_t count = eval::judged_images(request.samples, data);
-  eval::ShuffledSource test(data.test());
-  eval::ShuffledSource train(data.train());
-  eval::NoiseSource noise(data.train().pixels(), request.seed, count);
-  const eval::Judged real = eval::judged(test, count, judge, ranks);
-  const auto beside_real = [&](eval::SampleSource& other) {
-    return eval::scores(eval::judged(other, count, judge, ranks), real, device, ranks);
-  };
-  const eval::JudgedScores found = beside_real(source);
-  const eval::JudgedScores floor = beside_real(train);
-  const eval::JudgedScores ceiling = beside_real(noise);
-  const auto add = [&](const char* name, const char* pattern, auto&& value) {
-    report.add(name, format(pattern, value(found)),
-               "training images " + format(pattern, value(floor)) + ", noise " + format(pattern, value(ceiling)));
-  };
-  const auto accuracy = shipped.file.metadata.find("test-accuracy");
-  report.add("by a classifier of MNIST", std::to_string(count) + " images",
-             "of each kind, beside test images; weights " + shipped.digest.substr(0, 8) + "…" +
-                 (accuracy == shipped.file.metadata.end() ? "" : ", accuracy " + accuracy->second));
-  add("  classifier-FD", "%.3f", [](const eval::JudgedScores& s) { return s.frechet; });
-  report.add("  KID", format("%.4f ± %.4f", found.kernel.mean, found.kernel.standard_error),
-             "training images " + format("%.4f ± %.4f", floor.kernel.mean, floor.kernel.standard_error) + ", noise " +
-                 format("%.4f ± %.4f", ceiling.kernel.mean, ceiling.kernel.standard_error));
-  add("  precision", "%.3f", [](const eval::JudgedScores& s) { return s.cover.precision; });
-  add("  recall", "%.3f", [](const eval::JudgedScores& s) { return s.cover.recall; });
-  add("  density", "%.3f", [](const eval::JudgedScores& s) { return s.cover.density; });
-  add("  coverage", "%.3f", [](const eval::JudgedScores& s) { return s.cover.coverage; });
-  add("  MNIST inception score", "%.2f", [](const eval::JudgedScores& s) { return s.inception; });
-  add("  KL of classes from real", "%.4f", [](const eval::JudgedScores& s) { return s.divergence; });
-  std::string shares;
-  for (const std::uint64_t n : found.histogram)
-    shares += (shares.empty() ? "" : " ") + format("%.1f", 100 * static_cast<double>(n) / static_cast<double>(count));
-  report.add("  share of 0, 1 … 9", "", shares + " %");
-  // An infinity has no number in JSON: null.
-  report.json["metrics"]["judge"] = {
-      {"weights", shipped.digest}, {"recipe", shipped.file.metadata},   {"count", count},
-      {"samples", json_of(found)}, {"training_images", json_of(floor)}, {"noise", json_of(ceiling)}};
-}
-
-void measure_modes(const Request& request, eval::SampleSource& source, int channels, const Dataset& data,
-                   const eval::ShippedJudge& shipped, eval::Judge& judge, Communicator& ranks, EvalReport& report) {
-  eval::StackedSource real(data.train(), channels, request.samples);
-  const eval::Modes found = eval::modes(source, request.samples, channels, judge, ranks);
-  const eval::Modes floor = eval::modes(real, request.samples, channels, judge, ranks);
-  report.add("modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
-             "in " + std::to_string(request.samples) + " samples; in as many stacks of training images " +
-                 std::to_string(floor.found));
-  report.add("  KL from all alike", format("%.4f", found.divergence),
-             format("training images %.4f", floor.divergence) + "; by a classifier of MNIST, weights " +
-                 shipped.digest.substr(0, 8) + "…");
-  const auto json = [](const eval::Modes& modes, std::uint64_t count) -> Json {
-    return {{"found", modes.found}, {"possible", modes.possible}, {"kl", modes.divergence}, {"count", count}};
-  };
-  report.json["metrics"]["modes"] = {{"weights", shipped.digest},
-                                     {"samples", json(found, request.samples)},
-                                     {"training_images", json(floor, request.samples)}};
 }
 
 // A file of the run's own; nowhere when `place` is no run's folder, or one that others own: what is measured is printed
@@ -379,22 +314,24 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const auto measures = [&](const char* metric) {
     return std::find(measured.begin(), measured.end(), metric) != measured.end();
   };
-  eval::ShippedJudge shipped;
-  std::unique_ptr<eval::Judge> judge;
-  if (measures("judge") || measures("modes") || measures("gan-test")) {
-    shipped = shared_judge(request.judge, ranks);
-    together(ranks, [&] { judge = std::make_unique<eval::Judge>(*device, shipped.file, shipped.source); });
-  }
+  UsedJudge judge;
+  if (std::any_of(measured.begin(), measured.end(), asks_judge)) judge = use_judge(request.judge, data, *device, ranks);
   eval::RememberingSource source(*generator, remembered_bytes);
 
   EvalReport report;
   describe(request, saved, data, warnings, report);
+  for (const std::string& doubt : judge.doubts) {
+    warnings.push_back(doubt);
+    report.json["warnings"].push_back(doubt);
+  }
   for (const std::string& metric : metric_names()) {
     if (!request.wants(metric)) continue;
     heartbeat::phase(metric.c_str());
     if (!measures(metric.c_str())) {
-      report.add(title_of(metric), "none", obstacle_to(metric, request, saved, data));
+      const std::string why = obstacle_to(metric, request, saved, data);
+      report.add(title_of(metric), "none", why);
       report.json["metrics"][key_of(metric)] = nullptr;
+      report.json["unmeasured"][key_of(metric)] = why;
     } else if (metric == "parzen") {
       measure_parzen(request, source, data, *device, ranks, report);
     } else if (metric == "two-sample") {
@@ -404,13 +341,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
     } else if (metric == "gan-train") {
       measure_gan_train(source, request.samples, data, *device, ranks, report);
     } else if (metric == "gan-test") {
-      measure_gan_test(source, request.samples, data, shipped, *judge, ranks, report);
+      measure_gan_test(source, request.samples, judge, ranks, report);
     } else if (metric == "memorisation") {
       measure_memorisation(saved, source, request.samples, data, pairs, *device, ranks, report);
     } else if (metric == "judge") {
-      measure_by_judge(request, source, data, shipped, *judge, *device, ranks, report);
+      measure_by_judge(source, request.samples, request.seed, data, judge, *device, ranks, report);
     } else if (metric == "modes") {
-      measure_modes(request, source, saved.shape.image.channels, data, shipped, *judge, ranks, report);
+      measure_modes(source, request.samples, saved.shape.image.channels, data, judge, ranks, report);
     }
   }
 

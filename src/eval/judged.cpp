@@ -2,6 +2,9 @@
 #include "eval/judged.hpp"
 
 #include <algorithm>
+#include <cstdio>
+
+#include "eval/gan_train.hpp"
 
 namespace ganymede::eval {
 
@@ -33,6 +36,20 @@ JudgedScores scores(const Judged& set, const Judged& real, Device& device, Commu
   result.histogram = class_histogram(set.logits, Judge::classes);
   result.divergence = histogram_divergence(result.histogram, class_histogram(real.logits, Judge::classes));
   return result;
+}
+
+Share judged_right(const ImageSet& labelled, std::uint64_t count, Judge& judge, Communicator& ranks) {
+  ImageSetSource source(labelled);
+  return gan_test(source, count, judge, ranks);
+}
+
+std::string illiteracy(const Share& right, const std::string& data_name) {
+  constexpr double least_right = 0.9;
+  if (right.share() >= least_right) return {};
+  char share[16];
+  std::snprintf(share, sizeof share, "%.1f %%", 100 * right.share());
+  return std::string("the classifier of MNIST is right about ") + share + " of the test images of " + data_name +
+         ": it cannot read them, and what it says of samples means nothing here";
 }
 
 }  // namespace ganymede::eval

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "eval/feature_metrics.hpp"
 #include "eval/judge.hpp"
 #include "eval/sample_source.hpp"
+#include "eval/share.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/dataset.hpp"
 
@@ -42,5 +44,10 @@ inline constexpr int least_judged = 2 * Judge::features;
 
 /// Both have as many, at least least_judged. Collective.
 JudgedScores scores(const Judged& set, const Judged& real, Device& device, Communicator& ranks);
+
+/// The share of the set's first `count` images, labelled ones, that the judge is right about. Collective.
+Share judged_right(const ImageSet& labelled, std::uint64_t count, Judge& judge, Communicator& ranks);
+/// A sentence for where it is right about too few real images to be asked about others; empty where it is not.
+std::string illiteracy(const Share& right, const std::string& data_name);
 
 }  // namespace ganymede::eval

@@ -24,6 +24,9 @@ namespace {
 // What a rank remembers of its samples, so that several metrics need not draw them again.
 constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
+// Enough to see whether the judge can read the test images at all.
+constexpr std::uint32_t images_to_know_judge = 1000;
+
 bool among(const std::vector<std::string>& metrics, const char* metric) {
   return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
 }
@@ -119,6 +122,10 @@ Evaluation::Evaluation(const TrainOptions& options, const Gan& gan, const Datase
   if (!among(metrics_, "judge") && !among(metrics_, "modes")) return;
   const eval::ShippedJudge shipped = shared_judge({}, ranks);
   together(ranks, [&] { judge_.emplace(*device_, shipped.file, shipped.source); });
+  const ImageSet& test = data.test();
+  if (test.labels.empty()) return;
+  const eval::Share right = eval::judged_right(test, std::min(test.count, images_to_know_judge), *judge_, ranks);
+  if (const std::string why = eval::illiteracy(right, data.name()); !why.empty()) warnings.push_back(why);
 }
 
 void Evaluation::judge(eval::SampleSource& source, MetricsRecord& record) {

@@ -124,7 +124,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   needs.train_labels = is_conditional(options);
   needs.test = options.eval_every > 0;
   needs.test_labels = needs.test && evaluates_labels(options);
-  needs.test_if_there = options.diagnose_every > 0;
+  needs.test_if_there = options.diagnose_every > 0 || needs.test;
   try {
     s.dataset = Dataset::open(options.data, needs, ranks);
   } catch (const AgreedError& failure) {

@@ -171,6 +171,77 @@ TEST_F(Eval, JudgesNothingButDigits) {
   EXPECT_THAT(judge.err, HasSubstr("needs digits of 28×28"));
 }
 
+TEST_F(Eval, NothingIsMeasuredOfAHandfulOfSamples) {
+  train("run", {"--steps", "4"});
+  const Json json = Json::parse(evaluated({}, {"--samples", "99", "--json", "-"}));
+  for (const auto& [metric, value] : json["metrics"].items()) {
+    EXPECT_TRUE(value.is_null()) << metric;
+    EXPECT_THAT(json["unmeasured"][metric].get<std::string>(), HasSubstr("at least 100 samples")) << metric;
+  }
+  EXPECT_EQ(json["metrics"].size(), 7U);
+  for (const char* metric : {"two-sample", "parzen", "memorisation"}) {
+    const Ending ending =
+        run(ganymede({"eval", "run", "--data", "mnist-mini", "--samples", "2", "--metrics", metric}), folder_.path());
+    EXPECT_EQ(ending.code, 2);
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, HasSubstr("needs at least 100 samples, and --samples is 2"));
+  }
+  // Samples of four steps are told from digits without fail, which a hundred of them do not make certain.
+  const Json few = Json::parse(evaluated({}, {"--samples", "100", "--metrics", "two-sample", "--json", "-"}));
+  EXPECT_EQ(few["metrics"]["two_sample"]["on_generated"]["share"], 1);
+  EXPECT_NEAR(few["metrics"]["two_sample"]["on_generated"]["standard_error"].get<double>(), 1.0 / 202, 1e-9);
+}
+
+class UnreadableDigits : public Eval {
+ protected:
+  void SetUp() override {
+    const fs::path set = folder_.path() / "negative";
+    fs::copy(GANYMEDE_DATA_FOLDER "/mnist-mini", set);
+    for (const char* half : {"train", "t10k"}) {
+      const fs::path images = set / (std::string(half) + "-images-idx3-ubyte");
+      ASSERT_EQ(run({"gzip", "-d", images.string() + ".gz"}, set).code, 0);
+      std::string bytes = content(images);
+      for (std::size_t i = 16; i < bytes.size(); ++i) bytes[i] = static_cast<char>(~bytes[i]);  // behind the header
+      write(images, bytes);
+    }
+  }
+};
+
+TEST_F(UnreadableDigits, AreNotJudgedInSilence) {
+  train("run", {"--steps", "4", "--data", "negative", "--eval-every", "4", "--eval-samples", "200"});
+  EXPECT_THAT(content(folder_.path() / "run/logs/rank-0000.log"), HasSubstr("it cannot read them"));
+  const Words words = {"eval", "run", "--data", "negative", "--samples", "200", "--metrics", "judge"};
+  const Ending alone = run(ganymede(words), folder_.path());
+  EXPECT_EQ(alone.code, 0);
+  EXPECT_THAT(alone.err, HasSubstr("% of the test images of negative: it cannot read them"));
+  EXPECT_THAT(alone.out, HasSubstr("on these test images"));
+  const Json json = Json::parse(content(folder_.path() / "run/eval.json"));
+  ASSERT_EQ(json["warnings"].size(), 1U);
+  EXPECT_LT(json["metrics"]["judge"]["test_accuracy"]["share"], 0.9);
+  EXPECT_EQ(json["metrics"]["judge"]["test_accuracy"]["of"], 1000);
+  const Ending two = run(mpirun({"-n", "2"}, {}) + ganymede(words), folder_.path());
+  EXPECT_EQ(two.out, alone.out);
+}
+
+TEST_F(Eval, AWorseJudgeIsNotTakenInSilence) {
+  train("run", {"--steps", "4"});
+  // The shipped one, which says less of itself.
+  std::string bytes = content(GANYMEDE_SHARE_FOLDER "/judge/mnist.safetensors");
+  for (const auto& [from, to] : {std::pair<std::string, std::string>{"ganymede-digest", "another--digest"},
+                                 {"test-accuracy\":\"0.99", "test-accuracy\":\"0.81"}}) {
+    const std::size_t at = bytes.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    bytes.replace(at, from.size(), to);
+  }
+  write(folder_.path() / "worse.safetensors", bytes);
+  const Ending ending = run(ganymede({"eval", "run", "--data", "mnist-mini", "--samples", "200", "--metrics", "judge",
+                                      "--judge", "worse.safetensors"}),
+                            folder_.path());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("worse.safetensors is right about 81"), HasSubstr("leave out --judge")));
+}
+
 // Without MNIST at hand and without a way to fetch it.
 TEST_F(Eval, NamesTheSetThatIsAtHandWhereMnistIsNot) {
   train("run", {"--steps", "4"});

@@ -1,0 +1,137 @@
+// See eval_judge.hpp.
+#include "cli/eval_judge.hpp"
+
+#include <cstdlib>
+
+#include "eval/judged.hpp"
+#include "eval/modes.hpp"
+#include "ganymede/error.hpp"
+#include "train/evaluation.hpp"
+
+namespace ganymede::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// On MNIST's test images, as its file has it.
+std::optional<double> stored_accuracy(const eval::ShippedJudge& judge) {
+  const auto found = judge.file.metadata.find("test-accuracy");
+  if (found == judge.file.metadata.end()) return std::nullopt;
+  return std::strtod(found->second.c_str(), nullptr);
+}
+
+// A sentence for a judge that is no better than the shipped one, where there is that.
+std::string inferiority(const eval::ShippedJudge& judge) {
+  std::optional<double> best;
+  try {
+    best = stored_accuracy(eval::read_judge({}));
+  } catch (const Error&) {
+    return {};
+  }
+  const std::optional<double> own = stored_accuracy(judge);
+  if (!best || (own && *own >= *best)) return {};
+  return judge.source +
+         (own ? format(" is right about %.2f %% of MNIST's test images", 100 * *own)
+              : " does not say how often it is right about MNIST's test images") +
+         ", and the judge that comes with the program about " + format("%.2f %%", 100 * *best) +
+         ": leave out --judge for figures that are worth more";
+}
+
+Json json_of(const eval::JudgedScores& scores) {
+  return {{"classifier_fd", scores.frechet},
+          {"kid",
+           {{"mean", scores.kernel.mean},
+            {"standard_error", scores.kernel.standard_error},
+            {"subsets", scores.kernel.subsets}}},
+          {"precision", scores.cover.precision},
+          {"recall", scores.cover.recall},
+          {"density", scores.cover.density},
+          {"coverage", scores.cover.coverage},
+          {"inception_score", scores.inception},
+          {"class_histogram", scores.histogram},
+          {"class_kl", scores.divergence}};
+}
+
+}  // namespace
+
+UsedJudge use_judge(const std::string& file, const Dataset& data, Device& device, Communicator& ranks) {
+  UsedJudge used;
+  used.file = shared_judge(file, ranks);
+  together(ranks, [&] { used.judge = std::make_unique<eval::Judge>(device, used.file.file, used.file.source); });
+  std::string inferior;
+  if (!file.empty()) on_root(ranks, [&] { inferior = inferiority(used.file); });
+  if (!inferior.empty()) used.doubts.push_back(inferior);
+  const ImageSet& test = data.test();
+  if (test.labels.empty()) return used;
+  used.right = eval::judged_right(test, test.count, *used.judge, ranks);
+  if (const std::string illiterate = eval::illiteracy(*used.right, data.name()); !illiterate.empty())
+    used.doubts.push_back(illiterate);
+  return used;
+}
+
+void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::uint64_t seed, const Dataset& data,
+                      const UsedJudge& used, Device& device, Communicator& ranks, EvalReport& report) {
+  const std::uint64_t count = eval::judged_images(samples, data);
+  eval::Judge& judge = *used.judge;
+  eval::ShuffledSource test(data.test());
+  eval::ShuffledSource train(data.train());
+  eval::NoiseSource noise(data.train().pixels(), seed, count);
+  const eval::Judged real = eval::judged(test, count, judge, ranks);
+  const auto beside_real = [&](eval::SampleSource& other) {
+    return eval::scores(eval::judged(other, count, judge, ranks), real, device, ranks);
+  };
+  const eval::JudgedScores found = beside_real(source);
+  const eval::JudgedScores floor = beside_real(train);
+  const eval::JudgedScores ceiling = beside_real(noise);
+  const auto add = [&](const char* name, const char* pattern, auto&& value) {
+    report.add(name, format(pattern, value(found)),
+               "training images " + format(pattern, value(floor)) + ", noise " + format(pattern, value(ceiling)));
+  };
+  const std::optional<double> stored = stored_accuracy(used.file);
+  report.add("by a classifier of MNIST", std::to_string(count) + " images",
+             "of each kind, beside test images; weights " + used.file.digest.substr(0, 8) + "…" +
+                 (stored ? format(", accuracy on MNIST %.4f", *stored) : "") +
+                 (used.right ? ", on these test images " + percent(*used.right) : ""));
+  add("  classifier-FD", "%.3f", [](const eval::JudgedScores& s) { return s.frechet; });
+  report.add("  KID", format("%.4f ± %.4f", found.kernel.mean, found.kernel.standard_error),
+             "training images " + format("%.4f ± %.4f", floor.kernel.mean, floor.kernel.standard_error) + ", noise " +
+                 format("%.4f ± %.4f", ceiling.kernel.mean, ceiling.kernel.standard_error));
+  add("  precision", "%.3f", [](const eval::JudgedScores& s) { return s.cover.precision; });
+  add("  recall", "%.3f", [](const eval::JudgedScores& s) { return s.cover.recall; });
+  add("  density", "%.3f", [](const eval::JudgedScores& s) { return s.cover.density; });
+  add("  coverage", "%.3f", [](const eval::JudgedScores& s) { return s.cover.coverage; });
+  add("  MNIST inception score", "%.2f", [](const eval::JudgedScores& s) { return s.inception; });
+  add("  KL of classes from real", "%.4f", [](const eval::JudgedScores& s) { return s.divergence; });
+  std::string shares;
+  for (const std::uint64_t n : found.histogram)
+    shares += (shares.empty() ? "" : " ") + format("%.1f", 100 * static_cast<double>(n) / static_cast<double>(count));
+  report.add("  share of 0, 1 … 9", "", shares + " %");
+  // An infinity has no number in JSON: null.
+  report.json["metrics"]["judge"] = {{"weights", used.file.digest},
+                                     {"recipe", used.file.file.metadata},
+                                     {"test_accuracy", used.right ? json_of(*used.right) : Json(nullptr)},
+                                     {"count", count},
+                                     {"samples", json_of(found)},
+                                     {"training_images", json_of(floor)},
+                                     {"noise", json_of(ceiling)}};
+}
+
+void measure_modes(eval::SampleSource& source, std::uint64_t count, int channels, const Dataset& data,
+                   const UsedJudge& used, Communicator& ranks, EvalReport& report) {
+  eval::StackedSource real(data.train(), channels, count);
+  const eval::Modes found = eval::modes(source, count, channels, *used.judge, ranks);
+  const eval::Modes floor = eval::modes(real, count, channels, *used.judge, ranks);
+  report.add(
+      "modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
+      "in " + std::to_string(count) + " samples; in as many stacks of training images " + std::to_string(floor.found));
+  report.add("  KL from all alike", format("%.4f", found.divergence),
+             format("training images %.4f", floor.divergence) + "; by a classifier of MNIST, weights " +
+                 used.file.digest.substr(0, 8) + "…");
+  const auto json = [&](const eval::Modes& modes) -> Json {
+    return {{"found", modes.found}, {"possible", modes.possible}, {"kl", modes.divergence}, {"count", count}};
+  };
+  report.json["metrics"]["modes"] = {
+      {"weights", used.file.digest}, {"samples", json(found)}, {"training_images", json(floor)}};
+}
+
+}  // namespace ganymede::cli
