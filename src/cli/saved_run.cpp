@@ -125,8 +125,12 @@ SavedRun read_saved_run(const fs::path& place) {
     run.kind = "weights file";
     run.source = place;
     TensorFile file = TensorFile::read(place);
-    describe(run, file);
     const auto network = file.metadata.find("network");
+    if (network != file.metadata.end() && network->second == "judge")
+      throw Error(ExitCode::data,
+                  place.string() + " holds a judge of digits and no network of a GAN: `ganymede judge --check --out " +
+                      place.string() + "` looks at it, and `ganymede eval --judge` uses it");
+    describe(run, file);
     run.files[network == file.metadata.end() ? place.stem().string() : network->second] = std::move(file);
     return run;
   }
@@ -142,9 +146,14 @@ SavedRun read_saved_run(const fs::path& place) {
   // A run that was resumed for more steps has checkpoints beyond its final weights.
   if (found && (!run || found->checkpoint.step > run->step))
     run = from_checkpoint(found->folder, std::move(found->checkpoint));
-  if (!run && refused.empty())
+  if (!run && refused.empty()) {
+    const RunFolder folder(place);
+    const bool begun = fs::exists(folder.config(), error) || fs::exists(folder.metrics(), error);
     throw Error(ExitCode::data,
-                place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
+                place.string() + (begun ? " is a run's folder without a checkpoint yet: wait for the first, which "
+                                          "--checkpoint-every N has a training write after N steps"
+                                        : " holds neither final weights nor a checkpoint: is it a run's folder?"));
+  }
   if (!run) {
     std::string reasons;
     for (const std::string& why : refused) reasons += (reasons.empty() ? " " : "; ") + why;

@@ -31,6 +31,7 @@ class Usage : public ::testing::Test {
     const fs::path here = folder_->path();
     write(here / "file", "not what you think");
     fs::create_directory(here / "empty");
+    write(here / "begun/config.ini", content(here / "run/config.ini"));
     write(here / "empty-data/train-images-idx3-ubyte", "");
     // The magic of images, and a claim of 2^31 - 1 of them.
     write(here / "huge-data/train-images-idx3-ubyte",
@@ -192,6 +193,15 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
            {{"sample", "nowhere"}, 3, "nowhere does not exist"},
            {{"sample", "empty"}, 3, "is it a run's folder?"},
+           {{"eval", "begun"},
+            3,
+            "begun is a run's folder without a checkpoint yet: wait for the first, which "
+            "--checkpoint-every N"},
+           {{"inspect", "begun"}, 3, "without a checkpoint yet"},
+           {{"latent", "begun"}, 3, "without a checkpoint yet"},
+           {{"export", "begun"}, 3, "without a checkpoint yet"},
+           {{"inspect", GANYMEDE_SHARE_FOLDER "/judge/mnist.safetensors"}, 3, "holds a judge of digits"},
+           {{"eval", GANYMEDE_SHARE_FOLDER "/judge/mnist.safetensors"}, 3, "`ganymede judge --check --out /"},
            {{"sample", "file"}, 3, "file"},
            {{"sample", "damaged"}, 3, "generator.safetensors"},
            {{"sample", "flipped"}, 3, "flipped/generator.safetensors: ganymede-digest"},
