@@ -28,6 +28,7 @@ using Json = nlohmann::ordered_json;
 // Of all runs of a page together.
 constexpr std::size_t most_grids = 40;
 constexpr std::uintmax_t most_picture_bytes = std::uintmax_t{7} << 20;
+constexpr std::uintmax_t most_pairs_bytes = std::uintmax_t{1} << 20;
 constexpr std::uintmax_t most_latent_bytes = std::uintmax_t{2} << 20;
 constexpr std::size_t most_evaluation_bytes = std::size_t{1} << 20;
 // The newest.
@@ -170,6 +171,18 @@ Json evaluation(const RunFolder& folder) {
   }
 }
 
+// The closest pairs, where the evaluation looked for them: an older one's picture says nothing of its numbers. Null
+// where there are none, or too large ones.
+Json nearest_pairs(const Json& evaluation, const RunFolder& folder) {
+  const auto metrics = evaluation.is_object() ? evaluation.find("metrics") : evaluation.end();
+  if (metrics == evaluation.end() || !metrics->is_object() || !metrics->contains("memorisation") ||
+      metrics->at("memorisation").is_null())
+    return nullptr;
+  Pictures pictures(most_pairs_bytes);
+  const auto bytes = size_of(folder.nearest_pairs());
+  return bytes && pictures.fit(*bytes) ? pictures.read(folder.nearest_pairs()) : Json(nullptr);
+}
+
 // What `ganymede latent` has drawn: titles, texts and pictures. Null where it has not, or what it wrote cannot be read.
 Json latent_pictures(const RunFolder& folder) {
   if (!size_of(folder.latent())) return nullptr;
@@ -257,6 +270,7 @@ std::string report_page(std::span<const ReportedRun> runs) {
     one["damage"] = run.damage;
     one["findings"] = json_of(run.findings);
     one["evaluation"] = evaluation(folder);
+    one["nearest"] = nearest_pairs(one["evaluation"], folder);
     one["log"] = told_by_log(folder);
     if (runs.size() == 1) one["latent"] = latent_pictures(folder);
     add_pictures(one, folder, runs.size());

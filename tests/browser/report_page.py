@@ -302,7 +302,7 @@ def several_runs(browser):
                                  ".map(th => th.textContent)")
     assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every", "--diagnose-every", "--eval-every",
                          "--eval-samples"], different
-    assert browser.evaluate("document.querySelectorAll('.grid-figure').length") == 4  # their real ones differ too
+    assert browser.evaluate("document.querySelectorAll('#samples .grid-figure').length") == 4  # their real ones differ too
     browser.evaluate("document.querySelector('#step-of-samples').focus()")
     browser.key("Home")
     assert browser.evaluate("[...document.querySelectorAll('.grid-figure .note')].slice(0, 2)"
@@ -339,6 +339,26 @@ def evaluations(browser):
                   {"metrics": {"parzen": {"log_likelihood": "high"}}, "run": 1, "samples": [], "data": ""}):
         write(value)
         assert "does not say of what it is" in shown("run"), value
+    told = json.loads(json.dumps(measured))
+    told["metrics"]["memorisation"] = {"near_copies": 0.125, "near_copies_standard_error": 0.0625,
+                                       "membership_auc_by_distance": 0.5,
+                                       "membership_auc_by_distance_standard_error": 0.25,
+                                       "membership_auc_by_discriminator": 0.625, "verdict": "the verdict"}
+    told["metrics"]["parzen"] = None
+    told["unmeasured"] = {"parzen": "needs more"}
+    told["run"]["batch_norm"] = "running statistics"
+    write(told)
+    picture = os.path.join(folder, "run/samples/nearest.png")
+    shutil.copy(os.path.join(folder, "run/samples/real.png"), picture)
+    text = shown("run")
+    for sentence in ("Memorisation: the verdict.", "Not measured: parzen needs more.", "running statistics.",
+                     told["metrics"]["judge"]["weights"], "is right about 99.3\u202f% of MNIST's test images"):
+        assert sentence in text, (sentence, text)
+    assert rows()["near copies of training images"][0] == "12.50 ± 6.25\u202f%", rows()
+    assert rows()["AUC of membership, by nearness"][0] == "0.500 ± 0.250", rows()
+    assert rows()["AUC of membership, by D"][0] == "0.625", rows()
+    assert browser.evaluate("document.querySelector('#evaluation img').alt").startswith("Samples, each with")
+    os.remove(picture)
     broken = json.loads(json.dumps(measured))
     broken["metrics"]["judge"]["samples"]["class_histogram"] = 3
     write(broken)

@@ -388,7 +388,7 @@ function curves() {
 // Of eval.json nothing is sure but that it is JSON: a number that is not there, or is none, is null.
 
 function fixed(digits, value) {
-  return typeof value === "number" ? signed(value.toFixed(digits)) : null;
+  return Number.isFinite(value) ? signed(value.toFixed(digits)) : null;
 }
 
 /** A mean and its standard error. */
@@ -400,6 +400,11 @@ function estimate(digits, mean, error) {
 function share(one) {
   const text = estimate(2, 100 * one?.share, 100 * one?.standard_error);
   return typeof one?.share === "number" ? `${text}${thinSpace}%` : null;
+}
+
+/** An area under the curve of membership. */
+function membership({ memorisation: one }, by) {
+  return estimate(3, one?.[`membership_auc_by_${by}`], one?.[`membership_auc_by_${by}_standard_error`]);
 }
 
 /** How many modes; of real stacks also in how many, for there may be fewer of them than samples. */
@@ -424,12 +429,12 @@ const measures = [
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
   ["GAN-train accuracy", "higher", (m, kind) => kind === "noise" ? null : share(m.gan_train?.[kind])],
   ["GAN-test accuracy", "higher", ganTest],
+  ["near copies of training images", `1${thinSpace}%`, ({ memorisation: one }, kind) => kind === "samples"
+    ? share({ share: one?.near_copies, standard_error: one?.near_copies_standard_error }) : null],
   ["distance to training images, over test images'", "1", (m, kind) =>
     kind === "samples" ? fixed(3, m.memorisation?.distance_ratio) : null],
-  ["AUC of membership, by nearness", "0.5", (m, kind) =>
-    kind === "samples" ? fixed(3, m.memorisation?.membership_auc_by_distance) : null],
-  ["AUC of membership, by D", "0.5", (m, kind) =>
-    kind === "samples" ? fixed(3, m.memorisation?.membership_auc_by_discriminator) : null],
+  ["AUC of membership, by nearness", "0.5", (m, kind) => kind === "samples" ? membership(m, "distance") : null],
+  ["AUC of membership, by D", "0.5", (m, kind) => kind === "samples" ? membership(m, "discriminator") : null],
   ["classifier-FD", "lower", (m, kind) => fixed(3, m.judge?.[kind]?.classifier_fd)],
   ["KID", "lower", (m, kind) => estimate(4, m.judge?.[kind]?.kid?.mean, m.judge?.[kind]?.kid?.standard_error)],
   ["precision", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.precision)],
@@ -468,6 +473,35 @@ function classBars(run) {
                                                  "text-anchor": "middle" }, String(c))])));
 }
 
+/** What a reader should know of the numbers besides: sentences. */
+function toldOf(run) {
+  const { metrics, run: from, warnings, unmeasured } = run.evaluation;
+  const list = [];
+  if (from?.batch_norm) list.push(`G's batch normalisation goes by its ${from.batch_norm}`);
+  const weights = [metrics.judge, metrics.modes, metrics.gan_test].find((one) => one?.weights)?.weights;
+  const accuracy = metrics.judge?.recipe?.["test-accuracy"];
+  const here = share(metrics.judge?.test_accuracy ?? metrics.gan_test?.test_images);
+  if (weights)
+    list.push(`The judge, a classifier of MNIST, has the weights ${weights}` +
+              (accuracy ? `; it is right about ${percent(Number(accuracy))} of MNIST's test images` : "") +
+              (here ? `, and about ${here} of these` : ""));
+  if (typeof metrics.memorisation?.verdict === "string") list.push(`Memorisation: ${metrics.memorisation.verdict}`);
+  if (Array.isArray(warnings)) list.push(...warnings);
+  if (unmeasured && typeof unmeasured === "object")
+    for (const [name, why] of Object.entries(unmeasured))
+      list.push(`Not measured: ${name.replaceAll("_", "-")} ${why}`);
+  return list.map((text) => `${alone ? "" : `${run.name}: `}${text}.`);
+}
+
+/** The samples that look most like copies, beside what they would be copies of. */
+function closestPairs(run) {
+  if (!run.nearest) return null;
+  const picture = pixels("Samples, each with the training image nearest to it");
+  picture.show(run.nearest);
+  return gridFigure(alone ? "Samples beside their nearest training images" : named(run), "nearest", picture,
+    html("p", { class: "note" }, "First those that are much nearer to one training image than to any other."));
+}
+
 function evaluations() {
   const measured = runs.filter((run) => run.evaluation?.metrics);
   if (measured.length === 0)
@@ -496,8 +530,7 @@ function evaluations() {
            `${drawn.seed} beside ${set.name}` +
            `${from.averaged_weights ? ", the moving average of G's weights" : ""}${later}.`;
   });
-  for (const run of measured)
-    if (Array.isArray(run.evaluation.warnings)) told.push(...run.evaluation.warnings.map((text) => `${text}.`));
+  for (const run of measured) told.push(...toldOf(run));
   if (apart)
     told.push("Floors and ceilings are left out where the runs were measured beside different data, with different " +
               "numbers of samples or by different judges.");
@@ -505,7 +538,8 @@ function evaluations() {
     table(null, ["Metric", ...measured.map((run) => alone ? "Samples" : named(run)), "Floor: training images",
                  "Ceiling: noise", "Better"], rows, "numbers"),
     ...told.map((text) => html("p", { class: "note" }, text)),
-    html("div", { class: "bars" }, ...measured.map(classBars).filter((bars) => bars !== null)));
+    html("div", { class: "bars" }, ...measured.map(classBars).filter((bars) => bars !== null)),
+    html("div", { class: "grids" }, ...measured.map(closestPairs).filter((pairs) => pairs !== null)));
 }
 
 // --- latent space -----------------------------------------------------------------------------------------------------

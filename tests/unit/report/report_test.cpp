@@ -256,6 +256,20 @@ TEST_F(Report, ReadsTheLog) {
 TEST_F(Report, ShowsAnEvaluationThatCanBeRead) {
   write("run/eval.json", R"({"run":{"step":5},"metrics":{"parzen":{"log_likelihood":200.5}}})");
   EXPECT_EQ(data(run("run"))["evaluation"]["metrics"]["parzen"]["log_likelihood"], 200.5);
+  // The picture of pairs is of the evaluation that looked for them, and of no other.
+  const std::string nearest = RunFolder("").nearest_pairs().string();
+  write("run/" + nearest, "a picture");
+  EXPECT_TRUE(data(run("run"))["nearest"].is_null());
+  write("run/eval.json", R"({"metrics":{"memorisation":null}})");
+  EXPECT_TRUE(data(run("run"))["nearest"].is_null());
+  write("run/eval.json", R"({"metrics":{"memorisation":{"near_copies":0.5}}})");
+  EXPECT_EQ(data(run("run"))["nearest"], "YSBwaWN0dXJl");
+  write("run/" + nearest, std::string(2 << 20, 'x'));
+  EXPECT_TRUE(data(run("run"))["nearest"].is_null());
+  for (const char* other : {"[]", "5", R"({"metrics":[]})"}) {
+    write("run/eval.json", other);
+    EXPECT_TRUE(data(run("run"))["nearest"].is_null()) << other;
+  }
   write("run/eval.json", "{");
   EXPECT_THAT(data(run("run"))["evaluation"]["unreadable"], AllOf(HasSubstr("eval.json"), HasSubstr("JSON")));
 }
