@@ -11,6 +11,7 @@
 #include "cli/eval_memorisation.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
+#include "cli/recorded_run.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
@@ -28,7 +29,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* default_data = "mnist";
+// Where the run does not say what it was trained on.
+constexpr const char* usual_data = "mnist";
 // Of eval.json, as docs/FORMATS.md describes it: raised when a member changes its meaning or goes, not when one is
 // added.
 constexpr int json_version = 2;
@@ -53,7 +55,7 @@ bool asks_judge(const std::string& metric) { return metric == "judge" || metric 
 
 struct Request {
   std::string place;
-  std::string data;
+  std::string data;  // empty until it is known what the run's own is
   bool data_given = false;
   std::uint64_t samples = 10000;
   std::uint64_t seed = 1;
@@ -91,7 +93,7 @@ std::vector<std::string> parse_metrics(const std::string& text) {
 Request parse_request(const Parsed& parsed) {
   Request request;
   request.place = parsed.positional[0];
-  request.data = parsed.get("data", default_data);
+  request.data = parsed.get("data", {});
   request.data_given = parsed.has("data");
   request.samples = static_cast<std::uint64_t>(parse_count(parsed, "samples", 10000, 2, 1 << 24));
   request.seed = parse_seed(parsed);
@@ -287,6 +289,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
   std::vector<std::string> warnings;
   std::string pairs;  // where to
   on_root(ranks, [&] {
+    if (!request.data_given) request.data = recorded_data(request.place);
+    if (request.data.empty()) request.data = usual_data;
     if (!request.json_given)
       request.json =
           own_file(request.place, &RunFolder::evaluation, "the numbers are not kept for the run's report", warnings);
@@ -295,6 +299,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (!request.json.empty() && request.json != "-") check_file_place(request.json);
   });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
+  request.data = shared_text(ranks, request.data);
   const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   std::unique_ptr<GeneratorSource> generator;
@@ -369,7 +374,7 @@ Command eval_command() {
        "Measures how good a run's samples are: the same numbers alone and on any number of ranks.",
        "RUN",
        {{"data", "NAME|DIR", "real images to compare with: mnist, mnist-mini, or a folder of IDX files, test pair too",
-         "Options", default_data},
+         "Options", "the run's own, or mnist"},
         {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
         {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
         {"metrics", "LIST",

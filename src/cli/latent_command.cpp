@@ -9,6 +9,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/eval_report.hpp"
+#include "cli/recorded_run.hpp"
 #include "cli/saved_run.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
@@ -50,16 +51,6 @@ Request parse_request(const Parsed& parsed) {
   request.data = parsed.get("data", {});
   request.out = parsed.get("out", {});
   return request;
-}
-
-/// The set that a run's folder says it was trained on; empty where it does not.
-std::string recorded_data(const std::string& place) {
-  const RunFolder folder(place);
-  std::error_code error;
-  if (!fs::exists(folder.config(), error)) return {};
-  const std::map<std::string, std::string> options = read_stored_configuration(folder.config()).options;
-  const auto data = options.find("data");
-  return data == options.end() ? std::string() : data->second;
 }
 
 /// The generator of a run, and what is drawn of it.

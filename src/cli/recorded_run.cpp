@@ -46,4 +46,13 @@ ReportedRun read_recorded_run(const std::string& place, std::vector<MetricsRecor
   return run;
 }
 
+std::string recorded_data(const std::string& place) {
+  const RunFolder folder(place);
+  std::error_code error;
+  if (!fs::exists(folder.config(), error)) return {};
+  const StoredConfiguration stored = read_stored_configuration(folder.config());
+  const auto data = stored.options.find("data");
+  return data == stored.options.end() ? std::string() : data->second;
+}
+
 }  // namespace ganymede::cli

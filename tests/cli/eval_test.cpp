@@ -149,6 +149,20 @@ TEST_F(Eval, SaysThatTheDataAreOthers) {
   EXPECT_THAT(ending.out, HasSubstr("other: 1000 training and 4000 test images, another set than the run's own"));
 }
 
+TEST_F(Eval, ComparesWithTheRunsOwnDataUnlessToldOtherwise) {
+  train("run", {"--steps", "4", "--data", "mnist-mini"});
+  const Words words = {"--samples", "100", "--metrics", "parzen"};
+  const auto folder = [&](const Words& launcher, const Words& more) {
+    const Ending ending = run(launcher + ganymede(Words{"eval"} + more + words), folder_.path());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    return ending.out;
+  };
+  const std::string own = folder({}, {"run"});
+  EXPECT_THAT(own, AllOf(HasSubstr("mnist-mini: 4000 training and 1000 test images\n"), Not(HasSubstr("another set"))));
+  EXPECT_EQ(folder(mpirun({"-n", "2"}, {}), {"run"}), own);
+  EXPECT_EQ(folder({}, {"run", "--data", "mnist-mini"}), own);
+}
+
 TEST_F(Eval, JudgesNothingButDigits) {
   // Images of 3×3 pixels, all different.
   std::string pixels;
@@ -247,7 +261,7 @@ TEST_F(Eval, NamesTheSetThatIsAtHandWhereMnistIsNot) {
   train("run", {"--steps", "4"});
   const Ending ending = run(Words{"env", "GANYMEDE_DATA=" + folder_.path().string(),
                                   "XDG_CACHE_HOME=" + folder_.path().string(), "https_proxy=http://127.0.0.1:9"} +
-                                ganymede({"eval", "run"}),
+                                ganymede({"eval", "run/generator.safetensors"}),
                             folder_.path());
   EXPECT_EQ(ending.code, 3);
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
