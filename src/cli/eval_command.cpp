@@ -181,6 +181,7 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
   report.json["run"] = {{"source", saved.source},
                         {"kind", saved.kind},
                         {"step", saved.step},
+                        {"weights", saved.weights.weights_digest()},
                         {"averaged_weights", saved.averaged},
                         {"batch_norm", batch_norm ? Json("running statistics") : Json(nullptr)}};
   report.json["samples"] = {{"count", request.samples}, {"seed", request.seed}, {"bits", 8}};

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -60,6 +61,28 @@ std::string onnx_model(const SavedRun& saved, const std::string& network, const 
   return generator ? onnx_generator(built, shape, file.metadata) : onnx_discriminator(built, shape, file.metadata);
 }
 
+// What `ganymede eval` has measured of these weights, beside them; nothing where it has measured others, also nothing
+// of an earlier file of this name. Says what it did.
+std::string put_measured_beside(const std::string& out, const std::filesystem::path& run, const TensorFile& file) {
+  const std::filesystem::path measured = RunFolder(run).evaluation();
+  const std::filesystem::path beside = out + ".eval.json";
+  std::error_code error;
+  std::string why;
+  if (std::filesystem::is_regular_file(measured, error)) {
+    const std::string text = read_file(measured);
+    // One that is no JSON is of no weights.
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    const nlohmann::json::json_pointer weights("/run/weights");
+    if (json.contains(weights) && json.at(weights) == file.weights_digest()) {
+      write_file_atomically(beside, text);
+      return ", what eval measured of it in " + beside.string();
+    }
+    why = "; " + measured.string() + " is of other weights, and not beside it";
+  }
+  std::filesystem::remove(beside, error);
+  return why;
+}
+
 void export_network(const Parsed& parsed, const std::string& format) {
   const std::string network = parsed.get("network", "generator");
   if (network != "generator" && network != "discriminator")
@@ -84,9 +107,12 @@ void export_network(const Parsed& parsed, const std::string& format) {
     file.metadata["format"] = "pt";
     file.write(out);
   }
-  // Not into the file itself, should that be the standard output.
-  std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%s of %s (step %llu) in %s\n", network.c_str(),
-               saved.source.c_str(), static_cast<unsigned long long>(saved.step), out.c_str());
+  // Not into the file itself, nor beside it, should that be the standard output.
+  const bool lasting = std::filesystem::is_regular_file(out);
+  std::string measured;
+  if (lasting && network == "generator") measured = put_measured_beside(out, parsed.positional[0], file);
+  std::fprintf(lasting ? stdout : stderr, "%s of %s (step %llu) in %s%s\n", network.c_str(), saved.source.c_str(),
+               static_cast<unsigned long long>(saved.step), out.c_str(), measured.c_str());
 }
 
 void export_events(const Parsed& parsed) {

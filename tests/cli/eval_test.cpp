@@ -163,6 +163,36 @@ TEST_F(Eval, ComparesWithTheRunsOwnDataUnlessToldOtherwise) {
   EXPECT_EQ(folder({}, {"run", "--data", "mnist-mini"}), own);
 }
 
+TEST_F(Eval, WhatIsExportedHasItsNumbersBesideItAndNoOthers) {
+  train("run", {"--steps", "4", "--ema", "0.5"});
+  const fs::path here = folder_.path();
+  const auto exported = [&](const Words& more) {
+    const Ending ending = run(ganymede(Words{"export", "run"} + more), here);
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(lines(ending.out).size(), 1U);
+    return ending.out;
+  };
+  exported({"--out", "g.safetensors"});
+  EXPECT_FALSE(fs::exists(here / "g.safetensors.eval.json")) << "nothing was measured";
+  evaluated({}, {"--samples", "100", "--metrics", "parzen"});
+  for (const std::string file : {"g.safetensors", "g.onnx"}) {
+    const std::string format = file.substr(2);
+    EXPECT_THAT(exported({"--format", format, "--out", file}), HasSubstr("in " + file + ".eval.json"));
+    EXPECT_EQ(content(here / (file + ".eval.json")), content(here / "run/eval.json"));
+    // Of the same name, and other weights.
+    EXPECT_THAT(exported({"--format", format, "--out", file, "--weights", "raw"}),
+                HasSubstr("run/eval.json is of other weights"));
+    EXPECT_FALSE(fs::exists(here / (file + ".eval.json")));
+  }
+  exported({"--network", "discriminator", "--out", "d.safetensors"});
+  EXPECT_FALSE(fs::exists(here / "d.safetensors.eval.json"));
+  for (const char* other : {"", "[]", R"({"run":5})"}) {
+    write(here / "run/eval.json", other);
+    exported({"--out", "g.safetensors"});
+    EXPECT_FALSE(fs::exists(here / "g.safetensors.eval.json")) << other;
+  }
+}
+
 TEST_F(Eval, JudgesNothingButDigits) {
   // Images of 3×3 pixels, all different.
   std::string pixels;
