@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <thread>
 
 #include "cli/process.hpp"
@@ -284,6 +285,49 @@ TEST_F(Eval, AWorseJudgeIsNotTakenInSilence) {
   EXPECT_EQ(ending.code, 0) << ending.err;
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
   EXPECT_THAT(ending.err, AllOf(HasSubstr("worse.safetensors is right about 81"), HasSubstr("leave out --judge")));
+}
+
+// Images of 5×5 random pixels.
+void write_noise(const fs::path& folder, const std::string& half, int count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string pixels;
+  for (int i = 0; i < count * 25; ++i) pixels += static_cast<char>(random() >> 24);
+  const std::string of = {'\0', '\0', static_cast<char>(count >> 8), static_cast<char>(count)};
+  write(folder / (half + "-images-idx3-ubyte"),
+        std::string("\0\0\x08\x03", 4) + of + std::string("\0\0\0\x05\0\0\0\x05", 8) + pixels);
+  write(folder / (half + "-labels-idx1-ubyte"),
+        std::string("\0\0\x08\x01", 4) + of + std::string(static_cast<std::size_t>(count), '\1'));
+}
+
+TEST_F(Eval, SaysWhereImagesAreTooFewToTellOfMemorisation) {
+  const fs::path set = folder_.path() / "set";
+  write_noise(set, "train", 200, 1);
+  train("run", {"--steps", "4", "--data", "set"});
+  const auto measured = [&](int held_out) {
+    write_noise(set, "t10k", held_out, 2);
+    return run(ganymede({"eval", "run", "--samples", "100", "--metrics", "memorisation", "--json", "-"}),
+               folder_.path());
+  };
+  const Ending refused = measured(99);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("needs at least 100 training and as many test images to tell"));
+  const Ending some = measured(100);
+  EXPECT_EQ(some.code, 0) << some.err;
+  const Json found = Json::parse(some.out)["metrics"]["memorisation"];
+  EXPECT_TRUE(found["membership_auc_by_distance"].is_null());
+  EXPECT_TRUE(found["membership_auc_by_discriminator"].is_null());
+  EXPECT_THAT(found["verdict"].get<std::string>(), HasSubstr("too few images to tell"));
+  write_noise(set, "train", 500, 1);
+  train("larger", {"--steps", "4", "--data", "set"});
+  write_noise(set, "t10k", 500, 2);
+  const Ending enough =
+      run(ganymede({"eval", "larger", "--samples", "100", "--metrics", "memorisation", "--json", "-"}), folder_.path());
+  const Json told = Json::parse(enough.out)["metrics"]["memorisation"];
+  for (const std::string by : {"distance", "discriminator"}) {
+    EXPECT_NEAR(told["membership_auc_by_" + by].get<double>(), 0.5, 0.08);
+    EXPECT_NEAR(told["membership_auc_by_" + by + "_standard_error"].get<double>(), 0.018, 0.002);
+  }
+  EXPECT_EQ(told["verdict"], "no sign that training images were learnt by heart");
 }
 
 // Without MNIST at hand and without a way to fetch it.
