@@ -34,8 +34,6 @@ constexpr const char* usual_data = "mnist";
 // Of eval.json, as docs/FORMATS.md describes it: raised when a member changes its meaning or goes, not when one is
 // added.
 constexpr int json_version = 2;
-// Of fewer no metric says anything.
-constexpr std::uint64_t least_samples = 100;
 // What a rank remembers of its samples, so that each metric need not draw them again.
 constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
 
@@ -228,8 +226,8 @@ std::string digits_obstacle(const Dataset& data) {
 // Why `metric` cannot be measured; empty when it can.
 std::string obstacle_to(const std::string& metric, const Request& request, const SavedGenerator& saved,
                         const Dataset& data) {
-  if (request.samples < least_samples)
-    return "needs at least " + std::to_string(least_samples) + " samples, and --samples is " +
+  if (request.samples < eval::least_samples)
+    return "needs at least " + std::to_string(eval::least_samples) + " samples, and --samples is " +
            std::to_string(request.samples);
   if (metric == "memorisation") return memorisation_obstacle(saved, data);
   if (metric == "1nn-error") return classes_obstacle(saved, data);

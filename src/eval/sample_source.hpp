@@ -107,6 +107,9 @@ class RememberingSource final : public SampleSource {
   std::vector<Block> blocks_;  // by number; empty: not remembered
 };
 
+/// Of fewer samples no metric says anything.
+inline constexpr std::uint64_t least_samples = 100;
+
 /// A few images that lie one after another in a source.
 struct SampleBlock {
   std::uint64_t first = 0;

@@ -84,6 +84,10 @@ void check_evaluation(const TrainOptions& options, const Dataset& data) {
       throw Error(ExitCode::usage, "--eval-every judges digits of 28×28, as MNIST's, and those of " + data.name() +
                                        " are of " + std::to_string(train.height) + "×" + std::to_string(train.width) +
                                        without(metric));
+  if (options.eval_samples < eval::least_samples)
+    throw Error(ExitCode::usage, "--eval-every needs --eval-samples of at least " +
+                                     std::to_string(eval::least_samples) + ", not " +
+                                     std::to_string(options.eval_samples) + ": fewer say nothing");
   const std::uint64_t judged = eval::judged_images(options.eval_samples, data);
   if (among(metrics, "judge") && judged < eval::least_judged)
     throw Error(ExitCode::usage, "--eval-every needs at least " + std::to_string(eval::least_judged) +

@@ -208,6 +208,7 @@ TEST_F(EvalEvery, RefusesWhatMakesNoSense) {
   refused({"--eval-metrics", "1nn-error"}, "give --condition");
   refused({"--stack", "2", "--eval-metrics", "parzen"}, "give --eval-metrics modes");
   refused({"--eval-samples", "100"}, "at least 128 samples");
+  refused({"--eval-samples", "99", "--eval-metrics", "parzen"}, "--eval-samples of at least 100, not 99");
 }
 
 }  // namespace
