@@ -177,9 +177,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
   std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
               best * 1e3, middle * 1e3, rounds, per_round, options.batch * updates / middle);
-  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products; %.1f GFLOP/s at best, %.0f%% of %.1f\n",
-              step.flops() / 1e6, achieved / 1e9, 100 * achieved / peak, peak / 1e9);
-  std::printf("memory        %.1f MB a step and rank at least; %.1f GB/s at best", bytes / 1e6, moved / 1e9);
+  std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products; %.1f GFLOP/s at best", step.flops() / 1e6,
+              achieved / 1e9);
+  if (peak > 0) std::printf(", %.0f%% of %.1f", 100 * achieved / peak, peak / 1e9);
+  std::printf("\nmemory        %.1f MB a step and rank at least; %.1f GB/s at best", bytes / 1e6, moved / 1e9);
   if (bandwidth > 0) std::printf(", %.0f%% of %.0f", 100 * moved / bandwidth, bandwidth / 1e9);
   if (!setup.device->is_host())
     std::printf("\ngraph         %s", step.recorded() > 0

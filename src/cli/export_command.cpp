@@ -69,8 +69,12 @@ std::string put_measured_beside(const std::string& out, const std::filesystem::p
   std::error_code error;
   std::string why;
   if (std::filesystem::is_regular_file(measured, error)) {
-    const std::string text = read_file(measured);
-    // One that is no JSON is of no weights.
+    // One that cannot be read, or is no JSON, is of no weights.
+    std::string text;
+    try {
+      text = read_file(measured);
+    } catch (const Error&) {
+    }
     const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
     const nlohmann::json::json_pointer weights("/run/weights");
     if (json.contains(weights) && json.at(weights) == file.weights_digest()) {

@@ -47,12 +47,17 @@ ReportedRun read_recorded_run(const std::string& place, std::vector<MetricsRecor
 }
 
 std::string recorded_data(const std::string& place) {
-  const RunFolder folder(place);
   std::error_code error;
-  if (!fs::exists(folder.config(), error)) return {};
-  const StoredConfiguration stored = read_stored_configuration(folder.config());
-  const auto data = stored.options.find("data");
-  return data == stored.options.end() ? std::string() : data->second;
+  // A run, weights in it, or a folder of its checkpoints.
+  fs::path at = fs::absolute(place, error).lexically_normal();
+  for (int up = 0; up < 3 && !at.empty(); ++up, at = at.parent_path()) {
+    const RunFolder folder(at);
+    if (!fs::is_regular_file(folder.config(), error)) continue;
+    const StoredConfiguration stored = read_stored_configuration(folder.config());
+    const auto data = stored.options.find("data");
+    return data == stored.options.end() ? std::string() : data->second;
+  }
+  return {};
 }
 
 }  // namespace ganymede::cli

@@ -68,7 +68,11 @@ void apply(TrainOptions& options, std::set<std::string>& meant, const std::vecto
   let_epochs_count(options, names);
   for (const Setting& s : settings) {
     try {
-      set_train_option(options, s.name, s.value);
+      // Files of earlier runs have the switch that --precision has taken the place of.
+      if (s.name == "tf32")
+        set_train_option(options, "precision", s.value == "true" ? "tf32" : "fp32");
+      else
+        set_train_option(options, s.name, s.value);
     } catch (const Error& failure) {
       throw Error(failure.code(), source + ", line " + std::to_string(s.line) + ": " + failure.what());
     }

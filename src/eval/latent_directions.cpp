@@ -2,12 +2,27 @@
 #include "eval/latent_directions.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <future>
+#include <utility>
+#include <vector>
 
 #include "core/heartbeat.hpp"
 #include "eval/symmetric_eigen.hpp"
 
 namespace ganymede::eval {
+namespace {
+
+// Minutes for thousands of dimensions, in one call of LAPACK's.
+SymmetricEigen eigen_with_beats(std::vector<double> matrix, int n) {
+  std::future<SymmetricEigen> found =
+      std::async(std::launch::async, [&] { return symmetric_eigen(std::move(matrix), n); });
+  while (found.wait_for(std::chrono::seconds(1)) != std::future_status::ready) heartbeat::beat();
+  return found.get();
+}
+
+}  // namespace
 
 void interpolate(const float* a, const float* b, std::size_t size, double t, bool spherical, float* to) {
   double dot = 0;
@@ -62,7 +77,7 @@ LatentDirections leading_directions(const std::vector<double>& jacobian, int lat
     }
     heartbeat::beat();
   }
-  const SymmetricEigen eigen = symmetric_eigen(std::move(gram), latent);
+  const SymmetricEigen eigen = eigen_with_beats(std::move(gram), latent);
   LatentDirections result;
   for (const double value : eigen.values) result.squares += std::max(value, 0.0);
   for (std::size_t k = 0; k < std::min(n, static_cast<std::size_t>(count)); ++k) {

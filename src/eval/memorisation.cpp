@@ -155,7 +155,7 @@ Memorisation memorisation(SampleSource& samples, std::uint64_t count, const Imag
   result.held_out_to_training = from_squared_grey_levels(quantile(unseen.distance, 0.5));
   const std::vector<double> relative = generated.relative();
   const double near = quantile(unseen.relative(), 0.01);
-  const auto copies = std::count_if(relative.begin(), relative.end(), [&](double r) { return r < near; });
+  const auto copies = std::count_if(relative.begin(), relative.end(), [&](double r) { return r < near || r == 0; });
   result.near_copies = static_cast<double>(copies) / static_cast<double>(count);
   result.independent = independent(generated.which, training.count);
   // The nearer to a sample, the likelier a member.

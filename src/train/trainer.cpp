@@ -165,6 +165,9 @@ class Training {
       const bool may_collapse = (due_now.record || last) && options_.stop_on == "collapse";
       // Which steps are known of is the same on every rank, and so is what follows from it.
       if (last || step.stop_agreed() || due_now.needs_the_step() || may_collapse) step.settle();
+      // Of earlier steps first: they are what a training that fails leaves.
+      std::optional<GanStep::MeansUntil> means;
+      while ((means = step.take_wanted_means()) && means->step < now) write_record(*means, false);
       const NanGuard::Verdict verdict = guard_.judge(step.not_finite());
       if (verdict == NanGuard::Verdict::fail) fail_not_finite(step.not_finite().last);
       if (verdict == NanGuard::Verdict::skipped) tell_skipped(step.not_finite());
@@ -175,8 +178,6 @@ class Training {
       // A row of steps without updates ends first: in an update, after which it is saved, or in a roll-back.
       const bool in_doubt = guard_.in_doubt(step.not_finite());
       stopping = step.stop_agreed() && !in_doubt;
-      std::optional<GanStep::MeansUntil> means;
-      while ((means = step.take_wanted_means()) && means->step < now) write_record(*means, false);
       if (last || stopping || due_now.comparison) compare_replicas(now);
       if (last || due_now.diagnosis) diagnose();
       if (options_.eval_every > 0 && (last || due_now.evaluation) && !evaluate()) stopping = !in_doubt;
@@ -365,7 +366,7 @@ class Training {
 
   // The others learn it from rank 0, which alone has the records.
   void stop_on_collapse(std::uint64_t step) {
-    std::int64_t collapsed = writer_->findings().present(Finding::Kind::collapse) ? 1 : 0;
+    std::int64_t collapsed = writer_ && writer_->findings().present(Finding::Kind::collapse) ? 1 : 0;
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
     write_grid(step);

@@ -333,9 +333,14 @@ TEST_F(Eval, SaysWhereImagesAreTooFewToTellOfMemorisation) {
 // Without MNIST at hand and without a way to fetch it.
 TEST_F(Eval, NamesTheSetThatIsAtHandWhereMnistIsNot) {
   train("run", {"--steps", "4"});
+  // Weights in a run's folder are compared with the run's own set; these are in none.
+  fs::create_directories(folder_.path() / "elsewhere");
+  fs::copy_file(folder_.path() / "run/generator.safetensors", folder_.path() / "elsewhere/g.safetensors");
+  const Words inside = {"eval", "run/checkpoints/step-00000004", "--metrics", "two-sample", "--samples", "100"};
+  EXPECT_THAT(run(ganymede(inside), folder_.path()).out, HasSubstr("data          mnist-mini"));
   const Ending ending = run(Words{"env", "GANYMEDE_DATA=" + folder_.path().string(),
                                   "XDG_CACHE_HOME=" + folder_.path().string(), "https_proxy=http://127.0.0.1:9"} +
-                                ganymede({"eval", "run/generator.safetensors"}),
+                                ganymede({"eval", "elsewhere/g.safetensors"}),
                             folder_.path());
   EXPECT_EQ(ending.code, 3);
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;

@@ -425,6 +425,16 @@ TEST_F(Ranks, BenchSaysHowMuchOfASumIsHidden) {
   EXPECT_THAT(sums[0], HasSubstr(std::to_string(785 * 8 + 9 + 6)));
 }
 
+// Rank 0 alone has the records: the others hear of it, when a diagnosis finds it.
+TEST_F(Ranks, AllEndOnCollapse) {
+  const Words collapsing = {"--recipe",  "gan-literal", "--learning-rate", "0.02", "--log-every",      "10000",
+                            "--stop-on", "collapse",    "--sample-every",  "0",    "--diagnose-every", "20",
+                            "--steps",   "3000"};
+  const Ending ending = run(mpirun({"-n", "2"}, tiny_training("run", collapsing)), here());
+  EXPECT_EQ(ending.code, 5) << ending.err;
+  EXPECT_THAT(ending.err, HasSubstr(" by --stop-on collapse: its samples, in run/samples/step-"));
+}
+
 TEST_F(Ranks, EachKeepsALog) {
   const Ending ending = run(mpirun({"-n", "2"}, tiny_training("run", {"--steps", "3"})), here());
   ASSERT_EQ(ending.code, 0) << ending.err;

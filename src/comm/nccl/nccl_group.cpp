@@ -60,7 +60,13 @@ NcclGroup::NcclGroup(Communicator& ranks, double seconds) : seconds_(seconds) {
     least[1] = seconds_since(begin) > seconds_ ? late : in_time;
     ranks.all_min(least);
   }
-  together(ranks, [&] { judge(state, "join the ranks", least[1] == late); });
+  try {
+    together(ranks, [&] { judge(state, "join the ranks", least[1] == late); });
+  } catch (...) {
+    // What NCCL still tries would go on beside the end of the process.
+    ncclCommAbort(group_);
+    throw;
+  }
 }
 
 NcclGroup::~NcclGroup() {

@@ -429,8 +429,10 @@ const measures = [
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
   ["GAN-train accuracy", "higher", (m, kind) => kind === "noise" ? null : share(m.gan_train?.[kind])],
   ["GAN-test accuracy", "higher", ganTest],
-  ["near copies of training images", `1${thinSpace}%`, ({ memorisation: one }, kind) => kind === "samples"
-    ? share({ share: one?.near_copies, standard_error: one?.near_copies_standard_error }) : null],
+  ["near copies of training images", `1${thinSpace}%`, ({ memorisation: one }, kind) =>
+    // Without an error it is an evaluation's of version 1, which took other samples for copies.
+    kind === "samples" && one?.near_copies_standard_error !== undefined
+    ? share({ share: one.near_copies, standard_error: one.near_copies_standard_error }) : null],
   ["distance to training images, over test images'", "1", (m, kind) =>
     kind === "samples" ? fixed(3, m.memorisation?.distance_ratio) : null],
   ["AUC of membership, by nearness", "0.5", (m, kind) => kind === "samples" ? membership(m, "distance") : null],

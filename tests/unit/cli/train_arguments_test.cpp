@@ -213,6 +213,11 @@ TEST_F(TrainArguments, AResumedRunGoesOnWithItsOwnOptions) {
   EXPECT_EQ(resolve({"--out", (folder_ / "fresh").string(), "--resume"}).options.batch, 100);
 }
 
+TEST_F(TrainArguments, ASwitchOfEarlierRunsFilesIsUnderstood) {
+  EXPECT_EQ(resolve({"--config", file("on.ini", "tf32 = true\n")}).options.precision, "tf32");
+  EXPECT_EQ(resolve({"--config", file("off.ini", "tf32 = false\n")}).options.precision, "fp32");
+}
+
 TEST_F(TrainArguments, ConfigTextIsReadByConfig) {
   TrainOptions options;
   options.batch = 77;
