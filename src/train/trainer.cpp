@@ -381,7 +381,8 @@ class Training {
     const heartbeat::Stage stage("record");
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - interval_began_).count();
-    const auto& [step, means] = until;
+    const std::uint64_t step = until.step;
+    const StepMeans& means = until.means;
     record_.step = step;
     record_.images_seen = images_seen(step);
     record_.epoch = static_cast<double>(record_.images_seen) / setup_.dataset.train().count;
