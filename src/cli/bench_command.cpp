@@ -202,8 +202,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
         static_cast<double>(alone.bytes()) / 1e3, alone.seconds() * 1e6, waited * 1e6, 100 * hidden());
   if (roofline != nullptr)
     std::printf(
-        "\nstep %llu on an NVIDIA %s, %.4g TFLOP/s and %.4g TB/s by its data sheet: the least of each operation\n\n%s",
-        static_cast<unsigned long long>(step.steps() + 1), roofline->name,
+        "\nstep %s on an NVIDIA %s, %.4g TFLOP/s and %.4g TB/s by its data sheet: the least of each operation\n\n%s",
+        std::to_string(step.steps() + 1).c_str(), roofline->name,
         flops_per_second(*roofline, precision_named(options.precision)) / 1e12, roofline->bandwidth / 1e12,
         operation_table(operations, *roofline, precision_named(options.precision)).c_str());
   return 0;
