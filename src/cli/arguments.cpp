@@ -7,6 +7,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "cli/columns.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/options.hpp"
 
@@ -54,12 +55,6 @@ std::string trimmed(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t\r");
   if (first == std::string::npos) return {};
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
-// Display columns of UTF-8 text: every byte that does not continue a character.
-std::size_t columns(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](unsigned char c) { return (c & 0xC0U) != 0x80U; }));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "comm/watchdog.hpp"
+
 namespace ganymede::cli {
 
 std::vector<Command> commands() {
@@ -13,7 +15,7 @@ std::vector<Command> commands() {
   for (Command& command : all) {
     std::vector<Argument>& arguments = command.syntax.arguments;
     if (std::none_of(arguments.begin(), arguments.end(), [](const Argument& a) { return a.name == "timeout"; }))
-      arguments.push_back(timeout_argument(60));
+      arguments.push_back(timeout_argument(static_cast<int>(comm::Watchdog::least_deadline)));
   }
   return all;
 }

@@ -58,8 +58,7 @@ void draw_pairs(const eval::Memorisation& found, eval::SampleSource& source, con
                  2 * pairs_in_a_row,
                  {{"title",
                    "samples, each with the training image that is nearest to it; first those that it is much nearer to "
-                   "than to any "
-                   "other"}});
+                   "than to any other"}});
 }
 
 bool tells(const eval::AreaUnderCurve& auc) { return auc.value - 2 * auc.standard_error > telling_auc; }

@@ -1,17 +1,15 @@
 // See eval_report.hpp.
 #include "cli/eval_report.hpp"
 
-#include <algorithm>
 #include <cstdio>
+
+#include "cli/columns.hpp"
 
 namespace ganymede::cli {
 namespace {
 
-// To a width in characters; UTF-8's continuing bytes take none.
 std::string padded(const std::string& text, std::size_t width) {
-  const auto columns = static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](unsigned char c) { return (c & 0xC0U) != 0x80U; }));
-  return text + std::string(columns < width ? width - columns : 1, ' ');
+  return text + std::string(columns(text) < width ? width - columns(text) : 1, ' ');
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ double numbers(const SumTarget& target, double count, bool accumulate) {
 }  // namespace
 
 void CountingDevice::note(const char* name, std::string shape, double flops, double numbers) {
-  operations_.push_back({part_, name, std::move(shape), flops, sizeof(float) * numbers, false});
+  operations_.push_back({part_, name, std::move(shape), flops, sizeof(float) * numbers});
 }
 
 // --- memory ---------------------------------------------------------------------------------------------

@@ -39,9 +39,8 @@ class CountingDevice::CountedReduction final : public Reduction<T> {
   // Each byte is read and written once: what a ring sends on its way is the network's.
   void start() override {
     if (ranks_ == 1) return;
-    const std::size_t bytes = this->size_ * sizeof(T);
-    device_.operations_.push_back(
-        {device_.part_, "sum over ranks", std::to_string(this->size_), 0, 2.0 * static_cast<double>(bytes), true});
+    device_.note("sum over ranks", std::to_string(this->size_), 0,
+                 2.0 * static_cast<double>(this->size_ * sizeof(T) / sizeof(float)));
   }
   void finish() override {}
 

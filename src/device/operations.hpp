@@ -16,7 +16,6 @@ struct Operation {
   double flops = 0;
   /// What must be read and written even when nothing is moved twice: each operand and each result once.
   double bytes = 0;
-  bool over_ranks = false;  ///< goes over the network, not through the device's memory alone
 };
 
 }  // namespace ganymede

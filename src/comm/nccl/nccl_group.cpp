@@ -76,10 +76,10 @@ NcclGroup::~NcclGroup() {
 }
 
 void NcclGroup::complete(ncclResult_t result, const char* what) {
-  if (result == ncclSuccess) return;
-  if (result != ncclInProgress)
-    throw Error(ExitCode::launch, std::string("NCCL could not ") + what + ": " + words(result, group_) + advice);
-  wait(what);
+  if (result == ncclInProgress)
+    wait(what);
+  else
+    judge(result, what, false);
 }
 
 void NcclGroup::wait(const char* what) const {
