@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "cuda_backend/gpu.hpp"
 #include "ganymede/error.hpp"
@@ -56,6 +57,8 @@ class GpuRounded : public ::testing::Test {
     try {
       gpu_ = make_gpu(*alone_, options);
     } catch (const Error& error) {
+      // An older GPU has no such arithmetic. Whatever else is wrong is a failure.
+      if (std::string(error.what()).find("compute capability 8.0") == std::string::npos) throw;
       GTEST_SKIP() << error.what();
     }
   }

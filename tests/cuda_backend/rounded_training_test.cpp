@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <string>
 
 #include "comm/mpi.hpp"
 #include "cuda_backend/gpu.hpp"
@@ -76,6 +77,8 @@ class GpuRoundedTraining : public ::testing::TestWithParam<std::size_t> {
     try {
       make_gpu(*ranks_, cuda_)->synchronize();
     } catch (const Error& error) {
+      // An older GPU has no such arithmetic. Whatever else is wrong is a failure.
+      if (std::string(error.what()).find("compute capability 8.0") == std::string::npos) throw;
       GTEST_SKIP() << error.what();
     }
   }
