@@ -39,8 +39,8 @@ class CountingDevice::CountedReduction final : public Reduction<T> {
   // Each byte is read and written once: what a ring sends on its way is the network's.
   void start() override {
     if (ranks_ == 1) return;
-    device_.note("sum over ranks", std::to_string(this->size_), 0,
-                 2.0 * static_cast<double>(this->size_ * sizeof(T) / sizeof(float)));
+    constexpr double numbers = double{sizeof(T)} / sizeof(float);
+    device_.note("sum over ranks", std::to_string(this->size_), 0, 2 * numbers * static_cast<double>(this->size_));
   }
   void finish() override {}
 
