@@ -29,6 +29,7 @@ struct MetricsRecord {
 
   // What the newest diagnosis (--diagnose-every) found; NaN before the first, and where it does not apply.
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  double diagnosed_step = unknown;  ///< of which step
   /// The variance of generated images, added up over the pixels, over that of real ones.
   double sample_diversity = unknown;
   /// How many of the digits make up at least a fifth of their share of the samples, as the judge sees them.

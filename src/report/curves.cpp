@@ -16,6 +16,7 @@ MetricsRecord mean(const MetricsRecord& earlier, std::uint64_t weight, const Met
   // Where it stands, not what it is.
   result.epoch = later.epoch;
   result.seconds = later.seconds;
+  result.diagnosed_step = later.diagnosed_step;
   result.evaluated_step = later.evaluated_step;
   return result;
 }

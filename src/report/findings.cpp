@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/numbers.hpp"
 
@@ -29,12 +30,15 @@ constexpr double explosion = 30;
 constexpr std::size_t remembered_norms = 50;
 constexpr std::size_t least_norms = 10;
 
-// How many records in a row it takes to find a thing, and to take it back.
-constexpr int needed(Kind kind) {
+// The fewest that D's accuracy and outputs are judged by: those of a few batches vary too much.
+constexpr std::uint64_t balance_steps = 100;
+
+// How many records or diagnoses in a row it takes to find a thing, and to take it back; of who wins, how many steps.
+constexpr std::uint64_t needed(Kind kind) {
   switch (kind) {
     case Kind::discriminator_wins:
     case Kind::generator_wins:
-      return 5;
+      return 500;
     case Kind::steep_discriminator:
     case Kind::overfitting_discriminator:
       return 2;
@@ -50,12 +54,12 @@ std::string percent(double share) { return pretty(std::round(100 * share)) + " %
 std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   std::vector<Finding> begun;
 
-  if (std::isfinite(r.generator_update_ratio))
-    path_ += r.generator_update_ratio * static_cast<double>(r.step - std::min(r.step, step_));
+  const std::uint64_t steps = r.step - std::min(r.step, step_);
   step_ = r.step;
+  if (std::isfinite(r.generator_update_ratio)) path_ += r.generator_update_ratio * static_cast<double>(steps);
   // Records between two diagnoses repeat the first.
-  const bool diagnosed = std::isfinite(r.sample_diversity) && r.sample_diversity != diversity_;
-  diversity_ = r.sample_diversity;
+  const bool diagnosed = std::isfinite(r.diagnosed_step) && r.diagnosed_step != diagnosed_step_;
+  diagnosed_step_ = r.diagnosed_step;
   const bool few_classes = r.sample_classes <= most_collapsed_classes;
   const bool alike = few_classes || r.sample_diversity <= most_collapsed_diversity;
   if (diagnosed && !alike) varied_ = true;
@@ -65,34 +69,23 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   const bool has_had_time = (path_ >= least_path && !grows) || (path_ >= least_path_down && falls);
   // It lasts until they are no longer alike, however much less alike than before.
   if (diagnosed)
-    see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step,
+    see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step, 1,
         (few_classes ? "samples have collapsed onto " + pretty(r.sample_classes) + " of 10 classes"
                      : "samples have collapsed: they vary " + pretty(std::round(1000 * r.sample_diversity) / 1000) +
                            " times as much as real images") +
             "; --r1 5, or the recipes gan and modern, keep them varied",
         begun);
 
-  see(Kind::discriminator_wins,
-      !differences_ && std::min(r.real_accuracy, r.fake_accuracy) >= sure &&
-          std::min(r.real_score, -r.fake_score) >= sure_logit,
-      r.step,
-      "D wins: it is right about " + percent(r.real_accuracy) + " of real and " + percent(r.fake_accuracy) +
-          " of generated images, and G has little to learn from it; a gradient penalty (--r1), --instance-noise or a "
-          "smaller --discriminator-learning-rate weakens it",
-      begun);
-  see(Kind::generator_wins, !differences_ && r.real_accuracy <= lost && r.fake_accuracy <= lost, r.step,
-      "G wins: D is right about " + percent(r.real_accuracy) + " of real and " + percent(r.fake_accuracy) +
-          " of generated images alone; a greater --discriminator-learning-rate or more --d-steps strengthen it",
-      begun);
+  judge_balance(r, steps, begun);
 
   if (diagnosed)
-    see(Kind::steep_discriminator, r.fake_slope > steep * r.real_slope, r.step,
+    see(Kind::steep_discriminator, r.fake_slope > steep * r.real_slope, r.step, 1,
         "D is " + pretty(std::round(r.fake_slope / r.real_slope)) +
             " times as steep at generated images as at real ones: trainings explode from there; --r2 flattens it",
         begun);
 
   if (diagnosed)
-    see(Kind::overfitting_discriminator, r.held_out_gap > overfitted, r.step,
+    see(Kind::overfitting_discriminator, r.held_out_gap > overfitted, r.step, 1,
         "D knows its training images by heart: held-out real images lose " + percent(r.held_out_gap) +
             " of what sets real images apart from generated ones; more images help, or a greater --r1, --dropout or a "
             "smaller D",
@@ -100,7 +93,7 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
 
   const auto norms = [&](Kind kind, const char* name, double norm, Norms& usual) {
     const std::optional<double> median = usual.median();
-    see(kind, median && norm > explosion * *median, r.step,
+    see(kind, median && norm > explosion * *median, r.step, 1,
         std::string(name) + "'s gradient explodes: its norm is " + pretty(norm) + ", " +
             (median ? pretty(std::round(norm / *median)) : "") +
             " times its usual one; --clip-gradient or a smaller --learning-rate hold it",
@@ -112,6 +105,34 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   return begun;
 }
 
+void Findings::Balance::add(const MetricsRecord& record, std::uint64_t steps_of_record) {
+  steps += steps_of_record;
+  const double share = steps > 0 ? static_cast<double>(steps_of_record) / static_cast<double>(steps) : 0;
+  const auto follow = [&](double& mean, double next) { mean += share * (next - mean); };
+  follow(real_accuracy, record.real_accuracy);
+  follow(fake_accuracy, record.fake_accuracy);
+  follow(real_score, record.real_score);
+  follow(fake_score, record.fake_score);
+}
+
+void Findings::judge_balance(const MetricsRecord& record, std::uint64_t steps, std::vector<Finding>& begun) {
+  balance_.add(record, steps);
+  if (balance_.steps < balance_steps) return;
+  const Balance d = std::exchange(balance_, {});
+  see(Kind::discriminator_wins,
+      !differences_ && std::min(d.real_accuracy, d.fake_accuracy) >= sure &&
+          std::min(d.real_score, -d.fake_score) >= sure_logit,
+      record.step, d.steps,
+      "D wins: it is right about " + percent(d.real_accuracy) + " of real and " + percent(d.fake_accuracy) +
+          " of generated images, and G has little to learn from it; a gradient penalty (--r1), --instance-noise or a "
+          "smaller --discriminator-learning-rate weakens it",
+      begun);
+  see(Kind::generator_wins, !differences_ && d.real_accuracy <= lost && d.fake_accuracy <= lost, record.step, d.steps,
+      "G wins: D is right about " + percent(d.real_accuracy) + " of real and " + percent(d.fake_accuracy) +
+          " of generated images alone; a greater --discriminator-learning-rate or more --d-steps strengthen it",
+      begun);
+}
+
 bool Findings::present(Kind kind) const {
   const State& state = states_[static_cast<std::size_t>(kind)];
   return state.found && !all_[*state.found].until;
@@ -121,14 +142,16 @@ bool Findings::any() const {
   return std::any_of(all_.begin(), all_.end(), [](const Finding& finding) { return !finding.until; });
 }
 
-void Findings::see(Kind kind, bool now, std::uint64_t step, const std::string& text, std::vector<Finding>& begun) {
+void Findings::see(Kind kind, bool now, std::uint64_t step, std::uint64_t weight, const std::string& text,
+                   std::vector<Finding>& begun) {
   State& state = states_[static_cast<std::size_t>(kind)];
   const bool before = present(kind);
   if (now == before) {
     state.in_a_row = 0;
     return;
   }
-  if (state.in_a_row++ == 0) state.since = step;
+  if (state.in_a_row == 0) state.since = step;
+  state.in_a_row += weight;
   if (state.in_a_row < needed(kind)) return;
   state.in_a_row = 0;
   if (before) {

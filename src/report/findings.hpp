@@ -46,10 +46,9 @@ class Findings {
   [[nodiscard]] bool any() const;
 
  private:
-  /// A thing is found once some records in a row say so (of a diagnosis, the first that has it), and gone once as many
-  /// do not.
+  /// A thing is found once enough says so in a row, records, diagnoses or steps, and gone once as much does not.
   struct State {
-    int in_a_row = 0;
+    std::uint64_t in_a_row = 0;
     std::uint64_t since = 0;
     std::optional<std::size_t> found;  // in all_
   };
@@ -60,14 +59,29 @@ class Findings {
     void add(double norm);
   };
 
-  void see(Finding::Kind kind, bool now, std::uint64_t step, const std::string& text, std::vector<Finding>& begun);
+  /// What D makes of images, as means over steps; added up over as many as a judgement takes, however few of them a
+  /// record has.
+  struct Balance {
+    std::uint64_t steps = 0;
+    double real_accuracy = 0;
+    double fake_accuracy = 0;
+    double real_score = 0;
+    double fake_score = 0;
+    void add(const MetricsRecord& record, std::uint64_t steps_of_record);
+  };
+
+  void judge_balance(const MetricsRecord& record, std::uint64_t steps, std::vector<Finding>& begun);
+  /// `weight`: how much says so, as needed() counts it.
+  void see(Finding::Kind kind, bool now, std::uint64_t step, std::uint64_t weight, const std::string& text,
+           std::vector<Finding>& begun);
 
   bool differences_ = false;
   std::vector<Finding> all_;
   State states_[Finding::kinds];
   Norms discriminator_norms_;
   Norms generator_norms_;
-  double diversity_ = MetricsRecord::unknown;  // of the diagnosis before
+  Balance balance_;                                 // since it was last judged
+  double diagnosed_step_ = MetricsRecord::unknown;  // of the diagnosis before
   double greatest_diversity_ = 0;
   bool varied_ = false;     // samples have been
   double path_ = 0;         // of G's parameters, in multiples of their norm

@@ -28,6 +28,7 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
     {"d_learning_rate", &MetricsRecord::discriminator_learning_rate},
     {"g_learning_rate", &MetricsRecord::generator_learning_rate},
+    {"diagnosis_step", &MetricsRecord::diagnosed_step},
     {"sample_diversity", &MetricsRecord::sample_diversity},
     {"sample_classes", &MetricsRecord::sample_classes},
     {"d_real_slope", &MetricsRecord::real_slope},

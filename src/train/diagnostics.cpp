@@ -110,6 +110,7 @@ void Diagnostics::before_step(std::uint64_t steps) {
 void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
   const std::vector<float> drawn =
       sampler_.draw(gan_.picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, samples);
+  record.diagnosed_step = static_cast<double>(steps);
   record.sample_diversity =
       real_variance_ > 0 ? total_variance(drawn, samples) / real_variance_ : MetricsRecord::unknown;
   if (judge_) record.sample_classes = classes_seen(drawn);

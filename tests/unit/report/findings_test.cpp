@@ -24,7 +24,8 @@ MetricsRecord healthy(std::uint64_t step) {
   r.fake_score = -0.3;
   r.discriminator_gradient_norm = 1 + 0.1 * std::sin(static_cast<double>(step));
   r.generator_gradient_norm = 2;
-  r.sample_diversity = 0.9 + 1e-6 * static_cast<double>(step);
+  r.diagnosed_step = static_cast<double>(step);
+  r.sample_diversity = 0.9;
   r.sample_classes = 10;
   r.real_slope = 1;
   r.fake_slope = 1.5;
@@ -52,8 +53,8 @@ TEST(Findings, DKnowsItsTrainingImages) {
   // The same diagnosis again says nothing new; the next one does.
   r.step = 200;
   EXPECT_THAT(findings.follow(r), IsEmpty());
-  r.sample_diversity += 1e-3;
   r.step = 300;
+  r.diagnosed_step = 300;
   const auto begun = findings.follow(r);
   EXPECT_THAT(kinds(begun), ElementsAre(Kind::overfitting_discriminator));
   EXPECT_EQ(begun[0].since, 100U);
@@ -72,7 +73,7 @@ TEST(Findings, CollapseOfWhatWasVaried) {
   EXPECT_TRUE(findings.present(Kind::collapse));
   // It is said once, and is over with the first diagnosis that has it no more.
   few.step = 1200;
-  few.sample_diversity += 1e-3;
+  few.diagnosed_step = 1200;
   EXPECT_THAT(findings.follow(few), IsEmpty());
   EXPECT_THAT(findings.follow(healthy(1300)), IsEmpty());
   EXPECT_FALSE(findings.any());
@@ -86,6 +87,7 @@ TEST(Findings, CollapseOfImagesThatNoJudgeKnows) {
   r.sample_classes = MetricsRecord::unknown;
   findings.follow(r);
   r.step = 200;
+  r.diagnosed_step = 200;
   r.sample_diversity = 0.05;
   const auto begun = findings.follow(r);
   EXPECT_THAT(kinds(begun), ElementsAre(Kind::collapse));
@@ -131,10 +133,12 @@ TEST(Findings, ACollapseLastsAsLongAsSamplesAreAlike) {
   r.generator_update_ratio = 0.01;
   findings.follow(r);
   r.step = 1000;
+  r.diagnosed_step = 1000;
   r.sample_diversity = 0.01;
   EXPECT_THAT(kinds(findings.follow(r)), ElementsAre(Kind::collapse));
   for (const auto& [classes, diversity] : {std::pair{3, 0.375}, {4, 0.5}, {8, 0.2}}) {
     r.step += 500;
+    r.diagnosed_step += 500;
     r.sample_classes = classes;
     r.sample_diversity = diversity;
     findings.follow(r);
@@ -151,11 +155,14 @@ TEST(Findings, RecordsBetweenDiagnosesSayNothingNew) {
   r.fake_slope = 100;
   for (std::uint64_t step = 200; step < 1000; step += 100) {
     r.step = step;
-    EXPECT_THAT(findings.follow(r), IsEmpty());  // the diversity is that of before
+    EXPECT_THAT(findings.follow(r), IsEmpty());  // the diagnosis is that of before
   }
-  r.sample_diversity = 0.8;
+  r.step = 1000;
+  r.diagnosed_step = 1000;
   EXPECT_THAT(findings.follow(r), IsEmpty());
-  r.sample_diversity = 0.81;
+  // A diagnosis of its own, although samples are exactly as varied as at the last.
+  r.step = 1500;
+  r.diagnosed_step = 1500;
   EXPECT_THAT(kinds(findings.follow(r)), ElementsAre(Kind::steep_discriminator));
 }
 
@@ -183,6 +190,28 @@ TEST(Findings, WhoWins) {
   // One side is as good as the other.
   EXPECT_THAT(follow(0.99, 0.5, 5, false), IsEmpty());
   EXPECT_THAT(follow(0.99, 1, 5, true), IsEmpty());
+}
+
+// However often a run is logged: records are means of as many steps. In a few of them D may be right about all images.
+TEST(Findings, WhoWinsIsAQuestionOfSteps) {
+  const auto found = [](std::uint64_t log_every, std::uint64_t steps, const auto& wins) -> std::uint64_t {
+    Findings findings(false);
+    for (std::uint64_t step = log_every; step <= steps; step += log_every) {
+      MetricsRecord r = healthy(step);
+      const bool won = wins(step);
+      r.real_accuracy = won ? 1 : 0.95;
+      r.fake_accuracy = 1;
+      r.real_score = 5;
+      r.fake_score = -5;
+      if (!findings.follow(r).empty()) return step;
+    }
+    return 0;
+  };
+  const auto always = [](std::uint64_t) { return true; };
+  for (const std::uint64_t log_every : {1, 20, 100, 250, 500}) EXPECT_EQ(found(log_every, 2000, always), 500U);
+  EXPECT_EQ(found(1000, 2000, always), 1000U);
+  EXPECT_EQ(found(1, 10'000, [](std::uint64_t step) { return step % 100 < 20; }), 0U);
+  EXPECT_EQ(found(1, 10'000, [](std::uint64_t step) { return step % 100 < 80; }), 500U);
 }
 
 TEST(Findings, AGradientThatExplodes) {

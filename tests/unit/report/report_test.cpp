@@ -106,7 +106,7 @@ TEST_F(Report, HasTheFindingsInWords) {
   for (const auto& [step, classes] : {std::pair{100, 10.0}, {200, 1.0}, {300, 9.0}, {400, 2.0}}) {
     record.step = static_cast<std::uint64_t>(step);
     record.sample_classes = classes;
-    record.sample_diversity += 0.01;
+    record.diagnosed_step = step;
     reported.findings.follow(record);
   }
   const Json found = data(reported)["findings"];

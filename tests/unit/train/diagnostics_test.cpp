@@ -72,6 +72,7 @@ TEST_F(Diagnosed, VarietyAndSlopes) {
   EXPECT_NEAR(record.real_slope / mean_slope(real), 1, tolerance);
   EXPECT_NEAR(record.fake_slope / mean_slope(drawn), 1, tolerance);
   EXPECT_NE(record.real_slope, record.fake_slope);
+  EXPECT_EQ(record.diagnosed_step, 1);
   // No judge knows images of noise, and there was no step.
   EXPECT_TRUE(std::isnan(record.sample_classes));
   EXPECT_TRUE(std::isnan(record.discriminator_update_ratio));
