@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "eval/distances.hpp"
@@ -26,19 +28,31 @@ Value quantile(std::vector<Value> values, double share) {
   return *at;
 }
 
-// Of each image of a source the squared distances to the nearest and the second nearest one of a set, and which the
-// nearest is; on every rank.
+// Of each image of a set the first one that is the same.
+std::vector<std::uint32_t> first_alike(const ImageSet& set) {
+  const auto pixels = static_cast<std::size_t>(set.pixels());
+  std::unordered_map<std::string_view, std::uint32_t> seen;
+  std::vector<std::uint32_t> first(set.count);
+  for (std::uint32_t i = 0; i < set.count; ++i)
+    first[i] =
+        seen.try_emplace({reinterpret_cast<const char*>(set.images.data()) + i * pixels, pixels}, i).first->second;
+  return first;
+}
+
+// Of each image of a source the squared distances to the nearest and the second nearest one of a set, of images that
+// differ, and which the nearest is; on every rank.
 struct Nearest {
   std::vector<std::int64_t> distance;
   std::vector<std::int64_t> second;
   std::vector<std::int64_t> which;
 
-  // The first over the second: from 0 of a copy to 1. The copy of an image that the set has twice is one, too.
+  // The first over the second: from 0 of a copy to 1, also where a set of one image has no second.
   [[nodiscard]] std::vector<double> relative() const {
     std::vector<double> values;
-    for (std::size_t i = 0; i < distance.size(); ++i)
-      values.push_back(second[i] == 0 ? 0
-                                      : std::sqrt(static_cast<double>(distance[i]) / static_cast<double>(second[i])));
+    for (std::size_t i = 0; i < distance.size(); ++i) {
+      const double second_or_none = second[i] == far ? std::max(distance[i], std::int64_t{1}) : second[i];
+      values.push_back(std::sqrt(static_cast<double>(distance[i]) / second_or_none));
+    }
     return values;
   }
 };
@@ -49,6 +63,7 @@ Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& se
                    const std::vector<PixelBlock>& blocks, std::vector<std::int64_t>* column_nearest, Device& device,
                    Communicator& ranks) {
   Distances distances(device);
+  const std::vector<std::uint32_t> alike = first_alike(set);
   Nearest result{std::vector<std::int64_t>(count, far), std::vector<std::int64_t>(count, far),
                  std::vector<std::int64_t>(count, 0)};
   for_own_blocks(source, count, ranks, [&](const SampleBlock& block) {
@@ -63,6 +78,9 @@ Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& se
         std::int64_t& second = result.second[image];
         for (std::size_t j = 0; j < n; ++j) {
           if (d[j] >= second) continue;
+          const std::uint32_t same = alike[first + j];
+          // The nearest once more: of the same images the first is kept.
+          if (nearest != far && same == static_cast<std::uint32_t>(result.which[image])) continue;
           second = std::max<std::int64_t>(nearest, d[j]);
           if (d[j] >= nearest) continue;
           nearest = d[j];

@@ -16,7 +16,7 @@ struct NearestPair {
   std::uint64_t sample = 0;
   std::uint32_t training_image = 0;
   double distance = 0;  ///< Euclidean, pixels from 0 to 1
-  double relative = 0;  ///< the distance over that to the second nearest training image
+  double relative = 0;  ///< the distance over that to the second nearest training image, of those that differ
 };
 
 /// The probability that a member's value is greater than another's, ties counting half (the area under the ROC curve;
@@ -29,7 +29,8 @@ AreaUnderCurve area_under_curve(const std::vector<double>& members, const std::v
 
 /// A copy is known by its relative distance: it is much nearer to one training image than to the second nearest (Yoon
 /// et al. 2023), where a new image is about as near to both, in a dense part of the training set as in a sparse one.
-/// The bare distance is no measure of it: that of thin digits is small, whether they are copies or not.
+/// The bare distance is no measure of it: that of thin digits is small, whether they are copies or not. An image that
+/// the training set holds several times is one.
 struct Memorisation {
   /// Medians of the distance to the nearest training image: of samples, and of held-out images.
   double samples_to_training = 0;

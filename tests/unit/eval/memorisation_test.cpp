@@ -181,6 +181,29 @@ std::vector<std::uint8_t> nothing_but(const std::vector<std::uint8_t>& images, s
   return drawn;
 }
 
+// Not the image itself once more, but the nearest other one is what a copy is much further from.
+TEST(Memorised, AnImageThatTheSetHasTwiceIsOne) {
+  const auto once = noise(200, 1);
+  auto twice = once;
+  twice.insert(twice.end(), once.begin(), once.end());
+  const auto held_out = noise(200, 2);
+  const Memorisation found = memorisation_of(copies_of(once), twice, held_out, 200);
+  EXPECT_EQ(found.near_copies, 1);
+  EXPECT_TRUE(found.copies());
+  EXPECT_NEAR(found.independent, 200, 1e-9);
+  const Memorisation without = memorisation_of(copies_of(once), once, held_out, 200);
+  ASSERT_EQ(found.closest.size(), 200U);
+  for (std::size_t i = 0; i < 200; ++i) {
+    EXPECT_EQ(found.closest[i].training_image, without.closest[i].training_image);
+    EXPECT_EQ(found.closest[i].relative, without.closest[i].relative);
+  }
+  // New images are no more copies than before, and where there is no other image nothing can be told.
+  EXPECT_FALSE(memorisation_of(noise(200, 3), twice, held_out).copies());
+  const Memorisation alike = memorisation_of(noise(200, 3), nothing_but(once, 0, 300), held_out);
+  EXPECT_EQ(alike.near_copies, 0);
+  EXPECT_EQ(alike.closest[0].relative, 1);
+}
+
 // As a set of digits has ones, which lie near to each other, and others.
 std::vector<std::uint8_t> half_of_them_faint(std::vector<std::uint8_t> images) {
   for (std::size_t i = 0; i < images.size() / 2; ++i) images[i] /= 8;
