@@ -61,29 +61,49 @@ std::string onnx_model(const SavedRun& saved, const std::string& network, const 
   return generator ? onnx_generator(built, shape, file.metadata) : onnx_discriminator(built, shape, file.metadata);
 }
 
-// What `ganymede eval` has measured of these weights, beside them; nothing where it has measured others, also nothing
-// of an earlier file of this name. Says what it did.
+// A file of eval's: its text, and the digest of the weights that it is of. One that cannot be read, or is something
+// else, is of no weights.
+struct Measured {
+  std::string text;
+  std::string weights;
+};
+
+Measured read_measured(const std::filesystem::path& place) {
+  Measured found;
+  try {
+    found.text = read_file(place);
+  } catch (const Error&) {
+  }
+  const nlohmann::json json = nlohmann::json::parse(found.text, nullptr, false);
+  const nlohmann::json::json_pointer weights("/run/weights");
+  if (json.is_object() && json.value("format", nlohmann::json()) == "ganymede-eval" && json.contains(weights) &&
+      json.at(weights).is_string())
+    found.weights = json.at(weights);
+  return found;
+}
+
+// What `ganymede eval` has measured of these weights, beside them; nothing where it has measured others. What lies
+// there already may be anybody's: it gives way to the numbers of these weights where it is eval's, and is never
+// deleted. Says what it did.
 std::string put_measured_beside(const std::string& out, const std::filesystem::path& run, const TensorFile& file) {
   const std::filesystem::path measured = RunFolder(run).evaluation();
   const std::filesystem::path beside = out + ".eval.json";
+  const std::string digest = file.weights_digest();
   std::error_code error;
+  const bool there = std::filesystem::exists(beside, error);
+  const std::string of_there = there ? read_measured(beside).weights : "";
   std::string why;
   if (std::filesystem::is_regular_file(measured, error)) {
-    // One that cannot be read, or is no JSON, is of no weights.
-    std::string text;
-    try {
-      text = read_file(measured);
-    } catch (const Error&) {
-    }
-    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-    const nlohmann::json::json_pointer weights("/run/weights");
-    if (json.contains(weights) && json.at(weights) == file.weights_digest()) {
-      write_file_atomically(beside, text);
+    const Measured found = read_measured(measured);
+    if (found.weights == digest && (!there || !of_there.empty())) {
+      write_file_atomically(beside, found.text);
       return ", what eval measured of it in " + beside.string();
     }
-    why = "; " + measured.string() + " is of other weights, and not beside it";
+    if (found.weights != digest) why = "; " + measured.string() + " is of other weights, and not beside it";
   }
-  std::filesystem::remove(beside, error);
+  if (there && of_there != digest)
+    std::fprintf(stderr, "ganymede: warning: %s was there before and %s: move it away\n", beside.c_str(),
+                 of_there.empty() ? "is not what eval measured" : "is what eval measured of other weights");
   return why;
 }
 
