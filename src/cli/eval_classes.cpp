@@ -11,6 +11,7 @@ namespace ganymede::cli {
 std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data) {
   if (saved.shape.classes == 0)
     return "needs a class-conditional run, whose samples have labels: this G knows no classes";
+  if (data.test().labels.empty()) return "needs the labels of test images, and " + data.folder() + " has none";
   const int real = data.test().classes();
   if (saved.shape.classes != real)
     return "needs images of the run's classes, and it knows " + std::to_string(saved.shape.classes) + " where " +

@@ -44,7 +44,7 @@ const std::vector<std::string>& metric_names() {
   return names;
 }
 
-// Whether a metric needs the classes of test images (of a run that knows classes).
+// Whether a metric looks at the classes of test images (of a run that knows classes).
 bool looks_at_labels(const std::string& metric) {
   return metric == "1nn-error" || metric == "gan-train" || metric == "gan-test" || metric == "memorisation";
 }
@@ -106,14 +106,14 @@ Request parse_request(const Parsed& parsed) {
 
 // A run that was told classes says by its digest which labels it saw, and is compared by them.
 Dataset open_data(const Request& request, bool classes, Communicator& ranks) {
-  const bool test_labels = classes && std::any_of(request.metrics.begin(), request.metrics.end(), looks_at_labels);
+  const bool looks = classes && std::any_of(request.metrics.begin(), request.metrics.end(), looks_at_labels);
+  const bool asks = std::any_of(request.metrics.begin(), request.metrics.end(), asks_judge);
+  // Where nobody asked for what needs labels, the rest is measured without.
+  const bool needs_labels = looks && request.metrics_given;
   try {
-    return Dataset::open(request.data,
-                         {.train_labels = classes,
-                          .test = true,
-                          .test_labels = test_labels,
-                          .test_if_there = std::any_of(request.metrics.begin(), request.metrics.end(), asks_judge)},
-                         ranks);
+    return Dataset::open(
+        request.data,
+        {.train_labels = classes, .test = true, .test_labels = needs_labels, .test_if_there = looks || asks}, ranks);
   } catch (const AgreedError& failure) {
     if (request.data_given) throw;
     throw AgreedError(failure.code(), std::string(failure.what()) +
@@ -282,20 +282,41 @@ std::string own_file(const std::string& place, std::filesystem::path (RunFolder:
   return own.string();
 }
 
+// Where the closest pairs are drawn to, as the numbers in request.json go somewhere: a picture lies beside its numbers,
+// and those of others keep theirs.
+std::string place_of_pairs(const Request& request, std::vector<std::string>& warnings) {
+  if (request.json.empty() || request.json == "-") return {};
+  if (!request.json_given)
+    return own_file(request.place, &RunFolder::nearest_pairs, "the closest pairs are not drawn", warnings);
+  std::string beside = request.json + ".nearest.png";
+  check_file_place(beside);
+  return beside;
+}
+
+// What the run was trained on, as its folder says. One that cannot be read is no reason to measure nothing.
+std::string data_of_run(const std::string& place, std::vector<std::string>& warnings) {
+  try {
+    const std::string recorded = recorded_data(place);
+    return recorded.empty() ? usual_data : recorded;
+  } catch (const Error& failure) {
+    warnings.push_back(std::string(failure.what()) + "; the samples are compared with " + usual_data +
+                       ": give --data if the run learnt from another set");
+    return usual_data;
+  }
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   Request request;
   together(ranks, [&] { request = parse_request(parsed); });
   std::vector<std::string> warnings;
   std::string pairs;  // where to
   on_root(ranks, [&] {
-    if (!request.data_given) request.data = recorded_data(request.place);
-    if (request.data.empty()) request.data = usual_data;
+    if (!request.data_given) request.data = data_of_run(request.place, warnings);
     if (!request.json_given)
       request.json =
           own_file(request.place, &RunFolder::evaluation, "the numbers are not kept for the run's report", warnings);
-    if (request.wants("memorisation"))
-      pairs = own_file(request.place, &RunFolder::nearest_pairs, "the closest pairs are not drawn", warnings);
     if (!request.json.empty() && request.json != "-") check_file_place(request.json);
+    if (request.wants("memorisation")) pairs = place_of_pairs(request, warnings);
   });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
   request.data = shared_text(ranks, request.data);
@@ -347,7 +368,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     } else if (metric == "gan-test") {
       measure_gan_test(source, request.samples, judge, ranks, report);
     } else if (metric == "memorisation") {
-      measure_memorisation(saved, source, request.samples, data, pairs, *device, ranks, report);
+      measure_memorisation(saved, source, request.samples, data, {pairs, request.seed}, *device, ranks, report);
     } else if (metric == "judge") {
       measure_by_judge(source, request.samples, request.seed, data, judge, *device, ranks, report);
     } else if (metric == "modes") {
@@ -383,8 +404,8 @@ Command eval_command() {
          "Options", "all"},
         {"judge", "FILE", "the classifier, as `ganymede judge` makes one, in place of the shipped one", "Options"},
         {"json", "FILE",
-         "the numbers as JSON, which `ganymede report RUN` shows from their default place; -: to the standard output "
-         "alone, and no table",
+         "the numbers as JSON, which `ganymede report RUN` shows from their default place; elsewhere the closest pairs "
+         "of memorisation lie beside it, as FILE.nearest.png; -: to the standard output alone, and no table",
          "Options", "RUN/eval.json of a run's folder"},
         {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
       run};

@@ -44,7 +44,7 @@ std::vector<double> scores(Network& d, const ImageSet& set, Device& device, Comm
 }
 
 void draw_pairs(const eval::Memorisation& found, eval::SampleSource& source, const ImageSet& training,
-                const std::filesystem::path& picture) {
+                std::uint64_t step, const PairsPicture& picture) {
   const auto pixels = static_cast<std::size_t>(training.pixels());
   std::vector<float> images;
   std::vector<std::uint8_t> sample(pixels);
@@ -54,9 +54,11 @@ void draw_pairs(const eval::Memorisation& found, eval::SampleSource& source, con
     for (const std::uint8_t value : training.images.subspan(pair.training_image * pixels, pixels))
       images.push_back(static_cast<float>(value) / 255.0F);
   }
-  write_png_grid(picture, images, static_cast<int>(2 * found.closest.size()), {training.height, training.width, 1},
+  write_png_grid(picture.file, images, static_cast<int>(2 * found.closest.size()), {training.height, training.width, 1},
                  2 * pairs_in_a_row,
-                 {{"title",
+                 {{"step", std::to_string(step)},
+                  {"seed", std::to_string(picture.seed)},
+                  {"title",
                    "samples, each with the training image that is nearest to it; first those that it is much nearer to "
                    "than to any other"}});
 }
@@ -84,8 +86,8 @@ std::string memorisation_obstacle(const SavedGenerator& saved, const Dataset& da
 }
 
 void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, std::uint64_t count,
-                          const Dataset& data, const std::filesystem::path& picture, Device& device,
-                          Communicator& ranks, EvalReport& report) {
+                          const Dataset& data, const PairsPicture& picture, Device& device, Communicator& ranks,
+                          EvalReport& report) {
   const eval::Memorisation found =
       eval::memorisation(source, count, data.train(), data.test(), pairs_shown, device, ranks);
   report.add("memorisation, near copies",
@@ -123,7 +125,10 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
                "too few images to tell: needs at least " + std::to_string(eval::least_for_membership) +
                    " training and as many test images");
   if (enough) add_membership("distance", found.by_distance, "nearness to a sample");
-  if (enough && saved.discriminator) {
+  const bool labels_missing = saved.shape.classes > 0 && data.test().labels.empty();
+  if (enough && saved.discriminator && labels_missing)
+    report.add("  membership by D", "none", "needs the labels of test images, and " + data.folder() + " has none");
+  if (enough && saved.discriminator && !labels_missing) {
     Network d = make_discriminator(saved.options, saved.shape, device);
     together(ranks, [&] { d.load(*saved.discriminator, saved.source); });
     add_membership(
@@ -135,9 +140,9 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
   report.add("  in words", "", words);
   json["verdict"] = words;
   on_root(ranks, [&] {
-    if (picture.empty()) return;
-    draw_pairs(found, source, data.train(), picture);
-    report.add("  closest pairs", "", picture.string());
+    if (picture.file.empty()) return;
+    draw_pairs(found, source, data.train(), saved.step, picture);
+    report.add("  closest pairs", "", picture.file.string());
   });
 }
 

@@ -14,9 +14,15 @@ namespace ganymede::cli {
 /// What the data set is to the run; empty: it holds the images that the run was trained on, and others.
 std::string memorisation_obstacle(const SavedGenerator& saved, const Dataset& data);
 
-/// Adds the metric; rank 0 writes the closest pairs as a picture to `picture`, unless that is empty there. Collective.
+/// The closest pairs as rank 0 draws them.
+struct PairsPicture {
+  std::filesystem::path file;  ///< where to; empty: nowhere
+  std::uint64_t seed;          ///< that the source's samples are drawn from
+};
+
+/// Adds the metric. Of a run that knows classes D is asked where the test images have labels. Collective.
 void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, std::uint64_t count,
-                          const Dataset& data, const std::filesystem::path& picture, Device& device,
-                          Communicator& ranks, EvalReport& report);
+                          const Dataset& data, const PairsPicture& picture, Device& device, Communicator& ranks,
+                          EvalReport& report);
 
 }  // namespace ganymede::cli

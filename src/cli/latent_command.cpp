@@ -63,6 +63,7 @@ class Explorer {
         generator_(make_generator(options_, shape_, device)),
         sampler_(generator_, options_, shape_.classes),
         latent_(static_cast<std::size_t>(generator_.inputs())),
+        step_(saved.step),
         folder_(request.out.empty() ? RunFolder(request.place).samples() : fs::path(request.out)) {
     generator_.load(picture_weights(saved), saved.source.string());
     json_ = {{"format", "ganymede-latent"}, {"version", json_version}, {"source", saved.source.string()},
@@ -198,7 +199,11 @@ class Explorer {
            const std::string& text) {
     const fs::path file = folder_ / (name + ".png");
     const int count = static_cast<int>(images.size() / static_cast<std::size_t>(shape_.image.size()));
-    write_png_grid(file, images, count, shape_.image, columns, {{"title", title}, {"description", text}});
+    write_png_grid(file, images, count, shape_.image, columns,
+                   {{"step", std::to_string(step_)},
+                    {"seed", std::to_string(request_.seed)},
+                    {"title", title},
+                    {"description", text}});
     json_["pictures"].push_back({{"file", name + ".png"}, {"title", title}, {"text", text}});
     std::printf("%s\n", file.c_str());
   }
@@ -209,6 +214,7 @@ class Explorer {
   Network generator_;
   Sampler sampler_;
   std::size_t latent_;
+  std::uint64_t step_;
   fs::path folder_;
   Json json_;
 };
@@ -230,7 +236,6 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const bool data_given = !request.data.empty();
     const SavedRun saved = read_saved_run(request.place);
     warn_of_refused(saved);
-    if (!data_given) request.data = recorded_data(request.place);
     const std::unique_ptr<Device> device = make_cpu_device(1);
     Explorer explorer(request, saved, *device);
     // Before anything is drawn: it may be refused.
@@ -238,6 +243,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     std::optional<Dataset> data;
     std::string missing;  // why there are no neighbours
     try {
+      if (!data_given) request.data = recorded_data(request.place);
       if (request.data.empty())
         missing = request.place + " does not say what it was trained on: add --data";
       else

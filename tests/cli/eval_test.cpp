@@ -167,10 +167,12 @@ TEST_F(Eval, ComparesWithTheRunsOwnDataUnlessToldOtherwise) {
 TEST_F(Eval, WhatIsExportedHasItsNumbersBesideItAndNoOthers) {
   train("run", {"--steps", "4", "--ema", "0.5"});
   const fs::path here = folder_.path();
+  std::string warned;
   const auto exported = [&](const Words& more) {
     const Ending ending = run(ganymede(Words{"export", "run"} + more), here);
     EXPECT_EQ(ending.code, 0) << ending.err;
     EXPECT_EQ(lines(ending.out).size(), 1U);
+    warned = ending.err;
     return ending.out;
   };
   exported({"--out", "g.safetensors"});
@@ -180,18 +182,86 @@ TEST_F(Eval, WhatIsExportedHasItsNumbersBesideItAndNoOthers) {
     const std::string format = file.substr(2);
     EXPECT_THAT(exported({"--format", format, "--out", file}), HasSubstr("in " + file + ".eval.json"));
     EXPECT_EQ(content(here / (file + ".eval.json")), content(here / "run/eval.json"));
-    // Of the same name, and other weights.
+    EXPECT_EQ(warned, "");
+    // Of the same name, and other weights: what lies there may be a user's own.
     EXPECT_THAT(exported({"--format", format, "--out", file, "--weights", "raw"}),
                 HasSubstr("run/eval.json is of other weights"));
-    EXPECT_FALSE(fs::exists(here / (file + ".eval.json")));
+    EXPECT_THAT(warned, AllOf(HasSubstr(file + ".eval.json was there before"), HasSubstr("of other weights")));
+    EXPECT_EQ(content(here / (file + ".eval.json")), content(here / "run/eval.json"));
+    // Nothing of eval's: it stays, also where there are numbers to put there.
+    write(here / (file + ".eval.json"), "notes");
+    EXPECT_THAT(exported({"--format", format, "--out", file}), Not(HasSubstr("what eval measured of it")));
+    EXPECT_THAT(warned, HasSubstr(file + ".eval.json was there before and is not what eval measured"));
+    EXPECT_EQ(content(here / (file + ".eval.json")), "notes");
+    fs::remove(here / (file + ".eval.json"));
   }
   exported({"--network", "discriminator", "--out", "d.safetensors"});
   EXPECT_FALSE(fs::exists(here / "d.safetensors.eval.json"));
-  for (const char* other : {"", "[]", R"({"run":5})"}) {
+  for (const char* other : {"", "[]", R"({"run":5})", R"({"format":"ganymede-eval","run":5})"}) {
     write(here / "run/eval.json", other);
     exported({"--out", "g.safetensors"});
     EXPECT_FALSE(fs::exists(here / "g.safetensors.eval.json")) << other;
   }
+}
+
+// A picture lies beside the numbers that it belongs to.
+TEST_F(Eval, TheClosestPairsLieBesideTheirNumbers) {
+  train("run", {"--steps", "4"});
+  const fs::path here = folder_.path();
+  const auto measure = [&](int samples, const Words& more) {
+    return evaluated({},
+                     Words{"--metrics", "memorisation", "--samples", std::to_string(samples), "--seed", "7"} + more);
+  };
+  const fs::path own = here / "run/samples/nearest.png";
+  EXPECT_THAT(measure(100, {}), HasSubstr("run/samples/nearest.png"));
+  const std::string first = content(own);
+  for (const std::string& text : {std::string("step\0"
+                                              "4",
+                                              6),
+                                  std::string("seed\0"
+                                              "7",
+                                              6)})
+    EXPECT_THAT(first, HasSubstr("tEXt" + text));
+  EXPECT_THAT(measure(200, {"--json", "there.json"}), HasSubstr("there.json.nearest.png"));
+  EXPECT_TRUE(content(own) == first) << "eval.json is of these";
+  EXPECT_TRUE(content(here / "there.json.nearest.png").starts_with("\x89PNG"));
+  EXPECT_FALSE(content(here / "there.json.nearest.png") == first);
+  measure(150, {"--json", "-"});
+  EXPECT_TRUE(content(own) == first);
+}
+
+// What is not asked for by name is left out where it cannot be measured, and the rest is.
+TEST_F(Eval, MeasuresWhatItCanOfALessThanWholeFolder) {
+  const fs::path set = folder_.path() / "set";
+  fs::copy(GANYMEDE_DATA_FOLDER "/mnist-mini", set);
+  train("run", {"--steps", "4", "--data", "set", "--condition", "concat"});
+  fs::remove(set / "t10k-labels-idx1-ubyte.gz");
+  const Words words = {"eval", "run", "--samples", "100"};
+  const Ending without = run(ganymede(words), folder_.path());
+  EXPECT_EQ(without.code, 0) << without.err;
+  const Json json = Json::parse(content(folder_.path() / "run/eval.json"));
+  for (const char* metric : {"1nn_error", "gan_train", "gan_test"}) {
+    EXPECT_TRUE(json["metrics"][metric].is_null()) << metric;
+    EXPECT_EQ(json["unmeasured"][metric], "needs the labels of test images, and " + set.string() + " has none");
+  }
+  EXPECT_FALSE(json["metrics"]["two_sample"].is_null());
+  // D wants to know a test image's class.
+  EXPECT_FALSE(json["metrics"]["memorisation"]["membership_auc_by_distance"].is_null());
+  EXPECT_TRUE(json["metrics"]["memorisation"]["membership_auc_by_discriminator"].is_null());
+  EXPECT_THAT(without.out, HasSubstr("membership by D"));
+  const Ending asked = run(ganymede(words + Words{"--metrics", "1nn-error"}), folder_.path());
+  EXPECT_EQ(asked.code, 3);
+  EXPECT_THAT(asked.err, HasSubstr("no t10k-labels-idx1-ubyte[.gz]"));
+  // Then nobody knows what it was trained on.
+  write(folder_.path() / "run/config.ini", "no option\n");
+  fs::copy(GANYMEDE_DATA_FOLDER "/mnist-mini", folder_.path() / "mnist");
+  const Ending other = run(Words{"env", "GANYMEDE_DATA=" + folder_.path().string()} +
+                               ganymede({"eval", "run", "--samples", "100", "--metrics", "parzen"}),
+                           folder_.path());
+  EXPECT_EQ(other.code, 0) << other.err;
+  EXPECT_EQ(lines(other.err).size(), 1U) << other.err;
+  EXPECT_THAT(other.out, HasSubstr("mnist: 4000 training"));
+  EXPECT_THAT(other.err, AllOf(HasSubstr("warning: "), HasSubstr("config.ini"), HasSubstr("give --data")));
 }
 
 TEST_F(Eval, JudgesNothingButDigits) {

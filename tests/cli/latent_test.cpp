@@ -41,6 +41,14 @@ TEST_F(Latent, DrawsAndTheReportShows) {
   }
   EXPECT_EQ(files, (std::vector<std::string>{"latent-spherical.png", "latent-linear.png", "latent-classes.png",
                                              "latent-directions.png", "latent-neighbours.png"}));
+  for (const std::string& file : files)
+    for (const std::string& text : {std::string("tEXtstep\0"
+                                                "20",
+                                                11),
+                                    std::string("tEXtseed\0"
+                                                "1",
+                                                10)})
+      EXPECT_THAT(content(folder_.path() / "run/samples" / file), HasSubstr(text)) << file;
   const std::vector<double> values = json["directions"]["singular_values"];
   ASSERT_EQ(values.size(), 3U);
   EXPECT_TRUE(std::is_sorted(values.rbegin(), values.rend()));
