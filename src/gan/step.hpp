@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/heartbeat.hpp"
 #include "gan/batch_share.hpp"
 #include "gan/gan.hpp"
 #include "gan/gradient_penalty.hpp"
@@ -43,17 +44,27 @@ class PhaseClock {
   /// From now on time belongs to `phase`; Phase::count: to none.
   void enter(Phase phase) {
     const auto now = std::chrono::steady_clock::now();
-    if (phase_ != Phase::count)
+    const std::uint64_t waited = heartbeat::pulse().waited.load(std::memory_order_relaxed);
+    if (phase_ != Phase::count) {
       seconds_[static_cast<std::size_t>(phase_)] += std::chrono::duration<double>(now - since_).count();
+      waited_[static_cast<std::size_t>(phase_)] += waited - waited_before_;
+    }
     since_ = now;
+    waited_before_ = waited;
     phase_ = phase;
   }
   [[nodiscard]] double seconds(Phase phase) const { return seconds_[static_cast<std::size_t>(phase)]; }
+  /// The part of it in which this rank waited for others.
+  [[nodiscard]] double seconds_waited(Phase phase) const {
+    return 1e-9 * static_cast<double>(waited_[static_cast<std::size_t>(phase)]);
+  }
 
  private:
   std::chrono::steady_clock::time_point since_;
+  std::uint64_t waited_before_ = 0;
   Phase phase_ = Phase::count;
   std::array<double, static_cast<std::size_t>(Phase::count)> seconds_{};
+  std::array<std::uint64_t, static_cast<std::size_t>(Phase::count)> waited_{};  // nanoseconds
 };
 
 /// Means over the steps since they were last taken; global over ranks, the same on all.

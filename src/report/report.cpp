@@ -18,6 +18,7 @@
 #include "report/page.hpp"
 #include "report/run_folder.hpp"
 #include "report/run_log.hpp"
+#include "report/timing.hpp"
 
 namespace ganymede {
 namespace {
@@ -204,6 +205,16 @@ Json latent_pictures(const RunFolder& folder) {
   }
 }
 
+// Null where there is none. One that cannot be read is said in the page.
+Json timing(const RunFolder& folder) {
+  if (!size_of(folder.timing())) return nullptr;
+  try {
+    return shown_timing(read_timing(folder.timing()));
+  } catch (const Error& failure) {
+    return {{"unreadable", failure.what()}};
+  }
+}
+
 // Rank 0's log: when the training was started, what it warned of, and how its last part ended. One that cannot be read
 // says nothing.
 Json told_by_log(const RunFolder& folder) {
@@ -272,6 +283,7 @@ std::string report_page(std::span<const ReportedRun> runs) {
     one["evaluation"] = evaluation(folder);
     one["nearest"] = nearest_pairs(one["evaluation"], folder);
     one["log"] = told_by_log(folder);
+    one["timing"] = timing(folder);
     if (runs.size() == 1) one["latent"] = latent_pictures(folder);
     add_pictures(one, folder, runs.size());
     data["runs"].push_back(std::move(one));

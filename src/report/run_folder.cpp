@@ -33,7 +33,7 @@ void RunFolder::make() const {
 
 void RunFolder::sweep() const {
   // Not eval.json: `ganymede eval` writes it, which holds no run.
-  const std::array own = {config(), metrics(), generator(), discriminator(), report()};
+  const std::array own = {config(), metrics(), timing(), generator(), discriminator(), report()};
   std::string stays;
   for (const std::filesystem::path& folder : {root_, samples()}) {
     std::error_code error;

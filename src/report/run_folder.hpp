@@ -14,6 +14,8 @@ class RunFolder {
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
   [[nodiscard]] std::filesystem::path config() const { return root_ / "config.ini"; }
   [[nodiscard]] std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
+  /// What the ranks' time went to.
+  [[nodiscard]] std::filesystem::path timing() const { return root_ / "timing.jsonl"; }
   [[nodiscard]] std::filesystem::path samples() const { return root_ / "samples"; }
   [[nodiscard]] std::filesystem::path sample(std::uint64_t step) const;
   /// As many real images in a grid as those of the samples have.

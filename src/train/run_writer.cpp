@@ -14,6 +14,9 @@
 namespace ganymede {
 namespace {
 
+// Of those before, timing.jsonl keeps so many.
+constexpr std::uint64_t most_starts_before = 19;
+
 // --data as every working folder understands it: a set's name as it is, a folder's from the root, except for one that
 // no INI file can hold.
 std::string data_from_anywhere(const Dataset& set) {
@@ -46,6 +49,7 @@ RunWriter::RunWriter(const TrainOptions& options, TrainSetup& setup, RunLock& lo
   reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
   go_back(setup.step->steps());
   if (!metrics_->warning().empty()) setup.plan.warnings.push_back(metrics_->warning());
+  read_timing_of_before(setup.plan.warnings);
   if (options_.tensorboard) tensorboard_.emplace(folder_, reported_.options, setup.step->steps());
 }
 
@@ -123,6 +127,29 @@ void RunWriter::write_or_warn(const char* what, const std::function<void()>& wri
 // To TensorBoard's file, if there is one.
 void RunWriter::write_events(const std::function<void()>& write) {
   if (tensorboard_) write_or_warn("TensorBoard's events", write);
+}
+
+// At the start: a run that is resumed goes on with the file, as far as it can be read.
+void RunWriter::read_timing_of_before(std::vector<std::string>& warnings) {
+  std::error_code error;
+  if (!std::filesystem::exists(folder_.timing(), error)) return;
+  try {
+    earlier_timing_ = read_timing(folder_.timing());
+  } catch (const Error& failure) {
+    warnings.push_back(std::string(failure.what()) + "; what the time of earlier starts went to is not kept");
+    return;
+  }
+  // Line by line in ascending starts, as they were written.
+  const std::uint64_t newest = earlier_timing_.empty() ? 0 : earlier_timing_.back().start;
+  std::erase_if(earlier_timing_, [&](const RankTiming& one) { return one.start + most_starts_before <= newest; });
+}
+
+void RunWriter::write_timing(const std::string& ranks) {
+  std::vector<RankTiming> all = parse_timing(ranks, "what the ranks say of their time");
+  const std::uint64_t start = earlier_timing_.empty() ? 1 : earlier_timing_.back().start + 1;
+  for (RankTiming& one : all) one.start = start;
+  all.insert(all.begin(), earlier_timing_.begin(), earlier_timing_.end());
+  lock_.put(folder_.timing(), timing_text(all));
 }
 
 void RunWriter::write_page() { lock_.put(folder_.report(), report_page({&reported_, 1})); }

@@ -20,6 +20,7 @@
 #include "report/metrics_log.hpp"
 #include "report/report.hpp"
 #include "report/run_folder.hpp"
+#include "report/timing.hpp"
 #include "train/run_lock.hpp"
 #include "train/setup.hpp"
 #include "train/tensorboard_log.hpp"
@@ -61,6 +62,10 @@ class RunWriter {
 
   void write_page();
 
+  /// What the ranks' time has gone to since this start (timing_text() of them), behind that of the newest starts
+  /// before.
+  void write_timing(const std::string& ranks);
+
   /// `facts` become both files' metadata. The generator's comes last: where it is, the run has ended.
   void write_weights(TensorFile& generator, TensorFile& discriminator, std::map<std::string, std::string> facts);
 
@@ -70,6 +75,7 @@ class RunWriter {
   using Clock = std::chrono::steady_clock;
 
   [[nodiscard]] Findings findings_of_none() const;
+  void read_timing_of_before(std::vector<std::string>& warnings);
   void write_or_warn(const char* what, const std::function<void()>& write);
   void write_events(const std::function<void()>& write);
   void write_png(const std::filesystem::path& file, const std::vector<float>& images,
@@ -84,6 +90,7 @@ class RunWriter {
   std::optional<MetricsLog> metrics_;
   std::optional<TensorBoardLog> tensorboard_;
   MetricsRecord last_record_;
+  std::vector<RankTiming> earlier_timing_;  // of the starts before this one
   Sampler sampler_;
   Clock::time_point looked_;  // whether the run's folder is still ours
   std::set<std::string> warned_of_;

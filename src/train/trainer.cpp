@@ -36,11 +36,13 @@
 #include "train/state_saver.hpp"
 #include "train/stop.hpp"
 #include "train/stragglers.hpp"
+#include "train/time_sheet.hpp"
 
 namespace ganymede {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Part = TimeSheet::Part;
 
 bool due(std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; }
 
@@ -146,11 +148,13 @@ class Training {
   TrainOutcome trained() {
     began_ = interval_began_ = Clock::now();
     GanStep& step = *setup_.step;
+    times_.emplace(setup_.device->is_host());
+    if (setup_.device->is_host()) step.measure(&times_->phases());
     const std::uint64_t total = setup_.plan.steps;
     // A run that is resumed at its end gets its last picture anew, should it have gone.
     if (step.steps() == 0 || step.steps() == total) write_grid(step.steps());
     {
-      const heartbeat::Stage stage("picture");
+      const TimeSheet::Stage stage(*times_, Part::picture);
       on_root(ranks_, [&] { writer_->write_real_grid(); });
     }
     bool stopping = !evaluate_what_is_due();
@@ -160,6 +164,7 @@ class Training {
       const Due due_now = due_after(now, options_);
       if (due_now.diagnosis) keep_for_diagnosis();
       run_step(step, due_now.record);
+      times_->count_step();
       if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
       const bool last = now == total;
       const bool may_collapse = (due_now.record || last) && options_.stop_on == "collapse";
@@ -187,6 +192,9 @@ class Training {
       if (due_now.histograms) write_histograms();
       const bool to_save = due_now.checkpoint && !in_doubt;
       if (last || stopping || to_save) save(now);
+      // Once what it has come to is safe, and as at the end to be looked at.
+      if (stopping && !last && !due_now.picture) write_grid(now);
+      if (to_save) gather_times();
       if (!last && !stopping && to_save) write_page();
       if (may_collapse) stop_on_collapse(now);
     }
@@ -206,6 +214,7 @@ class Training {
     outcome.generator_digest = generator.weights_digest();
     outcome.discriminator_digest = discriminator.weights_digest();
     if (!outcome.interrupted) write_weights(generator, discriminator);
+    gather_times();
     if (unsaved) throw AgreedError(*unsaved);
     if (outcome.interrupted)
       log_->info("{}{} by request; --resume goes on", run_log::stopped, outcome.steps);
@@ -268,7 +277,7 @@ class Training {
 
   // The same on every rank: all know the same reports.
   void roll_back() {
-    const heartbeat::Stage stage("roll-back");
+    const TimeSheet::Stage stage(*times_, Part::rollback);
     const std::uint64_t failed_at = setup_.step->not_finite().last;
     WentBack back;
     (void)saver_->what_stands();  // what is being written is the newest
@@ -308,7 +317,7 @@ class Training {
 
   void compare_replicas(std::uint64_t step) {
     if (ranks_.size() == 1) return;
-    const heartbeat::Stage stage("comparing replicas");
+    const TimeSheet::Stage stage(*times_, Part::comparison);
     std::vector<std::string> all = ranks_.all_gather(replica_digest(*setup_.gan) + " " + stragglers_.take());
     std::vector<std::string> times;
     for (std::string& text : all) {
@@ -327,18 +336,19 @@ class Training {
 
   void keep_for_diagnosis() {
     if (!diagnostics_) return;
+    const TimeSheet::Stage stage(*times_, Part::diagnosis);
     setup_.step->settle();
     diagnostics_->before_step(setup_.step->steps());
   }
 
   void diagnose() {
-    const heartbeat::Stage stage("diagnosis");
+    const TimeSheet::Stage stage(*times_, Part::diagnosis);
     if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
   }
 
   // False where a request to stop has ended it.
   bool evaluate() {
-    const heartbeat::Stage stage("evaluation");
+    const TimeSheet::Stage stage(*times_, Part::evaluation);
     const Clock::time_point began = Clock::now();
     const bool made = evaluation_->measure(setup_.step->steps(), record_);
     const Clock::duration taken = Clock::now() - began;
@@ -378,7 +388,7 @@ class Training {
   }
 
   void write_record(const GanStep::MeansUntil& until, bool last) {
-    const heartbeat::Stage stage("record");
+    const TimeSheet::Stage stage(*times_, Part::record);
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - interval_began_).count();
     const std::uint64_t step = until.step;
@@ -417,12 +427,12 @@ class Training {
   }
 
   void write_histograms() {
-    const heartbeat::Stage stage("histograms");
+    const TimeSheet::Stage stage(*times_, Part::histograms);
     on_root(ranks_, [&] { writer_->write_histograms(); });
   }
 
   void write_grid(std::uint64_t step) {
-    const heartbeat::Stage stage("picture");
+    const TimeSheet::Stage stage(*times_, Part::picture);
     picture_ = folder_.sample(step);
     on_root(ranks_, [&] { writer_->write_grid(step, images_seen(step)); });
   }
@@ -430,25 +440,41 @@ class Training {
   // Never a reason to end: everything that it shows lies in the run's folder. Whether it was written.
   bool write_page() {
     if (!ranks_.is_root()) return false;
-    const heartbeat::Stage stage("report");
-    try {
-      writer_->write_page();
-      return true;
-    } catch (const std::exception& failure) {
-      warn(std::string("the report was not written: ") + failure.what());
-      return false;
-    }
+    const TimeSheet::Stage stage(*times_, Part::report);
+    const auto written = [&](const char* what, const std::function<void()>& write) {
+      try {
+        write();
+        return true;
+      } catch (const std::exception& failure) {
+        warn(std::string(what) + " was not written: " + failure.what());
+        return false;
+      }
+    };
+    // The page shows it.
+    if (!timing_.empty()) written("what the time went to", [&] { writer_->write_timing(timing_); });
+    return written("the report", [&] { writer_->write_page(); });
+  }
+
+  // What the time of all ranks has gone to. Between steps, where they meet anyway.
+  void gather_times() {
+    RankTiming mine = times_->all();
+    mine.rank = ranks_.rank();
+    mine.host = hosts_[static_cast<std::size_t>(mine.rank)];
+    mine.first_step = setup_.plan.first_step;
+    mine.last_step = setup_.step->steps();
+    timing_.clear();
+    for (const std::string& line : ranks_.all_gather(timing_text({&mine, 1}))) timing_ += line;
   }
 
   void save(std::uint64_t step) {
-    const heartbeat::Stage stage("checkpoint");
+    const TimeSheet::Stage stage(*times_, Part::checkpoint);
     saver_->save(step, images_seen(step));
   }
 
   // What keeps the last state from being saved. Where training goes on all the same, the final weights are written
   // first, and it is returned.
   std::optional<AgreedError> finish_saving(bool interrupted) {
-    const heartbeat::Stage stage("checkpoint");
+    const TimeSheet::Stage stage(*times_, Part::checkpoint);
     try {
       saver_->finish();
     } catch (const AgreedError& failure) {
@@ -459,7 +485,7 @@ class Training {
   }
 
   void write_weights(TensorFile& generator, TensorFile& discriminator) {
-    const heartbeat::Stage stage("final weights");
+    const TimeSheet::Stage stage(*times_, Part::final_weights);
     on_root(ranks_, [&] {
       std::map<std::string, std::string> facts = trajectory_options(options_);
       facts["steps"] = std::to_string(setup_.step->steps());
@@ -479,6 +505,8 @@ class Training {
   std::optional<Evaluation> evaluation_;
   double seconds_before_ = 0;  // rank 0: before the training was resumed
   Stragglers stragglers_;
+  std::optional<TimeSheet> times_;                                   // since the loop began
+  std::string timing_;                                               // all ranks', of when they last met for it
   std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank
   NanGuard guard_{options_.on_nan};
   MetricsRecord record_;

@@ -388,6 +388,83 @@ def evaluations(browser):
     assert rows()["classifier-FD"][1:3] == ["–", floor], rows()
 
 
+def times(browser):
+    """What the ranks' time went to: of the run that was trained, of several ranks, of many, of GPUs."""
+    file = os.path.join(folder, "run/timing.jsonl")
+    with open(file, encoding="utf-8") as lines:
+        own = [json.loads(line) for line in lines]
+    assert len(own) == 1 and own[0]["steps"] == 60, own
+
+    def shown(lines):
+        with open(file, "w", encoding="utf-8") as out:
+            out.writelines(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+        ganymede("report", "run")
+        page(browser, "run/report.html")
+        return browser.evaluate("document.getElementById('timing').innerText")
+
+    def rows():
+        return {cells[0]: [float(cell) for cell in cells[1:]] for cells in browser.evaluate(
+            "[...document.querySelectorAll('#timing tbody tr')].map(tr => [...tr.cells].map(c => c.textContent))")}
+
+    def heads():
+        return browser.evaluate("[...document.querySelectorAll('#timing thead th')].slice(1).map(th => th.innerText)")
+
+    assert "Means over 60 steps, from step 1 to 60, on one rank." in shown(own)
+    found = rows()
+    step = 1e3 * own[0]["seconds"] / 60
+    rounding = 0.51 * 10 ** -(3 if step < 10 else 2 if step < 100 else 1) + 1e-5 * step
+    assert abs(found["all"][0] - step) < rounding
+    for part, seconds in own[0]["parts"].items():
+        if seconds > 0:
+            assert abs(found[part][0] - 1e3 * seconds / 60) < rounding, part
+        else:
+            assert part not in found
+    # The bar is as long as what it stands for.
+    drawn = browser.evaluate("[...document.querySelectorAll('#timing rect')]"
+                             ".reduce((sum, box) => sum + Number(box.getAttribute('width')), 0)")
+    assert abs(drawn - 1000) < 0.5, drawn
+
+    def rank(number, own_ms, waiting_ms, backward="D backward"):
+        return {"start": 2, "first_step": 60, "last_step": 160, "steps": 100, "rank": number, "host": f"n{number // 2}",
+                "seconds": (own_ms + waiting_ms) / 10, "waiting": waiting_ms / 10,
+                "parts": {backward: own_ms * 0.08, "diagnosis": own_ms * 0.02, "report": 0}}
+
+    text = shown(own + [rank(0, 6, 4), rank(1, 10, 0), rank(2, 6, 4)])
+    for sentence in ("from step 61 to 160, since the run's start number 2, on 3 ranks.",
+                     "The slowest is rank 1, whose own part of a step takes 10.00 ms; "
+                     "the median rank's takes 6.00 ms."):
+        assert sentence in text, (sentence, text)
+    assert rows() == {"D backward": [4.8, 8, 4.8], "diagnosis": [1.2, 2, 1.2], "own part": [6, 10, 6],
+                      "waiting for other ranks": [4, 0, 4], "all": [10, 10, 10]}, rows()
+    assert heads() == ["rank 0\nn0", "rank 1\nn0 slowest", "rank 2\nn1"], heads()
+    assert browser.evaluate("document.querySelectorAll('#timing svg')[1].getAttribute('aria-label')") == \
+        "rank 1 on n0, ms a step: D 8.00, between steps 2.00, waiting 0.00"
+    check_names(browser)
+    for name, window in {"light": {}, "dark": {"scheme": "dark"}, "narrow": {"width": 400}}.items():
+        page(browser, "run/report.html", **window)
+        check_width(browser, window.get("width", 1360))
+        browser.evaluate("document.getElementById('timing').scrollIntoView()")
+        browser.screenshot(os.path.join(folder, f"times-{name}.png"), whole=False)
+
+    text = shown([rank(number, 6 + number % 50 / 10, 12) for number in range(100)])
+    assert "Of 100 ranks the slowest 4 are shown" in text, text
+    assert heads()[:5] == ["least of 100", "median of 100", "greatest of 100", "rank 49\nn24 slowest", "rank 99\nn49"]
+    assert rows()["own part"] == [6, 8.4, 10.9, 10.9, 10.9, 10.8, 10.8], rows()
+    browser.evaluate("document.getElementById('timing').scrollIntoView()")
+    browser.screenshot(os.path.join(folder, "times-many.png"), whole=False)
+
+    text = shown([rank(0, 6, 4, "steps"), rank(1, 10, 0, "steps")])
+    assert "On a GPU a step is one piece of work" in text and "slowest" not in text, text
+    assert set(rows()) == {"steps", "diagnosis", "all"}, rows()
+    assert "timing.jsonl, line 2: " in shown(own + ["no line\n"])
+    os.remove(file)
+    ganymede("report", "run")
+    page(browser, "run/report.html")
+    assert browser.evaluate("document.getElementById('timing')") is None
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(json.dumps(own[0]) + "\n")
+
+
 def unusual_runs(browser):
     """With numbers that are not finite, with one record, with none, without pictures, with a hostile name."""
     hostile = "</script><img src=x onerror=alert(1)>".replace("/", "")
@@ -442,6 +519,7 @@ def main():
         one_run(browser)
         several_runs(browser)
         evaluations(browser)
+        times(browser)
         unusual_runs(browser)
     print(f"the pages are as they should be; screenshots: {folder}")
 

@@ -435,7 +435,7 @@ TEST_F(Ranks, AllEndOnCollapse) {
   EXPECT_THAT(ending.err, HasSubstr(" by --stop-on collapse: its samples, in run/samples/step-"));
 }
 
-TEST_F(Ranks, EachKeepsALog) {
+TEST_F(Ranks, EachKeepsALogAndSaysWhatItsTimeWentTo) {
   const Ending ending = run(mpirun({"-n", "2"}, tiny_training("run", {"--steps", "3"})), here());
   ASSERT_EQ(ending.code, 0) << ending.err;
   EXPECT_EQ(ending.err, "");
@@ -443,6 +443,39 @@ TEST_F(Ranks, EachKeepsALog) {
   for (const char* rank : {"0", "1"})
     EXPECT_THAT(content(here() / "run/logs" / (std::string("rank-000") + rank + ".log")),
                 AllOf(HasSubstr(std::string("rank ") + rank + " of 2"), HasSubstr("done: 3 steps")));
+  // On fewer ranks, which is another start.
+  ASSERT_EQ(run(tiny_training("run", {"--steps", "8", "--resume"}), here()).code, 0);
+  const std::vector<std::string> timing = lines(content(here() / "run/timing.jsonl"));
+  ASSERT_EQ(timing.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const nlohmann::json line = nlohmann::json::parse(timing[i]);
+    EXPECT_EQ(line["start"], i < 2 ? 1 : 2);
+    EXPECT_EQ(line["rank"], i % 2);
+    EXPECT_EQ(line["first_step"], i < 2 ? 0 : 3);
+    EXPECT_EQ(line["last_step"], i < 2 ? 3 : 8);
+    EXPECT_EQ(line["steps"], i < 2 ? 3 : 5);
+    std::array<char, 256> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    EXPECT_EQ(line["host"], name.data());
+    double sum = line["waiting"];
+    for (const auto& [part, seconds] : line["parts"].items()) {
+      EXPECT_GE(seconds.get<double>(), 0) << part;
+      sum += seconds.get<double>();
+    }
+    EXPECT_NEAR(sum, line["seconds"].get<double>(), 1e-4);  // a microsecond a part
+    // Every rank does the step; rank 0 draws for all, and the others wait for it. One rank waits for nobody.
+    EXPECT_GT(line["parts"]["D backward"], 0);
+    EXPECT_GT(line["parts"]["update"], 0);
+    if (i == 1) {
+      EXPECT_GT(line["waiting"], 0);
+    }
+    if (i == 2) {
+      EXPECT_EQ(line["waiting"], 0);
+    }
+  }
+  EXPECT_GT(nlohmann::json::parse(timing[0])["parts"]["picture"], nlohmann::json::parse(timing[1])["parts"]["picture"]);
+  const std::string page = content(here() / "run/report.html");
+  EXPECT_THAT(page, HasSubstr(R"("timing":{"start":2,"first_step":3,"last_step":8,"steps":5,"ranks":1)"));
 }
 
 }  // namespace

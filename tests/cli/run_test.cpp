@@ -129,6 +129,7 @@ TEST_F(Run, LeavesTheFolderOfTheContract) {
                                     "discriminator.safetensors",
                                     "logs/rank-0000.log",
                                     "report.html",
+                                    "timing.jsonl",
                                     "samples/real.png",
                                     "samples/step-00000000.png",
                                     "samples/step-00000005.png",
@@ -310,6 +311,10 @@ TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
                                       name + " --resume"));
     EXPECT_EQ(inspected(name)["kind"], "checkpoint");
     EXPECT_EQ(inspected(name)["step"], at);
+    // Its last picture is of where it stands.
+    char picture[32];
+    std::snprintf(picture, sizeof picture, "step-%08llu.png", static_cast<unsigned long long>(at));
+    EXPECT_TRUE(content(here() / name / "samples" / picture).starts_with("\x89PNG")) << picture;
 
     const Words to_the_end = {"--steps", std::to_string(at + 5)};
     EXPECT_EQ(train(name, options + to_the_end + Words{"--resume"}).code, 0);

@@ -14,7 +14,9 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ContainsRegex;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr int ranks = 2;
@@ -52,6 +54,11 @@ TEST_F(GpuFault, TheProgramTrainsOnThem) {
   EXPECT_EQ(ending.code, 0) << ending.err;
   EXPECT_EQ(ending.err, "");
   EXPECT_THAT(ending.out, AllOf(HasSubstr("simulated H100 (no GPU)"), HasSubstr("done: 3 steps")));
+  // What a graph's phases take nobody knows.
+  const std::string whole = R"re("parts":.*"steps":[0-9.]+\}\})re";
+  EXPECT_THAT(lines(content(folder_.path() / "run/timing.jsonl")),
+              ElementsAre(AllOf(HasSubstr(R"("steps":3,"rank":0)"), ContainsRegex(whole), Not(HasSubstr("forward"))),
+                          AllOf(HasSubstr(R"("steps":3,"rank":1)"), ContainsRegex(whole), Not(HasSubstr("forward")))));
 }
 
 TEST_F(GpuFault, TheProgramTrainsInBfloat16) {

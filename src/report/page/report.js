@@ -559,7 +559,115 @@ function latent() {
     html("p", { class: "note" }, `Of step ${grouped(drawn.step)}, by ganymede latent.`));
 }
 
-// --- configuration, timing, warnings ----------------------------------------------------------------------------------
+// --- timing -----------------------------------------------------------------------------------------------------------
+
+/** What parts of the time are drawn as one, with the same colour in every run. */
+const kindsOfTime = [
+  ["G", 0, ["G forward", "G backward"]],
+  ["D", 1, ["D forward", "D backward", "loss", "penalty"]],
+  ["images and noise", 4, ["images", "noise"]],
+  ["sums", 2, ["D reduction", "G reduction"]],
+  ["updates", 5, ["update"]],
+  ["steps", 0, ["steps"]],
+  ["between steps", 3, []],  // all others
+  ["waiting", 7, ["waiting"]],
+];
+
+function kindOfTime(part) {
+  return kindsOfTime.find(([, , parts]) => parts.includes(part)) ?? kindsOfTime.at(-2);
+}
+
+/** How milliseconds a step are written where a step takes so many: all with as many decimals. */
+function textOfMs(step) {
+  const digits = step < 10 ? 3 : step < 100 ? 2 : 1;
+  return (value) => value === null ? "–" : signed(value.toFixed(digits));
+}
+
+function longestStep({ rows }) {
+  return Math.max(...rows.map((row) => row.ms.at(-1)));
+}
+
+function rankName({ rank, host }) {
+  return `rank ${rank} on ${host}`;
+}
+
+/** A bar for each of these ranks, of what a step takes of its time, by kinds. */
+function timeBars(timing) {
+  const { parts, rows, slowest } = timing;
+  const waitingAt = parts.length + 1;  // behind the parts and what they add up to; then all
+  const ofKind = ({ ms: values }, kind) =>
+    parts.reduce((sum, part, i) => kindOfTime(part) === kind ? sum + values[i] : sum,
+                 kind[0] === "waiting" ? values[waitingAt] : 0);
+  const kinds = kindsOfTime.filter((kind) => rows.some((row) => ofKind(row, kind) > 0));
+  const longest = longestStep(timing);
+  const ms = textOfMs(longest);
+  const [height, gap, width] = [20, 6, 1000];
+  const bars = rows.map((row) => {
+    let at = 0;
+    const boxes = kinds.map((kind) => {
+      const size = Math.max(ofKind(row, kind), 0) / longest * width;
+      const box = svg("rect", { x: at, y: 0, width: size, height, fill: `var(--line-${kind[1]})` },
+                      svg("title", {}, `${kind[0]}: ${ms(ofKind(row, kind))} ms a step`));
+      at += size;
+      return box;
+    });
+    const text = kinds.map((kind) => `${kind[0]} ${ms(ofKind(row, kind))}`).join(", ");
+    return html("li", {},
+      html("span", { class: "run-name" }, rankName(row), slowest?.rank === row.rank ? html("b", {}, " slowest") : null),
+      svg("svg", { role: "img", "aria-label": `${rankName(row)}, ms a step: ${text}`, preserveAspectRatio: "none",
+                   viewBox: `0 0 ${width} ${height}`, height }, ...boxes),
+      html("span", { class: "hint" }, `${ms(row.ms.at(-1))} ms`));
+  });
+  return html("figure", { class: "times" },
+    html("figcaption", {}, html("ul", { class: "legend" }, ...kinds.map(([name, colour]) =>
+      html("li", {}, html("i", { class: "box", style: `background: var(--line-${colour})` }), name)))),
+    html("ul", { class: "bars-of-time" }, ...bars));
+}
+
+/** Its parts as rows; as columns the ranks, or what is said of many of them. */
+function timeTable(timing) {
+  const { parts, rows, summary, ranks, slowest } = timing;
+  const ms = textOfMs(longestStep(timing));
+  const columns = [...(summary ?? []).map(({ name, ms: values }) => [`${name} of ${grouped(ranks)}`, values]),
+                   ...rows.map((row) => [html("span", {}, `rank ${row.rank}`, html("br"), row.host,
+                                              slowest?.rank === row.rank ? html("b", {}, " slowest") : null),
+                                         row.ms])];
+  const names = [...parts, ...(timing.divided ? ["own part", "waiting for other ranks"] : ["", ""]), "all"];
+  return table("ms a step", ["", ...columns.map(([name]) => name)],
+    names.flatMap((name, i) => name === "" ? [] : [[name, ...columns.map(([, values]) => ms(values[i]))]]), "numbers");
+}
+
+function toldOfTime(run) {
+  const { timing } = run;
+  const { first_step: first, last_step: last, start, steps, ranks, slowest, divided } = timing;
+  const ms = textOfMs(longestStep(timing));
+  const list = [`Means over ${grouped(steps)} steps, from step ${grouped(first + 1)} to ${grouped(last)}` +
+                `${start > 1 ? `, since the run's start number ${grouped(start)}` : ""}, on ` +
+                `${ranks === 1 ? "one rank" : `${grouped(ranks)} ranks`}. What is done now and then, as checkpoints, ` +
+                "is spread over all of them."];
+  if (!divided)
+    list.push("On a GPU a step is one piece of work, whose phases are not told apart: ganymede bench times them.");
+  else if (ranks > 1)
+    list.push("Waiting is for other ranks, and for what they send; it stands apart from the phase that waited.");
+  if (slowest !== null)
+    list.push(`The slowest is rank ${slowest.rank}, whose own part of a step takes ${ms(slowest.ms)} ms; the median ` +
+              `rank's takes ${ms(slowest.median_ms)} ms.`);
+  if (timing.summary !== null)
+    list.push(`Of ${grouped(ranks)} ranks the slowest ${timing.rows.length} are shown; timing.jsonl has all of them.`);
+  return list;
+}
+
+function timing() {
+  const timed = runs.filter((run) => run.timing !== null);
+  return section("timing", "Time by phase and rank", ...timed.flatMap((run) => {
+    if (run.timing.unreadable)
+      return [html("ul", { class: "notices" }, html("li", { class: "warning" }, `${run.timing.unreadable}.`))];
+    return [html("div", { class: "timing" }, alone ? null : html("h3", {}, named(run)), timeBars(run.timing),
+                 timeTable(run.timing), ...toldOfTime(run).map((text) => html("p", { class: "note" }, text)))];
+  }));
+}
+
+// --- configuration, warnings ------------------------------------------------------------------------------------------
 
 function optionRow(one) {
   return [...[`--${one.name}`, one.value || "none", one.default || "none"].map((text) => html("code", {}, text)),
@@ -622,6 +730,7 @@ function main() {
     attempted("curves", "Curves", curves),
     attempted("evaluation", "Evaluation", evaluations),
     attempted("latent", "Latent space", latent),
+    attempted("timing", "Time by phase and rank", timing),
     attempted("configuration", "Configuration", configuration),
     attempted("starts", "Starts", () => section("starts", "Starts", ...(logLines("starts") ?? []))),
     attempted("warnings", "Warnings", () => section("warnings", "Warnings", ...(logLines("messages") ??

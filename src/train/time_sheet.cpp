@@ -1,0 +1,75 @@
+// See time_sheet.hpp.
+#include "train/time_sheet.hpp"
+
+namespace ganymede {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Part = TimeSheet::Part;
+
+double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
+
+const char* name_of(Part part) {
+  switch (part) {
+    case Part::record:
+      return "record";
+    case Part::comparison:
+      return "comparing replicas";
+    case Part::diagnosis:
+      return "diagnosis";
+    case Part::evaluation:
+      return "evaluation";
+    case Part::picture:
+      return "picture";
+    case Part::histograms:
+      return "histograms";
+    case Part::checkpoint:
+      return "checkpoint";
+    case Part::report:
+      return "report";
+    case Part::rollback:
+      return "roll-back";
+    case Part::final_weights:
+      return "final weights";
+    case Part::count:
+      break;
+  }
+  return "";
+}
+
+}  // namespace
+
+TimeSheet::Stage::Stage(TimeSheet& sheet, Part part) noexcept : sheet_(sheet), part_(part), stage_(name_of(part)) {}
+
+TimeSheet::Stage::~Stage() {
+  const auto at = static_cast<std::size_t>(part_);
+  sheet_.seconds_[at] += seconds_since(began_);
+  sheet_.waited_[at] +=
+      1e-9 * static_cast<double>(heartbeat::pulse().waited.load(std::memory_order_relaxed) - waited_before_);
+}
+
+RankTiming TimeSheet::all() const {
+  RankTiming timing;
+  timing.steps = steps_;
+  timing.seconds = seconds_since(began_);
+  double known = 0;
+  const auto add = [&](const char* name, double seconds, double waited) {
+    timing.parts.emplace_back(name, seconds - waited);
+    timing.waiting += waited;
+    known += seconds;
+  };
+  if (divided_)
+    for (int p = 0; p < static_cast<int>(Phase::count); ++p) {
+      const auto phase = static_cast<Phase>(p);
+      add(phase_name(phase), phases_.seconds(phase), phases_.seconds_waited(phase));
+    }
+  for (int p = 0; p < static_cast<int>(Part::count); ++p) {
+    const auto at = static_cast<std::size_t>(p);
+    add(name_of(static_cast<Part>(p)), seconds_[at], waited_[at]);
+  }
+  // Undivided, the steps are all that no stage has: a device may be at work for some time after they were begun.
+  timing.parts.emplace_back(divided_ ? "other" : undivided_steps, timing.seconds - known);
+  return timing;
+}
+
+}  // namespace ganymede
