@@ -60,6 +60,14 @@ TEST_F(Latent, DrawsAndTheReportShows) {
   ASSERT_EQ(ganymede_here({"latent", "run", "--rows", "3", "--steps", "5", "--out", "there"}).code, 0);
   EXPECT_EQ(content(folder_.path() / "there/latent-spherical.png"), walks);
 
+  // Then nobody knows which training images to look for; the rest is drawn.
+  const std::string configuration = content(folder_.path() / "run/config.ini");
+  write(folder_.path() / "run/config.ini", "no option\n");
+  const Ending without = ganymede_here({"latent", "run", "--rows", "1", "--steps", "3", "--out", "there"});
+  EXPECT_EQ(without.code, 0);
+  EXPECT_THAT(without.err, AllOf(HasSubstr("warning: no nearest training images: "), HasSubstr("config.ini")));
+  write(folder_.path() / "run/config.ini", configuration);
+
   ASSERT_EQ(ganymede_here({"report", "run"}).code, 0);
   EXPECT_THAT(content(folder_.path() / "run/report.html"), HasSubstr("Directions in which images change most"));
 }

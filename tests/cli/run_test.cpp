@@ -405,6 +405,29 @@ TEST_F(Run, ADamagedRecordDoesNotStopAResume) {
   EXPECT_EQ(content(here() / "run/metrics.jsonl.damaged"), text);
 }
 
+// However often it was resumed; and what cannot be read is no reason to end.
+TEST_F(Run, KeepsWhatTheTimeOfItsNewestStartsWentTo) {
+  expect_trained("run", {"--steps", "2"});
+  const fs::path file = here() / "run/timing.jsonl";
+  const std::string first = content(file);
+  ASSERT_THAT(first, StartsWith(R"({"start":1,)"));
+  std::string many;
+  for (int start = 1; start <= 25; ++start) many += R"({"start":)" + std::to_string(start) + first.substr(10);
+  write(file, many);
+  expect_trained("run", {"--steps", "4", "--resume"});
+  const std::vector<std::string> kept = lines(content(file));
+  ASSERT_EQ(kept.size(), 20U);
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    EXPECT_THAT(kept[i], StartsWith(R"({"start":)" + std::to_string(7 + i) + ","));
+  EXPECT_THAT(kept.back(), HasSubstr(R"("first_step":2,"last_step":4,"steps":2,)"));
+  write(file, first + "no line\n");
+  const Ending damaged = train("run", {"--steps", "6", "--resume"});
+  EXPECT_EQ(damaged.code, 0);
+  EXPECT_EQ(lines(damaged.err).size(), 1U) << damaged.err;
+  EXPECT_THAT(damaged.err, AllOf(HasSubstr("warning: run/timing.jsonl, line 2: "), HasSubstr("is not kept")));
+  EXPECT_THAT(content(file), StartsWith(R"({"start":1,"first_step":4,)"));
+}
+
 TEST_F(Run, SecondsGoOnWhenItIsResumed) {
   expect_trained("run", {"--steps", "400", "--log-every", "400"});
   expect_trained("run", {"--steps", "401", "--log-every", "401", "--resume"});
