@@ -302,6 +302,11 @@ def several_runs(browser):
                                  ".map(th => th.textContent)")
     assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every", "--diagnose-every", "--eval-every",
                          "--eval-samples"], different
+    # A bar for each run's rank, and tables for who opens them.
+    assert browser.evaluate("[...document.querySelectorAll('#timing h3')].map(title => title.textContent)") == [
+        "run", "other"]
+    assert browser.evaluate("document.querySelectorAll('#timing .bars-of-time li').length") == 2
+    assert browser.evaluate("[...document.querySelectorAll('#timing details')].every(part => !part.open)")
     assert browser.evaluate("document.querySelectorAll('#samples .grid-figure').length") == 4  # their real ones differ too
     browser.evaluate("document.querySelector('#step-of-samples').focus()")
     browser.key("Home")
@@ -411,6 +416,7 @@ def times(browser):
 
     assert "Means over 60 steps, from step 1 to 60, on one rank." in shown(own)
     found = rows()
+    assert "waiting for other ranks" not in found
     step = 1e3 * own[0]["seconds"] / 60
     rounding = 0.51 * 10 ** -(3 if step < 10 else 2 if step < 100 else 1) + 1e-5 * step
     assert abs(found["all"][0] - step) < rounding

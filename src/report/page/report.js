@@ -632,7 +632,8 @@ function timeTable(timing) {
                    ...rows.map((row) => [html("span", {}, `rank ${row.rank}`, html("br"), row.host,
                                               slowest?.rank === row.rank ? html("b", {}, " slowest") : null),
                                          row.ms])];
-  const names = [...parts, ...(timing.divided ? ["own part", "waiting for other ranks"] : ["", ""]), "all"];
+  const sides = timing.divided && ranks > 1 ? ["own part", "waiting for other ranks"] : ["", ""];
+  const names = [...parts, ...sides, "all"];
   return table("ms a step", ["", ...columns.map(([name]) => name)],
     names.flatMap((name, i) => name === "" ? [] : [[name, ...columns.map(([, values]) => ms(values[i]))]]), "numbers");
 }
@@ -662,8 +663,10 @@ function timing() {
   return section("timing", "Time by phase and rank", ...timed.flatMap((run) => {
     if (run.timing.unreadable)
       return [html("ul", { class: "notices" }, html("li", { class: "warning" }, `${run.timing.unreadable}.`))];
+    const details = timeTable(run.timing);
     return [html("div", { class: "timing" }, alone ? null : html("h3", {}, named(run)), timeBars(run.timing),
-                 timeTable(run.timing), ...toldOfTime(run).map((text) => html("p", { class: "note" }, text)))];
+                 alone ? details : html("details", {}, html("summary", {}, "By phase"), details),
+                 ...toldOfTime(run).map((text) => html("p", { class: "note" }, text)))];
   }));
 }
 
