@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 
 #include "checkpoint/checkpoint.hpp"
@@ -445,6 +446,8 @@ class Training {
       try {
         write();
         return true;
+      } catch (const std::bad_alloc&) {
+        return false;  // to say so takes memory, too: what the training cannot do without will
       } catch (const std::exception& failure) {
         warn(std::string(what) + " was not written: " + failure.what());
         return false;
