@@ -53,7 +53,18 @@ void end_cut_off_daemon_after(unsigned seconds) {
 }
 
 void flush_output() noexcept {
-  std::fflush(nullptr);
-}  // std::cout and std::cerr hold nothing: they write through stdio
+  if (ftrylockfile(stdout) != 0) return;
+  std::fflush(stdout);  // std::cout holds nothing: it writes through stdio
+  funlockfile(stdout);
+}
+
+void write_out(int file, const std::string& text) noexcept {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t count = write(file, text.data() + done, text.size() - done);
+    if (count <= 0) return;
+    done += static_cast<std::size_t>(count);
+  }
+}
 
 }  // namespace ganymede::comm

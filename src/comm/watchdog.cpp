@@ -7,7 +7,6 @@
 // nothing and speaks as well: for those with which it is cut off.
 #include "comm/watchdog.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -19,7 +18,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <map>
 #include <optional>
 #include <type_traits>
@@ -54,16 +52,6 @@ std::string shown(double seconds) {
   char text[32];
   std::snprintf(text, sizeof text, seconds < 10 ? "%.3g s" : "%.0f s", seconds);
   return text;
-}
-
-// By write alone: whoever is stuck may hold stdio's lock.
-void print(int file, const std::string& line) {
-  std::size_t done = 0;
-  while (done < line.size()) {
-    const ssize_t count = ::write(file, line.data() + done, line.size() - done);
-    if (count <= 0) return;
-    done += static_cast<std::size_t>(count);
-  }
 }
 
 // Whether a write to what this process prints to would have to wait for a reader.
@@ -190,7 +178,7 @@ void Watchdog::expect(double seconds, const std::filesystem::path& log) {
   const std::lock_guard lock(mutex_);
   asked_seconds_ = seconds;
   deadline_ = seconds > 0 ? seconds : least_deadline;
-  log_ = log;
+  log_.keep_in(log);
 }
 
 void Watchdog::watch() {
@@ -264,8 +252,8 @@ void Watchdog::learn_step_time(const Reading& now, double elapsed) {
   std::nth_element(sorted.begin(), middle, sorted.end());
   deadline_ = std::max(least_deadline, steps_of_deadline * *middle);
   if (new_one && step_times_.size() == enough_step_times)
-    log("info", "watchdog: a step takes " + shown(*middle) +
-                    " (median), so the job ends when nothing is completed for " + shown(deadline_));
+    log_.add("info", "watchdog: a step takes " + shown(*middle) +
+                         " (median), so the job ends when nothing is completed for " + shown(deadline_));
 }
 
 Reading Watchdog::own_reading() const {
@@ -307,10 +295,10 @@ void Watchdog::merge(const std::string& text, std::size_t from, std::vector<Read
 void Watchdog::answer() {
   while (const std::optional<Mailbox::Letter> letter = mailbox_->receive()) {
     if (letter->text.starts_with(question)) {
-      const Reading own = own_reading();
-      log("warning", "watchdog: rank " + std::to_string(letter->from) + " asks where the others are; this rank: " +
-                         place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
       mailbox_->send(letter->from, message(reply));
+      const Reading own = own_reading();
+      log_.add("warning", "watchdog: rank " + std::to_string(letter->from) + " asks where the others are; this rank: " +
+                              place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
     }
     heed(letter->text);
   }
@@ -347,8 +335,8 @@ void Watchdog::inquire() {
   const auto busy = std::find_if(all.begin(), all.end(), [&](const Reading& rank) { return gets_on(rank, deadline_); });
   if (busy != all.end()) {
     const auto rank = static_cast<std::size_t>(busy - all.begin());
-    log("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
-                    (busy->unread ? ", whose output nobody reads: " : ", which gets on: ") + place(*busy));
+    log_.add("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
+                         (busy->unread ? ", whose output nobody reads: " : ", which gets on: ") + place(*busy));
     patience_ = idle_ + std::max(1.0, deadline_ / 4);
     return;
   }
@@ -364,7 +352,7 @@ void Watchdog::give_up(const Diagnosis& diagnosis, std::size_t speaker) {
   end_process_after(last_seconds, ExitCode::rank_lost);
   const std::string sentence =
       "nothing was completed for " + std::to_string(std::lround(idle_)) + " s: " + diagnosis.summary;
-  for (const std::string& line : diagnosis.details) log("error", "watchdog: " + line);
+  for (const std::string& line : diagnosis.details) log_.add("error", "watchdog: " + line);
   if (speaker != rank_) {
     mailbox_->send(static_cast<int>(speaker), verdict + sentence);
     const Clock::time_point began = Clock::now();
@@ -426,11 +414,14 @@ void Watchdog::end(const std::string& sentence, Voice voice) {
   const bool first = voice == Voice::own && (host == nullptr || host->spoken.exchange(1) == 0);
   const std::string whole = sentence + ". " + consolation_;
   if (first)
-    print(STDERR_FILENO,
-          (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") + ("ganymede: " + whole) + "\n");
-  log("error", whole);
-  if (first) tell_others(said + sentence);
-  if (!first) sleep(words_arrive);
+    write_out(STDERR_FILENO, (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") +
+                                 ("ganymede: " + whole) + "\n");
+  log_.add("error", whole);
+  if (first)
+    tell_others(said + sentence);
+  else
+    sleep(words_arrive);
+  log_.written_within(words_arrive);
   end_cut_off_daemon_after(daemon_seconds);
   if (ranks_ != nullptr) ranks_->abort(ExitCode::rank_lost);
   end_in_silence();
@@ -445,24 +436,6 @@ void Watchdog::tell_others(const std::string& letter) {
     (void)mailbox_->receive();
     sleep(0.002);
   }
-}
-
-void Watchdog::log(const char* level, const std::string& line) const {
-  if (log_.empty()) return;
-  const int file = ::open(log_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (file < 0) return;
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  const auto milliseconds =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  char time[48];
-  char text[64];
-  std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S", &local);
-  std::snprintf(text, sizeof text, "%s.%03d %s ", time, static_cast<int>(milliseconds), level);
-  print(file, text + line + "\n");
-  ::close(file);
 }
 
 }  // namespace ganymede::comm

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "comm/diagnosis.hpp"
+#include "comm/watchdog_log.hpp"
 #include "ganymede/communicator.hpp"
 
 namespace ganymede::comm {
@@ -78,7 +79,6 @@ class Watchdog {
   [[noreturn]] void give_up(const Diagnosis& diagnosis, std::size_t speaker);
   [[noreturn]] void end(const std::string& sentence, Voice voice = Voice::own);
   void tell_others(const std::string& letter);
-  void log(const char* level, const std::string& line) const;
 
   std::function<bool()> stopping_;
   const std::string consolation_;
@@ -90,7 +90,7 @@ class Watchdog {
   std::map<int, std::uint64_t> siblings_;  // before the ranks have met: comm/siblings.hpp
   std::vector<std::string> hosts_;
   std::size_t rank_ = 0;
-  std::filesystem::path log_;
+  WatchdogLog log_;
   double asked_seconds_;
   double deadline_;
   double idle_ = 0;      // since the last beat
