@@ -1,92 +1,121 @@
 // `ganymede train`
+#include <unistd.h>
+
 #include <cstdio>
+#include <iomanip>
 #include <optional>
+#include <sstream>
 
 #include "cli/commands.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/numbers.hpp"
 #include "ganymede/trainer.hpp"
+#include "report/output.hpp"
 #include "report/progress.hpp"
+#include "train/stop.hpp"
 
 namespace ganymede::cli {
 namespace {
 
-void print_plan(const TrainPlan& plan, const std::string& recipe, const std::string& out) {
-  std::printf("%-14s%s\n", "recipe", recipe.c_str());
-  for (const auto& [name, value] : plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
-  std::printf("%-14s%s\n\n", "run", out.c_str());
+std::string plan_text(const TrainPlan& plan, const std::string& recipe, const std::string& out) {
+  std::ostringstream text;
+  const auto row = [&](const std::string& name, const std::string& value) {
+    text << std::left << std::setw(14) << name << value << '\n';
+  };
+  row("recipe", recipe);
+  for (const auto& [name, value] : plan.rows) row(name, value);
+  row("run", out);
+  text << '\n';
+  return text.str();
 }
 
-void print_memory(const TrainPlan& plan) {
+std::string memory_text(const TrainPlan& plan) {
+  std::ostringstream text;
+  const auto row = [&](std::size_t bytes, const std::string& what) {
+    text << "  " << std::setw(10) << bytes_text(static_cast<double>(bytes)) << "  " << what << '\n';
+  };
+  text << "memory of rank 0, planned:\n";
   std::size_t total = 0;
-  std::printf("memory of rank 0, planned:\n");
   for (const auto& [what, bytes] : plan.memory) {
     total += bytes;
-    std::printf("  %10s  %s\n", bytes_text(static_cast<double>(bytes)).c_str(), what.c_str());
+    row(bytes, what);
   }
-  std::printf("  %10s  in all\n\n", bytes_text(static_cast<double>(total)).c_str());
+  row(total, "in all");
+  text << '\n';
+  return text.str();
+}
+
+std::string end_text(const TrainOutcome& outcome, const std::string& out, bool with_memory) {
+  const std::string steps = std::to_string(outcome.steps);
+  std::string text = outcome.interrupted
+                         ? "stopped at step " + steps + " with a complete checkpoint; to go on: ganymede train --out " +
+                               out + " --resume\n"
+                         : "done: " + steps + (outcome.steps == 1 ? " step" : " steps") + "; pictures in " + out +
+                               "/samples, the last is " + outcome.picture.string() + "\n";
+  if (with_memory)
+    text += "memory of the rank with most, measured: " + bytes_text(static_cast<double>(outcome.memory)) + "\n";
+  if (!outcome.report.empty()) text += "report in " + outcome.report.string() + "\n";
+  return text;
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
   const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   const std::string& out = resolved.options.out;
-  const auto say_notes = [&] {
-    for (const std::string& note : resolved.notes) std::fprintf(stderr, "ganymede: note: %s\n", note.c_str());
+  const bool with_memory = parsed.on("memory-report");
+  const auto begin_text = [&](const TrainPlan& plan) {
+    return plan_text(plan, resolved.recipe, out) + (with_memory ? memory_text(plan) : "");
+  };
+  const auto remark = [](const char* kind, const std::string& text) {
+    return "ganymede: " + std::string(kind) + ": " + text + "\n";
   };
   if (parsed.on("dry-run")) {
     const TrainPlan plan = plan_training(resolved.options, ranks);
     if (ranks.is_root()) {
-      print_plan(plan, resolved.recipe, out);
-      if (parsed.on("memory-report")) print_memory(plan);
-      say_notes();
-      for (const std::string& warning : plan.warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
+      std::fputs(begin_text(plan).c_str(), stdout);
+      for (const std::string& note : resolved.notes) std::fputs(remark("note", note).c_str(), stderr);
+      for (const std::string& warning : plan.warnings) std::fputs(remark("warning", warning).c_str(), stderr);
       std::printf("dry run: all checks passed, nothing was written\n");
     }
     return 0;
   }
 
+  Output output(STDOUT_FILENO, STDERR_FILENO);
   std::optional<Progress> progress;
   TrainEvents events;
   events.planned = [&](const TrainPlan& plan) {
-    print_plan(plan, resolved.recipe, out);
-    if (parsed.on("memory-report")) print_memory(plan);
-    std::fflush(stdout);
-    say_notes();
-    progress.emplace(stdout, plan.steps, plan.epochs);
+    output.print(begin_text(plan));
+    for (const std::string& note : resolved.notes) output.complain(remark("note", note));
+    progress.emplace(output, plan.steps, plan.epochs);
   };
   events.progressed = [&](const MetricsRecord& record, double seconds_left, bool last) {
     progress->show(record, seconds_left, last);
   };
   events.warned = [&](const std::string& message) {
     if (progress) progress->finish();
-    std::fprintf(stderr, "ganymede: warning: %s\n", message.c_str());
+    output.complain(remark("warning", message));
   };
   events.troubled = [&](bool present) { progress->trouble(present); };
   stop_on_signals();
+  // Who was told to stop does not wait for a reader.
+  bool interrupted = false;
+  const auto finish = [&] {
+    if (progress) progress->finish();
+    output.finish([&] { return interrupted || stop_requested(); });
+  };
   TrainOutcome outcome;
   try {
     outcome = train(resolved.options, ranks, events, resolved.recipe);
   } catch (...) {
-    if (progress) progress->finish();
+    finish();
     throw;
   }
+  interrupted = outcome.interrupted;
   if (ranks.is_root()) {
     if (progress) progress->finish();
-    if (outcome.interrupted) {
-      std::printf("stopped at step %llu with a complete checkpoint; to go on: ganymede train --out %s --resume\n",
-                  static_cast<unsigned long long>(outcome.steps), out.c_str());
-    } else {
-      std::printf("done: %llu %s; pictures in %s/samples, the last is %s\n",
-                  static_cast<unsigned long long>(outcome.steps), outcome.steps == 1 ? "step" : "steps", out.c_str(),
-                  outcome.picture.c_str());
-    }
-    if (parsed.on("memory-report"))
-      std::printf("memory of the rank with most, measured: %s\n",
-                  bytes_text(static_cast<double>(outcome.memory)).c_str());
-    if (!outcome.report.empty()) std::printf("report in %s\n", outcome.report.c_str());
-    std::fflush(stdout);
+    output.print(end_text(outcome, out, with_memory));
+    finish();
   }
-  return static_cast<int>(outcome.interrupted ? ExitCode::interrupted : ExitCode::done);
+  return static_cast<int>(interrupted ? ExitCode::interrupted : ExitCode::done);
 }
 
 }  // namespace

@@ -58,13 +58,4 @@ void flush_output() noexcept {
   funlockfile(stdout);
 }
 
-void write_out(int file, const std::string& text) noexcept {
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t count = write(file, text.data() + done, text.size() - done);
-    if (count <= 0) return;
-    done += static_cast<std::size_t>(count);
-  }
-}
-
 }  // namespace ganymede::comm

@@ -1,8 +1,6 @@
 // The hard end of a process that must not stay, whatever state it is in.
 #pragma once
 
-#include <string>
-
 #include "ganymede/error.hpp"
 
 namespace ganymede::comm {
@@ -17,8 +15,5 @@ void end_cut_off_daemon_after(unsigned seconds);
 
 /// Writes out what standard output holds, unless a thread is stuck in the midst of writing to it.
 void flush_output() noexcept;
-
-/// Writes all of `text` to an open file, as far as that goes, past stdio: whoever is stuck may hold its lock.
-void write_out(int file, const std::string& text) noexcept;
 
 }  // namespace ganymede::comm

@@ -7,6 +7,7 @@
 // nothing and speaks as well: for those with which it is cut off.
 #include "comm/watchdog.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -18,12 +19,14 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <optional>
 #include <type_traits>
 
 #include "comm/end_process.hpp"
 #include "comm/siblings.hpp"
+#include "core/files.hpp"
 
 namespace ganymede::comm {
 namespace {
@@ -178,7 +181,7 @@ void Watchdog::expect(double seconds, const std::filesystem::path& log) {
   const std::lock_guard lock(mutex_);
   asked_seconds_ = seconds;
   deadline_ = seconds > 0 ? seconds : least_deadline;
-  log_.keep_in(log);
+  log_ = log;
 }
 
 void Watchdog::watch() {
@@ -252,8 +255,8 @@ void Watchdog::learn_step_time(const Reading& now, double elapsed) {
   std::nth_element(sorted.begin(), middle, sorted.end());
   deadline_ = std::max(least_deadline, steps_of_deadline * *middle);
   if (new_one && step_times_.size() == enough_step_times)
-    log_.add("info", "watchdog: a step takes " + shown(*middle) +
-                         " (median), so the job ends when nothing is completed for " + shown(deadline_));
+    log("info", "watchdog: a step takes " + shown(*middle) +
+                    " (median), so the job ends when nothing is completed for " + shown(deadline_));
 }
 
 Reading Watchdog::own_reading() const {
@@ -297,8 +300,8 @@ void Watchdog::answer() {
     if (letter->text.starts_with(question)) {
       mailbox_->send(letter->from, message(reply));
       const Reading own = own_reading();
-      log_.add("warning", "watchdog: rank " + std::to_string(letter->from) + " asks where the others are; this rank: " +
-                              place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
+      log("warning", "watchdog: rank " + std::to_string(letter->from) + " asks where the others are; this rank: " +
+                         place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
     }
     heed(letter->text);
   }
@@ -335,8 +338,8 @@ void Watchdog::inquire() {
   const auto busy = std::find_if(all.begin(), all.end(), [&](const Reading& rank) { return gets_on(rank, deadline_); });
   if (busy != all.end()) {
     const auto rank = static_cast<std::size_t>(busy - all.begin());
-    log_.add("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
-                         (busy->unread ? ", whose output nobody reads: " : ", which gets on: ") + place(*busy));
+    log("info", "watchdog: waiting on for rank " + std::to_string(rank) + " on " + hosts_[rank] +
+                    (busy->unread ? ", whose output nobody reads: " : ", which gets on: ") + place(*busy));
     patience_ = idle_ + std::max(1.0, deadline_ / 4);
     return;
   }
@@ -352,7 +355,7 @@ void Watchdog::give_up(const Diagnosis& diagnosis, std::size_t speaker) {
   end_process_after(last_seconds, ExitCode::rank_lost);
   const std::string sentence =
       "nothing was completed for " + std::to_string(std::lround(idle_)) + " s: " + diagnosis.summary;
-  for (const std::string& line : diagnosis.details) log_.add("error", "watchdog: " + line);
+  for (const std::string& line : diagnosis.details) log("error", "watchdog: " + line);
   if (speaker != rank_) {
     mailbox_->send(static_cast<int>(speaker), verdict + sentence);
     const Clock::time_point began = Clock::now();
@@ -416,12 +419,12 @@ void Watchdog::end(const std::string& sentence, Voice voice) {
   if (first)
     write_out(STDERR_FILENO, (::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0 ? "\n" : "") +
                                  ("ganymede: " + whole) + "\n");
-  log_.add("error", whole);
+  log("error", whole);
   if (first)
     tell_others(said + sentence);
   else
     sleep(words_arrive);
-  log_.written_within(words_arrive);
+  log_lines_.idle_within(words_arrive);
   end_cut_off_daemon_after(daemon_seconds);
   if (ranks_ != nullptr) ranks_->abort(ExitCode::rank_lost);
   end_in_silence();
@@ -436,6 +439,27 @@ void Watchdog::tell_others(const std::string& letter) {
     (void)mailbox_->receive();
     sleep(0.002);
   }
+}
+
+// By a thread of its own: the disk may be what hangs.
+void Watchdog::log(const char* level, const std::string& line) {
+  if (log_.empty()) return;
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char time[48];
+  char text[64];
+  std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S", &local);
+  std::snprintf(text, sizeof text, "%s.%03d %s ", time, static_cast<int>(milliseconds), level);
+  log_lines_.add([name = log_, whole = text + line + "\n"] {
+    const int file = ::open(name.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (file < 0) return;
+    write_out(file, whole);
+    ::close(file);
+  });
 }
 
 }  // namespace ganymede::comm

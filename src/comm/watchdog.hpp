@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "comm/diagnosis.hpp"
-#include "comm/watchdog_log.hpp"
+#include "core/serial_executor.hpp"
 #include "ganymede/communicator.hpp"
 
 namespace ganymede::comm {
@@ -79,6 +79,7 @@ class Watchdog {
   [[noreturn]] void give_up(const Diagnosis& diagnosis, std::size_t speaker);
   [[noreturn]] void end(const std::string& sentence, Voice voice = Voice::own);
   void tell_others(const std::string& letter);
+  void log(const char* level, const std::string& line);
 
   std::function<bool()> stopping_;
   const std::string consolation_;
@@ -90,7 +91,8 @@ class Watchdog {
   std::map<int, std::uint64_t> siblings_;  // before the ranks have met: comm/siblings.hpp
   std::vector<std::string> hosts_;
   std::size_t rank_ = 0;
-  WatchdogLog log_;
+  std::filesystem::path log_;
+  SerialExecutor log_lines_;
   double asked_seconds_;
   double deadline_;
   double idle_ = 0;      // since the last beat

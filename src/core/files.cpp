@@ -228,6 +228,15 @@ void AppendedFile::append(std::string_view bytes) {
   }
 }
 
+void write_out(int file, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t count = ::write(file, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
 std::string name_of_unfinished(std::string_view name) {
   constexpr std::size_t tail = 1 + unfinished_digit_count + unfinished_end.size();
   if (name.size() < 2 + tail || !name.starts_with('.') || !name.ends_with(unfinished_end)) return {};

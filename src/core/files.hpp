@@ -39,6 +39,9 @@ class AppendedFile {
   int file_;
 };
 
+/// Writes all of `text` to an open file, as far as that goes.
+void write_out(int file, std::string_view text) noexcept;
+
 /// The name of the file that write_file_atomically() would have put in place, by that of what it leaves beside it when
 /// the process is killed; empty for any other name.
 std::string name_of_unfinished(std::string_view name);

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
@@ -91,15 +92,15 @@ std::string line_with(const MetricsRecord& record, std::uint64_t total_steps, do
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-bool is_terminal(std::FILE* file) {
+bool is_terminal(int file) {
   const char* const kind = std::getenv("TERM");
-  return isatty(fileno(file)) == 1 && !(kind != nullptr && std::string_view(kind) == "dumb");
+  return isatty(file) == 1 && !(kind != nullptr && std::string_view(kind) == "dumb");
 }
 
-int terminal_width(std::FILE* file) {
+int terminal_width(int file) {
   constexpr int usual = 80;
   winsize size{};
-  return ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual;
+  return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual;
 }
 
 }  // namespace
@@ -118,20 +119,20 @@ std::string progress_line(const MetricsRecord& record, std::uint64_t total_steps
   return line;
 }
 
-Progress::Progress(std::FILE* to, std::uint64_t total_steps, double total_epochs)
-    : to_(to), total_steps_(total_steps), total_epochs_(total_epochs), terminal_(is_terminal(to)) {}
+Progress::Progress(Output& to, std::uint64_t total_steps, double total_epochs)
+    : to_(to), total_steps_(total_steps), total_epochs_(total_epochs), terminal_(is_terminal(to.out())) {}
 
 void Progress::show(const MetricsRecord& record, double seconds_left, bool last) {
   if (terminal_) {
     constexpr double least_seconds = 0.1;
     const double time = now();
-    if (drawn_ && !last && time - last_drawn_ < least_seconds) return;
+    if (drawn_ && !last && (time - last_drawn_ < least_seconds || to_.is_behind())) return;
     last_drawn_ = time;
     drawn_ = true;
     // One column stays free: on a full line terminals differ in where the cursor stands and what "erase to
     // the end of the line" then erases.
-    const auto line = progress_line(record, total_steps_, total_epochs_, seconds_left, terminal_width(to_) - 1);
-    std::fprintf(to_, troubled_ ? "\r\x1b[33m%s\x1b[0m\x1b[K" : "\r%s\x1b[K", line.c_str());
+    const auto line = progress_line(record, total_steps_, total_epochs_, seconds_left, terminal_width(to_.out()) - 1);
+    to_.print((troubled_ ? "\r\x1b[33m" + line + "\x1b[0m" : "\r" + line) + "\x1b[K");
   } else {
     constexpr int plain_width = 200;
     const int tenth =
@@ -141,16 +142,14 @@ void Progress::show(const MetricsRecord& record, double seconds_left, bool last)
     if (!last && tenth <= tenths_shown_) return;
     tenths_shown_ = tenth;
     const auto line = progress_line(record, total_steps_, total_epochs_, seconds_left, plain_width);
-    std::fprintf(to_, "%s\n", line.c_str());
+    to_.print(line + "\n");
   }
-  std::fflush(to_);
 }
 
 void Progress::finish() {
   if (!drawn_) return;
   drawn_ = false;
-  std::fputc('\n', to_);
-  std::fflush(to_);
+  to_.print("\n");
 }
 
 }  // namespace ganymede

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 #include "report/metrics_log.hpp"
+#include "report/output.hpp"
 
 namespace ganymede {
 
@@ -16,9 +16,9 @@ std::string progress_line(const MetricsRecord& record, std::uint64_t total_steps
 
 class Progress {
  public:
-  Progress(std::FILE* to, std::uint64_t total_steps, double total_epochs);
-  /// Redraws the line on a terminal (at most ten times a second unless `last`); elsewhere prints a plain
-  /// line for every tenth of the training, the first and the last record.
+  Progress(Output& to, std::uint64_t total_steps, double total_epochs);
+  /// Redraws the line on a terminal (unless `last` at most ten times a second, and not while it takes nothing);
+  /// elsewhere prints a plain line for every tenth of the training, the first and the last record.
   void show(const MetricsRecord& record, double seconds_left, bool last);
   /// On a terminal, the line is yellow from now on, or no longer.
   void trouble(bool present) { troubled_ = present; }
@@ -26,7 +26,7 @@ class Progress {
   void finish();
 
  private:
-  std::FILE* to_;
+  Output& to_;
   std::uint64_t total_steps_;
   double total_epochs_;
   bool terminal_;

@@ -2,11 +2,13 @@
 #include "cli/process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -107,24 +109,57 @@ void Process::kill_tree() {
 
 Ending run(const Words& words, const fs::path& folder) { return Process(words, folder).wait(); }
 
-Ending run_on_terminal(const Words& words, const fs::path& folder) {
-  int terminal = -1;
+TerminalProcess::TerminalProcess(const Words& words, const fs::path& folder) {
   const winsize size{24, 100, 0, 0};
-  const pid_t pid = ::forkpty(&terminal, nullptr, nullptr, &size);
-  if (pid < 0) throw std::system_error(errno, std::generic_category(), "forkpty");
-  if (pid == 0) {
+  pid_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
+  if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "forkpty");
+  if (pid_ == 0) {
     ::setenv("TERM", "xterm", 1);
     become(words, folder);
   }
-  Ending ending;
+}
+
+TerminalProcess::~TerminalProcess() {
+  if (pid_ > 0) {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  ::close(terminal_);
+}
+
+void TerminalProcess::send(int signal) const { ::kill(pid_, signal); }
+
+void TerminalProcess::type(const std::string& keys) const {
+  if (::write(terminal_, keys.data(), keys.size()) != static_cast<ssize_t>(keys.size()))
+    throw std::system_error(errno, std::generic_category(), "write to a terminal");
+}
+
+std::string TerminalProcess::read_within(std::chrono::milliseconds time) const {
+  pollfd output{terminal_, POLLIN, 0};
+  if (::poll(&output, 1, static_cast<int>(time.count())) != 1) return {};
   std::array<char, 4096> buffer{};
   // At the program's end reading fails with EIO.
-  for (ssize_t count = 0; (count = ::read(terminal, buffer.data(), buffer.size())) > 0;)
-    ending.out.append(buffer.data(), static_cast<std::size_t>(count));
+  const ssize_t count = ::read(terminal_, buffer.data(), buffer.size());
+  return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
+}
+
+Ending TerminalProcess::wait() {
   int status = 0;
-  ::waitpid(pid, &status, 0);
-  ::close(terminal);
+  if (::waitpid(pid_, &status, 0) != pid_) throw std::system_error(errno, std::generic_category(), "waitpid");
+  pid_ = -1;
+  Ending ending;
   take_status(ending, status);
+  return ending;
+}
+
+Ending run_on_terminal(const Words& words, const fs::path& folder) {
+  TerminalProcess process(words, folder);
+  std::string out;
+  constexpr std::chrono::milliseconds for_ever(-1);
+  for (std::string part = process.read_within(for_ever); !part.empty(); part = process.read_within(for_ever))
+    out += part;
+  Ending ending = process.wait();
+  ending.out = out;
   return ending;
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -47,7 +48,28 @@ class Process {
 /// Runs a program to its end.
 Ending run(const Words& words, const std::filesystem::path& folder);
 
-/// Runs it on a terminal of 100 columns; all that it prints is in `out`.
+/// A program that runs on a terminal of 100 columns, killed at the end of its scope.
+class TerminalProcess {
+ public:
+  TerminalProcess(const Words& words, const std::filesystem::path& folder);
+  TerminalProcess(const TerminalProcess&) = delete;
+  TerminalProcess& operator=(const TerminalProcess&) = delete;
+  ~TerminalProcess();
+
+  void send(int signal) const;
+  /// Presses keys.
+  void type(const std::string& keys) const;
+  /// Something of what it prints; empty when nothing comes in that time, or at its end.
+  std::string read_within(std::chrono::milliseconds time) const;
+  /// Its end, whether or not what it prints is read. `out` is empty.
+  Ending wait();
+
+ private:
+  int terminal_ = -1;
+  pid_t pid_ = -1;
+};
+
+/// Runs a program on such a terminal to its end; all that it prints is in `out`.
 Ending run_on_terminal(const Words& words, const std::filesystem::path& folder);
 
 /// The program itself, one process.

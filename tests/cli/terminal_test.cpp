@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <thread>
 
 #include "cli/process.hpp"
 
@@ -12,6 +15,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+namespace fs = std::filesystem;
 
 TEST(Terminal, TheProgressIsOneLineThatIsRedrawn) {
   const TemporaryFolder folder;
@@ -32,6 +36,26 @@ TEST(Terminal, AMessageStartsOnALineOfItsOwn) {
   const Ending ending = run_on_terminal(diverging_training("run"), folder.path());
   EXPECT_EQ(ending.code, 5);
   EXPECT_THAT(ending.out, AllOf(HasSubstr("\repoch"), HasSubstr("\nganymede: the gradient of step ")));
+}
+
+// Ctrl-S, or a connection that stands still: the training goes on, and does what it is told.
+TEST(Terminal, OneThatTakesNothingHoldsNothingUp) {
+  const TemporaryFolder folder;
+  const fs::path records = folder.path() / "run/metrics.jsonl";
+  TerminalProcess training(tiny_training("run", {"--steps", "1000000000", "--log-every", "1"}), folder.path());
+  ASSERT_TRUE(eventually([&] { return !content(records).empty(); }));
+  training.type("\x13");
+  while (!training.read_within(std::chrono::milliseconds(300)).empty()) {
+  }
+  const auto before = fs::file_size(records);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_GT(fs::file_size(records), before);
+  const auto asked = std::chrono::steady_clock::now();
+  training.send(SIGTERM);
+  const Ending ending = training.wait();
+  EXPECT_EQ(ending.code, 75);
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(5));
+  EXPECT_THAT(content(folder.path() / "run/logs/rank-0000.log"), HasSubstr("by request; --resume goes on"));
 }
 
 TEST(Terminal, UsageErrorsAreTheSameThere) {

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <vector>
 
 namespace ganymede {
@@ -105,13 +107,15 @@ TEST(ProgressLine, WritesNumbersForPeople) {
 TEST(Progress, PrintsAPlainLineForEveryTenthElsewhere) {
   std::FILE* const file = std::tmpfile();
   ASSERT_NE(file, nullptr);
-  Progress progress(file, 1000, 20);
+  Output output(fileno(file), fileno(file));
+  Progress progress(output, 1000, 20);
   auto record = example();
   for (std::uint64_t step = 1; step <= 1000; ++step) {
     record.step = step;
     progress.show(record, 1, step == 1000);
   }
   progress.finish();
+  output.finish([] { return false; });
   std::rewind(file);
   std::vector<std::string> lines;
   char buffer[512];
@@ -127,6 +131,33 @@ TEST(Progress, PrintsAPlainLineForEveryTenthElsewhere) {
   }
 }
 
+TEST(Output, APipeThatIsReadLateGetsAllOfIt) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::string expected;
+  std::string found;
+  {
+    Output output(ends[1], ends[1]);
+    for (int line = 0; line < 4000; ++line) {
+      const std::string text = "line " + std::to_string(line) + ", one of more than a pipe holds\n";
+      expected += text;
+      line % 2 == 0 ? output.print(text) : output.complain(text);
+    }
+    EXPECT_TRUE(output.is_behind());
+    while (found.size() < expected.size()) {
+      char buffer[4096];
+      const auto count = read(ends[0], buffer, sizeof buffer);
+      ASSERT_GT(count, 0);
+      found.append(buffer, static_cast<std::size_t>(count));
+    }
+    output.finish([] { return false; });
+    EXPECT_FALSE(output.is_behind());
+  }
+  EXPECT_EQ(found, expected);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 class ProgressTerminal : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -134,12 +165,12 @@ class ProgressTerminal : public ::testing::Test {
     size.ws_row = 24;
     size.ws_col = 60;
     ASSERT_EQ(openpty(&outside_, &inside_, nullptr, nullptr, &size), 0);
-    file_ = fdopen(inside_, "w");
-    ASSERT_NE(file_, nullptr);
+    output_.emplace(inside_, inside_);
     setenv("TERM", "xterm", 1);
   }
   void TearDown() override {
-    std::fclose(file_);
+    output_.reset();
+    close(inside_);
     close(outside_);
   }
   /// What arrives up to `end`, or within five seconds: the kernel hands it on in its own time.
@@ -156,11 +187,11 @@ class ProgressTerminal : public ::testing::Test {
   }
   int outside_ = -1;
   int inside_ = -1;
-  std::FILE* file_ = nullptr;
+  std::optional<Output> output_;
 };
 
 TEST_F(ProgressTerminal, UpdatesOneLine) {
-  Progress progress(file_, 12'000, 20);
+  Progress progress(*output_, 12'000, 20);
   for (int i = 0; i < 1000; ++i)
     progress.show(example(), 83, false);  // within a tenth of a second: drawn once or twice
   progress.show(example(), 0, true);
@@ -179,7 +210,7 @@ TEST_F(ProgressTerminal, UpdatesOneLine) {
 }
 
 TEST_F(ProgressTerminal, FollowsTheWidth) {
-  Progress progress(file_, 12'000, 20);
+  Progress progress(*output_, 12'000, 20);
   winsize size{};
   size.ws_col = 150;
   ASSERT_EQ(ioctl(outside_, TIOCSWINSZ, &size), 0);
@@ -193,7 +224,7 @@ TEST_F(ProgressTerminal, FollowsTheWidth) {
 
 TEST_F(ProgressTerminal, IsPlainOnADumbOne) {
   setenv("TERM", "dumb", 1);
-  Progress progress(file_, 12'000, 20);
+  Progress progress(*output_, 12'000, 20);
   progress.show(example(), 83, true);
   const auto text = output("\n");
   EXPECT_THAT(text, EndsWith("ETA 1:23\r\n"));
