@@ -12,6 +12,9 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
 
 #include "checkpoint/checkpoint.hpp"
 #include "comm/watchdog.hpp"
@@ -251,6 +254,11 @@ class Training {
       throw Error(ExitCode::data, "cannot write the log " + file.string() + ": " + failure.what());
     }
     log_->set_pattern(run_log::pattern);
+    // Of every line that is lost spdlog would tell, and on the terminal. Rank 0's log has what the others' have.
+    log_->set_error_handler([this](const std::string& reason) {
+      if (!std::exchange(log_is_incomplete_, true) && ranks_.is_root() && events_.warned)
+        events_.warned("the log is incomplete, training goes on: " + reason);
+    });
     log_->flush_on(spdlog::level::info);
     if (comm::Watchdog* watchdog = comm::Watchdog::current()) watchdog->expect(options_.timeout, file);
     log_->info("{}", run_log::start(version, ranks_.rank(), ranks_.size(), host_name()));
@@ -438,18 +446,20 @@ class Training {
     on_root(ranks_, [&] { writer_->write_grid(step, images_seen(step)); });
   }
 
-  // Never a reason to end: everything that it shows lies in the run's folder. Whether it was written.
+  // Never a reason to end: everything that it shows lies in the run's folder. Whether it was written. That it was not
+  // is said once, until it can be written again.
   bool write_page() {
     if (!ranks_.is_root()) return false;
     const TimeSheet::Stage stage(*times_, Part::report);
     const auto written = [&](const char* what, const std::function<void()>& write) {
       try {
         write();
+        missing_.erase(what);
         return true;
       } catch (const std::bad_alloc&) {
         return false;  // to say so takes memory, too: what the training cannot do without will
       } catch (const std::exception& failure) {
-        warn(std::string(what) + " was not written: " + failure.what());
+        if (missing_.insert(what).second) warn(std::string(what) + " was not written: " + failure.what());
         return false;
       }
     };
@@ -503,6 +513,8 @@ class Training {
   std::unique_ptr<RunLock> lock_;  // rank 0
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
+  bool log_is_incomplete_ = false;
+  std::set<std::string_view> missing_;      // what could not be written when it was to be last
   std::optional<RunWriter> writer_;         // rank 0
   std::optional<Diagnostics> diagnostics_;  // rank 0
   std::optional<Evaluation> evaluation_;

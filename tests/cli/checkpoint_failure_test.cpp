@@ -137,6 +137,19 @@ TEST_P(CheckpointFailure, NorDoRecordsAndPicturesEndATrainingThatIsToGoOn) {
   }
 }
 
+// What is lost at every step, or at every checkpoint, is told once.
+TEST_P(CheckpointFailure, ALogAndAReportThatAreLostAreToldOfOnce) {
+  fs::create_directories(here() / "run/logs");
+  fs::create_symlink("/dev/full", here() / "run/logs/rank-0000.log");
+  const Ending ending =
+      run(failing("run/.report", ENOSPC, often + Words{"--steps", "30", "--checkpoint-failure", "warn"}), here());
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_EQ(lines(ending.err).size(), 2U) << ending.err;
+  EXPECT_THAT(ending.err, AllOf(HasSubstr("ganymede: warning: the log is incomplete, training goes on: "),
+                                HasSubstr("ganymede: warning: the report was not written: run/report.html"),
+                                HasSubstr("No space left on device")));
+}
+
 // A disk so slow that a checkpoint takes seconds: training goes on meanwhile, up to where the next is due.
 TEST_P(CheckpointFailure, ASlowDiskIsWaitedForOnlyWhenTheNextIsDue) {
   Process training(failing("step-00000100", -100,
