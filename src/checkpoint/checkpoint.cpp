@@ -125,7 +125,13 @@ void settle_replacement(const fs::path& folder) {
   }
 }
 
-/// Writes all files into `partial` and syncs them; the manifest comes last.
+/// Earlier checkpoints go when this one has its name: better to find out now that it cannot be read.
+void write_and_check(const fs::path& file, std::string_view bytes) {
+  write_file_atomically(file, bytes);
+  check_written(file, bytes);
+}
+
+/// Writes all files into `partial`, syncs and checks them; the manifest comes last.
 void write_files(const fs::path& partial, const Checkpoint& checkpoint) {
   Manifest manifest;
   manifest.step = checkpoint.step;
@@ -142,9 +148,9 @@ void write_files(const fs::path& partial, const Checkpoint& checkpoint) {
     }
     const std::string bytes = tensors.serialize();
     manifest.files[file] = {bytes.size(), digest(bytes)};
-    write_file_atomically(partial / file, bytes);
+    write_and_check(partial / file, bytes);
   }
-  write_file_atomically(partial / manifest_name, manifest.serialize());
+  write_and_check(partial / manifest_name, manifest.serialize());
 }
 
 /// Gives `partial` its final name. Where a checkpoint of that step stands already, it is complete under one
@@ -179,8 +185,9 @@ void for_each_folder(const fs::path& run, const Tidy& tidy) {
 }
 
 /// Under a hidden name first: a deletion that is interrupted must not leave a damaged checkpoint.
-void delete_checkpoint(const fs::path& folder) {
+void delete_checkpoint(const fs::path& folder, const Fence& fence) {
   const fs::path doomed = partial_path(folder, 0);
+  fence.check();  // another training's are not ours to delete
   delete_folder(doomed);
   rename_folder(folder, doomed);
   delete_folder(doomed);
@@ -226,7 +233,7 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   return folder;
 }
 
-void prune_checkpoints(const fs::path& run, std::uint64_t step, const Retention& retention) {
+void prune_checkpoints(const fs::path& run, std::uint64_t step, const Retention& retention, const Fence& fence) {
   if (retention.newest <= 0) return;
   int kept = 0;
   int kept_regular = 0;
@@ -236,13 +243,13 @@ void prune_checkpoints(const fs::path& run, std::uint64_t step, const Retention&
     const bool one_of_the_newest = kept++ < retention.newest;
     const bool one_of_the_regular = multiple_of(retention.regular) && kept_regular++ < retention.newest;
     if (one_of_the_newest || one_of_the_regular || multiple_of(retention.every)) return;
-    delete_checkpoint(folder.path);
+    delete_checkpoint(folder.path, fence);
   });
 }
 
-void abandon_checkpoints(const fs::path& run, std::uint64_t step) {
+void abandon_checkpoints(const fs::path& run, std::uint64_t step, const Fence& fence) {
   for_each_folder(run, [&](const StoredFolder& folder) {
-    if (folder.kind == StoredFolder::Kind::complete && folder.step > step) delete_checkpoint(folder.path);
+    if (folder.kind == StoredFolder::Kind::complete && folder.step > step) delete_checkpoint(folder.path, fence);
   });
 }
 

@@ -19,7 +19,7 @@ namespace ganymede {
 struct Fence {
   /// Stands in the hidden name of what is being written: a later training deletes it, and the rename then fails.
   std::uint64_t generation = 0;
-  /// Called before each rename; throws Error when another training has the folder.
+  /// Called before each rename and each deletion; throws Error when another training has the folder.
   std::function<void()> check = [] {};
 };
 
@@ -52,10 +52,11 @@ struct Retention {
 /// Deletes those that need not stay, up to `step`, the one just written. Those beyond it neither count nor go. Throws
 /// Error(data) for the first that stays though it should not, once the others are gone; no sound checkpoint becomes a
 /// damaged one.
-void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, const Retention& retention);
+void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, const Retention& retention,
+                       const Fence& fence);
 
 /// Deletes those beyond `step`, in the same way: of a training that went back to before them.
-void abandon_checkpoints(const std::filesystem::path& run, std::uint64_t step);
+void abandon_checkpoints(const std::filesystem::path& run, std::uint64_t step, const Fence& fence);
 
 /// Reads and checks one; throws Error(data) that says what is wrong with which file.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);

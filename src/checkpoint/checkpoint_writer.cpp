@@ -72,9 +72,8 @@ void CheckpointWriter::write(bool newest_of_all, const std::function<Checkpoint(
   }
   if (result_->failure.empty()) {
     try {
-      fence.check();  // another training's are not ours to delete
-      if (newest_of_all) abandon_checkpoints(run_, result_->step);
-      prune_checkpoints(run_, result_->step, retention_);
+      if (newest_of_all) abandon_checkpoints(run_, result_->step, fence);
+      prune_checkpoints(run_, result_->step, retention_, fence);
     } catch (const std::exception& failure) {
       result_->prune_failure = failure.what();
     }

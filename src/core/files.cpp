@@ -204,6 +204,26 @@ void write_file_atomically(const fs::path& name, std::string_view bytes, const s
   sync_folder(folder_of(file));
 }
 
+void check_written(const fs::path& file, std::string_view bytes) {
+  const Descriptor input(file, O_RDONLY);
+  if (!input.is_open()) fail(file, "cannot be opened", errno);
+  // What has been synced the kernel can forget, and then it has to ask the disk.
+  ::posix_fadvise(input.get(), 0, 0, POSIX_FADV_DONTNEED);
+  std::string found(std::min(bytes.size() + 1, piece), '\0');
+  std::string_view left = bytes;
+  for (;;) {
+    const ssize_t count = ::read(input.get(), found.data(), found.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(file, "cannot be read", errno);
+    heartbeat::piece();
+    const std::string_view part(found.data(), static_cast<std::size_t>(count));
+    if (!left.starts_with(part) || (part.empty() && !left.empty()))
+      throw Error(ExitCode::data, file.string() + ": what is on the disk is not what was written to it");
+    if (part.empty()) return;
+    left.remove_prefix(part.size());
+  }
+}
+
 AppendedFile::AppendedFile(fs::path file)
     : path_(std::move(file)), file_(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666)) {
   if (file_ < 0) fail(path_, "cannot be opened", errno);

@@ -22,6 +22,10 @@ std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 void write_file_atomically(const std::filesystem::path& name, std::string_view bytes,
                            const std::function<void()>& permit = {});
 
+/// Reads a file that write_file_atomically() has written back, from the disk where its file system does not keep it in
+/// memory all the same. Throws Error(data) unless it holds `bytes`.
+void check_written(const std::filesystem::path& file, std::string_view bytes);
+
 /// A file that grows piece by piece: a piece is there to its last byte, or nothing of it, also for whoever reads it
 /// meanwhile.
 class AppendedFile {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
@@ -43,6 +44,22 @@ void check_writable(const fs::path& run) {
   if (::access(place.c_str(), W_OK | X_OK) != 0) refuse(what + ": " + std::strerror(errno));
   if (::statfs(place.c_str(), &system) == 0 && (system.f_type == PROC_SUPER_MAGIC || system.f_type == SYSFS_MAGIC))
     refuse(what + ": it is the kernel's");
+}
+
+// make_folders(), and their names stay after a power cut as well.
+void make_lasting_folders(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> parents;
+  for (fs::path missing = folder; !missing.empty() && !fs::exists(missing, error); missing = missing.parent_path())
+    if (missing.has_filename()) parents.push_back(missing.has_parent_path() ? missing.parent_path() : ".");
+  make_folders(folder);
+  for (const fs::path& parent : parents) {
+    try {
+      sync_folder(parent);
+    } catch (const Error&) {
+      // One that may be written to and not read cannot be synced: no reason not to train.
+    }
+  }
 }
 
 // Whether a training was begun in the run's folder.
@@ -81,7 +98,7 @@ std::unique_ptr<RunLock> hold_begun_run(const TrainOptions& options, Communicato
 
 std::unique_ptr<RunLock> hold_new_run(const TrainOptions& options) {
   const RunFolder folder(options.out);
-  make_folders(folder.root());
+  make_lasting_folders(folder.root());
   auto lock = std::make_unique<RunLock>(folder);
   // Also one that could be resumed: what is set up here knows nothing of it.
   if (holds_run(options))

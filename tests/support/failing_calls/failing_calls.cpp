@@ -15,6 +15,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <vector>
 
 namespace ganymede::test {
 namespace {
@@ -35,6 +37,16 @@ std::atomic<std::int64_t> failed{0};
   arm({armed_path.data(), first, last, error});
 }
 
+const char* recorded_path = nullptr;
+std::mutex record_mutex;
+std::vector<Call> record_of_calls;
+
+void note(const char* name, const char* path, const char* to) {
+  if (recorded_path == nullptr || path == nullptr || std::strstr(path, recorded_path) == nullptr) return;
+  const std::lock_guard lock(record_mutex);
+  record_of_calls.push_back({name, path, to == nullptr ? "" : to});
+}
+
 bool fails(const char* path) {
   if (armed.path == nullptr || path == nullptr || std::strstr(path, armed.path) == nullptr) return false;
   const std::int64_t number = counted++;
@@ -50,7 +62,7 @@ bool fails(const char* path) {
 /// The name of an open file, or of `name` in an open folder.
 struct Path {
   explicit Path(int descriptor, const char* name = nullptr) {
-    if (armed.path == nullptr) return;
+    if (armed.path == nullptr && recorded_path == nullptr) return;
     std::size_t length = 0;
     if (name == nullptr || (name[0] != '/' && descriptor != AT_FDCWD)) {
       std::array<char, 32> link{};
@@ -64,9 +76,10 @@ struct Path {
 };
 
 /// Whether a call other than write() on `path` fails now, with errno set.
-bool refused(const char* path) {
+bool refused(const char* name, const char* path, const char* to = nullptr) {
   const int before = errno;
-  if (!fails(path) || armed.error == 0) {
+  note(name, path, to);
+  if (!fails(to == nullptr ? path : to) || armed.error == 0 || armed.error == garbled) {
     errno = before;
     return false;
   }
@@ -75,7 +88,7 @@ bool refused(const char* path) {
 }
 
 int opened(int folder, const char* path, int flags, mode_t mode) {
-  if (refused(Path(folder, path).text.data())) return -1;
+  if (refused("open", Path(folder, path).text.data())) return -1;
   return static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
 }
 
@@ -90,6 +103,16 @@ std::int64_t disarm() {
   return counted;
 }
 std::int64_t failed_calls() { return failed; }
+
+void record(const char* path) {
+  const std::lock_guard lock(record_mutex);
+  recorded_path = path;
+  if (path != nullptr) record_of_calls.clear();
+}
+std::vector<Call> recorded() {
+  const std::lock_guard lock(record_mutex);
+  return record_of_calls;
+}
 
 }  // namespace ganymede::test
 
@@ -116,7 +139,15 @@ int openat(int folder, const char* path, int flags, ...) {
 
 ssize_t write(int descriptor, const void* bytes, size_t count) {
   const int before = errno;
-  const bool failing = fails(Path(descriptor).text.data());
+  const Path path(descriptor);
+  note("write", path.text.data(), nullptr);
+  const bool failing = fails(path.text.data());
+  if (failing && armed.error == garbled) {
+    std::vector<char> others(static_cast<const char*>(bytes), static_cast<const char*>(bytes) + count);
+    if (count > 0) others[count / 2] = static_cast<char>(others[count / 2] ^ 1);
+    errno = before;
+    return syscall(SYS_write, descriptor, others.data(), count);
+  }
   if (failing && armed.error != 0) {
     errno = armed.error;
     return -1;
@@ -127,15 +158,15 @@ ssize_t write(int descriptor, const void* bytes, size_t count) {
 }
 int fsync(int descriptor) {
   // No test turns off the power, and the disk is what they would wait for.
-  return refused(Path(descriptor).text.data()) ? -1 : 0;
+  return refused("fsync", Path(descriptor).text.data()) ? -1 : 0;
 }
 int fchmod(int descriptor, mode_t mode) {
-  if (refused(Path(descriptor).text.data())) return -1;
+  if (refused("fchmod", Path(descriptor).text.data())) return -1;
   return static_cast<int>(syscall(SYS_fchmod, descriptor, mode));
 }
 int close(int descriptor) {
   // A close that reports an error has closed the file.
-  const bool refuse = refused(Path(descriptor).text.data());
+  const bool refuse = refused("close", Path(descriptor).text.data());
   const int error = errno;
   const auto result = static_cast<int>(syscall(SYS_close, descriptor));
   if (!refuse) return result;
@@ -143,19 +174,19 @@ int close(int descriptor) {
   return -1;
 }
 int rename(const char* from, const char* to) noexcept {
-  if (refused(to)) return -1;
+  if (refused("rename", from, to)) return -1;
   return static_cast<int>(syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to));
 }
 int mkdir(const char* path, mode_t mode) noexcept {
-  if (refused(path)) return -1;
+  if (refused("mkdir", path)) return -1;
   return static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 int unlink(const char* path) noexcept {
-  if (refused(path)) return -1;
+  if (refused("unlink", path)) return -1;
   return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 int unlinkat(int folder, const char* path, int flags) noexcept {
-  if (refused(Path(folder, path).text.data())) return -1;
+  if (refused("unlink", Path(folder, path).text.data())) return -1;
   return static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
 }
 

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
 
 namespace ganymede::test {
 
@@ -13,8 +16,9 @@ struct Failures {
   std::int64_t first;  ///< of the counted calls, from 0, the first that fails
   std::int64_t last;   ///< and the last
   int error;           ///< errno of them; 0: writes write half of what they are given, the others work; -N: none
-                       ///< fails, and each takes N ms more
+                       ///< fails, and each takes N ms more; `garbled`: none fails, and writes write something else
 };
+constexpr int garbled = std::numeric_limits<int>::max();
 
 /// From now on; the count begins at 0.
 void arm(const Failures& failures);
@@ -22,5 +26,15 @@ void arm(const Failures& failures);
 std::int64_t disarm();
 /// How many did not do what they were asked to.
 std::int64_t failed_calls();
+
+struct Call {
+  std::string name;  ///< "open", "write", "fsync", "rename", …
+  std::string path;
+  std::string to;  ///< of a rename
+};
+/// From now on calls are kept on paths that contain `path`; null: none is, any more.
+void record(const char* path);
+/// Those since then, in the order in which they began.
+std::vector<Call> recorded();
 
 }  // namespace ganymede::test

@@ -35,7 +35,7 @@ using ::testing::IsEmpty;
 /// As a training does it.
 fs::path store(const fs::path& run, const Checkpoint& checkpoint, int keep) {
   auto folder = write_checkpoint(run, checkpoint);
-  prune_checkpoints(run, checkpoint.step, {keep, 0});
+  prune_checkpoints(run, checkpoint.step, {keep, 0}, {});
   return folder;
 }
 
@@ -225,7 +225,7 @@ TEST(PruneCheckpoints, MultiplesStayBesideTheNewest) {
   const test::TemporaryFolder run;
   for (std::uint64_t step = 10; step <= 100; step += 10) {
     write_checkpoint(run.path(), example(step));
-    prune_checkpoints(run.path(), step, {2, 40});
+    prune_checkpoints(run.path(), step, {2, 40}, {});
   }
   EXPECT_THAT(names_in(run / "checkpoints"),
               ElementsAre("step-00000040", "step-00000080", "step-00000090", "step-00000100"));
@@ -236,15 +236,30 @@ TEST(PruneCheckpoints, InterruptionsTakeNoRegularOneAway) {
   const test::TemporaryFolder run;
   for (const std::uint64_t step : {10U, 20U, 25U, 27U, 30U, 40U, 46U}) {
     write_checkpoint(run.path(), example(step));
-    prune_checkpoints(run.path(), step, {2, 0, 10});
+    prune_checkpoints(run.path(), step, {2, 0, 10}, {});
   }
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000030", "step-00000040", "step-00000046"));
+}
+
+// The folder may be taken over between one deletion and the next.
+TEST(PruneCheckpoints, EachDeletionAsksTheFence) {
+  const test::TemporaryFolder run;
+  for (const std::uint64_t step : {10U, 20U, 30U, 40U}) write_checkpoint(run.path(), example(step));
+  int asked = 0;
+  const Fence fence{0, [&] {
+                      if (++asked > 1) throw Error(ExitCode::data, "taken over");
+                    }};
+  EXPECT_THROW(prune_checkpoints(run.path(), 40, {1, 0}, fence), Error);
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000010", "step-00000020", "step-00000040"));
+  asked = 0;
+  EXPECT_THROW(abandon_checkpoints(run.path(), 10, fence), Error);
+  EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000010", "step-00000020"));
 }
 
 TEST(AbandonCheckpoints, ThoseBeyondAStepGo) {
   const test::TemporaryFolder run;
   for (const std::uint64_t step : {40U, 41U, 46U, 50U}) write_checkpoint(run.path(), example(step));
-  abandon_checkpoints(run.path(), 41);
+  abandon_checkpoints(run.path(), 41, {});
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre("step-00000040", "step-00000041"));
 }
 
@@ -271,7 +286,7 @@ TEST(PruneCheckpoints, WhatCannotGoIsNamedAndTheOthersGo) {
   const auto stuck = checkpoint_folder(run.path(), 2);
   fs::permissions(stuck, fs::perms::owner_read | fs::perms::owner_exec);
   try {
-    prune_checkpoints(run.path(), 4, {1, 0});
+    prune_checkpoints(run.path(), 4, {1, 0}, {});
     ADD_FAILURE() << "nothing said";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::data);

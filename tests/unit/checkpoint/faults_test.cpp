@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "checkpoint/checkpoint_writer.hpp"
@@ -13,6 +15,7 @@
 #include "support/example_checkpoint.hpp"
 #include "support/failing_calls/failing_calls.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/run_place.hpp"
 
 namespace ganymede {
 namespace {
@@ -21,6 +24,7 @@ namespace fs = std::filesystem;
 using test::example;
 using test::expect_same;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -130,6 +134,94 @@ TEST(SlowFileSystem, IsNoHang) {
   test::disarm();
   // Two phases; of each file every MiB, it on the disk, and its folder.
   EXPECT_GE(heartbeat::pulse().beats - before, 2U + 2 * (4 + 2) + 3);
+}
+
+// What the tests that kill a training cannot see, as the kernel loses nothing with the process: what a power cut takes.
+TEST(Order, AllIsOnTheDiskBeforeItHasItsNameAndBeforeWhatItReplacesGoes) {
+  const test::TemporaryFolder run;
+  write_checkpoint(run.path(), example(100));
+  test::record("/checkpoints");
+  const WrittenCheckpoint end = written(run.path(), example(200), 1);
+  test::record(nullptr);
+  ASSERT_EQ(end.failure + end.prune_failure, "");
+  const std::vector<test::Call> calls = test::recorded();
+
+  const fs::path checkpoints = run / "checkpoints";
+  const fs::path partial = checkpoints / ".step-00000200.partial-0";
+  constexpr std::size_t none = static_cast<std::size_t>(-1);
+  const auto first = [&](const auto& wanted) {
+    const auto found = std::find_if(calls.begin(), calls.end(), wanted);
+    return found == calls.end() ? none : static_cast<std::size_t>(found - calls.begin());
+  };
+  const auto last_before = [&](std::size_t end_of, const std::string& name, const fs::path& path) {
+    for (std::size_t at = end_of; at-- > 0;)
+      if (calls[at].name == name && calls[at].path == path) return at;
+    return none;
+  };
+  const std::size_t published =
+      first([&](const test::Call& c) { return c.name == "rename" && c.to == checkpoints / "step-00000200"; });
+  ASSERT_NE(published, none);
+  EXPECT_EQ(calls[published].path, partial);
+  std::size_t last_named = 0;
+  for (const char* name : {"generator.safetensors", "discriminator.safetensors", "manifest.json"}) {
+    SCOPED_TRACE(name);
+    const std::size_t named = first([&](const test::Call& c) { return c.name == "rename" && c.to == partial / name; });
+    ASSERT_LT(named, published);
+    const std::size_t wrote = last_before(named, "write", calls[named].path);
+    const std::size_t synced = last_before(named, "fsync", calls[named].path);
+    ASSERT_NE(wrote, none);
+    ASSERT_NE(synced, none);
+    EXPECT_LT(wrote, synced);
+    last_named = std::max(last_named, named);
+  }
+  const std::size_t folder_synced = last_before(published, "fsync", partial);
+  ASSERT_NE(folder_synced, none);
+  EXPECT_LT(last_named, folder_synced);
+  const std::size_t parent_synced = first([&](const test::Call& c) {
+    return c.name == "fsync" && c.path == checkpoints && &c - calls.data() > static_cast<std::ptrdiff_t>(published);
+  });
+  const std::size_t goes = first([&](const test::Call& c) {
+    return (c.name == "rename" || c.name == "unlink") && c.path.find("step-00000100") != std::string::npos;
+  });
+  ASSERT_NE(parent_synced, none);
+  ASSERT_NE(goes, none);
+  EXPECT_LT(parent_synced, goes);
+}
+
+TEST(Order, TheNameOfANewRunIsOnTheDiskAsWell) {
+  const test::TemporaryFolder place;
+  TrainOptions options;
+  options.out = (place / "runs/first").string();
+  test::record(place.path().c_str());
+  const std::unique_ptr<RunLock> lock = hold_new_run(options);
+  test::record(nullptr);
+  std::vector<std::string> synced;
+  for (const test::Call& call : test::recorded())
+    if (call.name == "fsync") synced.push_back(call.path);
+  EXPECT_THAT(synced, AllOf(Contains((place / "runs").string()), Contains(place.path().string())));
+}
+
+// A disk, or memory on the way to it, that keeps something else than it was given.
+TEST(GarbledWrites, AreFoundBeforeTheCheckpointHasItsName) {
+  const std::int64_t calls = calls_of({"instead", example(100), example(200), 1});
+  int found_out = 0;
+  for (std::int64_t at = 0; at < calls; ++at) {
+    SCOPED_TRACE("call " + std::to_string(at));
+    const test::TemporaryFolder run;
+    write_checkpoint(run.path(), example(100));
+    test::arm({"/checkpoints", at, at, test::garbled});
+    const WrittenCheckpoint end = written(run.path(), example(200), 1);
+    test::disarm();
+    if (!end.failure.empty()) {
+      EXPECT_THAT(end.failure, HasSubstr("what is on the disk is not what was written to it"));
+      ++found_out;
+    }
+    const auto found = newest_checkpoint(run.path());
+    ASSERT_TRUE(found.has_value());
+    EXPECT_THAT(found->refused, IsEmpty());
+    expect_same(found->checkpoint, end.failure.empty() ? example(200) : example(100));
+  }
+  EXPECT_EQ(found_out, 3);  // files, of one write each
 }
 
 // No fsync brings so much to the disk that it takes as long as one that hangs.
