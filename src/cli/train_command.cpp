@@ -2,28 +2,35 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <iomanip>
+#include <map>
 #include <optional>
 #include <sstream>
 
 #include "cli/commands.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/numbers.hpp"
+#include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
 #include "report/output.hpp"
 #include "report/progress.hpp"
+#include "report/report.hpp"
+#include "report/run_folder.hpp"
 #include "train/stop.hpp"
 
 namespace ganymede::cli {
 namespace {
 
-std::string plan_text(const TrainPlan& plan, const std::string& recipe, const std::string& out) {
+std::string plan_text(const TrainPlan& plan, const std::string& recipe, const std::string& changed,
+                      const std::string& out) {
   std::ostringstream text;
   const auto row = [&](const std::string& name, const std::string& value) {
     text << std::left << std::setw(14) << name << value << '\n';
   };
   row("recipe", recipe);
   for (const auto& [name, value] : plan.rows) row(name, value);
+  if (!changed.empty()) row("changed", changed);
   row("run", out);
   text << '\n';
   return text.str();
@@ -45,6 +52,29 @@ std::string memory_text(const TrainPlan& plan) {
   return text.str();
 }
 
+// "log-every 5 → 2, keep 3 → 1": what differs from the options that the run was started with last, besides those that
+// its trajectory depends on, of which the plan says it; empty where nothing does, or the run is new.
+std::string changed_options(const TrainOptions& options) {
+  const std::filesystem::path config = RunFolder(options.out).config();
+  std::error_code error;
+  if (!options.resume || !std::filesystem::exists(config, error)) return {};
+  std::map<std::string, std::string> before;
+  try {
+    before = read_stored_configuration(config).options;
+  } catch (const Error&) {
+    return {};  // it is written anew, and nothing else depends on it
+  }
+  const std::map<std::string, std::string> compared = trajectory_options(options);
+  std::string changed;
+  for (const auto& [name, value] : stored_options(options)) {
+    const auto then = before.find(name);
+    // --data may be named from another folder; the images themselves are compared.
+    if (then == before.end() || then->second == value || compared.contains(name) || name == "data") continue;
+    changed += (changed.empty() ? "" : ", ") + name + " " + then->second + " → " + value;
+  }
+  return changed;
+}
+
 std::string end_text(const TrainOutcome& outcome, const std::string& out, bool with_memory) {
   const std::string steps = std::to_string(outcome.steps);
   std::string text = outcome.interrupted
@@ -62,8 +92,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   const std::string& out = resolved.options.out;
   const bool with_memory = parsed.on("memory-report");
+  std::string changed;
+  on_root(ranks, [&] { changed = changed_options(resolved.options); });
   const auto begin_text = [&](const TrainPlan& plan) {
-    return plan_text(plan, resolved.recipe, out) + (with_memory ? memory_text(plan) : "");
+    return plan_text(plan, resolved.recipe, changed, out) + (with_memory ? memory_text(plan) : "");
   };
   const auto remark = [](const char* kind, const std::string& text) {
     return "ganymede: " + std::string(kind) + ": " + text + "\n";

@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -205,12 +206,14 @@ TEST_F(Run, ResumeGoesOnWithTheRunsOwnOptions) {
   // Not one option but --steps is repeated.
   const Ending ending = run(ganymede({"train", "--out", "parts", "--resume", "--steps", "12"}), here());
   ASSERT_EQ(ending.code, 0) << ending.err;
-  EXPECT_THAT(ending.out, HasSubstr("resumed from step-00000007"));
+  EXPECT_THAT(ending.out,
+              AllOf(HasSubstr("resumed from step-00000007\n"), HasSubstr("\nchanged       steps 7 → 12\n")));
   expect_same_weights("whole", "parts");
   EXPECT_THAT(logged_steps("parts"), ElementsAre(2, 4, 6, 7, 8, 10, 12));
   // Once more at its end: nothing to do, and the same answer.
   const Ending again = run(ganymede({"train", "--out", "parts", "--resume"}), here());
   EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, Not(HasSubstr("\nchanged ")));
   EXPECT_THAT(again.out,
               HasSubstr("done: 12 steps; pictures in parts/samples, the last is parts/samples/step-00000012.png"));
   expect_same_weights("whole", "parts");
@@ -224,9 +227,10 @@ TEST_F(Run, NoStepIsRecordedTwice) {
   fs::remove_all(here() / "run/checkpoints/step-00000030");
   fs::remove(here() / "run/generator.safetensors");
   fs::remove(here() / "run/discriminator.safetensors");
-  const Ending ending = train("run", options + Words{"--resume"});
+  const Ending ending = train("run", options + Words{"--resume", "--keep", "2", "--sample-every", "15"});
   ASSERT_EQ(ending.code, 0) << ending.err;
-  EXPECT_THAT(ending.out, HasSubstr("resumed from step-00000020"));
+  EXPECT_THAT(ending.out, AllOf(HasSubstr("resumed from step-00000020"),
+                                ContainsRegex("\nchanged       keep [0-9]+ → 2, sample-every [0-9]+ → 15\n")));
   EXPECT_THAT(logged_steps("run"), ElementsAre(4, 8, 12, 16, 20, 24, 28, 30));
   expect_same_weights("run", "whole");
 }
