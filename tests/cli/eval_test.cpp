@@ -39,8 +39,8 @@ class Eval : public ::testing::Test {
 TEST_F(Eval, TheNumberOfRanksChangesNothing) {
   train("run", {"--steps", "20"});
   const Words words = {"--samples", "600", "--seed", "3"};
-  const std::string table = evaluated({}, words + Words{"--json", "alone.json"});
-  const std::string json = content(folder_.path() / "alone.json");
+  const std::string table = evaluated({}, words);
+  const std::string json = content(folder_.path() / "run/eval.json");
   for (const char* ranks : {"2", "3"}) {
     EXPECT_EQ(evaluated(mpirun({"-n", ranks}, {}), words), table);
     EXPECT_EQ(evaluated(mpirun({"-n", ranks}, {}), words + Words{"--json", "-"}), json);
