@@ -98,7 +98,7 @@ TEST_F(Ranks, RanksThatWereToldDifferentThings) {
 // Ranks on hosts that share no folder: rank 0's files count, and the others need none of them.
 TEST_F(Ranks, OnlyTheFirstNeedsToSeeTheFiles) {
   write(here() / "0/c.ini",
-        "batch = 20\nsteps = 4\nseed = 9\nreproducible = true\nloss = wasserstein\nr1 = 0\ngradient-penalty = 10\n"
+        "batch = 20\nsteps = 4\nseed = 9\nreproducible = true\nloss = wasserstein\nr1 = 0\nr2 = 10\n"
         "d-burst = 2\noptimizer = rmsprop\nclip-weights = 0.05\n");
   write(here() / "1/c.ini", "batch = 30\n");
   fs::create_directory(here() / "2");
@@ -162,19 +162,44 @@ TEST_F(Ranks, TheLauncherOnThePathStartsOpenMpi) {
   EXPECT_THAT(ending.out, HasSubstr("2 ranks on 1 host"));
 }
 
+// The launcher with an mpirun of the test's, this shell script, in place of Open MPI's.
+class ScriptedMpirun : public Ranks {
+ protected:
+  Ending launched(const std::string& script) {
+    write(here() / "bin/mpirun", "#!/bin/sh\n" + script);
+    fs::permissions(here() / "bin/mpirun", fs::perms::owner_all);
+    const char* const path = std::getenv("PATH");
+    return run(Words{"env", "PATH=" + (here() / "bin").string() + ":" + std::string(path ? path : ""), "timeout", "30",
+                     GANYMEDE_LAUNCH "/mpirun", "-n", "2"} +
+                   tiny_training("run", {"--steps", "3"}),
+               here());
+  }
+};
+
 // Open MPI's may wait for ever when a rank dies as it joins: this one does once its rank is gone.
-TEST_F(Ranks, TheLauncherEndsAnMpirunThatHangsWithoutRanks) {
-  write(here() / "bin/mpirun", "#!/bin/sh\nsleep 2\nexec sleep 1000\n");
-  fs::permissions(here() / "bin/mpirun", fs::perms::owner_all);
-  const char* const path = std::getenv("PATH");
-  ASSERT_NE(path, nullptr);
-  const Ending ending = run(Words{"env", "PATH=" + (here() / "bin").string() + ":" + std::string(path), "timeout", "30",
-                                  GANYMEDE_LAUNCH "/mpirun", "-n", "1"} +
-                                tiny_training("run", {"--steps", "3"}),
-                            here());
+TEST_F(ScriptedMpirun, IsEndedWhenItHangsWithoutRanks) {
+  const Ending ending = launched("sleep 2\nexec sleep 1000\n");
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_EQ(ending.err,
             "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand\n");
+}
+
+// One rank's death makes others, and the daemons, stumble: who died is said, and not who stumbled.
+TEST_F(ScriptedMpirun, ItsWordsAboutWhatARanksDeathEntailsAreNotPassedOn) {
+  const Ending ending = launched(R"(cat >&2 <<'END'
+[h1][[36730,1],0][../../opal/mca/btl/tcp/btl_tcp_frag.c:135:mca_btl_tcp_frag_send] mca_btl_tcp_frag_send: writev failed: Connection reset by peer (104)
+[h3][[36730,1],2][../../opal/mca/btl/tcp/btl_tcp_frag.c:241:mca_btl_tcp_frag_recv] mca_btl_tcp_frag_recv: readv failed: Connection reset by peer (104)
+[h1:05519] [[36730,0],0] ORTE_ERROR_LOG: Data unpack would read past end of buffer in file base/oob_base.c at line 8
+a rank's own words
+--------------------------------------------------------------------------
+mpirun noticed that process rank 1 with PID 5531 on node h2 exited on signal 9 (Killed).
+--------------------------------------------------------------------------
+END
+exit 137
+)");
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_EQ(ending.err,
+            "a rank's own words\nlaunch/mpirun: rank 1 on h2 died of signal 9; its complete checkpoints stand\n");
 }
 
 // One line that says how to mend it, and 2 for wrong usage, 4 where the ranks cannot be started.
