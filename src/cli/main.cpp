@@ -24,6 +24,7 @@
 #include "comm/watchdog.hpp"
 #include "core/build_info.hpp"
 #include "core/heartbeat.hpp"
+#include "doctor/probe.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
@@ -211,18 +212,10 @@ bool first_to_speak(void* spoken) {
   return spoken == nullptr || std::atomic_ref(*static_cast<std::uint32_t*>(spoken)).exchange(1) == 0;
 }
 
-}  // namespace
-}  // namespace ganymede::cli
-
-int main(int argc, char** argv) {
-  using namespace ganymede;
-  // A pipe that nobody reads any more is an error of the write, not the end of a training.
-  std::signal(SIGPIPE, SIG_IGN);
-  // So is a file that grows beyond a limit on its size.
-  std::signal(SIGXFSZ, SIG_IGN);
-  const std::vector<std::string> words(argv + 1, argv + argc);
+// The whole of it, from the start of MPI to its end.
+int program(const std::vector<std::string>& words) {
   heartbeat::stage("start-up");
-  comm::Watchdog watchdog(cli::timeout_among(words), stop_requested, cli::consolation(words));
+  comm::Watchdog watchdog(timeout_among(words), stop_requested, consolation(words));
   std::unique_ptr<Communicator> ranks;
   // The watchdogs part before the ranks do.
   const struct Parting {
@@ -236,7 +229,7 @@ int main(int argc, char** argv) {
     ranks = make_communicator();
   } catch (...) {
     const Error failure = comm::as_error(std::current_exception());
-    if (cli::first_task()) cli::say(failure.what());
+    if (first_task()) say(failure.what());
     return static_cast<int>(failure.code());
   }
   // Errors are caught while the communicator lives, so that it is taken down in good order.
@@ -245,9 +238,9 @@ int main(int argc, char** argv) {
     watchdog.attach(*ranks);
     heartbeat::stage("set-up");
     spoken = ranks->node_shared(sizeof(std::uint32_t));
-    return cli::run(words, *ranks);
+    return run(words, *ranks);
   } catch (const AgreedError& failure) {
-    if (ranks->is_root()) cli::say(failure.what());
+    if (ranks->is_root()) say(failure.what());
     return static_cast<int>(failure.code());
   } catch (...) {
     const Error failure = comm::as_error(std::current_exception());
@@ -255,11 +248,28 @@ int main(int argc, char** argv) {
         ranks->size() == 1 ? std::string() : "rank " + std::to_string(ranks->rank()) + " on " + host_name() + ": ";
     // Where nothing can be agreed on any more, ranks may still fail alike and at once, as when their host has too
     // little memory for them: the first to come says so and ends the job.
-    if (cli::first_to_speak(spoken.get()))
-      cli::say(who + failure.what());
+    if (first_to_speak(spoken.get()))
+      say(who + failure.what());
     else
       std::this_thread::sleep_for(std::chrono::seconds(5));
-    if (ranks->size() == 1) return static_cast<int>(failure.code());
-    ranks->abort(failure.code());
+    if (ranks->size() > 1) ranks->abort(failure.code());
+    return static_cast<int>(failure.code());
   }
+}
+
+}  // namespace
+}  // namespace ganymede::cli
+
+int main(int argc, char** argv) {
+  // A pipe that nobody reads any more is an error of the write, not the end of a training.
+  std::signal(SIGPIPE, SIG_IGN);
+  // So is a file that grows beyond a limit on its size.
+  std::signal(SIGXFSZ, SIG_IGN);
+  const int code = ganymede::cli::program({argv + 1, argv + argc});
+  // What holds a question up may hold the loader's lock, too, for which an end in good order would wait.
+  if (ganymede::doctor::unanswered > 0) {
+    std::fflush(stdout);
+    ::_exit(code);
+  }
+  return code;
 }

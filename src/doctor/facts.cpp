@@ -21,6 +21,8 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -148,8 +150,17 @@ std::string file_system_of(const fs::path& folder) {
   return best;
 }
 
+constexpr double unlink_seconds = 1;
+
+/// The file that a look at a folder makes there, for whoever no longer waits for its answer.
+struct MadeFile {
+  std::mutex mutex;  // of all below
+  std::string name;
+  bool abandoned = false;
+};
+
 /// Of the folder what its file system shows, with an empty file as `probe`.
-Folder find_folder(const fs::path& folder) {
+Folder find_folder(const fs::path& folder, MadeFile& made) {
   Folder found;
   found.path = folder.string();
   std::error_code error;
@@ -167,6 +178,13 @@ Folder find_folder(const fs::path& folder) {
     found.problem = reason();
     return found;
   }
+  bool abandoned = false;
+  {
+    const std::lock_guard lock(made.mutex);
+    made.name = name;
+    abandoned = made.abandoned;
+  }
+  if (abandoned) ::unlink(name.c_str());
   ::close(file);
   found.probe = name;
   return found;
@@ -224,8 +242,9 @@ std::string to_text(const Facts& facts) { return nlohmann::json(facts).dump(); }
 Facts from_text(const std::string& text) { return nlohmann::json::parse(text).get<Facts>(); }
 
 Folder try_folder(const fs::path& folder, const std::function<std::string()>& check) {
-  Probe<Folder> look([folder, check] {
-    Folder found = find_folder(folder);
+  const auto made = std::make_shared<MadeFile>();
+  Probe<Folder> look([folder, check, made] {
+    Folder found = find_folder(folder, *made);
     if (found.problem.empty()) found.refused = check();
     return found;
   });
@@ -235,6 +254,13 @@ Folder try_folder(const fs::path& folder, const std::function<std::string()>& ch
     found->path = found->existing = folder.string();
     found->file_system = "unknown";
     found->problem = "its file system has not answered in " + pretty(folder_seconds) + " s";
+    std::string left;
+    {
+      const std::lock_guard lock(made->mutex);
+      made->abandoned = true;
+      left = made->name;
+    }
+    if (!left.empty()) Probe<int>([left] { return ::unlink(left.c_str()); }).within(unlink_seconds);
   }
   if (found->probe.empty()) return *found;
   const auto begin = std::chrono::steady_clock::now();

@@ -20,6 +20,9 @@
 
 namespace ganymede::doctor {
 
+/// Questions that have not been answered yet.
+inline std::atomic<int> unanswered = 0;
+
 template <class Answer>
 class Probe {
  public:
@@ -40,8 +43,17 @@ class Probe {
     pthread_sigmask(SIG_BLOCK, &all, &before);
     std::thread([question] {
       const heartbeat::Aside aside(question->pieces);
+      const auto ask = [&] {
+        const struct Counted {
+          Counted() { ++unanswered; }
+          Counted(const Counted&) = delete;
+          Counted& operator=(const Counted&) = delete;
+          ~Counted() { --unanswered; }
+        } counted;
+        return question->ask();
+      };
       try {
-        question->promise.set_value(question->ask());
+        question->promise.set_value(ask());
       } catch (...) {
         question->promise.set_exception(std::current_exception());
       }

@@ -73,10 +73,26 @@ TEST_F(Doctor, WhatDoesNotAnswerIsNotWaitedFor) {
   EXPECT_THAT(disk.out, HasSubstr("warning       1 MiB has not come to the disk in 2.5 s in "));
   EXPECT_THAT(disk.out, HasSubstr("all-reduce    1 KiB in "));
   EXPECT_TRUE(fs::is_empty(here()));
-  const Ending nothing = with_delay("0:1000");
+  // Made, and not closed.
+  const Ending nothing = with_delay("0:0");
   EXPECT_EQ(nothing.code, 4) << nothing.out << nothing.err;
   EXPECT_THAT(nothing.out, HasSubstr("ERROR         nothing can be written to . (unknown) on "));
   EXPECT_THAT(nothing.out, HasSubstr(": its file system has not answered in 2.5 s\n"));
+  EXPECT_TRUE(fs::is_empty(here()));
+}
+
+// Whoever waits in it has the loader's lock, which the end of a process in good order takes.
+TEST_F(Doctor, ADriverThatDoesNotAnswerDoesNotKeepItFromEnding) {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string driver = GANYMEDE_SLOW_DRIVER;
+  const Ending ending =
+      run(Words{"env", "LD_LIBRARY_PATH=" + fs::path(driver).parent_path().string(), "GANYMEDE_CUDA_MODULE=" + driver} +
+              ganymede({"doctor"}),
+          here());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  EXPECT_THAT(ending.out, HasSubstr("warning "));
+  EXPECT_TRUE(fs::is_empty(here()));
 }
 
 TEST_F(Doctor, RanksOfTwoBuilds) {
