@@ -186,7 +186,7 @@ double timeout_among(const std::vector<std::string>& words) {
 // By these endings launch/mpirun knows what the watchdog says.
 std::string consolation(const std::vector<std::string>& words) {
   return !words.empty() && words[0] == "train" ? "Complete checkpoints stand, and --resume goes on from them"
-                                               : "Nothing is half-written: start it again";
+                                               : "Its last file may be missing, or in a pipe cut short: start it again";
 }
 
 // One line, whatever was quoted in it.

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "cli/process.hpp"
+#include "support/environment.hpp"
 
 namespace ganymede::test {
 namespace {
@@ -200,6 +201,43 @@ exit 137
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_EQ(ending.err,
             "a rank's own words\nlaunch/mpirun: rank 1 on h2 died of signal 9; its complete checkpoints stand\n");
+}
+
+// A batch system may have given one host or many: there is nobody here, and mpirun waits for a lock.
+TEST_F(ScriptedMpirun, IsEndedUnderABatchSystemWhenItWaitsForALock) {
+  const Environment job("SLURM_JOB_ID", "1");
+  const Ending ending =
+      launched("sleep 1\nexec python3 -c 'import threading; l = threading.Lock(); l.acquire(); l.acquire()'\n");
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_EQ(ending.err,
+            "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand\n");
+}
+
+// A watchdog that could not speak any more: the launcher does.
+TEST_F(ScriptedMpirun, ACodeWithoutASentenceGetsOne) {
+  const std::string warning = "ganymede: warning: the log is incomplete";
+  EXPECT_EQ(launched("echo '" + warning + "' >&2\nexit 6\n").err,
+            warning + "\nlaunch/mpirun: the ranks ended with code 6; its complete checkpoints stand\n");
+  const std::string sentence = "ganymede: rank 1 on h2: MPI could not add up";
+  const Ending told = launched("echo '" + sentence + "' >&2\nexit 6\n");
+  EXPECT_EQ(told.code, 6);
+  EXPECT_EQ(told.err, sentence + "\n");
+}
+
+// What the launcher sets is the user's to set, too: Open MPI refuses a parameter that is there twice.
+TEST_F(Ranks, TheUsersParametersGoBeforeTheLaunchers) {
+  const auto probes = [&](const Words& before, const Words& options) {
+    return run(before + Words{GANYMEDE_LAUNCH "/mpirun"} + options +
+                   Words{"-n", "1", "sh", "-c", "echo $OMPI_MCA_oob_tcp_keepalive_probes"},
+               here());
+  };
+  EXPECT_EQ(probes({}, {}).out, "3\n");
+  for (const char* option : {"--mca", "-mca", "--gmca"}) {
+    const Ending ending = probes({}, {option, "oob_tcp_keepalive_probes", "7"});
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(ending.out, "7\n");
+  }
+  EXPECT_EQ(probes({"env", "OMPI_MCA_oob_tcp_keepalive_probes=8"}, {}).out, "8\n");
 }
 
 // One line that says how to mend it, and 2 for wrong usage, 4 where the ranks cannot be started.
