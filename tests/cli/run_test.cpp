@@ -328,6 +328,21 @@ TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
   }
 }
 
+// Alone it is one program: nobody else is started, and nobody is listened to.
+TEST_F(Run, OneProcessHasNoChildrenAndNoSockets) {
+  const Process training(tiny_training("run", {"--steps", "1000000000", "--log-every", "1"}), here());
+  ASSERT_TRUE(eventually([&] { return logged_steps("run").size() > 1; }));
+  const fs::path process = "/proc/" + std::to_string(training.id());
+  for (const auto& task : fs::directory_iterator(process / "task"))
+    EXPECT_EQ(content(task.path() / "children"), "") << task.path();
+  std::vector<std::string> open_files;
+  std::error_code gone;  // one that was closed meanwhile
+  for (const auto& file : fs::directory_iterator(process / "fd"))
+    open_files.push_back(fs::read_symlink(file.path(), gone).string());
+  EXPECT_THAT(open_files, ::testing::Contains(HasSubstr("run/metrics.jsonl")));
+  EXPECT_THAT(open_files, Not(::testing::Contains(StartsWith("socket:"))));
+}
+
 TEST_F(Run, OneTrainingAtATimeWritesToAFolder) {
   const Words options = {"--reproducible", "--log-every", "10", "--checkpoint-every", "200"};
   for (const int end : {SIGKILL, SIGTERM}) {

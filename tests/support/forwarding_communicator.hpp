@@ -45,6 +45,9 @@ class ForwardingCommunicator : public Communicator {
     std::abort();  // not reached, which GCC does not see of a virtual call
   }
 
+ protected:
+  [[nodiscard]] Communicator& inner() { return to_; }
+
  private:
   Communicator& to_;
 };

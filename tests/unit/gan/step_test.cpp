@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "ganymede/error.hpp"
+#include "support/forwarding_communicator.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
@@ -15,6 +16,61 @@ namespace {
 
 using reference::gradient;
 using reference::Mlp;
+
+template <class T>
+class CountedReduction final : public Reduction<T> {
+ public:
+  CountedReduction(std::unique_ptr<Reduction<T>> inner, int& calls) : inner_(std::move(inner)), calls_(calls) {
+    this->size_ = inner_->size();
+    this->data_ = inner_->data();
+    this->sum_ = inner_->sum();
+  }
+  void start() override {
+    ++calls_;
+    inner_->start();
+  }
+  void advance() override { inner_->advance(); }
+  void finish() override {
+    ++calls_;
+    inner_->finish();
+  }
+
+ private:
+  std::unique_ptr<Reduction<T>> inner_;
+  int& calls_;
+};
+
+/// One of two ranks, of which the other adds nothing; counts what they say to each other.
+class CountedCalls final : public test::ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  [[nodiscard]] int size() const override { return 2; }
+  void barrier() override { counted().barrier(); }
+  void node_barrier() override { counted().node_barrier(); }
+  void broadcast(void* data, std::size_t bytes, int root) override { counted().broadcast(data, bytes, root); }
+  void node_broadcast(void* data, std::size_t bytes) override { counted().node_broadcast(data, bytes); }
+  void all_sum(std::span<float> values) override { counted().all_sum(values); }
+  void all_sum(std::span<double> values) override { counted().all_sum(values); }
+  void all_sum(std::span<std::int64_t> values) override { counted().all_sum(values); }
+  void all_min(std::span<std::int64_t> values) override { counted().all_min(values); }
+  void all_max(std::span<std::int64_t> values) override { counted().all_max(values); }
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine) override {
+    return counted().all_gather(mine);
+  }
+  [[nodiscard]] std::unique_ptr<Reduction<float>> make_float_reduction(std::size_t count) override {
+    return std::make_unique<CountedReduction<float>>(ForwardingCommunicator::make_float_reduction(count), calls);
+  }
+  [[nodiscard]] std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(std::size_t count) override {
+    return std::make_unique<CountedReduction<std::int64_t>>(ForwardingCommunicator::make_fixed_reduction(count), calls);
+  }
+  int calls = 0;
+
+ private:
+  Communicator& counted() {
+    ++calls;
+    return inner();
+  }
+};
 
 class Step : public ::testing::Test {
  protected:
@@ -204,6 +260,26 @@ TEST_F(Step, AgreesOnAStop) {
     EXPECT_TRUE(step.stop_agreed());
     step.run(false);
     EXPECT_TRUE(step.stop_agreed());  // and stays so
+  }
+}
+
+// It travels in a sum that is there anyway.
+TEST_F(Step, ARequestToStopCostsNoCall) {
+  for (const bool exact : {false, true}) {
+    TrainOptions o = small_options();
+    o.reproducible = exact;
+    o.shards = 2;
+    CountedCalls ranks(*alone_);
+    Gan gan = make_gan(o, DataShape::grey(small_side), *device_);
+    GanStep step(*device_, ranks, gan, images_.set(), o);
+    step.run(false);
+    const int before = ranks.calls;
+    step.run(false);
+    const int unasked = ranks.calls - before;
+    EXPECT_GT(unasked, 0);
+    step.run(true);
+    EXPECT_TRUE(step.stop_agreed());
+    EXPECT_EQ(ranks.calls - before, 2 * unasked);
   }
 }
 
