@@ -191,6 +191,7 @@ TEST_F(ScriptedMpirun, ItsWordsAboutWhatARanksDeathEntailsAreNotPassedOn) {
   const Ending ending = launched(R"(cat >&2 <<'END'
 [h1][[36730,1],0][../../opal/mca/btl/tcp/btl_tcp_frag.c:135:mca_btl_tcp_frag_send] mca_btl_tcp_frag_send: writev failed: Connection reset by peer (104)
 [h3][[36730,1],2][../../opal/mca/btl/tcp/btl_tcp_frag.c:241:mca_btl_tcp_frag_recv] mca_btl_tcp_frag_recv: readv failed: Connection reset by peer (104)
+[h1][[36730,1],0][../../opal/mca/btl/tcp/btl_tcp_endpoint.c:1065:mca_btl_tcp_endpoint_send_handler] invalid connection state (2)
 [h1:05519] [[36730,0],0] ORTE_ERROR_LOG: Data unpack would read past end of buffer in file base/oob_base.c at line 8
 a rank's own words
 --------------------------------------------------------------------------
