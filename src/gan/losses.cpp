@@ -22,6 +22,12 @@ bool loss_has_target(int loss) {
   return result;
 }
 
+bool loss_is_unbounded(int loss) {
+  bool result = false;
+  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::unbounded; });
+  return result;
+}
+
 bool loss_of_differences(int loss) {
   bool result = false;
   math::Losses::visit(loss, [&](auto known) { result = decltype(known)::of_differences; });

@@ -14,6 +14,7 @@ int loss_index(const std::string& name);
 /// See math::LossTraits.
 bool generator_sees_real(int loss);
 bool loss_has_target(int loss);
+bool loss_is_unbounded(int loss);
 bool loss_of_differences(int loss);
 
 }  // namespace ganymede

@@ -68,6 +68,7 @@ struct Range {
   double most;
 };
 constexpr Range below_one{0, 0.9999999};
+constexpr Range below_half{0, 0.4999999};
 constexpr Range tiny_to_one{1e-30, 1};
 constexpr Range tiny_to_huge{1e-9, 1e9};
 template <auto Member, const Range& Allowed>
@@ -289,8 +290,8 @@ const std::array specs = std::to_array<OptionSpec>({
      "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", true, true,
      set_choice<&O::scheme, scheme_names>, get_text<&O::scheme>},
     {"label-smoothing", "Objective", "X",
-     "one-sided: what the target of real images is lowered by, for losses that have one", true, true,
-     set_number<&O::label_smoothing, 0, 1>, get_number<&O::label_smoothing>},
+     "one-sided: what the target of real images is lowered by (less than half), for losses that have one", true, true,
+     set_real<&O::label_smoothing, below_half>, get_number<&O::label_smoothing>},
     {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
      get_number<&O::d_steps>},
     {"d-burst", "Objective", "N",
@@ -543,6 +544,21 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage, "--stack " + std::to_string(o.stack) +
                                      " shows images of several classes at a time, so --condition " + o.condition +
                                      " makes no sense with it: use --condition none");
+  if (loss_is_unbounded(loss_index(o.loss)) && o.clip_weights == 0 && !o.spectral_norm && !has_penalties(o))
+    throw Error(ExitCode::usage,
+                "--loss " + o.loss +
+                    " has no least value: D makes it smaller by growing alone, and nothing here bounds D; add "
+                    "--clip-weights 0.01 (as in WGAN), --gradient-penalty 10, --r1 or --spectral-norm");
+  if (o.clip_weights > 0 && o.gradient_penalty > 0)
+    throw Error(ExitCode::usage,
+                "--clip-weights and --gradient-penalty exclude each other: a critic of clipped weights does not reach "
+                "the slope of 1 that the penalty asks for; use --clip-weights 0");
+  for (const auto& [option, norm] : {std::pair{"--generator-norm batch", &o.generator_norm},
+                                     std::pair{"--discriminator-norm batch", &o.discriminator_norm}})
+    if (*norm == "batch" && o.batch < 2)
+      throw Error(
+          ExitCode::usage,
+          std::string(option) + " takes statistics over the batch, and one image is none: use --batch 2 or more");
   if (o.spectral_norm && o.clip_weights > 0)
     throw Error(ExitCode::usage,
                 "--clip-weights and --spectral-norm exclude each other: weights that are divided by their largest "

@@ -231,7 +231,7 @@ def check_names(browser):
 
 def one_run(browser):
     train("run", "--steps", "60", "--log-every", "2", "--diagnose-every", "2", "--sample-every", "10", "--loss",
-          "wasserstein", "--r1", "0", "--eval-every", "6", "--eval-samples", "200")
+          "wasserstein", "--r1", "0", "--clip-weights", "0.05", "--eval-every", "6", "--eval-samples", "200")
     ganymede("eval", "run", "--data", "mnist-mini", "--samples", "200")
     ganymede("latent", "run", "--rows", "3", "--steps", "5")
     ganymede("report", "run")

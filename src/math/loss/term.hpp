@@ -19,6 +19,8 @@ struct LossTraits {
   static constexpr bool generator_sees_real = false;
   /// Real images have a target that one-sided label smoothing can lower by its `smoothing` (Salimans et al. 2016).
   static constexpr bool has_target = false;
+  /// D can make it as small as it likes by growing alone, so that something else has to bound D.
+  static constexpr bool unbounded = false;
   /// It is a function of the difference r - f alone.
   static constexpr bool of_differences = false;
   /// Whether D is right about the real and the generated image of a pair: by the sign of its logits.

@@ -1,5 +1,5 @@
 // The gradient penalties: functions P of ‖g‖², g = ∇ₓD(x), for one sample. To add one: write its struct here and name
-// it in `Penalties`; src/gan/penalties.cpp says which option asks for it and on which images.
+// it in `Penalties`; src/gan/gradient_penalty.cpp says which option asks for it and on which images.
 #pragma once
 
 #include "math/functions.hpp"

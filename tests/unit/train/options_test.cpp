@@ -55,7 +55,7 @@ const std::map<std::string, std::vector<std::string>> taken = {
     {"discriminator-activation", {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}},
     {"leak", {"0", "1", "0.1", "0.30000000000000004"}},
     {"loss", {"non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"}},
-    {"label-smoothing", {"0", "1", "0.1"}},
+    {"label-smoothing", {"0", "0.49", "0.1"}},
     {"scheme", {"alternating", "simultaneous"}},
     {"d-steps", {"1", "1000"}},
     {"d-burst", {"0", "1000"}},
@@ -394,6 +394,24 @@ TEST(Options, ThoseThatDoNotGoTogether) {
               AllOf(HasSubstr("--spectral-norm and --discriminator-norm batch exclude each other"),
                     HasSubstr("--discriminator-norm none")));
   EXPECT_EQ(answer({{"generator-norm", "batch"}}), "fine");
+  for (const char* norm : {"generator-norm", "discriminator-norm"}) {
+    EXPECT_THAT(answer({{"r1", "0"}, {norm, "batch"}, {"batch", "1"}}),
+                AllOf(HasSubstr("--" + std::string(norm) + " batch"), HasSubstr("--batch 2")));
+    EXPECT_EQ(answer({{"r1", "0"}, {norm, "batch"}, {"batch", "2"}}), "fine");
+  }
+  EXPECT_EQ(answer({{"batch", "1"}}), "fine");
+  // A critic that nothing bounds.
+  EXPECT_THAT(answer({{"loss", "wasserstein"}, {"r1", "0"}}),
+              AllOf(HasSubstr("nothing here bounds D"), HasSubstr("--clip-weights 0.01")));
+  for (const auto& [name, value] : {std::pair{"clip-weights", "0.01"},
+                                    {"gradient-penalty", "10"},
+                                    {"r1", "1"},
+                                    {"r2", "1"},
+                                    {"spectral-norm", "true"}})
+    EXPECT_EQ(answer({{"loss", "wasserstein"}, {"r1", "0"}, {name, value}}), "fine");
+  EXPECT_EQ(answer({{"loss", "hinge"}, {"r1", "0"}}), "fine");
+  EXPECT_THAT(answer({{"loss", "wasserstein"}, {"r1", "0"}, {"clip-weights", "0.01"}, {"gradient-penalty", "10"}}),
+              HasSubstr("--clip-weights and --gradient-penalty exclude each other"));
   // A slice of the batch has no statistics of the whole, and is made of whole shards.
   for (const char* norm : {"generator-norm", "discriminator-norm"}) {
     EXPECT_THAT(answer({{"r1", "0"}, {norm, "batch"}, {"micro-batch", "50"}}),
