@@ -205,7 +205,7 @@ TEST_F(PyTorch, WholeTrainings) {
   images.count = static_cast<std::uint32_t>(trainings["images"].size());
   const std::unique_ptr<Communicator> alone = make_local_communicator();
 
-  EXPECT_EQ(trainings["cases"].size(), 44U);
+  EXPECT_EQ(trainings["cases"].size(), 47U);
   for (const nlohmann::json& c : trainings["cases"])
     for (const std::string& instruction_set : cpu_instruction_sets())
       for (const bool exact : {false, true}) {
@@ -225,7 +225,9 @@ TEST_F(PyTorch, WholeTrainings) {
           ASSERT_EQ(widen(listed(gan.discriminator)), d_start);
         }
 
-        const double allowed = options.model != "mlp" ? tolerance_of_convolutions : tolerance;
+        // Where weights move little, single precision has few digits of how far.
+        const double allowed =
+            options.model != "mlp" || options.learning_rate < 1e-3 ? tolerance_of_convolutions : tolerance;
         GanStep step(*device, *alone, gan, images, options);
         for (std::uint64_t i = 0; i < options.steps; ++i) step.run(false);
 
