@@ -141,6 +141,11 @@ inline const std::vector<GanSetting>& gan_settings() {
        [](TrainOptions& o) {
          normalised_dcgan(o);
          o.condition = "concat";
+         o.latent_distribution = "uniform";
+         o.weight_decay = 2.5e-5;
+         o.schedule = "linear";
+         o.schedule_start = 0.5;
+         o.steps = 50;
        }},
       {"dcgan_projecting_the_class_of_noisy_images_simultaneously",
        [](TrainOptions& o) {
@@ -163,6 +168,33 @@ inline const std::vector<GanSetting>& gan_settings() {
          penalised_dcgan(o);
          o.condition = "concat";
          o.spectral_norm = true;
+       }},
+      {"wgan",
+       [](TrainOptions& o) {
+         o.loss = "wasserstein";
+         o.optimizer = "rmsprop";
+         o.epsilon = cancels;
+         o.discriminator_activation = "leaky-relu";
+         o.clip_weights = 0.05;
+         o.r1 = o.ema = 0;
+         o.d_steps = 2;
+         o.d_burst = 4;
+         o.d_burst_first = 1;
+         o.d_burst_every = 3;
+       }},
+      {"least_squares_smoothed_adamw_cosine_clipped_two_rates",
+       [](TrainOptions& o) {
+         o.loss = "least-squares";
+         o.label_smoothing = 0.1;
+         o.optimizer = "adamw";
+         o.epsilon = 1e-4;
+         o.weight_decay = 0.01;
+         o.generator_learning_rate = 1e-3;
+         o.discriminator_learning_rate = 5e-4;
+         o.clip_gradient = 0.5;
+         o.schedule = "cosine";
+         o.schedule_end = 0.1;
+         o.steps = 50;
        }},
       {"dropout_relativistic_r1",
        [](TrainOptions& o) {
