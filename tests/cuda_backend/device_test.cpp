@@ -1,5 +1,6 @@
 // What the GPU device does beside training: how many kernels a step is, what --debug finds, what happens when a call
 // fails or memory runs out.
+#include <cublasLt.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -49,10 +50,10 @@ class SimulatedDevice : public ::testing::Test {
   }
   /// Every call that a training makes of functions of this name fails once: each time an Error says so, and nothing
   /// else happens. Returns how many.
-  int fail_each(const TrainOptions& o, int side, const std::string& prefix) {
+  int fail_each(const TrainOptions& o, int side, const std::string& prefix, const CudaOptions& options = {}) {
     cuda_sim::reset();
     cuda_sim::set_devices({{}});
-    recorded(o, side);
+    recorded(o, side, options);
     const std::map<std::string, std::size_t> calls = cuda_sim::calls();
     int failures = 0;
     for (const auto& [function, count] : calls) {
@@ -61,13 +62,13 @@ class SimulatedDevice : public ::testing::Test {
       for (const char* quiet : {"Destroy", "Free", "GetError", "LastError", "GetNodes", "PeekAt"})
         if (function.find(quiet) != std::string::npos) goto next;
       // Not the last: it may be one that only tidies up.
-      for (const std::size_t nth : {std::size_t{1}, (count + 1) / 2}) {
-        if (nth == count && count > 1) continue;
+      for (const std::size_t nth : {std::size_t{1}, count / 4, count / 2, 3 * count / 4}) {
+        if (nth == 0 || (nth == count && count > 1)) continue;
         cuda_sim::reset();
         cuda_sim::set_devices({{}});
         cuda_sim::fail(function, static_cast<int>(nth));
         try {
-          recorded(o, side);
+          recorded(o, side, options);
           ADD_FAILURE() << function << " failed at call " << nth << " of " << count << " and nobody noticed";
         } catch (const Error& error) {
           ++failures;
@@ -136,6 +137,12 @@ TEST_F(SimulatedDevice, KnowsItsPeaks) {
   // 132 multiprocessors of 128 multiply-adds at 1.98 GHz; 5120 bits at 2 × 2.619 GHz: an H100's 67 TFLOP/s, 3.35 TB/s.
   EXPECT_NEAR(device->peak_flops(), 66.9e12, .05e12);
   EXPECT_NEAR(device->peak_bandwidth(), 3.352e12, .001e12);
+  // Of tensor cores: the data sheet's 494.5 and 989.5 TFLOP/s are at 1.83 GHz.
+  for (const auto& [precision, peak] : {std::pair{Precision::tf32, 494.5e12}, {Precision::bfloat16, 989.5e12}}) {
+    CudaOptions options;
+    options.precision = precision;
+    EXPECT_NEAR(make_gpu(*alone_, options)->peak_flops() * 1.83 / 1.98, peak, .005 * peak);
+  }
 }
 
 TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
@@ -199,7 +206,26 @@ TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {
 
 TEST_F(SimulatedDevice, AnyCallMayFail) {
   EXPECT_GT(fail_each(small_options(), small_side, ""), 40);
-  EXPECT_EQ(fail_each(small_convolutions(), 8, "cudnn"), 6);
+  EXPECT_GT(fail_each(small_convolutions(), 8, "cudnn"), 6);
+  CudaOptions large;
+  large.blas_from = 1;
+  EXPECT_GT(fail_each(small_options(), small_side, "cublas", large), 20);
+  CudaOptions debug;
+  debug.debug = true;
+  EXPECT_GT(fail_each(small_options(), small_side, "cudaStreamSynchronize", debug), 2);
+}
+
+// A product that cuBLASLt has no algorithm for is our own kernel's.
+TEST_F(SimulatedDevice, DoesWithoutCublasWhatItCannotDo) {
+  const TrainOptions o = small_options();
+  CudaOptions large;
+  large.blas_from = 1;
+  const int all = recorded(o, small_side, large);
+  cuda_sim::reset();
+  cuda_sim::set_devices({{}});
+  // The first layer's: its kernel activates, too.
+  cuda_sim::fail("cublasLtMatmulAlgoGetHeuristic", 1, CUBLAS_STATUS_NOT_SUPPORTED);
+  EXPECT_LT(recorded(o, small_side, large), all);
 }
 
 // What is planned once is done in the step that is not recorded; --reproducible asks cuDNN for nothing.

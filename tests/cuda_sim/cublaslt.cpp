@@ -335,6 +335,11 @@ cublasStatus_t multiply(const Problem& problem, float alpha, float beta, const v
       problem.product.epilogue == CUBLASLT_EPILOGUE_BGRADA || problem.product.epilogue == CUBLASLT_EPILOGUE_BGRADB;
   if (problem.bias() || gradient) {
     if (problem.product.bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+    // Some kernels read it in vectors, and fault where it is not aligned for them.
+    if (reinterpret_cast<std::uintptr_t>(problem.product.bias) % 16 != 0) {
+      violation(work->name + ": its bias is not aligned to 16 bytes");
+      return CUBLAS_STATUS_INVALID_VALUE;
+    }
     const std::size_t count = problem.product.epilogue == CUBLASLT_EPILOGUE_BGRADB ? problem.n() : problem.m();
     (gradient ? outputs : accesses).push_back({problem.product.bias, count * problem.d.element(), gradient});
   }

@@ -190,6 +190,7 @@ class Plans : public ::testing::TestWithParam<const char*> {
       }
       EXPECT_FALSE(plan.notes.any_order) << text(task);
       EXPECT_FALSE(plan.notes.narrow_sums) << text(task);
+      EXPECT_LE(plan.workspace, Cudnn::most_workspace) << text(task);
       most = std::max(most, plan.workspace);
     }
     std::cout << result.size() << " convolutions in " << name << ", workspaces of up to " << (most >> 20) << " MiB\n";

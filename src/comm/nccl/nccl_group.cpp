@@ -18,6 +18,8 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 constexpr auto look_again = std::chrono::microseconds(200);
+// A group that does not block hands each call to a thread of its own, which is most often done within microseconds.
+constexpr double soon = 0.002;
 // How far a rank is, and whether its time is up: what counts for all first.
 enum : std::int64_t { failed, in_progress, done };
 enum : std::int64_t { late, in_time };
@@ -41,6 +43,16 @@ NcclGroup::NcclGroup(Communicator& ranks, double seconds) : seconds_(seconds) {
     if (made != ncclSuccess) throw Error(ExitCode::launch, "NCCL cannot start: " + words(made, nullptr) + advice);
   });
   ranks.broadcast(&id, sizeof id, 0);
+  try {
+    join(ranks, id);
+  } catch (...) {
+    // Where another rank has failed, too: what NCCL still tries here would go on beside the end of the process.
+    if (group_ != nullptr) ncclCommAbort(group_);
+    throw;
+  }
+}
+
+void NcclGroup::join(Communicator& ranks, const ncclUniqueId& id) {
   ncclResult_t state = ncclInProgress;
   together(ranks, [&] {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -60,13 +72,7 @@ NcclGroup::NcclGroup(Communicator& ranks, double seconds) : seconds_(seconds) {
     least[1] = seconds_since(begin) > seconds_ ? late : in_time;
     ranks.all_min(least);
   }
-  try {
-    together(ranks, [&] { judge(state, "join the ranks", least[1] == late); });
-  } catch (...) {
-    // What NCCL still tries would go on beside the end of the process.
-    ncclCommAbort(group_);
-    throw;
-  }
+  together(ranks, [&] { judge(state, "join the ranks", least[1] == late); });
 }
 
 NcclGroup::~NcclGroup() {
@@ -86,7 +92,12 @@ void NcclGroup::wait(const char* what) const {
   const heartbeat::Waiting waiting("NCCL");
   const Clock::time_point begin = Clock::now();
   ncclResult_t state = ncclInProgress;
-  while ((state = now()) == ncclInProgress && seconds_since(begin) <= seconds_) std::this_thread::sleep_for(look_again);
+  while ((state = now()) == ncclInProgress && seconds_since(begin) <= seconds_) {
+    if (seconds_since(begin) < soon)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(look_again);
+  }
   judge(state, what, true);
 }
 

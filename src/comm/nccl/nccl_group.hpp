@@ -23,6 +23,7 @@ class NcclGroup {
   void check_alive() const;
 
  private:
+  void join(Communicator& ranks, const ncclUniqueId& id);
   void wait(const char* what) const;
   [[nodiscard]] ncclResult_t now() const;
   /// Throws where a call has failed, or is still in progress and late.

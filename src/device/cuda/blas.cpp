@@ -23,6 +23,22 @@ void check(cublasStatus_t status, const std::string& what) {
                                     cublasLtGetStatusString(status) + ")");
 }
 
+class Preference {
+ public:
+  Preference() { check(cublasLtMatmulPreferenceCreate(&preference_), "state a preference"); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  template <class T>
+  void set(cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &value, sizeof value), "state a preference");
+  }
+  [[nodiscard]] cublasLtMatmulPreference_t get() const { return preference_; }
+
+ private:
+  cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
 }  // namespace
 
 struct Blas::Plan {
@@ -31,6 +47,7 @@ struct Blas::Plan {
   cublasLtMatrixLayout_t right = nullptr;
   cublasLtMatrixLayout_t result = nullptr;
   cublasLtMatmulAlgo_t algorithm = {};
+  enum { not_asked, none, chosen } state = not_asked;
 
   Plan() = default;
   Plan(const Plan&) = delete;
@@ -56,18 +73,18 @@ Blas::~Blas() {
   if (handle_ != nullptr) cublasLtDestroy(handle_);
 }
 
-void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
+bool Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
                     const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c) {
-  multiply(stream, CUDA_R_32F, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
+  return multiply(stream, CUDA_R_32F, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
 }
 
-void Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
+bool Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
                     const std::uint16_t* a, const std::uint16_t* b, bool accumulate, Epilogue epilogue,
                     const float* bias, float* c) {
-  multiply(stream, CUDA_R_16BF, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
+  return multiply(stream, CUDA_R_16BF, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
 }
 
-void Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n,
+bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n,
                     int k, const void* a, const void* b, bool accumulate, Epilogue epilogue, const float* bias,
                     float* c) {
   const float one = 1.0F;
@@ -99,30 +116,30 @@ void Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_
   if (epilogue != Epilogue::none)
     check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
           "take a bias");
-  if (plan.algorithm.data[0] == 0 && plan.algorithm.data[1] == 0) {
-    cublasLtMatmulPreference_t preference = nullptr;
-    check(cublasLtMatmulPreferenceCreate(&preference), "state a preference");
-    const std::size_t most = workspace_bytes;
-    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most);
+  if (plan.state == Plan::not_asked) {
+    Preference preference;
+    preference.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
     // It takes arrays for aligned to 256 bytes unless it is told; a layer's weights lie where those before them end.
     for (const cublasLtMatmulPreferenceAttributes_t least :
          {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
           CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
-      cublasLtMatmulPreferenceSetAttribute(preference, least, &alignment, sizeof alignment);
+      preference.set(least, alignment);
     cublasLtMatmulHeuristicResult_t found = {};
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-        handle_, plan.operation, plan.left, plan.right, plan.result, plan.result, preference, 1, &found, &count);
-    cublasLtMatmulPreferenceDestroy(preference);
-    check(status == CUBLAS_STATUS_SUCCESS && count == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : status,
-          "find an algorithm for a product of " + std::to_string(m) + "×" + std::to_string(k) + " by " +
-              std::to_string(k) + "×" + std::to_string(n));
+        handle_, plan.operation, plan.left, plan.right, plan.result, plan.result, preference.get(), 1, &found, &count);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+      check(status, "find an algorithm for a product of " + std::to_string(m) + "×" + std::to_string(k) + " by " +
+                        std::to_string(k) + "×" + std::to_string(n));
+    plan.state = status == CUBLAS_STATUS_SUCCESS && count > 0 ? Plan::chosen : Plan::none;
     plan.algorithm = found.algo;
   }
+  if (plan.state == Plan::none) return false;
   check(
       cublasLtMatmul(handle_, plan.operation, &one, b, plan.left, a, plan.right, &old, c, plan.result, c, plan.result,
                      &plan.algorithm, plans_->workspace.as<void>(), workspace_bytes, stream),
       "multiply " + std::to_string(m) + "×" + std::to_string(k) + " by " + std::to_string(k) + "×" + std::to_string(n));
+  return true;
 }
 
 }  // namespace ganymede::cuda

@@ -22,15 +22,19 @@ class Blas {
   enum class Epilogue { none, bias, bias_relu };
 
   /// c[m, n] = op(a) · op(b) (+ c with `accumulate`), all row-major. op(a) is [m, k]: a is [m, k], or [k, m] when
-  /// `transpose_a`; op(b) is [k, n] likewise. `bias` [n] with an epilogue that takes one.
-  void multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
+  /// `transpose_a`; op(b) is [k, n] likewise. `bias` [n], at an address that takes_bias() likes, with an epilogue that
+  /// takes one. False, and nothing is enqueued, where cuBLASLt has no algorithm for such a product.
+  [[nodiscard]] bool multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
                 const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
   /// The same of factors that are bfloat16; sums and result are float32.
-  void multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const std::uint16_t* a,
-                const std::uint16_t* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
+  [[nodiscard]] bool multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
+                              const std::uint16_t* a, const std::uint16_t* b, bool accumulate, Epilogue epilogue,
+                              const float* bias, float* c);
+  /// Epilogues read a bias in vectors, and no preference tells cuBLASLt of its alignment.
+  static bool takes_bias(const float* bias) { return reinterpret_cast<std::uintptr_t>(bias) % 16 == 0; }
 
  private:
-  void multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n, int k,
+  bool multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n, int k,
                 const void* a, const void* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
   struct Plan;
   struct Plans;

@@ -109,11 +109,8 @@ class CudaDevice final : public Device {
   }
 
   double peak_flops() const override {
-    // Multiply-adds of float32 per multiprocessor and clock (CUDA C++ Programming Guide, throughput of arithmetic
-    // instructions): 64 on 7.x and 8.0, else 128.
-    const double units =
-        attribute(cudaDevAttrMultiProcessorCount) * (major_ < 8 || major_ * 10 + minor_ == 80 ? 64. : 128.);
-    return 2 * units * attribute(cudaDevAttrClockRate) * 1e3;
+    return 2 * attribute(cudaDevAttrMultiProcessorCount) * multiply_adds_per_clock() *
+           attribute(cudaDevAttrClockRate) * 1e3;
   }
   double peak_bandwidth() const override {
     // Two transfers a clock, of as many bits as the bus is wide.
@@ -184,15 +181,14 @@ class CudaDevice final : public Device {
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
                       float* y, const Rounded& rounded) override {
-    if (large(rows, in, out)) {
-      const bool identity = is_activation(sigma, "identity");
-      const bool relu = is_activation(sigma, "relu");
-      const Blas::Epilogue epilogue = b == nullptr ? Blas::Epilogue::none
-                                      : identity   ? Blas::Epilogue::bias
-                                      : relu       ? Blas::Epilogue::bias_relu
-                                                   : Blas::Epilogue::none;
-      multiply(rows, in, out, x, w, true, rounded, epilogue, b, y);
-      if (!identity && epilogue == Blas::Epilogue::none)
+    const bool identity = is_activation(sigma, "identity");
+    const bool relu = is_activation(sigma, "relu");
+    const Blas::Epilogue epilogue = b == nullptr || !Blas::takes_bias(b) ? Blas::Epilogue::none
+                                    : identity                           ? Blas::Epilogue::bias
+                                    : relu                               ? Blas::Epilogue::bias_relu
+                                                                         : Blas::Epilogue::none;
+    if (large(rows, in, out) && multiply(rows, in, out, x, w, true, rounded, epilogue, b, y)) {
+      if (epilogue == Blas::Epilogue::none && !(identity && b == nullptr))
         activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
     } else {
       cuda::affine_forward(compute_.get(), rows, in, out, x, w, b, sigma.kind, sigma.parameter, y);
@@ -201,8 +197,7 @@ class CudaDevice final : public Device {
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
                       float* ty, const Rounded& rounded) override {
-    if (large(rows, in, out)) {
-      multiply(rows, in, out, tx, w, true, rounded, Blas::Epilogue::none, nullptr, ty);
+    if (large(rows, in, out) && multiply(rows, in, out, tx, w, true, rounded, Blas::Epilogue::none, nullptr, ty)) {
       slope(product(rows, out), sigma, y, ty);
     } else {
       cuda::affine_tangent(compute_.get(), rows, in, out, tx, w, sigma.kind, sigma.parameter, y, ty);
@@ -211,8 +206,8 @@ class CudaDevice final : public Device {
   }
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
                             const float* x, float* delta_in, const Rounded& rounded) override {
-    if (large(rows, in, out)) {
-      multiply(rows, out, in, delta, w, false, rounded, Blas::Epilogue::none, nullptr, delta_in);
+    if (large(rows, in, out) &&
+        multiply(rows, out, in, delta, w, false, rounded, Blas::Epilogue::none, nullptr, delta_in)) {
       if (x != nullptr) slope(product(rows, in), below, x, delta_in);
     } else {
       cuda::affine_backward_data(compute_.get(), rows, in, out, delta, w, below.kind, below.parameter, x, delta_in);
@@ -225,18 +220,19 @@ class CudaDevice final : public Device {
     SumTarget own = dw;
     const int rows = layout.total_rows();
     if (dw.wanted() && !dw.exact() && large(rows, in, out)) {
+      bool done = false;
       if (rounded.room == nullptr) {
-        blas().multiply(compute_.get(), true, false, out, in, rows, delta, x, accumulate, Blas::Epilogue::none, nullptr,
-                        dw.values);
+        done = blas().multiply(compute_.get(), true, false, out, in, rows, delta, x, accumulate, Blas::Epilogue::none,
+                               nullptr, dw.values);
       } else {
         const std::size_t count = product(rows, out);
         Bfloat16* const delta16 = rounded.room;
         Bfloat16* const x16 = delta16 + Rounded::padded(count);
         narrow(compute_.get(), {delta, delta16, count}, {x, x16, product(rows, in)});
-        blas().multiply(compute_.get(), true, false, out, in, rows, delta16, x16, accumulate, Blas::Epilogue::none,
-                        nullptr, dw.values);
+        done = blas().multiply(compute_.get(), true, false, out, in, rows, delta16, x16, accumulate,
+                               Blas::Epilogue::none, nullptr, dw.values);
       }
-      own = {};
+      if (done) own = {};
     }
     if (own.wanted() || db.wanted())
       cuda::affine_gradients(compute_.get(), shards_of(layout, dw.exact() || db.exact()), in, out, x, delta, row_scale,
@@ -467,6 +463,21 @@ class CudaDevice final : public Device {
   }
 
  private:
+  // Of a multiprocessor, in the precision of the training; 0: not known.
+  [[nodiscard]] double multiply_adds_per_clock() const {
+    const int capability = major_ * 10 + minor_;
+    // Of float32 (CUDA C++ Programming Guide, throughput of arithmetic instructions).
+    if (options_.precision == Precision::float32) return capability <= 80 ? 64 : 128;
+    // Of TF32 on tensor cores: the data sheets' figures without sparsity by multiprocessors and clock. Twice as many of
+    // bfloat16.
+    const double tf32 = capability == 80    ? 512
+                        : capability == 86  ? 128
+                        : capability == 89  ? 256
+                        : capability == 90  ? 1024
+                        : capability == 100 ? 2048
+                                            : 0;
+    return options_.precision == Precision::bfloat16 ? 2 * tf32 : tf32;
+  }
   // Whether a product of so many multiply-adds goes to cuBLASLt. --reproducible never: its products must not depend
   // on the number of rows.
   double attribute(cudaDeviceAttr which) const {
@@ -483,16 +494,14 @@ class CudaDevice final : public Device {
     if (!blas_) blas_.emplace(options_.precision == Precision::tf32);
     return *blas_;
   }
-  // c[m, n] = x[m, k] · w[k, n], or w[n, k]ᵀ.
-  void multiply(int m, int k, int n, const float* x, const float* w, bool transposed, const Rounded& rounded,
+  // c[m, n] = x[m, k] · w[k, n], or w[n, k]ᵀ. False: cuBLASLt cannot, and our own kernel has to.
+  [[nodiscard]] bool multiply(int m, int k, int n, const float* x, const float* w, bool transposed, const Rounded& rounded,
                 Blas::Epilogue epilogue, const float* bias, float* c) {
-    if (rounded.room == nullptr) {
-      blas().multiply(compute_.get(), false, transposed, m, n, k, x, w, false, epilogue, bias, c);
-      return;
-    }
+    if (rounded.room == nullptr)
+      return blas().multiply(compute_.get(), false, transposed, m, n, k, x, w, false, epilogue, bias, c);
     narrow(compute_.get(), {x, rounded.room, product(m, k)});
-    blas().multiply(compute_.get(), false, transposed, m, n, k, rounded.room, rounded.weights, false, epilogue, bias,
-                    c);
+    return blas().multiply(compute_.get(), false, transposed, m, n, k, rounded.room, rounded.weights, false, epilogue,
+                           bias, c);
   }
 
   // What cuDNN has for a task with these arrays. --reproducible asks for nothing: a row's bits may depend there on how

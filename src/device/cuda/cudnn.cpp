@@ -285,6 +285,10 @@ Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
       check(cudnnBackendGetAttribute(engine->plan.get(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
                                      &count, &workspace),
             "tell a plan's workspace");
+      if (static_cast<std::size_t>(workspace) > most_workspace) {
+        result.refusal = "its engines want more than " + std::to_string(most_workspace >> 20) + " MiB to work in";
+        continue;
+      }
       result.workspace = static_cast<std::size_t>(workspace);
       result.engine = std::move(engine);
       result.notes = notes;

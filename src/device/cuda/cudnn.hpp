@@ -38,6 +38,10 @@ struct ConvolutionTask {
 
 class Cudnn {
  public:
+  /// An engine that wants more working memory is passed over: the next is rarely much slower, and all of it is taken
+  /// from the batch.
+  static constexpr std::size_t most_workspace = std::size_t{512} << 20;
+
   /// For the current GPU and this stream of it.
   explicit Cudnn(cudaStream_t stream);
   /// For a GPU that need not be there, from cuDNN's JSON of its properties: plans, and runs nothing.

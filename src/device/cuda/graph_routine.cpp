@@ -1,6 +1,8 @@
 // See graph_routine.hpp.
 #include "device/cuda/graph_routine.hpp"
 
+#include <nvtx3/nvToolsExt.h>
+
 #include <utility>
 
 namespace ganymede::cuda {
@@ -23,7 +25,10 @@ class GraphRoutine final : public Routine {
       // The first time everything that happens once happens: plans, connections, lazily loaded kernels.
       work_();
     } else {
-      check(cudaGraphLaunch(executable_, stream_), "launch the step's graph");
+      nvtxRangePushA("step");  // the phases' own are told of where they are recorded, and not here
+      const cudaError_t launched = cudaGraphLaunch(executable_, stream_);
+      nvtxRangePop();
+      check(launched, "launch the step's graph");
     }
   }
 
