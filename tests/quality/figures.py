@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Trains recipes end to end, measures what they make, and writes the tables of docs/RESULTS.md.
 
-usage: figures.py MNIST_FOLDER OUT [--program FILE] [--jobs N] [--threads N] [--only NAME]… [--seed N] [--papers]
-       (needs numpy and safetensors)
+usage: figures.py MNIST_FOLDER OUT [--program FILE] [--jobs N | --gpus N] [--threads N] [--only NAME]… [--seed N]
+       [--papers]                                                               (needs numpy and safetensors)
 
-Every training is one process of --threads threads (1), --jobs of them (2) at a time and at the lowest priority. With
---papers those of the papers' whole length instead, which want a GPU. OUT/figures/ keeps the figures of each that has ended, so a
+Every training is one process of --threads threads (1), --jobs of them (2) at a time and at the lowest priority, or one
+on each of --gpus GPUs. With --papers those of the papers' whole length instead, which want a GPU. OUT/figures/ keeps the figures of each that has ended, so a
 second call goes on where the first stopped, and a run that was cut short is resumed. OUT/tables.md is written anew
 after each; trainings that it lacks are named in it.
 
@@ -15,10 +15,11 @@ code 5 has failed, and is counted as such; any other failure is not the recipe's
   parzen   by parzen.py, which shares no code with Ganymede. Collapsed is a training of which fewer than nine classes
            hold at least 2 % of 1 000 samples, or whose score is negative
   judged   by `ganymede eval --metrics judge`
+  course   by `ganymede eval --metrics parzen,judge` at each of the training's checkpoints
   nearest  by `ganymede eval --metrics 1nn-error` from 50 000 samples, and as judged
   modes    by `ganymede eval --metrics modes` from 26 000 samples
   wgan     Spearman's rank correlation of the estimate of the Wasserstein distance (the running median of its record,
-           as the paper plots it) with classifier-FD, over the training's checkpoints. Failed is one whose samples end
+           as the paper plots it, of 25 records and of 151) with classifier-FD, over the training's checkpoints. Failed is one whose samples end
            with fewer than nine classes, or not twice as near to real digits as at the first checkpoint
 """
 import argparse
@@ -26,6 +27,8 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import queue
+import re
 import subprocess
 import sys
 import zlib
@@ -47,13 +50,22 @@ TRAININGS = {  # name: what is measured, number of seeds, options
     "wgan-dcgan-no-bn": ("wgan", 1, "--recipe wgan --model dcgan --channels 32,64 --data mnist --steps 6000 --keep 0 "
                          "--checkpoint-every 150"),
     "dcgan-6000": ("nearest", 1, "--recipe dcgan --data mnist --steps 6000"),
-    "modern-6000": ("judged", 1, "--recipe modern --data mnist --steps 6000"),
+    "modern-6000": ("course", 5, "--recipe modern --data mnist --steps 6000 --keep 0 --checkpoint-every 500"),
     "modern-stacked": ("modes", 1, "--recipe modern --data mnist --stack 3 --steps 6000"),
+    # In the time of modern-6000 on one thread.
+    "gan-as-long": ("course", 1, "--recipe gan --data mnist --steps 354000 --keep 0 --checkpoint-every 59000"),
+    "wgan-as-long": ("course", 1, "--recipe wgan --data mnist --steps 162000 --keep 0 --checkpoint-every 27000"),
 }
+WGAN_DCGAN = "--recipe wgan --model dcgan --channels 64,128 --kernel 5 --data mnist"
 PAPERS = {
+    "gan": ("parzen", 5, "--recipe gan --data mnist"),
     "dcgan": ("nearest", 5, "--recipe dcgan --data mnist"),
-    "modern": ("judged", 5, "--recipe modern --data mnist"),
-    "wgan-dcgan": ("wgan", 5, "--recipe wgan --model dcgan --data mnist --steps 100000 --keep 0 --checkpoint-every 2500"),
+    "modern": ("course", 5, "--recipe modern --data mnist --keep 0 --checkpoint-every 2000"),
+    "modern-stacked": ("modes", 5, "--recipe modern --data mnist --stack 3"),
+    "wgan-dcgan": ("wgan", 5, f"{WGAN_DCGAN} --generator-norm batch --discriminator-norm batch "
+                   "--steps 100000 --keep 0 --checkpoint-every 2500"),
+    "wgan-dcgan-no-bn": ("wgan", 5, f"{WGAN_DCGAN} --steps 100000 --keep 0 --checkpoint-every 2500"),
+    "wgan-mlp": ("wgan", 5, "--recipe wgan --data mnist --steps 100000 --keep 0 --checkpoint-every 2500"),
 }
 QUIET = "--log-every 50 --sample-every 0"
 
@@ -96,6 +108,36 @@ class Judged:
         return (f"{f['classifier_fd']:.3f} | {f['kid']['mean']:.4f} ± {f['kid']['standard_error']:.4f} "
                 f"| {f['precision']:.3f}, {f['recall']:.3f} | {f['density']:.3f}, {f['coverage']:.3f} "
                 f"| {f['class_kl']:.4f}")
+
+
+def saved(run):
+    """Step and folder of the checkpoints, without those that an interruption brought about."""
+    every = int(re.search(r"^checkpoint-every *= *(\d+)", (run / "config.ini").read_text(), re.MULTILINE)[1])
+    found = sorted((int(folder.name.rsplit("-", 1)[1]), folder) for folder in (run / "checkpoints").iterdir())
+    return [(step, folder) for step, folder in found if step % every == 0 or step == found[-1][0]]
+
+
+class Course(Judged):
+    heading = ("| seed | step | Parzen, nats | σ | classifier-FD | KID | precision, recall | collapsed |\n"
+               "|---|---|---|---|---|---|---|---|")
+    best = staticmethod(lambda f: -f["classifier_fd"])
+
+    @staticmethod
+    def measure(call, run):
+        rows = []
+        for step, checkpoint in saved(run):
+            found = call.evaluated(checkpoint, "parzen,judge", 10000)
+            judged = found["judge"]["samples"]
+            rows.append({"step": step, "parzen": found["parzen"]} | {k: judged[k] for k in
+                        ("classifier_fd", "kid", "precision", "recall", "class_histogram")})
+        return rows[-1] | {"rows": rows}
+
+    @staticmethod
+    def row(f):
+        return "\n| | ".join(
+            f"{r['step']} | {r['parzen']['log_likelihood']:.1f} ± {r['parzen']['standard_error']:.1f} | {r['parzen']['sigma']:.3f} "
+            f"| {r['classifier_fd']:.3f} | {r['kid']['mean']:.4f} ± {r['kid']['standard_error']:.4f} "
+            f"| {r['precision']:.3f}, {r['recall']:.3f}" + (" |" if r is not f["rows"][-1] else "") for r in f["rows"])
 
 
 class Nearest(Judged):
@@ -144,23 +186,23 @@ def spearman(a, b):
 
 
 class Wgan:
-    heading = ("| seed | Spearman's ρ | checkpoints | estimate, first and last | classifier-FD, first and last "
-               "| classes of at least 2 % | collapsed |\n|---|---|---|---|---|---|---|")
-    best = staticmethod(lambda f: f["spearman"])
-    median = 25  # records
+    medians = (25, 151)  # records
+    heading = (f"| seed | Spearman's ρ, of {medians[0]} | of {medians[1]} | checkpoints | estimate, first and last "
+               "| classifier-FD, first and last | classes of at least 2 % | collapsed |\n|---|---|---|---|---|---|---|---|")
+    best = staticmethod(lambda f: f["spearman"][0])
 
     @classmethod
     def measure(cls, call, run):
         records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        estimate = running_median([r["d_real_score"] - r["d_fake_score"] for r in records], cls.median)
-        at = dict(zip([r["step"] for r in records], estimate))
-        rows = []
-        for checkpoint in sorted((run / "checkpoints").iterdir()):
-            step = int(checkpoint.name.rsplit("-", 1)[1])
-            judged = call.evaluated(checkpoint, "judge", 2500)["judge"]["samples"]
-            rows.append((step, at[step], judged["classifier_fd"]))
-        return {"spearman": spearman([r[1] for r in rows], [r[2] for r in rows]), "rows": rows,
-                "class_histogram": judged["class_histogram"]}
+        raw = [r["d_real_score"] - r["d_fake_score"] for r in records]
+        at = {r["step"]: i for i, r in enumerate(records)}
+        checkpoints = saved(run)
+        judged = [call.evaluated(folder, "judge", 2500)["judge"]["samples"] for _, folder in checkpoints]
+        distances = [j["classifier_fd"] for j in judged]
+        estimates = [[running_median(raw, width)[at[step]] for step, _ in checkpoints] for width in cls.medians]
+        return {"spearman": [spearman(estimate, distances) for estimate in estimates],
+                "rows": list(zip([step for step, _ in checkpoints], estimates[0], distances)),
+                "class_histogram": judged[-1]["class_histogram"]}
 
     @staticmethod
     def collapsed(f):
@@ -170,11 +212,12 @@ class Wgan:
     def row(f):
         first, last = f["rows"][0], f["rows"][-1]
         present = sum(n >= 0.02 * sum(f["class_histogram"]) for n in f["class_histogram"])
-        return (f"{f['spearman']:.3f} | {len(f['rows'])} | {first[1]:.4f}, {last[1]:.4f} | {first[2]:.2f}, {last[2]:.2f} "
+        of = " | ".join(f"{rho:.3f}" for rho in f["spearman"])
+        return (f"{of} | {len(f['rows'])} | {first[1]:.4f}, {last[1]:.4f} | {first[2]:.2f}, {last[2]:.2f} "
                 f"| {present} of 10")
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Parzen, Judged, Nearest, Modes, Wgan)}
+KINDS = {kind.__name__.lower(): kind for kind in (Parzen, Judged, Course, Nearest, Modes, Wgan)}
 
 
 class Call:
@@ -183,6 +226,10 @@ class Call:
         self.program = arguments.program.resolve()
         self.mnist = arguments.mnist
         self.threads = arguments.threads
+        self.jobs = arguments.gpus or arguments.jobs
+        self.gpus = queue.SimpleQueue()  # that train nothing now
+        for gpu in range(arguments.gpus):
+            self.gpus.put(gpu)
         self.trainings = PAPERS if arguments.papers else TRAININGS
         self.planned = [(name, seed) for name, (_, seeds, _) in self.trainings.items() for seed in range(1, seeds + 1)]
         (self.out / "figures").mkdir(parents=True, exist_ok=True)
@@ -214,7 +261,12 @@ class Call:
         run = self.out / "runs" / f"{name}-{zlib.crc32(options.encode()):08x}-seed-{seed}"
         words = ["train", *options.split(), *QUIET.split(), "--threads", self.threads, "--seed", seed, "--resume", "--out",
                  run]
-        ended = self.run(*words)
+        gpu = None if self.gpus.empty() else self.gpus.get()
+        try:
+            ended = self.run(*words, *([] if gpu is None else ["--device", f"cuda:{gpu}"]))
+        finally:
+            if gpu is not None:
+                self.gpus.put(gpu)
         records = (run / "metrics.jsonl").read_text().splitlines()
         figures = {"options": options, "seed": seed, "seconds": json.loads(records[-1])["seconds"]}
         if ended.returncode == 5:
@@ -256,6 +308,7 @@ def main():
     usage.add_argument("out")
     usage.add_argument("--program", type=pathlib.Path, default=pathlib.Path(__file__).parents[2] / "build/bin/ganymede")
     usage.add_argument("--jobs", type=int, default=2)
+    usage.add_argument("--gpus", type=int, default=0)
     usage.add_argument("--threads", type=int, default=1)
     usage.add_argument("--only", metavar="NAME", action="append", help="may be repeated")
     usage.add_argument("--seed", type=int, help="this seed alone")
@@ -273,7 +326,7 @@ def main():
             if call.kept(name, seed) is None and arguments.seed in (None, seed)]
     todo.sort(key=lambda training: training[1])  # a call that is cut short has something of every recipe
     call.tables()
-    pool = concurrent.futures.ThreadPoolExecutor(arguments.jobs)
+    pool = concurrent.futures.ThreadPoolExecutor(call.jobs)
     running = {pool.submit(call.train, *training): training for training in todo}
     try:
         for ended in concurrent.futures.as_completed(running):

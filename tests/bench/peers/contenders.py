@@ -137,8 +137,9 @@ def torch_networks(device):
     return g.to(device), d.to(device)
 
 
-def torch_eager(folder, gamma, ema, threads, device, rank=0, ranks=1, graph=False):
-    """Autograd and the fused Adam; over several ranks DistributedDataParallel on gloo; the step as a CUDA graph."""
+def torch_eager(folder, gamma, ema, threads, device, rank=0, ranks=1, graph=False, compiled=False):
+    """Autograd and the fused Adam; over several ranks DistributedDataParallel on gloo; the networks and their losses
+    compiled by inductor; the step as a CUDA graph."""
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -177,6 +178,8 @@ def torch_eager(folder, gamma, ema, threads, device, rank=0, ranks=1, graph=Fals
             return F.binary_cross_entropy_with_logits(d(self.g(z)), ones)
 
     d_loss, g_loss = DLoss(), GLoss()
+    if compiled:
+        d_loss, g_loss = torch.compile(d_loss), torch.compile(g_loss)
     if ranks > 1:
         torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks)
         # D is no part of G's module, so its gradients are not reduced there.
@@ -379,7 +382,8 @@ def torch_version(device):
     if device == "cuda":
         if not torch.cuda.is_available():
             absent(f"PyTorch {torch.__version__} sees no GPU")
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True  # shapes stay, so its manual has cuDNN try its algorithms out
     return f"PyTorch {torch.__version__}" + (f" with CUDA {torch.version.cuda}" if device == "cuda" else "")
 
 
@@ -404,6 +408,8 @@ def main():
     version = jax_version(device) if kind == "jax" else torch_version(device)
     if kind in ("eager", "eager-graph"):
         run = torch_eager(folder, gamma, ema, threads, device, graph=kind == "eager-graph")
+    elif kind in ("compile", "compile-graph") and CONVOLUTIONS:
+        run = torch_eager(folder, gamma, ema, threads, device, graph=kind == "compile-graph", compiled=True)
     elif kind in ("compile", "compile-graph"):
         run = torch_compiled(folder, gamma, ema, threads, device, graph=kind == "compile-graph")
     elif kind == "jax":
