@@ -27,6 +27,22 @@ std::optional<int> largest(int least, int most, const Fits& fits) {
   return least;
 }
 
+// What a GPU's libraries take when they are first used, and no plan knows: cuBLASLt's workspace, NCCL's buffers and
+// kernels that are loaded, and cuDNN's workspace (Cudnn::most_workspace). Small GPUs have algorithms that take less.
+std::size_t kept_for_libraries(const TrainOptions& o, std::size_t free) {
+  constexpr std::size_t mebibyte = std::size_t{1} << 20;
+  const bool by_cudnn = o.model != "mlp" && !o.reproducible;
+  return std::min(free / 4, (by_cudnn ? 768 : 256) * mebibyte);
+}
+
+// How many ranks share this rank's GPU, whose address is in its description. Collective.
+std::size_t ranks_on(const Device& device, Communicator& ranks) {
+  if (ranks.size() == 1) return 1;
+  const std::string mine = host_name() + " " + device.description();
+  const std::vector<std::string> all = ranks.all_gather(mine);
+  return static_cast<std::size_t>(std::count(all.begin(), all.end(), mine));
+}
+
 class Planner {
  public:
   Planner(const TrainOptions& o, Communicator& ranks, const ImageSet& images, bool is_host)
@@ -80,9 +96,11 @@ MemoryPlan plan_memory(const TrainOptions& o, Communicator& ranks, const ImageSe
 
 MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
                                  const Device& device) {
-  const std::size_t free = device.available_memory();
   const bool is_host = device.is_host();
-  const auto sharing = static_cast<std::size_t>(is_host ? ranks.node_size() : 1);
+  const std::size_t all_free = device.available_memory();
+  const std::size_t kept = is_host ? 0 : kept_for_libraries(options, all_free);
+  const std::size_t free = all_free - kept;
+  const std::size_t sharing = is_host ? static_cast<std::size_t>(ranks.node_size()) : ranks_on(device, ranks);
   Planner planner(options, ranks, images, is_host);
   const auto needed = [&](const TrainOptions& o) { return sharing * planner.plan(o).total(); };
   MemoryPlan plan = planner.plan(options);
@@ -111,10 +129,12 @@ MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& rank
       // Not with these networks.
     }
   }
-  throw Error(ExitCode::launch, "the training needs " + text(wanted) +
-                                    (sharing > 1 ? " for the " + counted(sharing, "rank") + " of this host" : "") +
-                                    ", and " + (is_host ? "the host" : "the GPU") + " has " + text(free) +
-                                    " free: " + advice);
+  throw Error(
+      ExitCode::launch,
+      "the training needs " + text(wanted) +
+          (sharing > 1 ? " for the " + counted(sharing, "rank") + " of this " + (is_host ? "host" : "GPU") : "") +
+          ", and " + (is_host ? "the host" : "the GPU") + " has " + text(all_free) + " free" +
+          (kept > 0 ? ", of which " + text(kept) + " are left to CUDA's libraries" : "") + ": " + advice);
 }
 
 std::size_t taken_memory(const Device& device, std::size_t free_before) {

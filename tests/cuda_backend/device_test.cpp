@@ -21,6 +21,7 @@
 namespace ganymede::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class SimulatedDevice : public ::testing::Test {
@@ -162,8 +163,9 @@ TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::training_failed);
-    EXPECT_THAT(error.what(), HasSubstr("a layer's forward pass in D forward wrote a value that is not finite, first "
-                                        "at element 0 of 72"));
+    EXPECT_THAT(error.what(), HasSubstr("a layer's forward pass, " + std::to_string(small_side * small_side) +
+                                        " → 6, in D "
+                                        "forward wrote a value that is not finite, first at element 0 of 72"));
   }
 }
 
@@ -182,6 +184,29 @@ TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
     EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 3.81 MiB"));
     EXPECT_THAT(error.what(), HasSubstr("of its 4 MiB are free"));
   }
+}
+
+TEST_F(SimulatedDevice, LeavesMemoryToTheLibraries) {
+  TrainOptions o = small_options();
+  o.batch = 10000;
+  const RandomImages images(20, small_side, 1);
+  const auto refusal = [&](double times) -> std::string {
+    const auto planned = static_cast<double>(plan_memory(o, *alone_, images.set(), false).total());
+    cuda_sim::reset();
+    cuda_sim::DeviceSpec gpu;
+    gpu.memory = static_cast<std::size_t>(times * planned);
+    cuda_sim::set_devices({gpu});
+    const std::unique_ptr<Device> device = make_gpu(*alone_);
+    try {
+      (void)plan_available_memory(o, *alone_, images.set(), *device);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal(1.4), "");
+  EXPECT_THAT(refusal(1.3),
+              AllOf(HasSubstr("are left to CUDA's libraries: --batch "), HasSubstr("the largest that fits")));
 }
 
 TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {

@@ -125,6 +125,33 @@ TEST_P(GpuTraining, GoesTheSameWayThroughCublas) {
   expect_near(gpu, cpu, cpu.step.take_means(), 1e-4);
 }
 
+// Large ones lie in memory of NCCL's own.
+TEST(GpuSums, OfAnySize) {
+  Communicator& ranks = world();
+  prepare_gpus(ranks.node_size(), 1);
+  CudaOptions options;
+  options.through_mpi = !gpu_for_each(ranks);
+  {
+    const std::unique_ptr<Device> device = make_gpu(ranks, options);
+    for (const std::size_t count : {std::size_t{7}, std::size_t{1} << 19}) {
+      const std::unique_ptr<Reduction<float>> sum = device->make_reduction<float>(ranks, count);
+      std::vector<float> values(count);
+      for (std::size_t i = 0; i < count; ++i)
+        values[i] = static_cast<float>(i % 1000) + static_cast<float>(ranks.rank());
+      device->upload(sum->data(), values.data(), count * sizeof(float));
+      sum->start();
+      sum->finish();
+      device->download(values.data(), sum->sum(), count * sizeof(float));
+      const auto n = static_cast<float>(ranks.size());
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < count; ++i)
+        wrong += values[i] == n * static_cast<float>(i % 1000) + n * (n - 1) / 2 ? 0 : 1;
+      EXPECT_EQ(wrong, 0U) << count;
+    }
+  }
+  EXPECT_EQ(gpu_leaks(), std::vector<std::string>{});
+}
+
 // Two settings are enough for what no loss or layer takes part in.
 class GpuStop : public GpuTraining {};
 

@@ -75,6 +75,12 @@ void check_precision(Precision precision, const Place& place) {
                                     ": train with --precision fp32");
 }
 
+// What a layer's operation is made from and makes, by which one knows the layer.
+struct Widths {
+  int in = 0;
+  int out = 0;
+};
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(Communicator& ranks, const CudaOptions& options, std::vector<Place> places)
@@ -109,8 +115,8 @@ class CudaDevice final : public Device {
   }
 
   double peak_flops() const override {
-    return 2 * attribute(cudaDevAttrMultiProcessorCount) * multiply_adds_per_clock() *
-           attribute(cudaDevAttrClockRate) * 1e3;
+    return 2 * attribute(cudaDevAttrMultiProcessorCount) * multiply_adds_per_clock() * attribute(cudaDevAttrClockRate) *
+           1e3;
   }
   double peak_bandwidth() const override {
     // Two transfers a clock, of as many bits as the bus is wide.
@@ -193,7 +199,7 @@ class CudaDevice final : public Device {
     } else {
       cuda::affine_forward(compute_.get(), rows, in, out, x, w, b, sigma.kind, sigma.parameter, y);
     }
-    launched("a layer's forward pass", y, product(rows, out));
+    launched("a layer's forward pass", y, product(rows, out), {in, out});
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
                       float* ty, const Rounded& rounded) override {
@@ -202,7 +208,7 @@ class CudaDevice final : public Device {
     } else {
       cuda::affine_tangent(compute_.get(), rows, in, out, tx, w, sigma.kind, sigma.parameter, y, ty);
     }
-    launched("a layer's tangent pass", ty, product(rows, out));
+    launched("a layer's tangent pass", ty, product(rows, out), {in, out});
   }
   void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
                             const float* x, float* delta_in, const Rounded& rounded) override {
@@ -212,7 +218,7 @@ class CudaDevice final : public Device {
     } else {
       cuda::affine_backward_data(compute_.get(), rows, in, out, delta, w, below.kind, below.parameter, x, delta_in);
     }
-    launched("a layer's backward pass", delta_in, product(rows, in));
+    launched("a layer's backward pass", delta_in, product(rows, in), {in, out});
   }
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
                         const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
@@ -237,20 +243,22 @@ class CudaDevice final : public Device {
     if (own.wanted() || db.wanted())
       cuda::affine_gradients(compute_.get(), shards_of(layout, dw.exact() || db.exact()), in, out, x, delta, row_scale,
                              accumulate, sum_of(own), sum_of(db));
-    launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out));
+    launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out), {in, out});
   }
 
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
                 float* coarse, const Rounded& rounded) override {
     if (!pass_by_cudnn({ConvolutionPass::coarse, geometry, rows}, fine, w, finish, rounded, coarse))
       cuda::convolve(compute_.get(), shape_of(geometry), rows, fine, w, finishing_of(finish), coarse);
-    launched("a convolution", coarse, product(rows, geometry.coarse_size()));
+    launched("a convolution", coarse, product(rows, geometry.coarse_size()),
+             {geometry.fine_channels, geometry.coarse_channels});
   }
   void convolve_transposed(const Convolution& geometry, int rows, const float* coarse, const float* w,
                            const Finish& finish, float* fine, const Rounded& rounded) override {
     if (!pass_by_cudnn({ConvolutionPass::fine, geometry, rows}, coarse, w, finish, rounded, fine))
       cuda::convolve_transposed(compute_.get(), shape_of(geometry), rows, coarse, w, finishing_of(finish), fine);
-    launched("a transposed convolution", fine, product(rows, geometry.fine_size()));
+    launched("a transposed convolution", fine, product(rows, geometry.fine_size()),
+             {geometry.coarse_channels, geometry.fine_channels});
   }
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
                              const float* coarse, bool accumulate, SumTarget dw, const Rounded& rounded) override {
@@ -259,7 +267,8 @@ class CudaDevice final : public Device {
       cuda::convolution_gradients(compute_.get(), shards_of(layout, dw.exact()), shape_of(geometry), fine, coarse,
                                   accumulate, sum_of(dw), scratch_);
     launched("a convolution's gradients", dw.values,
-             dw.values == nullptr ? 0 : product(geometry.coarse_channels, geometry.filter()));
+             dw.values == nullptr ? 0 : product(geometry.coarse_channels, geometry.filter()),
+             {geometry.fine_channels, geometry.coarse_channels});
   }
   void channel_gradients(const BatchLayout& layout, int pixels, int channels, const float* delta,
                          const float* row_scale, bool accumulate, SumTarget db) override {
@@ -495,8 +504,8 @@ class CudaDevice final : public Device {
     return *blas_;
   }
   // c[m, n] = x[m, k] · w[k, n], or w[n, k]ᵀ. False: cuBLASLt cannot, and our own kernel has to.
-  [[nodiscard]] bool multiply(int m, int k, int n, const float* x, const float* w, bool transposed, const Rounded& rounded,
-                Blas::Epilogue epilogue, const float* bias, float* c) {
+  [[nodiscard]] bool multiply(int m, int k, int n, const float* x, const float* w, bool transposed,
+                              const Rounded& rounded, Blas::Epilogue epilogue, const float* bias, float* c) {
     if (rounded.room == nullptr)
       return blas().multiply(compute_.get(), false, transposed, m, n, k, x, w, false, epilogue, bias, c);
     narrow(compute_.get(), {x, rounded.room, product(m, k)});
@@ -613,12 +622,15 @@ class CudaDevice final : public Device {
     }
   }
 
-  void launched(const char* what, const float* written, std::size_t count) {
+  void launched(const char* what, const float* written, std::size_t count, Widths widths = {}) {
     const cudaError_t error = cudaPeekAtLastError();
-    if (error != cudaSuccess || options_.debug) examine(what, written, count);
+    if (error != cudaSuccess || options_.debug) examine(what, written, count, widths);
   }
-  void examine(const char* what, const float* written, std::size_t count) {
-    const std::string where = std::string("run ") + what + (*phase_ != '\0' ? std::string(" in ") + phase_ : "");
+  void examine(const char* what, const float* written, std::size_t count, Widths widths) {
+    std::string operation = what;
+    if (widths.out > 0) operation += ", " + std::to_string(widths.in) + " → " + std::to_string(widths.out) + ",";
+    if (*phase_ != '\0') operation += std::string(" in ") + phase_;
+    const std::string where = "run " + operation;
     check(cudaGetLastError(), where.c_str());
     check(cudaStreamSynchronize(compute_.get()), where.c_str());
     if (written == nullptr || count == 0) return;
@@ -626,8 +638,7 @@ class CudaDevice final : public Device {
     unsigned long long first = 0;
     download(&first, first_bad_.as<void>(), sizeof first);
     if (first < count)
-      throw Error(ExitCode::training_failed, std::string(what) + (*phase_ != '\0' ? std::string(" in ") + phase_ : "") +
-                                                 " wrote a value that is not finite, first at element " +
+      throw Error(ExitCode::training_failed, operation + " wrote a value that is not finite, first at element " +
                                                  std::to_string(first) + " of " + std::to_string(count) +
                                                  ": train with a smaller --learning-rate, or look at what it read");
   }

@@ -2,6 +2,7 @@
 #include "device/cuda/reductions.hpp"
 
 #include <exception>
+#include <optional>
 #include <thread>
 #include <type_traits>
 
@@ -33,23 +34,27 @@ class NcclReduction final : public Reduction<T> {
  public:
   NcclReduction(comm::NcclGroup& group, cudaStream_t compute, cudaStream_t urgent, std::size_t count)
       : group_(group), compute_(compute), urgent_(urgent) {
-    // Memory that NCCL takes itself and knows of needs no copies through its buffers.
-    void* pointer = nullptr;
     const std::size_t bytes = count * sizeof(T);
-    group_.complete(ncclMemAlloc(&pointer, bytes), "allocate memory");
+    void* pointer = nullptr;
+    if (bytes < worth_registering) {
+      pointer = plain_.emplace(bytes).template as<void>();
+    } else {
+      // Memory that NCCL takes itself and knows of needs no copies through its buffers.
+      group_.complete(ncclMemAlloc(&pointer, bytes), "allocate memory");
+      // Registering is an optimisation that some set-ups refuse.
+      if (ncclCommRegister(group_.get(), pointer, bytes, &registration_) != ncclSuccess) registration_ = nullptr;
+    }
     this->size_ = count;
     this->data_ = static_cast<T*>(pointer);
     this->sum_ = this->data_;
     clear(pointer, bytes, compute_);
-    // Registering is an optimisation that some set-ups refuse.
-    if (ncclCommRegister(group_.get(), pointer, bytes, &registration_) != ncclSuccess) registration_ = nullptr;
   }
   NcclReduction(const NcclReduction&) = delete;
   NcclReduction& operator=(const NcclReduction&) = delete;
   ~NcclReduction() override {
     if (std::uncaught_exceptions() > 0) return;  // see CudaDevice::release()
     if (registration_ != nullptr) ncclCommDeregister(group_.get(), registration_);
-    ncclMemFree(this->data_);
+    if (!plain_) ncclMemFree(this->data_);
   }
 
   void start() override {
@@ -63,9 +68,14 @@ class NcclReduction final : public Reduction<T> {
   void finish() override { done_.hold_back(compute_); }
 
  private:
+  // Of less NCCL sends copies anyway; and it rounds memory of its own up to megabytes, of which batch normalisation
+  // would take two for each layer.
+  static constexpr std::size_t worth_registering = std::size_t{1} << 20;
+
   comm::NcclGroup& group_;
   cudaStream_t compute_;
   cudaStream_t urgent_;
+  std::optional<Memory> plain_;
   void* registration_ = nullptr;
   Event ready_;
   Event done_;
