@@ -48,11 +48,10 @@ inline std::string describe(const nlohmann::json& value) {
 
 /// Parses one JSON text (valid UTF-8). Beyond the grammar it refuses a key that stands twice in an object
 /// (parsers disagree on which one counts) and bounds what a small file can make of memory: at most 8
-/// levels, at most 64 elements in an array. Throws Error(data) that names `source`.
-inline nlohmann::json parse_json(std::string_view text, const std::string& source) {
+/// levels, at most `most_elements` in an array. Throws Error(data) that names `source`.
+inline nlohmann::json parse_json(std::string_view text, const std::string& source, std::size_t most_elements = 64) {
   using nlohmann::json;
   constexpr std::size_t most_levels = 8;
-  constexpr std::size_t most_elements = 64;
   struct Level {
     bool is_array;
     std::size_t elements = 0;

@@ -1,21 +1,41 @@
 // See gradient_penalty.hpp.
 #include "gan/gradient_penalty.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "math/penalty/penalties.hpp"
 
 namespace ganymede {
 
+namespace {
+
+struct Known {
+  int penalty;
+  PenaltyPart part;
+  double TrainOptions::*weight;
+  const char* option;
+};
+// In the order of D's parts.
+constexpr std::array known = std::to_array<Known>({
+    {math::Penalties::index_of<math::UnitNorm>(), PenaltyPart::between, &TrainOptions::gradient_penalty,
+     "--gradient-penalty"},
+    {math::Penalties::index_of<math::SquaredNorm>(), PenaltyPart::real, &TrainOptions::r1, "--r1"},
+    {math::Penalties::index_of<math::SquaredNorm>(), PenaltyPart::fake, &TrainOptions::r2, "--r2"},
+});
+
+}  // namespace
+
 std::vector<PenaltySpec> penalties_of(const TrainOptions& o) {
   std::vector<PenaltySpec> specs;
-  if (o.gradient_penalty > 0)
-    specs.push_back(
-        {math::Penalties::index_of<math::UnitNorm>(), PenaltyPart::between, o.gradient_penalty, "--gradient-penalty"});
-  if (o.r1 > 0) specs.push_back({math::Penalties::index_of<math::SquaredNorm>(), PenaltyPart::real, o.r1, "--r1"});
-  if (o.r2 > 0) specs.push_back({math::Penalties::index_of<math::SquaredNorm>(), PenaltyPart::fake, o.r2, "--r2"});
+  for (const Known& one : known)
+    if (o.*one.weight > 0) specs.push_back({one.penalty, one.part, o.*one.weight, one.option});
   return specs;
 }
 
-bool has_penalties(const TrainOptions& o) { return o.gradient_penalty > 0 || o.r1 > 0 || o.r2 > 0; }
+bool has_penalties(const TrainOptions& o) {
+  return std::any_of(known.begin(), known.end(), [&](const Known& one) { return o.*one.weight > 0; });
+}
 
 GradientPenalties::GradientPenalties(const Network& discriminator, int rows, const TrainOptions& options)
     : discriminator_(&discriminator),

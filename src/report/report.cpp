@@ -190,7 +190,8 @@ Json latent_pictures(const RunFolder& folder) {
   Json shown = Json::array();
   try {
     Pictures pictures(most_latent_bytes);
-    const Json latent = parse_json(read_file(folder.latent(), most_evaluation_bytes), folder.latent().string());
+    // A singular value for each dimension that was looked into.
+    const Json latent = parse_json(read_file(folder.latent(), most_evaluation_bytes), folder.latent().string(), 1024);
     for (const Json& picture : latent.at("pictures")) {
       // The name alone: it lies beside the description.
       const fs::path file = folder.samples() / fs::path(picture.at("file").get<std::string>()).filename();

@@ -68,6 +68,8 @@ TEST_F(Latent, DrawsAndTheReportShows) {
   EXPECT_THAT(without.err, AllOf(HasSubstr("warning: no nearest training images: "), HasSubstr("config.ini")));
   write(folder_.path() / "run/config.ini", configuration);
 
+  // As many as there may be.
+  ASSERT_EQ(ganymede_here({"latent", "run", "--rows", "100", "--steps", "3"}).code, 0);
   ASSERT_EQ(ganymede_here({"report", "run"}).code, 0);
   EXPECT_THAT(content(folder_.path() / "run/report.html"), HasSubstr("Directions in which images change most"));
 }

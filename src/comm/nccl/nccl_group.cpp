@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <string>
 #include <thread>
 
@@ -77,8 +78,22 @@ void NcclGroup::join(Communicator& ranks, const ncclUniqueId& id) {
 
 NcclGroup::~NcclGroup() {
   if (group_ == nullptr) return;
-  // Aborting frees everything at once and waits for nobody: by now all that matters is done.
-  ncclCommAbort(group_);
+  // A rank whose last sum is there may still be sending its part of it: it has to let that arrive. Where something has
+  // failed, nothing is waited for.
+  if (std::uncaught_exceptions() == 0 && all_sent())
+    ncclCommDestroy(group_);
+  else
+    ncclCommAbort(group_);
+}
+
+bool NcclGroup::all_sent() const {
+  const Clock::time_point begin = Clock::now();
+  ncclResult_t state = ncclCommFinalize(group_);
+  while (state == ncclInProgress && seconds_since(begin) <= seconds_) {
+    std::this_thread::sleep_for(look_again);
+    state = now();
+  }
+  return state == ncclSuccess;
 }
 
 void NcclGroup::complete(ncclResult_t result, const char* what) {

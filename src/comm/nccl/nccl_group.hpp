@@ -25,6 +25,7 @@ class NcclGroup {
  private:
   void join(Communicator& ranks, const ncclUniqueId& id);
   void wait(const char* what) const;
+  [[nodiscard]] bool all_sent() const;
   [[nodiscard]] ncclResult_t now() const;
   /// Throws where a call has failed, or is still in progress and late.
   void judge(ncclResult_t state, const char* what, bool is_late) const;
