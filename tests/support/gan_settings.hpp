@@ -174,6 +174,8 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.loss = "wasserstein";
          o.optimizer = "rmsprop";
          o.epsilon = cancels;
+         o.generator_learning_rate = 4e-3;  // through weights so small its gradients are, too
+         o.discriminator_learning_rate = 2e-4;
          o.discriminator_activation = "leaky-relu";
          o.clip_weights = 0.05;
          o.r1 = o.ema = 0;
