@@ -266,8 +266,12 @@ TEST_F(Fault, ARankThatFailsInACheckpoint) {
   const rlimit no_more = {1, RLIM_INFINITY};
   ASSERT_EQ(::prlimit(rank_process(0), RLIMIT_AS, &no_more, nullptr), 0);
   const Ending ending = training_process.wait();
-  EXPECT_EQ(ending.code, 3) << ending.err;
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  if (ending.code == 4) {  // it was about to write a record, which now and then needs memory first
+    EXPECT_THAT(ending.err, ContainsRegex("^ganymede: (rank 0 on [^ ]*: )?out of memory"));
+    return expect_all_gone();
+  }
+  EXPECT_EQ(ending.code, 3) << ending.err;
   EXPECT_THAT(ending.err, ContainsRegex("^ganymede: rank 0 on [^ ]*: the checkpoint of step [0-9]* could not be written"
                                         "(: out of memory|, as no thread could be started for it: .*); "
                                         "the checkpoint of step [0-9]* in run still stands"));
