@@ -254,6 +254,12 @@ class SeveralHosts(unittest.TestCase):
         self.assertRegex(output, "^launch/mpirun-hosts: host h3 has no .*/ganymede: put the same build at the same")
         self.assertFalse(os.path.exists("never"))
 
+        with open("ends_early", "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n{self.hosts.ssh_command} \"$@\" | head -n 1\n")
+        os.chmod("ends_early", 0o755)
+        output = self.mpirun_hosts("--agent", os.path.abspath("ends_early"), *start, code=4)
+        self.assertRegex(output, "^launch/mpirun-hosts: host h2 answered, but has not looked at .*/ganymede within 30 s: ")
+
         self.assertIn("3 hosts are ready", self.mpirun_hosts("--check", *start))
         self.assertFalse(os.path.exists("never"))
         for words, says in [
