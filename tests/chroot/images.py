@@ -222,8 +222,8 @@ class ImageForGpus(Image):
         training = COMMANDS[2].replace("--gpus all ", "")
         asked = self.does(training)
         self.assertEqual(asked.returncode, 4)
-        self.assertRegex(asked.stdout, r"^ganymede: .*driver.*\n$")
-        self.assertIn("driver", self.does(training.partition(" train ")[0] + " doctor").stdout)
+        self.assertRegex(asked.stdout, r"^ganymede: there is no NVIDIA driver here .*--gpus all.*\n$")
+        self.assertIn("GPU: none", self.does(training.partition(" train ")[0] + " doctor").stdout)
         module = docker("run", "--rm", "--entrypoint", "sh", IMAGE, "-c",
                         "ldd $(find /opt/ganymede -name libganymede_cuda.so)")
         self.assertIn("libcublasLt", module)
