@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/files.hpp"
+#include "core/heartbeat.hpp"
 
 namespace ganymede {
 
@@ -13,6 +14,7 @@ void Output::write(int file, std::string text) {
 
 void Output::finish(const std::function<bool()>& hurried) {
   constexpr double look_again = 0.1;
+  const heartbeat::Stage stage("output");
   double hurried_for = 0;
   while (!executor_.idle_within(look_again)) {
     if (!hurried()) continue;

@@ -140,13 +140,17 @@ TEST_F(Fault, ARankThatIsStuckNamesItself) {
   EXPECT_THAT(alone.err, AllOf(HasSubstr("nothing was completed for 3 s: in set-up"), Not(HasSubstr("rank"))));
 }
 
+// A folder that stands still from some call on, on the rank that this is started on.
+std::string standing_still(int first) {
+  return "GANYMEDE_FAILING_CALLS=run/:" + std::to_string(first) + ":1000000000:-60000";
+}
+const Words hanging = {"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY};
+Words watched(int seconds) {
+  return tiny_training("run", {"--steps", "1000000000", "--log-every", "1", "--timeout", std::to_string(seconds)});
+}
+
 // A file server that stops answering holds up rank 0, and whoever writes to a log.
 TEST_F(Fault, AFolderThatNoLongerAnswersEndsTheJobInTime) {
-  const auto standing_still = [](int first) { return "run/:" + std::to_string(first) + ":1000000000:-60000"; };
-  const Words hanging = {"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY};
-  const auto watched = [](int seconds) {
-    return tiny_training("run", {"--steps", "1000000000", "--log-every", "1", "--timeout", std::to_string(seconds)});
-  };
   const auto expect_an_end = [&](const Words& words, int within) {
     Process training_process(words, here());
     training();
@@ -166,16 +170,26 @@ TEST_F(Fault, AFolderThatNoLongerAnswersEndsTheJobInTime) {
     EXPECT_THAT(ending.err, AllOf(HasSubstr("in record after step "), HasSubstr("it is at work there")));
     return ending.err;
   };
-  (void)expect_an_end(hanging + Words{"GANYMEDE_FAILING_CALLS=" + standing_still(300)} + watched(1), 1);
+  (void)expect_an_end(hanging + Words{standing_still(300)} + watched(1), 1);
   // The others' logs can be opened once and hold what a training begins with.
   const auto first_lines = static_cast<int>(lines(content(here() / "run/logs/rank-0000.log")).size());
   fs::remove_all(here() / "run");
-  write(here() / "by-rank", "[ $OMPI_COMM_WORLD_RANK = 0 ] && export GANYMEDE_FAILING_CALLS=" + standing_still(300) +
-                                " || export GANYMEDE_FAILING_CALLS=" + standing_still(first_lines + 1) +
-                                "\nexec \"$@\"\n");
+  write(here() / "by-rank", "[ $OMPI_COMM_WORLD_RANK = 0 ] && export " + standing_still(300) + " || export " +
+                                standing_still(first_lines + 1) + "\nexec \"$@\"\n");
   EXPECT_THAT(expect_an_end(job(hanging + Words{"sh", "by-rank"} + watched(deadline)), deadline),
               ContainsRegex("rank 0 on [^ ]* holds the others up"));
   expect_all_gone();
+}
+
+// That nobody reads what it prints is no reason for a training to stand still, and for its watchdog none to wait.
+TEST_F(Fault, ATerminalThatTakesNothingHidesNoHang) {
+  TerminalProcess training_process(hanging + Words{standing_still(2000)} + watched(1), here());
+  training();
+  training_process.type("\x13");
+  const Clock::time_point stopped = Clock::now();
+  const Ending ending = training_process.wait();
+  EXPECT_EQ(ending.code, 6);
+  EXPECT_LT(seconds_since(stopped), 15);
 }
 
 // Every command is watched: this one's rank 0 draws, and the others wait for it.
