@@ -205,11 +205,12 @@ exit 137
             "a rank's own words\nlaunch/mpirun: rank 1 on h2 died of signal 9; its complete checkpoints stand\n");
 }
 
-// A batch system may have given one host or many: there is nobody here, and mpirun waits for a lock.
+// A batch system may have given one host or many. The ranks here have ended, and mpirun, of which they are children
+// still, waits for a lock: as Open MPI's was found.
 TEST_F(ScriptedMpirun, IsEndedUnderABatchSystemWhenItWaitsForALock) {
   const Environment job("SLURM_JOB_ID", "1");
   const Ending ending =
-      launched("sleep 1\nexec python3 -c 'import threading; l = threading.Lock(); l.acquire(); l.acquire()'\n");
+      launched("sleep 1 &\nexec python3 -c 'import threading; l = threading.Lock(); l.acquire(); l.acquire()'\n");
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_EQ(ending.err,
             "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand\n");
