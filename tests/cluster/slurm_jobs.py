@@ -108,19 +108,20 @@ class SlurmJobs(unittest.TestCase):
         self.assertIn("with a complete checkpoint", self.printed(jobs["told"]))
         self.assertIn("preempted: back into the queue", self.printed(jobs["told"]))
 
-    def node_lost(self, way):
-        """A job on n1 and n2 that loses n2 ends on n1 and n3; what it printed."""
-        run = f"lost-{way}"
+    def node_lost(self, way, lost="n2", left="n1, n3"):
+        """A job on n1 and n2, of which n1 runs its script, that loses one of them ends on those that are left; what it
+        printed."""
+        run = f"{lost}-lost-{way}"
         self.crawl()
         job = self.submit(run, "--with", way, nodes=2)
         wait_until(lambda: step(run) > 0, 60, "the training is under way")
-        self.slurm.hosts["n2"].power_off()
+        self.slurm.hosts[lost].power_off()
         self.run_again()
         self.assertGreaterEqual(self.completes(job), 1)
-        self.assertIn("2 ranks on 2 hosts (n1, n3)", self.printed(job))
+        self.assertIn(f"2 ranks on 2 hosts ({left})", self.printed(job))
         self.assertEqual(weights(run), weights("alone"))
         self.slurm.hosts.plug_in()
-        self.slurm.start_node("n2")
+        self.slurm.start_node(lost)
         return self.printed(job)
 
     def test_node_lost_by_mpirun(self):
@@ -128,6 +129,9 @@ class SlurmJobs(unittest.TestCase):
 
     def test_node_lost_by_srun(self):
         self.node_lost("srun")
+
+    def test_the_scripts_own_node_lost(self):
+        self.node_lost("srun", lost="n1", left="n2, n3")
 
     def test_scancel_leaves_nothing_behind(self):
         for way in ("srun", "mpirun"):
