@@ -54,6 +54,8 @@ class GpuTraining : public ::testing::TestWithParam<std::size_t> {
 };
 
 TEST_P(GpuTraining, IsTheCpus) {
+  // Two ranks see every setting; and of all three have the bits of one GPU, below.
+  if (ranks_->size() > 2 && GetParam() % 3 != 0) return;
   for (const bool reproducible : {false, true}) {
     const TrainOptions o = options_of(gan_settings()[GetParam()], reproducible);
     Training cpu(make_cpu_device(1), o, *alone_, images_.set());
