@@ -300,8 +300,8 @@ def several_runs(browser):
     assert in_chart(browser, "Wasserstein distance", "chart.spec.lines.map(line => line.name)") == ["run"]
     different = browser.evaluate("[...document.querySelectorAll('#configuration > .scroll tbody th')]"
                                  ".map(th => th.textContent)")
-    assert different == ["--condition", "--loss", "--r1", "--steps", "--log-every", "--diagnose-every", "--eval-every",
-                         "--eval-samples"], different
+    assert different == ["--condition", "--loss", "--r1", "--clip-weights", "--steps", "--log-every", "--diagnose-every",
+                         "--eval-every", "--eval-samples"], different
     # A bar for each run's rank, and tables for who opens them.
     assert browser.evaluate("[...document.querySelectorAll('#timing h3')].map(title => title.textContent)") == [
         "run", "other"]
