@@ -24,8 +24,9 @@ class Blas {
   /// c[m, n] = op(a) · op(b) (+ c with `accumulate`), all row-major. op(a) is [m, k]: a is [m, k], or [k, m] when
   /// `transpose_a`; op(b) is [k, n] likewise. `bias` [n], at an address that takes_bias() likes, with an epilogue that
   /// takes one. False, and nothing is enqueued, where cuBLASLt has no algorithm for such a product.
-  [[nodiscard]] bool multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
-                const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
+  [[nodiscard]] bool multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
+                              const float* a, const float* b, bool accumulate, Epilogue epilogue, const float* bias,
+                              float* c);
   /// The same of factors that are bfloat16; sums and result are float32.
   [[nodiscard]] bool multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
                               const std::uint16_t* a, const std::uint16_t* b, bool accumulate, Epilogue epilogue,
