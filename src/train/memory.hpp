@@ -25,7 +25,7 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images, bool is_host);
 
 /// The same for this device; throws Error(launch) where it has less than that, with the numbers and the largest batch
-/// that fits. On a CPU the host's ranks are taken to need the same, on a GPU those that share it; some of a GPU's memory
+/// that fits. On a CPU the host's ranks are taken to need the same, on a GPU those that share it; some of its memory
 /// is left to its libraries. Collective.
 MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
                                  const Device& device);

@@ -227,8 +227,8 @@ constexpr int most_int = std::numeric_limits<int>::max();
 
 const std::array specs = std::to_array<OptionSpec>({
     {"data", "Data and run", "NAME|DIR",
-     "image set: mnist-mini (comes with the program), mnist (fetched once), or a folder of IDX files", true, true, set_text<&O::data>,
-     get_text<&O::data>},
+     "image set: mnist-mini (comes with the program), mnist (fetched once), or a folder of IDX files", true, true,
+     set_text<&O::data>, get_text<&O::data>},
     {"stack", "Data and run", "N",
      "images shown at a time, one in each channel, from 1 to 3: 3 of MNIST's digits are stacked MNIST", true, true,
      set_number<&O::stack, 1, 3>, get_number<&O::stack>},
