@@ -27,6 +27,7 @@
 #include "comm/end_process.hpp"
 #include "comm/siblings.hpp"
 #include "core/files.hpp"
+#include "core/thread_without_signals.hpp"
 
 namespace ganymede::comm {
 namespace {
@@ -114,13 +115,7 @@ Watchdog::Watchdog(double seconds, std::function<bool()> stopping, std::string c
       hosts_{host_name()},
       asked_seconds_(seconds),
       deadline_(seconds > 0 ? seconds : least_deadline) {
-  // Signals are for the thread that works.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  thread_ = std::thread([this] { watch(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = thread_without_signals([this] { watch(); });
   the_watchdog = this;
 }
 

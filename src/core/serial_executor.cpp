@@ -1,14 +1,14 @@
 // See serial_executor.hpp.
 #include "core/serial_executor.hpp"
 
-#include <signal.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <system_error>
 #include <utility>
+
+#include "core/thread_without_signals.hpp"
 
 namespace ganymede {
 namespace {
@@ -42,18 +42,11 @@ SerialExecutor::~SerialExecutor() {
 
 void SerialExecutor::add(std::function<void()> work) {
   if (!thread_.joinable()) {
-    // Signals are for the thread that works.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
     try {
-      thread_ = std::thread(run, queue_);
+      thread_ = thread_without_signals([queue = queue_] { run(queue); });
     } catch (const std::system_error&) {
-      // What it is for is worth less than what would end with an error here.
+      return;  // what it is for is worth less than what would end with an error here
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (!thread_.joinable()) return;
   }
   {
     const std::lock_guard lock(queue_->mutex);
@@ -72,7 +65,8 @@ void SerialExecutor::run(const std::shared_ptr<Queue>& queue) {
   while (true) {
     queue->changed.wait(lock, [&] { return queue->over || !queue->work.empty(); });
     if (queue->over) return;
-    const std::function<void()> work = queue->work.front();
+    // A copy would take memory, of which there may be none.
+    const std::function<void()> work = std::move(queue->work.front());
     lock.unlock();
     work();
     lock.lock();

@@ -2,9 +2,6 @@
 // waited for no longer than the one who asks can wait.
 #pragma once
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -13,10 +10,10 @@
 #include <future>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "core/heartbeat.hpp"
+#include "core/thread_without_signals.hpp"
 
 namespace ganymede::doctor {
 
@@ -36,12 +33,7 @@ class Probe {
     auto question = std::make_shared<Question>();
     question->ask = std::move(ask);
     answer_ = question->promise.get_future();
-    // Signals are for the thread that works.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    std::thread([question] {
+    thread_without_signals([question] {
       const heartbeat::Aside aside(question->pieces);
       const auto ask = [&] {
         const struct Counted {
@@ -58,7 +50,6 @@ class Probe {
         question->promise.set_exception(std::current_exception());
       }
     }).detach();
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   /// The answer, or what the question threw; nothing where it has not come within so many seconds. Once.
