@@ -86,34 +86,22 @@ NcclGroup::~NcclGroup() {
     ncclCommAbort(group_);
 }
 
-bool NcclGroup::all_sent() const {
-  const Clock::time_point begin = Clock::now();
-  ncclResult_t state = ncclCommFinalize(group_);
-  while (state == ncclInProgress && seconds_since(begin) <= seconds_) {
-    std::this_thread::sleep_for(look_again);
-    state = now();
-  }
-  return state == ncclSuccess;
-}
+bool NcclGroup::all_sent() const { return outcome(ncclCommFinalize(group_)) == ncclSuccess; }
 
-void NcclGroup::complete(ncclResult_t result, const char* what) {
-  if (result == ncclInProgress)
-    wait(what);
-  else
-    judge(result, what, false);
-}
+void NcclGroup::complete(ncclResult_t result, const char* what) { judge(outcome(result), what, true); }
 
-void NcclGroup::wait(const char* what) const {
+// Of a call: what it has come to, or in progress still when its time is up.
+ncclResult_t NcclGroup::outcome(ncclResult_t state) const {
+  if (state != ncclInProgress) return state;
   const heartbeat::Waiting waiting("NCCL");
   const Clock::time_point begin = Clock::now();
-  ncclResult_t state = ncclInProgress;
   while ((state = now()) == ncclInProgress && seconds_since(begin) <= seconds_) {
     if (seconds_since(begin) < soon)
       std::this_thread::yield();
     else
       std::this_thread::sleep_for(look_again);
   }
-  judge(state, what, true);
+  return state;
 }
 
 // Of an asynchronous call.

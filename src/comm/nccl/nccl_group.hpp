@@ -24,7 +24,7 @@ class NcclGroup {
 
  private:
   void join(Communicator& ranks, const ncclUniqueId& id);
-  void wait(const char* what) const;
+  [[nodiscard]] ncclResult_t outcome(ncclResult_t state) const;
   [[nodiscard]] bool all_sent() const;
   [[nodiscard]] ncclResult_t now() const;
   /// Throws where a call has failed, or is still in progress and late.

@@ -187,18 +187,8 @@ class CudaDevice final : public Device {
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
                       float* y, const Rounded& rounded) override {
-    const bool identity = is_activation(sigma, "identity");
-    const bool relu = is_activation(sigma, "relu");
-    const Blas::Epilogue epilogue = b == nullptr || !Blas::takes_bias(b) ? Blas::Epilogue::none
-                                    : identity                           ? Blas::Epilogue::bias
-                                    : relu                               ? Blas::Epilogue::bias_relu
-                                                                         : Blas::Epilogue::none;
-    if (large(rows, in, out) && multiply(rows, in, out, x, w, true, rounded, epilogue, b, y)) {
-      if (epilogue == Blas::Epilogue::none && !(identity && b == nullptr))
-        activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
-    } else {
+    if (!large(rows, in, out) || !forward_by_cublas(rows, in, out, x, w, b, sigma, y, rounded))
       cuda::affine_forward(compute_.get(), rows, in, out, x, w, b, sigma.kind, sigma.parameter, y);
-    }
     launched("a layer's forward pass", y, product(rows, out), {in, out});
   }
   void affine_tangent(int rows, int in, int out, const float* tx, const float* w, Activation sigma, const float* y,
@@ -487,13 +477,13 @@ class CudaDevice final : public Device {
                                             : 0;
     return options_.precision == Precision::bfloat16 ? 2 * tf32 : tf32;
   }
-  // Whether a product of so many multiply-adds goes to cuBLASLt. --reproducible never: its products must not depend
-  // on the number of rows.
   double attribute(cudaDeviceAttr which) const {
     int value = 0;
     check(cudaDeviceGetAttribute(&value, which, place_.index), "ask what the GPU can do");
     return value;
   }
+  // Whether a product of so many multiply-adds goes to cuBLASLt. --reproducible never: its products must not depend
+  // on the number of rows.
   bool large(int rows, int in, int out) const {
     return !options_.reproducible && rows > 0 &&
            product(rows, in) * static_cast<std::size_t>(out) >= options_.blas_from;
@@ -511,6 +501,20 @@ class CudaDevice final : public Device {
     narrow(compute_.get(), {x, rounded.room, product(m, k)});
     return blas().multiply(compute_.get(), false, transposed, m, n, k, rounded.room, rounded.weights, false, epilogue,
                            bias, c);
+  }
+
+  bool forward_by_cublas(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
+                         float* y, const Rounded& rounded) {
+    const bool identity = is_activation(sigma, "identity");
+    const bool relu = is_activation(sigma, "relu");
+    const Blas::Epilogue epilogue = b == nullptr || !Blas::takes_bias(b) ? Blas::Epilogue::none
+                                    : identity                           ? Blas::Epilogue::bias
+                                    : relu                               ? Blas::Epilogue::bias_relu
+                                                                         : Blas::Epilogue::none;
+    if (!multiply(rows, in, out, x, w, true, rounded, epilogue, b, y)) return false;
+    if (epilogue == Blas::Epilogue::none && !(identity && b == nullptr))
+      activate(compute_.get(), rows, out, b, sigma.kind, sigma.parameter, y);
+    return true;
   }
 
   // What cuDNN has for a task with these arrays. --reproducible asks for nothing: a row's bits may depend there on how
