@@ -8,10 +8,14 @@
 
 namespace ganymede::cli {
 
+std::string test_labels_obstacle(const Dataset& data) {
+  return data.test().labels.empty() ? "needs the labels of test images, and " + data.folder() + " has none" : "";
+}
+
 std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data) {
   if (saved.shape.classes == 0)
     return "needs a class-conditional run, whose samples have labels: this G knows no classes";
-  if (data.test().labels.empty()) return "needs the labels of test images, and " + data.folder() + " has none";
+  if (std::string missing = test_labels_obstacle(data); !missing.empty()) return missing;
   const int real = data.test().classes();
   if (saved.shape.classes != real)
     return "needs images of the run's classes, and it knows " + std::to_string(saved.shape.classes) + " where " +

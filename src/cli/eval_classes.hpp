@@ -10,6 +10,9 @@
 
 namespace ganymede::cli {
 
+/// Why nothing can be said by the classes of test images: they have no labels. Empty where they have.
+std::string test_labels_obstacle(const Dataset& data);
+
 /// Why the samples' classes say nothing of the data's: the run knows none, or others. Empty where they do.
 std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/eval_classes.hpp"
 #include "eval/memorisation.hpp"
 #include "gan/gan.hpp"
 #include "ganymede/error.hpp"
@@ -125,10 +126,9 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
                "too few images to tell: needs at least " + std::to_string(eval::least_for_membership) +
                    " training and as many test images");
   if (enough) add_membership("distance", found.by_distance, "nearness to a sample");
-  const bool labels_missing = saved.shape.classes > 0 && data.test().labels.empty();
-  if (enough && saved.discriminator && labels_missing)
-    report.add("  membership by D", "none", "needs the labels of test images, and " + data.folder() + " has none");
-  if (enough && saved.discriminator && !labels_missing) {
+  const std::string unlabelled = saved.shape.classes > 0 ? test_labels_obstacle(data) : "";
+  if (enough && saved.discriminator && !unlabelled.empty()) report.add("  membership by D", "none", unlabelled);
+  if (enough && saved.discriminator && unlabelled.empty()) {
     Network d = make_discriminator(saved.options, saved.shape, device);
     together(ranks, [&] { d.load(*saved.discriminator, saved.source); });
     add_membership(

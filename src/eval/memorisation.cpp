@@ -57,19 +57,25 @@ struct Nearest {
   }
 };
 
+// What is looked for images in, prepared once.
+struct Searched {
+  explicit Searched(const ImageSet& images) : set(images), blocks(pixel_blocks(images)), alike(first_alike(images)) {}
+  const ImageSet& set;
+  std::vector<PixelBlock> blocks;
+  std::vector<std::uint32_t> alike;
+};
+
 // Lowers column_nearest[j], where it is not null, to the distance of the set's image j to its nearest image of the
 // source.
-Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& set,
-                   const std::vector<PixelBlock>& blocks, std::vector<std::int64_t>* column_nearest, Device& device,
-                   Communicator& ranks) {
+Nearest nearest_of(SampleSource& source, std::uint64_t count, const Searched& in,
+                   std::vector<std::int64_t>* column_nearest, Device& device, Communicator& ranks) {
   Distances distances(device);
-  const std::vector<std::uint32_t> alike = first_alike(set);
   Nearest result{std::vector<std::int64_t>(count, far), std::vector<std::int64_t>(count, far),
                  std::vector<std::int64_t>(count, 0)};
   for_own_blocks(source, count, ranks, [&](const SampleBlock& block) {
-    const PixelBlock rows(block.images, set.pixels());
+    const PixelBlock rows(block.images, in.set.pixels());
     std::size_t first = 0;
-    for (const PixelBlock& columns : blocks) {
+    for (const PixelBlock& columns : in.blocks) {
       const std::int32_t* d = distances.between(rows, columns);
       const auto n = static_cast<std::size_t>(columns.count());
       for (int i = 0; i < block.count; ++i, d += n) {
@@ -78,7 +84,7 @@ Nearest nearest_of(SampleSource& source, std::uint64_t count, const ImageSet& se
         std::int64_t& second = result.second[image];
         for (std::size_t j = 0; j < n; ++j) {
           if (d[j] >= second) continue;
-          const std::uint32_t same = alike[first + j];
+          const std::uint32_t same = in.alike[first + j];
           // The nearest once more: of the same images the first is kept.
           if (nearest != far && same == static_cast<std::uint32_t>(result.which[image])) continue;
           second = std::max<std::int64_t>(nearest, d[j]);
@@ -162,11 +168,11 @@ Memorisation memorisation(SampleSource& samples, std::uint64_t count, const Imag
                           const ImageSet& held_out, std::size_t pairs, Device& device, Communicator& ranks) {
   std::vector<std::int64_t> training_to_samples(training.count, far);
   std::vector<std::int64_t> held_out_to_samples(held_out.count, far);
-  const std::vector<PixelBlock> training_blocks = pixel_blocks(training);
-  const Nearest generated = nearest_of(samples, count, training, training_blocks, &training_to_samples, device, ranks);
+  const Searched in_training(training);
+  const Nearest generated = nearest_of(samples, count, in_training, &training_to_samples, device, ranks);
   ImageSetSource new_images(held_out);
-  const Nearest unseen = nearest_of(new_images, held_out.count, training, training_blocks, nullptr, device, ranks);
-  nearest_of(samples, count, held_out, pixel_blocks(held_out), &held_out_to_samples, device, ranks);
+  const Nearest unseen = nearest_of(new_images, held_out.count, in_training, nullptr, device, ranks);
+  nearest_of(samples, count, Searched(held_out), &held_out_to_samples, device, ranks);
 
   Memorisation result;
   result.samples_to_training = from_squared_grey_levels(quantile(generated.distance, 0.5));

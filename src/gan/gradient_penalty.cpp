@@ -7,7 +7,6 @@
 #include "math/penalty/penalties.hpp"
 
 namespace ganymede {
-
 namespace {
 
 struct Known {

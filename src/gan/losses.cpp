@@ -5,33 +5,35 @@
 #include "math/loss/losses.hpp"
 
 namespace ganymede {
+namespace {
+
+template <class Trait>
+bool of(int loss, Trait trait) {
+  bool result = false;
+  math::Losses::visit(loss, [&](auto known) { result = trait(known); });
+  return result;
+}
+
+}  // namespace
 
 std::vector<std::string> loss_names() { return names_of<math::Losses>(); }
 
 int loss_index(const std::string& name) { return index_of<math::Losses>("loss", name); }
 
 bool generator_sees_real(int loss) {
-  bool result = false;
-  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::generator_sees_real; });
-  return result;
+  return of(loss, [](auto known) { return decltype(known)::generator_sees_real; });
 }
 
 bool loss_has_target(int loss) {
-  bool result = false;
-  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::has_target; });
-  return result;
+  return of(loss, [](auto known) { return decltype(known)::has_target; });
 }
 
 bool loss_is_unbounded(int loss) {
-  bool result = false;
-  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::unbounded; });
-  return result;
+  return of(loss, [](auto known) { return decltype(known)::unbounded; });
 }
 
 bool loss_of_differences(int loss) {
-  bool result = false;
-  math::Losses::visit(loss, [&](auto known) { result = decltype(known)::of_differences; });
-  return result;
+  return of(loss, [](auto known) { return decltype(known)::of_differences; });
 }
 
 }  // namespace ganymede

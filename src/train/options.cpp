@@ -499,13 +499,19 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
                                      std::to_string(o.batch) + " into empty pieces: use at most --shards " +
                                      std::to_string(o.batch));
+  for (const auto& [option, norm] : {std::pair{"--generator-norm batch", &o.generator_norm},
+                                     std::pair{"--discriminator-norm batch", &o.discriminator_norm}}) {
+    if (*norm != "batch") continue;
+    if (o.micro_batch > 0)
+      throw Error(ExitCode::usage, std::string(option) +
+                                       " takes statistics over the whole batch, and --micro-batch shows the networks "
+                                       "a slice at a time: use --micro-batch 0, or no batch normalisation");
+    if (o.batch < 2)
+      throw Error(
+          ExitCode::usage,
+          std::string(option) + " takes statistics over the batch, and one image is none: use --batch 2 or more");
+  }
   if (o.micro_batch > 0) {
-    for (const auto& [option, norm] : {std::pair{"--generator-norm batch", &o.generator_norm},
-                                       std::pair{"--discriminator-norm batch", &o.discriminator_norm}})
-      if (*norm == "batch")
-        throw Error(ExitCode::usage, std::string(option) +
-                                         " takes statistics over the whole batch, and --micro-batch shows the networks "
-                                         "a slice at a time: use --micro-batch 0, or no batch normalisation");
     const int largest = (o.batch + o.shards - 1) / o.shards;
     if (o.reproducible && largest > o.micro_batch)
       throw Error(ExitCode::usage, "--reproducible sums a virtual shard at a time, of up to " +
@@ -553,12 +559,6 @@ void check_train_options(const TrainOptions& o) {
     throw Error(ExitCode::usage,
                 "--clip-weights and --gradient-penalty exclude each other: a critic of clipped weights does not reach "
                 "the slope of 1 that the penalty asks for; use --clip-weights 0");
-  for (const auto& [option, norm] : {std::pair{"--generator-norm batch", &o.generator_norm},
-                                     std::pair{"--discriminator-norm batch", &o.discriminator_norm}})
-    if (*norm == "batch" && o.batch < 2)
-      throw Error(
-          ExitCode::usage,
-          std::string(option) + " takes statistics over the batch, and one image is none: use --batch 2 or more");
   if (o.spectral_norm && o.clip_weights > 0)
     throw Error(ExitCode::usage,
                 "--clip-weights and --spectral-norm exclude each other: weights that are divided by their largest "
