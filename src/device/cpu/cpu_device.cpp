@@ -198,7 +198,7 @@ class CpuDevice final : public Device {
 
   bool rounds() const override { return false; }
   void round(std::size_t count, const float* from, Bfloat16* to) override {
-    std::transform(from, from + count, to, math::to_bfloat16);
+    std::transform(from, from + count, to, [](float value) { return math::to_bfloat16(value); });
   }
 
   void affine_forward(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
