@@ -30,7 +30,10 @@ ganymede_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 # Debian's Open MPI pulls in its C++ bindings, which nothing here uses.
 add_link_options(-Wl,--as-needed)
 
+# For what a fuzzer's input steers: the library, the command line, the fuzzers. Elsewhere it would only cost time.
+set(ganymede_fuzzed "")
 if(GANYMEDE_FUZZ)
+  set(ganymede_fuzzed -fsanitize=fuzzer-no-link)
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "GANYMEDE_FUZZ needs Clang (libFuzzer): configure with --preset asan")
   endif()
