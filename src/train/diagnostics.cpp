@@ -2,9 +2,9 @@
 #include "train/diagnostics.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <functional>
+#include <cstring>
+#include <span>
 #include <variant>
 
 #include "eval/feature_metrics.hpp"
@@ -12,81 +12,107 @@
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
 #include "report/real_images.hpp"
+#include "train/evaluation.hpp"
 
 namespace ganymede {
 namespace {
 
-/// Σ over the pixels of their variance over the images.
-double total_variance(const std::vector<float>& images, int count) {
-  const std::size_t size = images.size() / static_cast<std::size_t>(count);
-  double total = 0;
-  for (std::size_t pixel = 0; pixel < size; ++pixel) {
-    double sum = 0;
-    double squares = 0;
-    for (std::size_t at = pixel; at < images.size(); at += size) {
-      sum += images[at];
-      squares += static_cast<double>(images[at]) * images[at];
-    }
-    const double mean = sum / count;
-    total += squares / count - mean * mean;
-  }
-  return total;
+double ratio(double squared_change, double squared_before) {
+  return squared_before > 0 ? std::sqrt(squared_change / squared_before) : MetricsRecord::unknown;
 }
 
-/// ‖after - before‖ / ‖before‖ of the first `count` elements; where there is nothing to compare with, unknown.
-double relative_change(const std::vector<float>& before, const std::vector<float>& after, std::size_t count) {
-  double change = 0;
-  double norm = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    change += std::pow(static_cast<double>(after[i]) - before[i], 2);
-    norm += static_cast<double>(before[i]) * before[i];
-  }
-  return norm > 0 ? std::sqrt(change / norm) : MetricsRecord::unknown;
+/// Images first … first+count-1.
+std::vector<float> part_of(const std::vector<float>& images, std::size_t image_size, std::uint64_t first,
+                           std::uint64_t count) {
+  const auto begin = images.begin() + static_cast<std::ptrdiff_t>(first * image_size);
+  return {begin, begin + static_cast<std::ptrdiff_t>(count * image_size)};
 }
 
 }  // namespace
 
-Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, Sampler& sampler, const ImageSet& images,
-                         const ImageSet& held_out, bool digits)
+Diagnostics::Scores& Diagnostics::Scores::operator+=(const Scores& other) {
+  sum += other.sum;
+  squares += other.squares;
+  return *this;
+}
+
+Diagnostics::Change& Diagnostics::Change::operator+=(const Change& other) {
+  squared += other.squared;
+  squared_before += other.squared_before;
+  return *this;
+}
+
+Diagnostics::Part& Diagnostics::Part::operator+=(const Part& other) {
+  real_slope += other.real_slope;
+  fake_slope += other.fake_slope;
+  generated += other.generated;
+  seen += other.seen;
+  held_out += other.held_out;
+  for (std::size_t c = 0; c < classes.size(); ++c) classes[c] += other.classes[c];
+  discriminator += other.discriminator;
+  generator += other.generator;
+  return *this;
+}
+
+Diagnostics::Range Diagnostics::range(std::uint64_t all, int part) {
+  const auto up_to = [&](int parts) { return all * static_cast<std::uint64_t>(parts) / samples; };
+  return {up_to(part), up_to(part + 1) - up_to(part)};
+}
+
+Diagnostics::Range Diagnostics::own(std::uint64_t all) const {
+  const std::uint64_t first = range(all, first_).first;
+  return {first, range(all, first_ + count_).first - first};
+}
+
+Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, const ImageSet& images, const ImageSet& held_out,
+                         bool digits, Communicator& ranks)
     : options_(options),
       gan_(gan),
-      sampler_(sampler),
-      real_(real_images(images, options.seed, samples, gan.data.classes)),
-      real_variance_(total_variance(real_, samples)),
-      compared_(static_cast<int>(std::min({compared, images.count, held_out.count}))),
-      tape_(gan.discriminator.make_tape(samples, false)),
-      x_(gan.discriminator.device(), real_.size()),
-      y_(gan.discriminator.device(), samples) {
+      ranks_(ranks),
+      first_(samples * ranks.rank() / ranks.size()),
+      count_(samples * (ranks.rank() + 1) / ranks.size() - first_),
+      image_size_(static_cast<std::size_t>(gan.generator.outputs())),
+      sampler_(gan.generator, options, gan.data.classes, std::max(1, count_)),
+      compared_(std::min({compared, images.count, held_out.count})),
+      tape_(gan.discriminator.make_tape(std::max(1, count_), false)),
+      x_(gan.discriminator.device(), static_cast<std::size_t>(count_) * image_size_),
+      y_(gan.discriminator.device(), static_cast<std::size_t>(count_)) {
   if (digits && eval::Judge::takes(images)) {
     try {
-      const eval::ShippedJudge shipped = eval::read_judge({});
+      const eval::ShippedJudge shipped = shared_judge({}, ranks);
       judges_device_ = make_cpu_device(1);
       judge_.emplace(*judges_device_, shipped.file, shipped.source);
-    } catch (const Error& failure) {
+    } catch (const AgreedError& failure) {
       warning_ = std::string("diagnoses will not count classes: ") + failure.what();
     }
   }
+  const auto own_part = [&](const ImageSet& set, std::uint64_t all) {
+    const Range mine = own(all);
+    return part_of(real_images(set, options.seed, static_cast<int>(all), gan.data.classes), image_size_, mine.first,
+                   mine.count);
+  };
+  real_ = own_part(images, samples);
+  real_variance_ = total_variance(real_);
   if (compared_ > 0) {
-    seen_ = real_images(images, options.seed, compared_, gan.data.classes);
-    held_out_ = real_images(held_out, options.seed, compared_, gan.data.classes);
+    seen_ = own_part(images, compared_);
+    held_out_ = own_part(held_out, compared_);
   }
   Device& device = gan.discriminator.device();
   if (has_slope()) gradient_ = DeviceArray<float>(device, real_.size());
   if (gan.data.classes == 0) return;
-  labels_ = DeviceArray<std::uint8_t>(device, samples);
+  labels_ = DeviceArray<std::uint8_t>(device, static_cast<std::size_t>(count_));
   tape_.set_labels(labels_.data());
 }
 
-void Diagnostics::show(const std::vector<float>& images, int first, int count) {
-  const std::size_t size = real_.size() / samples;
+void Diagnostics::show(const std::vector<float>& images, std::uint64_t number, int at, int count) {
   Device& device = gan_.discriminator.device();
-  device.upload(x_.data(), images.data() + static_cast<std::size_t>(first) * size,
-                static_cast<std::size_t>(count) * size * sizeof(float));
+  device.upload(x_.data(), images.data() + static_cast<std::size_t>(at) * image_size_,
+                static_cast<std::size_t>(count) * image_size_ * sizeof(float));
   if (gan_.data.classes == 0) return;
   // As the sampler and real_images() have them.
   std::vector<std::uint8_t> classes;
-  for (int i = first; i < first + count; ++i)
-    classes.push_back(static_cast<std::uint8_t>(sampler_.class_of(static_cast<std::uint64_t>(i))));
+  for (int i = at; i < at + count; ++i)
+    classes.push_back(static_cast<std::uint8_t>(sampler_.class_of(number + static_cast<std::uint64_t>(i))));
   device.upload(labels_.data(), classes.data(), classes.size());
 }
 
@@ -101,98 +127,171 @@ bool Diagnostics::has_slope() const {
   return true;
 }
 
+std::vector<float> Diagnostics::parameters(const Network& network) const {
+  const Range mine = own(network.parameter_count());
+  std::vector<float> values(mine.count);
+  if (mine.count == 0) return values;
+  network.device().download(values.data(), network.parameter_array().data() + mine.first, mine.count * sizeof(float));
+  return values;
+}
+
 void Diagnostics::before_step(std::uint64_t steps) {
-  discriminator_before_ = gan_.discriminator.parameter_array().host();
-  generator_before_ = gan_.generator.parameter_array().host();
+  discriminator_before_ = parameters(gan_.discriminator);
+  generator_before_ = parameters(gan_.generator);
   before_ = steps;
 }
 
 void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
-  const std::vector<float> drawn =
-      sampler_.draw(gan_.picture_parameters(), options_.seed, math::Stream::noise_for_grid, 0, samples);
-  record.diagnosed_step = static_cast<double>(steps);
-  record.sample_diversity =
-      real_variance_ > 0 ? total_variance(drawn, samples) / real_variance_ : MetricsRecord::unknown;
-  if (judge_) record.sample_classes = classes_seen(drawn);
-  if (compared_ > 0) record.held_out_gap = held_out_gap(drawn);
-  if (gradient_.size() > 0) {
-    record.real_slope = mean_slope(real_);
-    record.fake_slope = mean_slope(drawn);
+  const bool sees_step = before_ && *before_ + 1 == steps;
+  const std::vector<float> drawn = sampler_.draw(gan_.picture_parameters(), options_.seed, math::Stream::noise_for_grid,
+                                                 static_cast<std::uint64_t>(first_), count_);
+  parts_.assign(static_cast<std::size_t>(count_), {});
+  if (judge_ && count_ > 0) count_classes(drawn);
+  if (compared_ > 0) {
+    score(drawn, samples, &Part::generated);
+    score(seen_, compared_, &Part::seen);
+    score(held_out_, compared_, &Part::held_out);
   }
-  if (!before_ || *before_ + 1 != steps) return;
-  record.discriminator_update_ratio = relative_change(
-      discriminator_before_, gan_.discriminator.parameter_array().host(), gan_.discriminator.parameter_count());
-  record.generator_update_ratio =
-      relative_change(generator_before_, gan_.generator.parameter_array().host(), gan_.generator.parameter_count());
+  if (gradient_.size() > 0) {
+    slopes(real_, &Part::real_slope);
+    slopes(drawn, &Part::fake_slope);
+  }
+  if (sees_step) {
+    compare(gan_.discriminator, discriminator_before_, &Part::discriminator);
+    compare(gan_.generator, generator_before_, &Part::generator);
+  }
+  const double variance = total_variance(drawn);
+  const Part all = gathered();
+  record.diagnosed_step = static_cast<double>(steps);
+  record.sample_diversity = real_variance_ > 0 ? variance / real_variance_ : MetricsRecord::unknown;
+  if (judge_) {
+    const double least = 0.2 * samples * gan_.data.image.channels / eval::Judge::classes;
+    record.sample_classes = static_cast<double>(
+        std::count_if(all.classes.begin(), all.classes.end(), [&](double count) { return count >= least; }));
+  }
+  if (compared_ > 0) record.held_out_gap = held_out_gap(all, compared_);
+  if (has_slope()) {
+    record.real_slope = all.real_slope / samples;
+    record.fake_slope = all.fake_slope / samples;
+  }
+  if (!sees_step) return;
+  record.discriminator_update_ratio = ratio(all.discriminator.squared, all.discriminator.squared_before);
+  record.generator_update_ratio = ratio(all.generator.squared, all.generator.squared_before);
 }
 
-double Diagnostics::mean_slope(const std::vector<float>& images) {
+void Diagnostics::slopes(const std::vector<float>& images, double Part::*to) {
   Network& d = gan_.discriminator;
   Device& device = d.device();
-  const BatchLayout layout{1, samples, {0, samples}};
-  show(images, 0, samples);
+  const BatchLayout layout{1, count_, {0, count_}};
+  show(images, static_cast<std::uint64_t>(first_), 0, count_);
   d.forward(layout, x_.data(), tape_);
-  const std::vector<float> ones(samples, 1.0F);
+  const std::vector<float> ones(static_cast<std::size_t>(count_), 1.0F);
   device.upload(tape_.delta(), ones.data(), ones.size() * sizeof(float));
   d.backward(layout, 0, tape_);
   d.backward_input(layout, 0, tape_, {}, x_.data(), gradient_.data());
   const std::vector<float> gradient = gradient_.host();
-  const std::size_t size = gradient.size() / samples;
-  double sum = 0;
-  for (std::size_t i = 0; i < samples; ++i) {
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
     double squares = 0;
-    for (std::size_t j = i * size; j < (i + 1) * size; ++j) squares += static_cast<double>(gradient[j]) * gradient[j];
-    sum += std::sqrt(squares);
+    for (std::size_t j = i * image_size_; j < (i + 1) * image_size_; ++j)
+      squares += static_cast<double>(gradient[j]) * gradient[j];
+    parts_[i].*to = std::sqrt(squares);
   }
-  return sum / samples;
 }
 
-Diagnostics::Scores Diagnostics::scores(const std::vector<float>& images, int count) {
+void Diagnostics::score(const std::vector<float>& images, std::uint64_t all, Scores Part::*to) {
   Network& d = gan_.discriminator;
-  double sum = 0;
-  double squares = 0;
-  std::vector<float> outputs(samples);
-  for (int first = 0; first < count; first += samples) {
-    const int rows = std::min(samples, count - first);
-    show(images, first, rows);
+  const Range mine = own(all);
+  std::vector<float> outputs(mine.count);
+  const int count = static_cast<int>(mine.count);
+  for (int at = 0; at < count; at += count_) {
+    const int rows = std::min(count_, count - at);
+    show(images, mine.first, at, rows);
     d.evaluate({1, rows, {0, rows}}, d.parameter_array(), x_.data(), tape_, y_.data());
-    d.device().download(outputs.data(), y_.data(), static_cast<std::size_t>(rows) * sizeof(float));
-    for (int i = 0; i < rows; ++i) {
-      const double output = outputs[static_cast<std::size_t>(i)];
-      sum += output;
-      squares += output * output;
+    d.device().download(outputs.data() + at, y_.data(), static_cast<std::size_t>(rows) * sizeof(float));
+  }
+  for (int i = 0; i < count_; ++i) {
+    const Range of_part = range(all, first_ + i);
+    for (std::uint64_t j = 0; j < of_part.count; ++j) {
+      const double output = outputs[of_part.first - mine.first + j];
+      parts_[static_cast<std::size_t>(i)].*to += Scores{output, output * output};
     }
   }
-  const double mean = sum / count;
-  return {mean, (squares / count - mean * mean) / count};
 }
 
-double Diagnostics::held_out_gap(const std::vector<float>& drawn) {
-  const Scores seen = scores(seen_, compared_);
-  const Scores held_out = scores(held_out_, compared_);
-  const Scores generated = scores(drawn, samples);
-  // Where D hardly tells real images from generated ones, chance would set the scale.
-  const double sure = 3 * std::sqrt(std::max(seen.squared_error + generated.squared_error, 0.0));
-  const double margin = std::max(seen.mean - generated.mean, sure);
-  return margin > 0 ? (seen.mean - held_out.mean) / margin : 0;
-}
-
-double Diagnostics::classes_seen(const std::vector<float>& images) {
+void Diagnostics::count_classes(const std::vector<float>& images) {
   const auto channels = static_cast<std::size_t>(gan_.data.image.channels);
-  const std::size_t pixels = images.size() / samples / channels;
-  std::vector<std::uint8_t> one(samples * pixels);
-  std::vector<float> features(static_cast<std::size_t>(samples) * eval::Judge::features);
-  std::vector<float> logits(static_cast<std::size_t>(samples) * eval::Judge::classes);
-  std::array<std::uint64_t, eval::Judge::classes> counts{};
+  const std::size_t pixels = image_size_ / channels;
+  std::vector<std::uint8_t> one(parts_.size() * pixels);
+  std::vector<float> features(parts_.size() * eval::Judge::features);
+  std::vector<float> logits(parts_.size() * eval::Judge::classes);
   for (std::size_t channel = 0; channel < channels; ++channel) {
     for (std::size_t p = 0; p < one.size(); ++p) one[p] = grey_level(images[p * channels + channel]);
-    judge_->look_at(one.data(), samples, features.data(), logits.data());
-    const std::vector<std::uint64_t> of_channel = eval::class_histogram(logits, eval::Judge::classes);
-    std::transform(counts.begin(), counts.end(), of_channel.begin(), counts.begin(), std::plus<>());
+    judge_->look_at(one.data(), count_, features.data(), logits.data());
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      const std::vector<std::uint64_t> seen = eval::class_histogram(
+          std::span(logits).subspan(i * eval::Judge::classes, eval::Judge::classes), eval::Judge::classes);
+      for (std::size_t c = 0; c < seen.size(); ++c) parts_[i].classes[c] += static_cast<double>(seen[c]);
+    }
   }
-  const double least = 0.2 * static_cast<double>(samples * channels) / eval::Judge::classes;
-  return static_cast<double>(std::count_if(counts.begin(), counts.end(),
-                                           [&](std::uint64_t count) { return static_cast<double>(count) >= least; }));
+}
+
+void Diagnostics::compare(const Network& network, const std::vector<float>& before, Change Part::*to) {
+  const std::vector<float> after = parameters(network);
+  const std::uint64_t first = own(network.parameter_count()).first;
+  for (int i = 0; i < count_; ++i) {
+    const Range of_part = range(network.parameter_count(), first_ + i);
+    Change& change = parts_[static_cast<std::size_t>(i)].*to;
+    for (std::uint64_t j = of_part.first - first; j < of_part.first - first + of_part.count; ++j) {
+      const double step = static_cast<double>(after[j]) - before[j];
+      change += {step * step, static_cast<double>(before[j]) * before[j]};
+    }
+  }
+}
+
+Diagnostics::Part Diagnostics::gathered() {
+  std::string mine(parts_.size() * sizeof(Part), '\0');
+  std::memcpy(mine.data(), parts_.data(), mine.size());
+  Part all;
+  for (const std::string& theirs : ranks_.all_gather(mine)) {
+    for (std::size_t at = 0; at < theirs.size(); at += sizeof(Part)) {
+      Part part;
+      std::memcpy(&part, theirs.data() + at, sizeof part);
+      all += part;
+    }
+  }
+  return all;
+}
+
+double Diagnostics::total_variance(const std::vector<float>& images) {
+  // In integers, whose sums do not depend on how the images lie on the ranks.
+  constexpr double unit = 1 << 24;
+  std::vector<std::int64_t> sums(2 * image_size_);
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const std::int64_t value = std::llround(std::fmin(std::fmax(images[i], 0.0F), 1.0F) * unit);
+    sums[i % image_size_] += value;
+    sums[image_size_ + i % image_size_] += value * value;
+  }
+  ranks_.all_sum(sums);
+  double total = 0;
+  for (std::size_t pixel = 0; pixel < image_size_; ++pixel) {
+    const double mean = static_cast<double>(sums[pixel]) / unit / samples;
+    total += static_cast<double>(sums[image_size_ + pixel]) / (unit * unit) / samples - mean * mean;
+  }
+  return total;
+}
+
+double Diagnostics::held_out_gap(const Part& all, std::uint64_t compared) {
+  const auto mean = [](const Scores& scores, double count) { return scores.sum / count; };
+  const auto squared_error = [&](const Scores& scores, double count) {
+    return (scores.squares / count - std::pow(mean(scores, count), 2)) / count;
+  };
+  const auto count = static_cast<double>(compared);
+  const double seen = mean(all.seen, count);
+  // Where D hardly tells real images from generated ones, chance would set the scale.
+  const double sure =
+      3 * std::sqrt(std::max(squared_error(all.seen, count) + squared_error(all.generated, samples), 0.0));
+  const double margin = std::max(seen - mean(all.generated, samples), sure);
+  return margin > 0 ? (seen - mean(all.held_out, count)) / margin : 0;
 }
 
 }  // namespace ganymede

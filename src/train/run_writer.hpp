@@ -69,8 +69,6 @@ class RunWriter {
   /// `facts` become both files' metadata. The generator's comes last: where it is, the run has ended.
   void write_weights(TensorFile& generator, TensorFile& discriminator, std::map<std::string, std::string> facts);
 
-  [[nodiscard]] Sampler& sampler() { return sampler_; }
-
  private:
   using Clock = std::chrono::steady_clock;
 

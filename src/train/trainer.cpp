@@ -98,12 +98,11 @@ class Training {
       writer_.emplace(options_, setup_, *lock_, recipe, [this](const std::string& message) { warn(message); });
       record_ = writer_->last_record();  // what its diagnosis found stands until the next
       seconds_before_ = writer_->seconds_before();
-      if (options_.diagnose_every > 0) {
-        diagnostics_.emplace(options_, *setup_.gan, writer_->sampler(), setup_.images, setup_.held_out,
-                             setup_.dataset.is_named());
-        if (!diagnostics_->warning().empty()) setup_.plan.warnings.push_back(diagnostics_->warning());
-      }
     });
+    if (options_.diagnose_every > 0) {
+      diagnostics_.emplace(options_, *setup_.gan, setup_.images, setup_.held_out, setup_.dataset.is_named(), ranks_);
+      if (!diagnostics_->warning().empty()) setup_.plan.warnings.push_back(diagnostics_->warning());
+    }
     guard_.set_rollbacks(setup_.rollbacks);
     if (options_.eval_every > 0)
       evaluation_.emplace(options_, *setup_.gan, setup_.dataset, *setup_.device, ranks_, setup_.plan.warnings);
@@ -516,7 +515,7 @@ class Training {
   bool log_is_incomplete_ = false;
   std::set<std::string_view> missing_;      // what could not be written when it was to be last
   std::optional<RunWriter> writer_;         // rank 0
-  std::optional<Diagnostics> diagnostics_;  // rank 0
+  std::optional<Diagnostics> diagnostics_;
   std::optional<Evaluation> evaluation_;
   double seconds_before_ = 0;  // rank 0: before the training was resumed
   Stragglers stragglers_;

@@ -16,7 +16,7 @@
 #include "support/environment.hpp"
 #include "support/temporary_folder.hpp"
 #include "unit/data/idx_bytes.hpp"
-#include "unit/data/thread_ranks.hpp"
+#include "support/thread_ranks.hpp"
 
 namespace ganymede {
 namespace {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <random>
 
-#include "unit/data/thread_ranks.hpp"
+#include "support/thread_ranks.hpp"
 
 namespace ganymede::eval {
 namespace {

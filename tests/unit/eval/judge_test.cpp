@@ -10,7 +10,7 @@
 #include "core/files.hpp"
 #include "eval/judged.hpp"
 #include "eval/modes.hpp"
-#include "unit/data/thread_ranks.hpp"
+#include "support/thread_ranks.hpp"
 #include "unit/eval/images.hpp"
 
 namespace ganymede::eval {

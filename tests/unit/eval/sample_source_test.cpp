@@ -5,7 +5,7 @@
 
 #include "eval/nearest_neighbours.hpp"
 #include "eval/parzen.hpp"
-#include "unit/data/thread_ranks.hpp"
+#include "support/thread_ranks.hpp"
 #include "unit/eval/images.hpp"
 
 namespace ganymede::eval {

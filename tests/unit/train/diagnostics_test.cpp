@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
+#include <vector>
 
+#include "gan/sampler.hpp"
+#include "report/metrics_log.hpp"
 #include "report/real_images.hpp"
 #include "support/small_gan.hpp"
+#include "support/thread_ranks.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -39,7 +44,7 @@ class Diagnosed : public ::testing::Test {
       : options(o), images(200, small_side, 5), held_out(700, small_side, 6) {
     gan.emplace(make_gan(options, images.set().shape(), *device));
     sampler.emplace(gan->generator, options, gan->data.classes);
-    diagnostics.emplace(options, *gan, *sampler, images.set(), held_out.set(), false);
+    diagnostics.emplace(options, *gan, images.set(), held_out.set(), false, *alone);
   }
   double mean_slope(const std::vector<float>& shown) const {
     const reference::Mlp d = reference_of(gan->discriminator);
@@ -56,6 +61,7 @@ class Diagnosed : public ::testing::Test {
   TrainOptions options;
   RandomImages images;
   RandomImages held_out;
+  std::unique_ptr<Communicator> alone = make_local_communicator();
   std::unique_ptr<Device> device = make_cpu_device(1);
   std::optional<Gan> gan;
   std::optional<Sampler> sampler;
@@ -130,6 +136,57 @@ TEST_F(Diagnosed, HowFarAnUpdateGoes) {
   MetricsRecord later;
   diagnostics->measure(43, later);
   EXPECT_TRUE(std::isnan(later.discriminator_update_ratio));
+}
+
+// A rank of several, with replicas of its own.
+MetricsRecord diagnosed(const TrainOptions& options, const ImageSet& images, const ImageSet& held_out, bool digits,
+                        Communicator& ranks) {
+  const std::unique_ptr<Device> device = make_cpu_device(1);
+  Gan gan = make_gan(options, images.shape(), *device);
+  Diagnostics diagnostics(options, gan, images, held_out, digits, ranks);
+  EXPECT_EQ(diagnostics.warning(), "");
+  diagnostics.before_step(6);
+  for (Network* network : {&gan.discriminator, &gan.generator}) network->parameters()[0] += 0.5F;
+  MetricsRecord record;
+  diagnostics.measure(7, record);
+  return record;
+}
+
+// Among them more ranks than there are samples to share.
+void expect_the_same_on_any_ranks(const TrainOptions& options, const ImageSet& images, const ImageSet& held_out,
+                                  bool digits, std::initializer_list<int> numbers_of_ranks) {
+  const std::unique_ptr<Communicator> alone = make_local_communicator();
+  const MetricsRecord expected = diagnosed(options, images, held_out, digits, *alone);
+  EXPECT_GT(expected.sample_diversity, 0);
+  EXPECT_NE(expected.held_out_gap, 0);
+  EXPECT_GT(expected.generator_update_ratio, 0);
+  for (const int ranks : numbers_of_ranks) {
+    std::vector<MetricsRecord> found(static_cast<std::size_t>(ranks));
+    test::ThreadRanks(std::vector<int>(found.size())).run([&](Communicator& rank) {
+      found[static_cast<std::size_t>(rank.rank())] = diagnosed(options, images, held_out, digits, rank);
+    });
+    for (const MetricsRecord& record : found) {
+      for (const MetricsField& field : metrics_fields()) {
+        if (std::isnan(expected.*field.member) && std::isnan(record.*field.member)) continue;
+        EXPECT_EQ(record.*field.member, expected.*field.member) << field.key << " on " << ranks << " ranks";
+      }
+    }
+  }
+}
+
+TEST(DiagnosticsOnRanks, AreTheSameOnAnyNumber) {
+  const RandomImages images(200, small_side, 5);
+  const RandomImages held_out(700, small_side, 6);
+  expect_the_same_on_any_ranks(plain(), images.set(), held_out.set(), false, {2, 3, 130});
+}
+
+// Fewer held-out images than ranks; the judge's classes, which cannot be told from chance here.
+TEST(DiagnosticsOnRanks, AreTheSameForDigitsWithClasses) {
+  TrainOptions options = plain();
+  change_to_small_dcgan(options);
+  const RandomImages images(300, eval::Judge::side, 5);
+  const RandomImages held_out(2, eval::Judge::side, 6);
+  expect_the_same_on_any_ranks(options, images.set(), held_out.set(), true, {3});
 }
 
 TrainOptions normalised() {
