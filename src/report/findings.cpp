@@ -27,6 +27,9 @@ constexpr double lost = 0.1;        // and where it loses
 constexpr double steep = 20;        // times as steep at generated images as at real ones
 constexpr double overfitted = 0.5;  // the part of D's margin that held-out images lose: r_v of Karras et al. 2020
 constexpr double explosion = 30;
+// Where one side has won, gradients nearly vanish, and what is many times as much is still nothing: the usual norm is
+// never less than so much of what it has once been.
+constexpr double least_usual = 0.1;
 constexpr std::size_t remembered_norms = 50;
 constexpr std::size_t least_norms = 10;
 
@@ -91,14 +94,14 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
             "smaller D",
         begun);
 
-  const auto norms = [&](Kind kind, const char* name, double norm, Norms& usual) {
-    const std::optional<double> median = usual.median();
-    see(kind, median && norm > explosion * *median, r.step, 1,
+  const auto norms = [&](Kind kind, const char* name, double norm, Norms& known) {
+    const std::optional<double> usual = known.usual();
+    see(kind, usual && norm > explosion * *usual, r.step, 1,
         std::string(name) + "'s gradient explodes: its norm is " + pretty(norm) + ", " +
-            (median ? pretty(std::round(norm / *median)) : "") +
+            (usual ? pretty(std::round(norm / *usual)) : "") +
             " times its usual one; --clip-gradient or a smaller --learning-rate hold it",
         begun);
-    usual.add(norm);
+    known.add(norm);
   };
   norms(Kind::discriminator_gradient, "D", r.discriminator_gradient_norm, discriminator_norms_);
   norms(Kind::generator_gradient, "G", r.generator_gradient_norm, generator_norms_);
@@ -163,12 +166,14 @@ void Findings::see(Kind kind, bool now, std::uint64_t step, std::uint64_t weight
   begun.push_back(all_.back());
 }
 
-std::optional<double> Findings::Norms::median() const {
+std::optional<double> Findings::Norms::usual() {
   if (last.size() < least_norms) return std::nullopt;
   std::vector<double> sorted(last.begin(), last.end());
   const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
   std::nth_element(sorted.begin(), middle, sorted.end());
-  return *middle > 0 ? std::optional(*middle) : std::nullopt;
+  greatest_median = std::max(greatest_median, *middle);
+  const double usual = std::max(*middle, least_usual * greatest_median);
+  return usual > 0 ? std::optional(usual) : std::nullopt;
 }
 
 void Findings::Norms::add(double norm) {

@@ -55,7 +55,8 @@ class Findings {
   /// A gradient's norms, of which the median says what is usual.
   struct Norms {
     std::deque<double> last;
-    [[nodiscard]] std::optional<double> median() const;
+    double greatest_median = 0;
+    [[nodiscard]] std::optional<double> usual();
     void add(double norm);
   };
 

@@ -226,5 +226,21 @@ TEST(Findings, AGradientThatExplodes) {
   EXPECT_FALSE(findings.any());
 }
 
+// Once one side has won; an explosion is one beside what was usual before that.
+TEST(Findings, AGradientThatComesBackFromNextToNothingDoesNotExplode) {
+  Findings findings(false);
+  for (std::uint64_t step = 100; step <= 2000; step += 100) findings.follow(healthy(step));
+  MetricsRecord r = healthy(0);
+  const double usual = r.generator_gradient_norm;
+  const auto with_norm = [&](std::uint64_t step, double norm) {
+    r.step = step;
+    r.generator_gradient_norm = norm;
+    return kinds(findings.follow(r));
+  };
+  for (std::uint64_t step = 2100; step <= 12'000; step += 100) EXPECT_THAT(with_norm(step, usual / 1000), IsEmpty());
+  EXPECT_THAT(with_norm(12'100, usual), IsEmpty());
+  EXPECT_THAT(with_norm(12'200, 4 * usual), ElementsAre(Kind::generator_gradient));
+}
+
 }  // namespace
 }  // namespace ganymede::testing
