@@ -4,6 +4,7 @@
 #include "gan/gan.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
+#include "gan/models/models.hpp"
 #include "gan/step.hpp"
 #include "math/permutation.hpp"
 #include "support/fixtures.hpp"
@@ -77,55 +78,60 @@ TEST_F(PyTorch, Losses) {
   EXPECT_EQ(seen, 9);
 }
 
+// Of all families of networks, on every instruction set.
 TEST_F(PyTorch, PenaltiesByDoubleBackward) {
   int seen = 0;
-  for (const nlohmann::json& c : fixture("penalties")) {
-    const std::vector<int> widths = c["widths"];
-    std::vector<std::unique_ptr<Layer>> layers;
-    for (std::size_t l = 0; l + 1 < widths.size(); ++l)
-      layers.push_back(make_linear(
-          widths[l], widths[l + 1],
-          l + 2 < widths.size() ? Activation::named(c["activation"], c["leak"].get<float>()) : Activation{}));
-    Network d(*device_, std::move(layers));
-    const std::vector<float> parameters = floats(c["parameters"]);
-    device_->upload(d.parameters(), parameters.data(), parameters.size() * sizeof(float));
-    const int rows = c["rows"];
-    TrainOptions options;
-    options.batch = rows;
-    options.r1 = c["options"].value("r1", 0.0);
-    options.r2 = c["options"].value("r2", 0.0);
-    options.gradient_penalty = c["options"].value("gradient_penalty", 0.0);
-    const BatchLayout one{1, rows, {0, rows}};
+  for (const nlohmann::json& c : fixture("penalties"))
+    for (const std::string& instruction_set : cpu_instruction_sets()) {
+      SCOPED_TRACE(c["options"].dump() + ", " + instruction_set);
+      ++seen;
+      const std::unique_ptr<Device> device = make_cpu_device(2, instruction_set);
+      TrainOptions options = options_of(c["options"]);
+      const int rows = c["rows"];
+      options.batch = rows;
+      Network d(*device, family_named(options.model).discriminator(options, DataShape::grey(c["side"])));
+      TensorFile state;
+      for (const nlohmann::json& t : c["state"])
+        state.tensors.push_back({t["name"], t["shape"].get<std::vector<std::int64_t>>(), floats(t["values"])});
+      ASSERT_EQ(d.tensors(d.parameter_array()).size(), state.tensors.size());
+      d.load(state, "the fixture");
+      const BatchLayout one{1, rows, {0, rows}};
 
-    for (const bool with_loss : {false, true}) {
-      GradientPenalties penalties(d, rows, options);
-      const BatchLayout pass{penalties.part_count(), rows, {0, rows}};
-      std::vector<float> x;
-      for (const char* part : {"between", "real", "fake"}) {
-        if (part == std::string("between") && !penalties.parts().between) continue;
-        const std::vector<float> images = floats(c[part]);
-        x.insert(x.end(), images.begin(), images.end());
+      for (const bool with_loss : {false, true}) {
+        GradientPenalties penalties(d, rows, options);
+        const BatchLayout pass{penalties.part_count(), rows, {0, rows}};
+        std::vector<float> x;
+        for (const char* part : {"between", "real", "fake"}) {
+          if (part == std::string("between") && !penalties.parts().between) continue;
+          const std::vector<float> images = floats(c[part]);
+          x.insert(x.end(), images.begin(), images.end());
+        }
+        Tape tape = d.make_tape(pass.total_rows(), true);
+        std::vector<float> sums(LossSums::count);
+        DeviceArray<float> gradient(*device, d.parameter_count());
+        d.forward(pass, x.data(), tape);
+        device->discriminator_loss({loss_index("non-saturating")}, pass, penalties.parts(), tape.output(),
+                                   with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(),
+                                   penalties.row_scale(), false, SumTarget{sums.data()});
+        d.backward(pass, 0, tape);
+        penalties.apply(one, x.data(), tape, SumTarget{sums.data()}.at(LossSums::penalty));
+        d.gradients(pass, 0, x.data(), tape, penalties.row_scale(), false, SumTarget{gradient.data()});
+        const double value = c["penalty"];
+        EXPECT_NEAR(static_cast<double>(sums[LossSums::penalty]), value, 2e-6 * value);
+        const double loss = with_loss ? c["loss"].get<double>() : 0.0;
+        EXPECT_NEAR(static_cast<double>(sums[LossSums::loss]), loss, 2e-6 * loss);
+        Doubles expected;
+        std::vector<float> found;
+        for (const Tensor& t : d.tensors(gradient)) {
+          const Doubles of_layer = doubles(c[with_loss ? "gradient" : "penalty_gradient"][t.name]);
+          ASSERT_EQ(t.values.size(), of_layer.size());
+          expected.insert(expected.end(), of_layer.begin(), of_layer.end());
+          found.insert(found.end(), t.values.begin(), t.values.end());
+        }
+        expect_near(found, expected, 3e-6, with_loss ? "gradient of D" : "gradient of the penalties");
       }
-      Tape tape = d.make_tape(pass.total_rows(), true);
-      std::vector<float> sums(LossSums::count);
-      std::vector<float> gradient(parameters.size());
-      d.forward(pass, x.data(), tape);
-      device_->discriminator_loss({loss_index("non-saturating")}, pass, penalties.parts(), tape.output(),
-                                  with_loss ? 1.0F / static_cast<float>(rows) : 0.0F, tape.delta(),
-                                  penalties.row_scale(), false, SumTarget{sums.data()});
-      d.backward(pass, 0, tape);
-      penalties.apply(one, x.data(), tape, SumTarget{sums.data()}.at(LossSums::penalty));
-      d.gradients(pass, 0, x.data(), tape, penalties.row_scale(), false, SumTarget{gradient.data()});
-      const double value = c["penalty"];
-      EXPECT_NEAR(static_cast<double>(sums[LossSums::penalty]), value, 2e-6 * value);
-      const double loss = with_loss ? c["loss"].get<double>() : 0.0;
-      EXPECT_NEAR(static_cast<double>(sums[LossSums::loss]), loss, 2e-6 * loss);
-      expect_near(gradient, doubles(c[with_loss ? "gradient" : "penalty_gradient"]), 3e-6,
-                  with_loss ? "gradient of D" : "gradient of the penalties");
     }
-    ++seen;
-  }
-  EXPECT_EQ(seen, 6);
+  EXPECT_EQ(seen, static_cast<int>(10 * cpu_instruction_sets().size()));
 }
 
 // Single against double precision over fifty steps: 1e-5 is seen. One part in a hundred more of γ, the learning rate,
