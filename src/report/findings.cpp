@@ -19,6 +19,8 @@ using Kind = Finding::Kind;
 constexpr double least_path = 4;
 constexpr double least_path_down = 1.5;
 constexpr double down = 0.7;
+// Or once G hardly moves any more: the part of its norm that an update changes it by.
+constexpr double dead = 1e-6;
 constexpr double most_collapsed_classes = 4;
 constexpr double most_collapsed_diversity = 0.25;
 constexpr double sure = 0.97;       // D's accuracy where it wins,
@@ -28,8 +30,9 @@ constexpr double steep = 20;        // times as steep at generated images as at 
 constexpr double overfitted = 0.5;  // the part of D's margin that held-out images lose: r_v of Karras et al. 2020
 constexpr double explosion = 30;
 // Where one side has won, gradients nearly vanish, and what is many times as much is still nothing: the usual norm is
-// never less than so much of what it has once been.
+// never less than so much of what it has once been, and no norm below the other explodes.
 constexpr double least_usual = 0.1;
+constexpr double least_explosion = 1e-6;
 constexpr std::size_t remembered_norms = 50;
 constexpr std::size_t least_norms = 10;
 
@@ -69,7 +72,8 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   const bool grows = r.sample_diversity > greatest_diversity_;
   const bool falls = r.sample_diversity < down * greatest_diversity_;
   if (grows) greatest_diversity_ = r.sample_diversity;
-  const bool has_had_time = (path_ >= least_path && !grows) || (path_ >= least_path_down && falls);
+  const bool has_had_time = (path_ >= least_path && !grows) || (path_ >= least_path_down && falls) ||
+                            (r.generator_update_ratio < dead && !grows);
   // It lasts until they are no longer alike, however much less alike than before.
   if (diagnosed)
     see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step, 1,
@@ -96,7 +100,7 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
 
   const auto norms = [&](Kind kind, const char* name, double norm, Norms& known) {
     const std::optional<double> usual = known.usual();
-    see(kind, usual && norm > explosion * *usual, r.step, 1,
+    see(kind, usual && norm > std::max(explosion * *usual, least_explosion), r.step, 1,
         std::string(name) + "'s gradient explodes: its norm is " + pretty(norm) + ", " +
             (usual ? pretty(std::round(norm / *usual)) : "") +
             " times its usual one; --clip-gradient or a smaller --learning-rate hold it",

@@ -72,6 +72,7 @@ Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, const ImageSet& 
       first_(samples * ranks.rank() / ranks.size()),
       count_(samples * (ranks.rank() + 1) / ranks.size() - first_),
       image_size_(static_cast<std::size_t>(gan.generator.outputs())),
+      groups_(gan.data.classes > 0 && 4 * gan.data.classes <= samples ? static_cast<std::size_t>(gan.data.classes) : 1),
       sampler_(gan.generator, options, gan.data.classes, std::max(1, count_)),
       compared_(std::min({compared, images.count, held_out.count})),
       tape_(gan.discriminator.make_tape(std::max(1, count_), false)),
@@ -265,19 +266,23 @@ Diagnostics::Part Diagnostics::gathered() {
 double Diagnostics::total_variance(const std::vector<float>& images) {
   // In integers, whose sums do not depend on how the images lie on the ranks.
   constexpr double unit = 1 << 24;
-  std::vector<std::int64_t> sums(2 * image_size_);
+  std::vector<std::int64_t> sums((groups_ + 1) * image_size_);  // of each group's values; last, of all squares
   for (std::size_t i = 0; i < images.size(); ++i) {
     const std::int64_t value = std::llround(std::fmin(std::fmax(images[i], 0.0F), 1.0F) * unit);
-    sums[i % image_size_] += value;
-    sums[image_size_ + i % image_size_] += value * value;
+    const std::size_t image = static_cast<std::size_t>(first_) + i / image_size_;
+    sums[image % groups_ * image_size_ + i % image_size_] += value;
+    sums[groups_ * image_size_ + i % image_size_] += value * value;
   }
   ranks_.all_sum(sums);
   double total = 0;
   for (std::size_t pixel = 0; pixel < image_size_; ++pixel) {
-    const double mean = static_cast<double>(sums[pixel]) / unit / samples;
-    total += static_cast<double>(sums[image_size_ + pixel]) / (unit * unit) / samples - mean * mean;
+    total += static_cast<double>(sums[groups_ * image_size_ + pixel]);
+    for (std::size_t group = 0; group < groups_; ++group) {
+      const std::size_t count = (samples - 1 - group) / groups_ + 1;
+      total -= std::pow(static_cast<double>(sums[group * image_size_ + pixel]), 2) / static_cast<double>(count);
+    }
   }
-  return total;
+  return total / (unit * unit) / samples;
 }
 
 double Diagnostics::held_out_gap(const Part& all, std::uint64_t compared) {

@@ -90,7 +90,8 @@ class Diagnostics {
   void compare(const Network& network, const std::vector<float>& before, Change Part::*to);
   /// All ranks' parts, added up.
   Part gathered();
-  /// Σ over the pixels of their variance over all ranks' images.
+  /// Σ over the pixels of their variance over all ranks' images; where networks are told the class, about their class's
+  /// mean, as a G that draws one image of each would seem varied otherwise.
   double total_variance(const std::vector<float>& images);
   static double held_out_gap(const Part& all, std::uint64_t compared);
 
@@ -100,6 +101,7 @@ class Diagnostics {
   int first_;               // of this rank's parts
   int count_;               // may be 0
   std::size_t image_size_;  // values
+  std::size_t groups_;      // of images whose variety is measured: classes, if there are enough images of each
   Sampler sampler_;
   std::vector<float> real_;  // [count_, height, width, channels]
   double real_variance_;

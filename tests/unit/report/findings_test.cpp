@@ -226,6 +226,31 @@ TEST(Findings, AGradientThatExplodes) {
   EXPECT_FALSE(findings.any());
 }
 
+// A G that has died at once never comes far.
+TEST(Findings, ACollapseOfAGThatNoLongerMoves) {
+  Findings findings(false);
+  MetricsRecord r = healthy(100);
+  r.sample_diversity = 0.02;
+  r.generator_update_ratio = 1e-3;
+  EXPECT_THAT(findings.follow(r), IsEmpty());
+  r.step = 200;
+  r.diagnosed_step = 200;
+  r.sample_diversity = 1e-10;
+  r.generator_update_ratio = 0;
+  EXPECT_THAT(kinds(findings.follow(r)), ElementsAre(Kind::collapse));
+}
+
+TEST(Findings, NoGradientOfNextToNothingExplodes) {
+  Findings findings(false);
+  MetricsRecord r = healthy(0);
+  for (r.step = 100; r.step <= 2000; r.step += 100) {
+    r.generator_gradient_norm = 1e-21;
+    EXPECT_THAT(findings.follow(r), IsEmpty());
+  }
+  r.generator_gradient_norm = 2.4e-19;
+  EXPECT_THAT(findings.follow(r), IsEmpty());
+}
+
 // Once one side has won; an explosion is one beside what was usual before that.
 TEST(Findings, AGradientThatComesBackFromNextToNothingDoesNotExplode) {
   Findings findings(false);
