@@ -34,7 +34,8 @@ struct DatasetNeeds {
   bool train_labels = false;
   bool test = false;  ///< test images
   bool test_labels = false;
-  bool test_if_there = false;  ///< test images and their labels, as far as they lie beside the training images
+  bool test_if_there = false;         ///< test images, if they lie beside the training images
+  bool test_labels_if_there = false;  ///< the labels of test images that are wanted or there
 };
 
 class Dataset {

@@ -112,6 +112,7 @@ fs::path locate(const std::string& name, const Wanted& wanted) {
   if (name == "mnist-mini" || name == "mnist") return locate_named(name, wanted);
   std::error_code unknown;
   if (!fs::is_directory(name, unknown)) {
+    if (fs::exists(name, unknown)) throw Error(ExitCode::data, name + " is a file: give the folder of the set's files");
     throw Error(ExitCode::data, "there is no data set '" + name +
                                     "': the known ones are mnist-mini and mnist, and a "
                                     "folder of IDX files named as MNIST's works too");
@@ -139,11 +140,9 @@ struct Plan {
 using Readers = std::array<std::unique_ptr<IdxReader>, file_kinds.size()>;
 
 // Opens what is wanted, which reads and checks the headers, and lays it out.
-Plan open_files(const fs::path& folder, Wanted wanted, bool test_if_there, Readers& readers) {
-  if (test_if_there && find_file(folder, file_kinds[2])) {
-    wanted[2] = true;
-    wanted[3] = wanted[3] || find_file(folder, file_kinds[3]);
-  }
+Plan open_files(const fs::path& folder, Wanted wanted, const DatasetNeeds& needs, Readers& readers) {
+  if (needs.test_if_there && find_file(folder, file_kinds[2])) wanted[2] = true;
+  if (needs.test_labels_if_there && wanted[2] && find_file(folder, file_kinds[3])) wanted[3] = true;
   Plan plan;
   for (std::size_t i = 0; i < file_kinds.size(); ++i) {
     if (!wanted[i]) continue;
@@ -208,7 +207,7 @@ Dataset Dataset::open(const std::string& name, const DatasetNeeds& needs, Commun
   together(ranks, [&] {
     if (!reads) return;
     set.folder_ = locate(name, wanted).string();
-    plan = open_files(set.folder_, wanted, needs.test_if_there, readers);
+    plan = open_files(set.folder_, wanted, needs, readers);
     plan.folder_length = set.folder_.size();
   });
   ranks.node_broadcast(&plan, sizeof plan);

@@ -17,7 +17,9 @@ std::vector<std::optional<std::uint32_t>> chosen(const ImageSet& set, const math
   std::vector<std::vector<std::uint32_t>> of_class(groups);
   for (std::uint32_t position = 0; position < set.count; ++position) {
     const std::uint32_t image = order(position);
-    std::vector<std::uint32_t>& group = of_class[classes > 0 ? set.labels[image] : 0];
+    const std::size_t label = classes > 0 ? set.labels[image] : 0;
+    if (label >= groups) continue;  // a test image of a class that no training image has
+    std::vector<std::uint32_t>& group = of_class[label];
     if (group.size() < rows) group.push_back(image);
     if (classes == 0 && group.size() == rows) break;
   }

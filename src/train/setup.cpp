@@ -124,7 +124,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   needs.train_labels = is_conditional(options);
   needs.test = options.eval_every > 0;
   needs.test_labels = needs.test && evaluates_labels(options);
-  needs.test_if_there = options.diagnose_every > 0 || needs.test;
+  needs.test_if_there = options.diagnose_every > 0;
+  // Of a conditional training D judges images by their classes; an evaluation asks whether its judge can read them.
+  needs.test_labels_if_there = needs.train_labels || needs.test;
   try {
     s.dataset = Dataset::open(options.data, needs, ranks);
   } catch (const AgreedError& failure) {
@@ -141,7 +143,6 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   together(ranks, [&] { check_evaluation(options, s.dataset); });
   s.images = s.dataset.train();
   s.images.channels = options.stack;
-  // Of a conditional training D judges images by their classes.
   if (!needs.train_labels || !s.dataset.test().labels.empty()) s.held_out = s.dataset.test();
   s.held_out.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();

@@ -15,8 +15,8 @@
 #include "ganymede/error.hpp"
 #include "support/environment.hpp"
 #include "support/temporary_folder.hpp"
-#include "unit/data/idx_bytes.hpp"
 #include "support/thread_ranks.hpp"
+#include "unit/data/idx_bytes.hpp"
 
 namespace ganymede {
 namespace {
@@ -128,21 +128,26 @@ TEST_F(DatasetTest, ReadsOnlyWhatIsNeeded) {
 TEST_F(DatasetTest, TestImagesDoWithoutLabelsThatNobodyNeeds) {
   const TemporaryFolder folder;
   put_set(folder.path());
-  for (const DatasetNeeds& needs : {DatasetNeeds{.test_if_there = true}, {.test = true, .test_if_there = true}}) {
+  for (const DatasetNeeds& needs : {DatasetNeeds{.test_if_there = true, .test_labels_if_there = true},
+                                    {.test = true, .test_labels_if_there = true}}) {
     const Dataset pair = open(folder.path().string(), needs);
     EXPECT_EQ(pair.test().count, 7U);
     EXPECT_EQ(text(pair.test().labels), idx_labels(7).substr(8));
   }
-  EXPECT_TRUE(open(folder.path().string(), {.test = true}).test().labels.empty());
+  for (const DatasetNeeds& needs : {DatasetNeeds{.test = true}, {.test_if_there = true}}) {
+    EXPECT_EQ(open(folder.path().string(), needs).test().count, 7U);
+    EXPECT_TRUE(open(folder.path().string(), needs).test().labels.empty());
+  }
   fs::remove(folder / "t10k-labels-idx1-ubyte");
-  for (const DatasetNeeds& needs : {DatasetNeeds{.test_if_there = true}, {.test = true}}) {
+  for (const DatasetNeeds& needs :
+       {DatasetNeeds{.test_if_there = true, .test_labels_if_there = true}, {.test = true}}) {
     const Dataset images = open(folder.path().string(), needs);
     EXPECT_EQ(text(images.test().images), idx_images(7, 4, 2).substr(16));
     EXPECT_TRUE(images.test().labels.empty());
   }
   // Labels alone are nothing.
   fs::rename(folder / "t10k-images-idx3-ubyte", folder / "t10k-labels-idx1-ubyte");
-  EXPECT_EQ(open(folder.path().string(), {.test_if_there = true}).test().count, 0U);
+  EXPECT_EQ(open(folder.path().string(), {.test_if_there = true, .test_labels_if_there = true}).test().count, 0U);
   EXPECT_THAT(error_of(folder.path().string(), {.test = true}), HasSubstr("no t10k-images-idx3-ubyte[.gz]"));
 }
 
