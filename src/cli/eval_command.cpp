@@ -105,7 +105,9 @@ Request parse_request(const Parsed& parsed) {
 }
 
 // A run that was told classes says by its digest which labels it saw, and is compared by them.
-Dataset open_data(const Request& request, bool classes, Communicator& ranks) {
+Dataset open_data(const Request& request, const DataShape& shape, Communicator& ranks) {
+  const bool classes = shape.classes > 0;
+  const bool digits = shape.image.height == eval::Judge::side && shape.image.width == eval::Judge::side;
   const bool looks = classes && std::any_of(request.metrics.begin(), request.metrics.end(), looks_at_labels);
   const bool asks = std::any_of(request.metrics.begin(), request.metrics.end(), asks_judge);
   // Where nobody asked for what needs labels, the rest is measured without.
@@ -113,11 +115,13 @@ Dataset open_data(const Request& request, bool classes, Communicator& ranks) {
   try {
     return Dataset::open(
         request.data,
-        {.train_labels = classes, .test = true, .test_labels = needs_labels, .test_if_there = looks || asks}, ranks);
+        {.train_labels = classes, .test = true, .test_labels = needs_labels, .test_labels_if_there = looks || asks},
+        ranks);
   } catch (const AgreedError& failure) {
     if (request.data_given) throw;
-    throw AgreedError(failure.code(), std::string(failure.what()) +
-                                          "; or give --data mnist-mini, the digits that come with the program");
+    throw AgreedError(failure.code(),
+                      std::string(failure.what()) + "; where the set lies elsewhere now, give that with --data" +
+                          (digits ? ", or --data mnist-mini, the digits that come with the program" : ""));
   }
 }
 
@@ -320,7 +324,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   });
   const SavedGenerator saved = read_saved_generator(request.place, ranks);
   request.data = shared_text(ranks, request.data);
-  const Dataset data = open_data(request, saved.shape.classes > 0, ranks);
+  const Dataset data = open_data(request, saved.shape, ranks);
   const std::unique_ptr<Device> device = make_agreed_cpu_device(request.threads, ranks, warnings);
   std::unique_ptr<GeneratorSource> generator;
   std::vector<std::string> measured;
@@ -332,9 +336,12 @@ int run(const Parsed& parsed, Communicator& ranks) {
     for (const std::string& metric : request.metrics) {
       const std::string obstacle = obstacle_to(metric, request, saved, data);
       if (request.metrics_given && !obstacle.empty())
-        throw Error(ExitCode::usage, "--metrics " + metric + " " + obstacle + ": leave it out, or give what it needs");
+        throw Error(ExitCode::usage, "--metrics " + metric + " " + obstacle + ": leave it out, or mend that");
       if (obstacle.empty()) measured.push_back(metric);
     }
+    if (measured.empty())
+      throw Error(ExitCode::usage, "nothing can be measured: " + request.metrics.front() + " " +
+                                       obstacle_to(request.metrics.front(), request, saved, data));
   });
   const auto measures = [&](const char* metric) {
     return std::find(measured.begin(), measured.end(), metric) != measured.end();
