@@ -27,10 +27,15 @@ struct MetricsRecord {
   double discriminator_learning_rate = 0;  ///< of the last update
   double generator_learning_rate = 0;
 
-  // What the newest diagnosis (--diagnose-every) found; NaN before the first, and where it does not apply.
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  /// real_score - fake_score where D is trained with --loss wasserstein, else NaN: the distance between real and
+  /// generated images, times D's Lipschitz constant (Arjovsky et al. 2017).
+  double wasserstein_estimate = unknown;
+
+  // What the newest diagnosis (--diagnose-every) found; NaN before the first, and where it does not apply.
   double diagnosed_step = unknown;  ///< of which step
-  /// The variance of generated images, added up over the pixels, over that of real ones.
+  /// The variance of generated images, about the mean of their class where networks are told it, added up over the
+  /// pixels, over that of real ones.
   double sample_diversity = unknown;
   /// How many of the digits make up at least a fifth of their share of the samples, as the judge sees them.
   double sample_classes = unknown;

@@ -156,7 +156,9 @@ std::string encode_png_grid(std::span<const float> images, int count, ImageShape
 }
 
 int grid_columns(int count, int classes) {
-  return classes > 0 ? std::min(count, classes) : static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+  if (classes == 0) return static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
+  // Of few classes several rows side by side.
+  return std::min(count, classes * std::max(1, 10 / classes));
 }
 
 void write_png_grid(const std::filesystem::path& file, std::span<const float> images, int count, ImageShape shape,

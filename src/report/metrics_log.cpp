@@ -24,6 +24,7 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"d_fake_accuracy", &MetricsRecord::fake_accuracy},
     {"d_real_score", &MetricsRecord::real_score},
     {"d_fake_score", &MetricsRecord::fake_score},
+    {"wasserstein_estimate", &MetricsRecord::wasserstein_estimate},
     {"d_gradient_norm", &MetricsRecord::discriminator_gradient_norm},
     {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
     {"d_learning_rate", &MetricsRecord::discriminator_learning_rate},

@@ -84,7 +84,12 @@ std::string line_with(const MetricsRecord& record, std::uint64_t total_steps, do
     add("G " + loss_text(record.generator_loss, detail));
   }
   if (detail.penalty && record.penalty != 0) add("penalty " + loss_text(record.penalty, detail));
-  if (detail.accuracy) add("D real " + percent(record.real_accuracy) + " fake " + percent(record.fake_accuracy));
+  if (detail.accuracy) {
+    // Of pairs, where an estimate of the distance says more.
+    add(std::isnan(record.wasserstein_estimate)
+            ? "D real " + percent(record.real_accuracy) + " fake " + percent(record.fake_accuracy)
+            : "distance " + loss_text(record.wasserstein_estimate, detail));
+  }
   if (detail.speed && std::isfinite(record.images_per_second)) add(speed_text(record.images_per_second));
   if (detail.time_left && std::isfinite(seconds_left) && seconds_left >= 0) add("ETA " + time_text(seconds_left));
   return line;
@@ -92,15 +97,16 @@ std::string line_with(const MetricsRecord& record, std::uint64_t total_steps, do
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-bool is_terminal(int file) {
-  const char* const kind = std::getenv("TERM");
-  return isatty(file) == 1 && !(kind != nullptr && std::string_view(kind) == "dumb");
+/// Columns; 0 where there is none, and of the terminal that Open MPI gives rank 0 whatever its own output is, a file
+/// too.
+int terminal_width(int file) {
+  winsize size{};
+  return isatty(file) == 1 && ioctl(file, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-int terminal_width(int file) {
-  constexpr int usual = 80;
-  winsize size{};
-  return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual;
+bool is_terminal(int file) {
+  const char* const kind = std::getenv("TERM");
+  return terminal_width(file) > 0 && !(kind != nullptr && std::string_view(kind) == "dumb");
 }
 
 }  // namespace
@@ -131,7 +137,10 @@ void Progress::show(const MetricsRecord& record, double seconds_left, bool last)
     drawn_ = true;
     // One column stays free: on a full line terminals differ in where the cursor stands and what "erase to
     // the end of the line" then erases.
-    const auto line = progress_line(record, total_steps_, total_epochs_, seconds_left, terminal_width(to_.out()) - 1);
+    constexpr int usual_width = 80;
+    const int width = terminal_width(to_.out());
+    const auto line =
+        progress_line(record, total_steps_, total_epochs_, seconds_left, (width > 0 ? width : usual_width) - 1);
     to_.print((troubled_ ? "\r\x1b[33m" + line + "\x1b[0m" : "\r" + line) + "\x1b[K");
   } else {
     constexpr int plain_width = 200;

@@ -411,6 +411,7 @@ class Training {
     record_.fake_accuracy = means.fake_accuracy;
     record_.real_score = means.real_score;
     record_.fake_score = means.fake_score;
+    if (options_.loss == "wasserstein") record_.wasserstein_estimate = means.real_score - means.fake_score;
     record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
     record_.generator_gradient_norm = means.generator_gradient_norm;
     record_.discriminator_learning_rate =
@@ -513,8 +514,8 @@ class Training {
   TrainSetup setup_;
   std::unique_ptr<spdlog::logger> log_;
   bool log_is_incomplete_ = false;
-  std::set<std::string_view> missing_;      // what could not be written when it was to be last
-  std::optional<RunWriter> writer_;         // rank 0
+  std::set<std::string_view> missing_;  // what could not be written when it was to be last
+  std::optional<RunWriter> writer_;     // rank 0
   std::optional<Diagnostics> diagnostics_;
   std::optional<Evaluation> evaluation_;
   double seconds_before_ = 0;  // rank 0: before the training was resumed

@@ -75,6 +75,11 @@ std::map<std::string, std::string> options_without_effect(const TrainOptions& o)
   const std::string falling = "a --schedule by which step sizes fall";
   needs("schedule-start", falling, o.schedule != "constant");
   needs("schedule-end", falling, o.schedule != "constant");
+  if (o.schedule != "constant")
+    rule("schedule-end", o.schedule_end < 1,
+         "is the part of the step size that --schedule " + o.schedule +
+             " falls to, and all of it is no fall: use less "
+             "than 1, or --schedule constant");
   of_optimizers("beta1", &OptimizerConstants::beta1);
   of_optimizers("beta2", &OptimizerConstants::beta2);
   of_optimizers("epsilon", &OptimizerConstants::epsilon);

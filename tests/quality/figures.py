@@ -194,7 +194,7 @@ class Wgan:
     @classmethod
     def measure(cls, call, run):
         records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        raw = [r["d_real_score"] - r["d_fake_score"] for r in records]
+        raw = [r["wasserstein_estimate"] for r in records]
         at = {r["step"]: i for i, r in enumerate(records)}
         checkpoints = saved(run)
         judged = [call.evaluated(folder, "judge", 2500)["judge"]["samples"] for _, folder in checkpoints]

@@ -261,12 +261,12 @@ function columnsOfEvaluations(run) {
 }
 
 /** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
-function linesOf(kinds, columnsOf, of = (run, kind) => columnsOf(run)[kind.column] ?? []) {
+function linesOf(kinds, columnsOf) {
   return runs.flatMap((run) => {
     const lines = kinds.map((kind) => ({
       name: alone ? kind.name : kinds.length > 1 ? `${run.name}, ${kind.name}` : run.name,
       columns: columnsOf(run),
-      values: of(run, kind),
+      values: columnsOf(run)[kind.column] ?? [],
       colour: alone ? kind.colour : colourOf(run),
       dashed: alone ? false : kind.dashed,
     })).filter((line) => line.values.some((value) => value !== null));
@@ -281,13 +281,13 @@ function legendOf(kinds) {
   return alone ? undefined : kinds.length > 1 ? kinds.map((kind) => ({ ...kind, colour: "currentColor" })) : [];
 }
 
-function chart(kinds, spec, { columnsOf = allColumns, of } = {}) {
-  const lines = linesOf(kinds, columnsOf, of);
+function chart(kinds, spec, columnsOf = allColumns) {
+  const lines = linesOf(kinds, columnsOf);
   return lines.length === 0 ? null : new Chart({ lines, legend: legendOf(kinds), ...spec }).figure;
 }
 
 function evaluationChart(kinds, spec) {
-  return chart(kinds, spec, { columnsOf: columnsOfEvaluations });
+  return chart(kinds, spec, columnsOfEvaluations);
 }
 
 const wholePercent = (value) => `${Math.round(100 * value)}${thinSpace}%`;
@@ -298,18 +298,13 @@ function curves() {
   const one = (column, name) => [{ name, column, colour: "var(--line-0)", dashed: false }];
   const anyAbove0 = (column) => runs.some((run) => run.curves.columns[column].some((value) => value > 0));
   const wasserstein = runs.some((run) => option(run, "loss") === "wasserstein");
-  const difference = (run) => option(run, "loss") !== "wasserstein" ? [] :
-    run.curves.columns.d_real_score.map((real, i) => {
-      const fake = run.curves.columns.d_fake_score[i];
-      return real === null || fake === null ? null : real - fake;
-    });
   const charts = [
-    wasserstein ? chart(one(null, "estimate"), {
+    wasserstein ? chart(one("wasserstein_estimate", "estimate"), {
       title: "Wasserstein distance", unit: "D(real) − D(generated), up to D's Lipschitz constant",
       wide: true, window: 5,
       note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as " +
             "logged; bold: its running median.",
-    }, { of: difference }) : null,
+    }) : null,
     chart(networks("d_loss", "g_loss"), { title: "Losses", unit: "without penalties" }),
     chart(images("d_real_accuracy", "d_fake_accuracy"), {
       title: "D's accuracy", unit: "share of images it is right about", range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1],

@@ -94,6 +94,7 @@ TEST(MetricsLine, HasTheDocumentedForm) {
       to_json_line(example(12)),
       R"({"step":12,"images_seen":1200,"epoch":0.125,"d_loss":1.25,"g_loss":0.75,"penalty":0.5,)"
       R"("d_real_accuracy":0.8,"d_fake_accuracy":0.9,"d_real_score":1.5,"d_fake_score":-0.5,)"
+      R"("wasserstein_estimate":null,)"
       R"("d_gradient_norm":3.5,"g_gradient_norm":2.5,"d_learning_rate":0.0004,"g_learning_rate":0.0001,)"
       R"("diagnosis_step":null,"sample_diversity":null,"sample_classes":null,"d_real_slope":null,"d_fake_slope":null,)"
       R"("d_update_ratio":null,"g_update_ratio":null,"d_held_out_gap":null,"seconds":12.5,"images_per_second":64000.0})");

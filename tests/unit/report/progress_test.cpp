@@ -30,6 +30,13 @@ TEST(ProgressLine, ShowsEverythingWhereThereIsRoom) {
       "epoch 2.0/20  step 1200/12000  D 1.234  G 0.812  penalty 0.057  D real 78% fake 81%  12.3k img/s  ETA 1:23");
 }
 
+TEST(ProgressLine, ShowsTheEstimateOfTheDistanceWhereThereIsOne) {
+  MetricsRecord record = example();
+  record.wasserstein_estimate = 0.03125;
+  EXPECT_EQ(progress_line(record, 12'000, 20, 83, 200),
+            "epoch 2.0/20  step 1200/12000  D 1.234  G 0.812  penalty 0.057  distance 0.031  12.3k img/s  ETA 1:23");
+}
+
 TEST(ProgressLine, HasAllThatMattersInEightyColumns) {
   EXPECT_EQ(progress_line(example(), 12'000, 20, 83, 79),
             "epoch 2.0/20 step 1200 D 1.234 G 0.812 D real 78% fake 81% 12.3k img/s ETA 1:23");
@@ -220,6 +227,15 @@ TEST_F(ProgressTerminal, FollowsTheWidth) {
   ASSERT_EQ(ioctl(outside_, TIOCSWINSZ, &size), 0);
   progress.show(example(), 83, true);
   EXPECT_EQ(output("\x1b[K"), '\r' + progress_line(example(), 12'000, 20, 83, 79) + "\x1b[K");
+}
+
+// As mpirun's, behind which may be a file.
+TEST_F(ProgressTerminal, IsPlainOnOneWithoutColumns) {
+  const winsize none{};
+  ASSERT_EQ(ioctl(outside_, TIOCSWINSZ, &none), 0);
+  Progress progress(*output_, 12'000, 20);
+  progress.show(example(), 83, true);
+  EXPECT_EQ(output("\r\n"), progress_line(example(), 12'000, 20, 83, 200) + "\r\n");
 }
 
 TEST_F(ProgressTerminal, IsPlainOnADumbOne) {

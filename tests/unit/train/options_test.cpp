@@ -464,6 +464,9 @@ TEST(Options, ThoseThatDoNotGoTogether) {
     EXPECT_THAT(answer({{"device", device}, {"instruction-set", "x86-64-v3"}}),
                 HasSubstr("--instruction-set is for CPUs and does nothing with --device " + std::string(device)));
   EXPECT_EQ(answer({{"instruction-set", "x86-64-v3"}}), "fine");
+  EXPECT_THAT(answer({{"schedule", "cosine"}, {"schedule-end", "1"}}),
+              AllOf(HasSubstr("--schedule-end is the part of the step size that --schedule cosine falls to"),
+                    HasSubstr("use less than 1, or --schedule constant")));
   // The constants of an optimiser that another does not use.
   for (const auto& [name, with, without] :
        {std::tuple{"beta1", std::vector<std::string>{"adam", "adamw"}, std::vector<std::string>{"sgd", "rmsprop"}},

@@ -291,6 +291,25 @@ TEST(Training, GoesOnWhenAnOldCheckpointCannotBeDeleted) {
   for (const auto& entry : fs::directory_iterator(checkpoints)) fs::permissions(entry.path(), fs::perms::owner_all);
 }
 
+TEST(Training, RecordsTheEstimateOfTheWassersteinDistanceAlone) {
+  const test::TemporaryFolder folder;
+  const auto ranks = make_local_communicator();
+  for (const char* loss : {"wasserstein", "hinge"}) {
+    TrainOptions options = small(folder / loss);
+    options.loss = loss;
+    options.log_every = 1;
+    train(options, *ranks);
+    const std::vector<MetricsRecord> records = read_metrics(folder / loss / "metrics.jsonl");
+    ASSERT_FALSE(records.empty());
+    for (const MetricsRecord& r : records) {
+      if (options.loss == "hinge")
+        EXPECT_TRUE(std::isnan(r.wasserstein_estimate));
+      else
+        EXPECT_DOUBLE_EQ(r.wasserstein_estimate, r.real_score - r.fake_score);
+    }
+  }
+}
+
 // A record ends where a training is stopped, and the next begins there: together they hold what one of a training that
 // was never stopped does.
 TEST(Training, NoStepIsMissingFromTheRecordsOfAStoppedRun) {
