@@ -1,5 +1,5 @@
-// Image sets: named ones (mnist-mini, embedded; mnist, fetched once) or a folder of IDX files. The pixels
-// stay uint8 and are kept once per node, however many ranks run there.
+// Image sets: named ones (mnist-mini, which comes with the program; mnist, fetched once) or a folder of IDX files. The
+// pixels stay uint8 and are kept once per node, however many ranks run there.
 #pragma once
 
 #include <algorithm>
