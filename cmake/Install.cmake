@@ -20,5 +20,5 @@ install(DIRECTORY share/judge DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede FILE
 install(DIRECTORY data/mnist-mini DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/data)
 install(PROGRAMS launch/mpirun launch/mpirun-hosts DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
 install(DIRECTORY launch/slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch USE_SOURCE_PERMISSIONS)
-install(FILES launch/find-program.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
+install(FILES launch/common.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/ganymede/launch)
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})

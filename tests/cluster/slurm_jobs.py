@@ -148,7 +148,7 @@ class SlurmJobs(unittest.TestCase):
         tree = os.path.abspath(f"tree-{program}")
         os.makedirs(f"{tree}/launch/slurm")
         os.makedirs(f"{tree}/build/bin")
-        for name in ("slurm/job", "mpirun", "find-program.sh"):
+        for name in ("slurm/job", "mpirun", "common.sh"):
             shutil.copy(f"{LAUNCH}/{name}", f"{tree}/launch/{name}")
         shutil.copy(program, f"{tree}/build/bin/ganymede")
         os.chmod(f"{tree}/build/bin/ganymede", 0o755)
