@@ -1,8 +1,8 @@
-// Convolutions, for --reproducible and where cuDNN has no engine, as products over gathered operands, with no copy of the
-// windows in memory: a window of an image is a line of the left operand, k being (y, x, channel) in it. A transposed
-// convolution falls into stride² phases: for fine pixels q with the same remainder of q + padding, the taps that reach
-// them are those of that remainder, and they are windows of the coarse image, walked backwards. So each element is one
-// sum, in an order that the geometry tells, and one launch makes all phases.
+// Convolutions, for --reproducible and where cuDNN has no engine, as products over gathered operands, with no copy of
+// the windows in memory: a window of an image is a line of the left operand, k being (y, x, channel) in it. A
+// transposed convolution falls into stride² phases: for fine pixels q with the same remainder of q + padding, the taps
+// that reach them are those of that remainder, and they are windows of the coarse image, walked backwards. So each
+// element is one sum, in an order that the geometry tells, and one launch makes all phases.
 //
 // In the gradients, dw = coarseᵀ · windows, k is the pixel in the batch, and a line of the right operand is a place in
 // the window.
