@@ -6,6 +6,7 @@ draws what `ganymede sample` draws from the same z. A file that the safetensors 
 training starts from PyTorch's weights. For the recipe dcgan the network is the one that README.md shows.
 """
 
+import json
 import pathlib
 import shutil
 import struct
@@ -111,8 +112,31 @@ def check_mlp(name, latent, hidden, activation, options):
                 0.005, *options)
     g = sequential([latent, *hidden, 784], activation, [torch.nn.Sigmoid()]).float()
     load(g, run / "generator.safetensors")
-    load(sequential([784, *hidden, 1], activation, []).float(), run / "discriminator.safetensors")
+    d = sequential([784, *hidden, 1], activation, []).float()
+    load(d, run / "discriminator.safetensors")
     check(name, run, g, latent, 30)
+    return run, {"generator": g, "discriminator": d}
+
+
+def check_checkpoint(run, networks):
+    """The safetensors package opens every file of a checkpoint, which are those of its manifest; its tensors have the
+    names and shapes of the networks' in PyTorch, the optimisers' those of Adam's two moments of each."""
+    (folder,) = (run / "checkpoints").iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    expected = {}
+    for role, network in networks.items():
+        shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+        expected[f"{role}.safetensors"] = shapes
+        expected[f"{role}-optimizer.safetensors"] = {f"{moment}.{name}": shape for moment in "mv"
+                                                     for name, shape in shapes.items()}
+    expected["generator-average.safetensors"] = expected["generator.safetensors"]
+    assert manifest["files"].keys() == expected.keys(), manifest["files"]
+    for name, shapes in expected.items():
+        assert (folder / name).stat().st_size == manifest["files"][name]["bytes"], name
+        with safetensors.safe_open(folder / name, "pt") as file:
+            found = {key: list(file.get_tensor(key).shape) for key in file.keys()}
+        assert found == shapes, f"{name} holds {found}, not {shapes}"
+    print(f"{run.name}: all {len(expected)} files of its checkpoint opened")
 
 
 def check_dcgan():
@@ -207,7 +231,7 @@ def check_init_from():
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    check_mlp("default", 100, [128, 128], "relu", [])
+    check_checkpoint(*check_mlp("default", 100, [128, 128], "relu", []))
     check_mlp("literal", 100, [128, 128], "relu", ["--recipe", "gan-literal"])
     # Enough modules for two-digit names, which sort otherwise than they count.
     check_mlp("deep", 10, [24, 20, 16, 20, 24], "leaky-relu", ["--r1", 0, "--ema", 0])
