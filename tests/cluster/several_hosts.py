@@ -123,7 +123,7 @@ class SeveralHosts(unittest.TestCase):
 
     def test_short_outage_and_slow_link_only_slow(self):
         # Nothing is completed while the link is down; then steps take so long that many deadlines pass.
-        started = self.under_way(["h1", "h2"], "slow", STEPS, "--timeout", str(self.DEADLINE))
+        started = self.under_way(HOSTS, "slow", STEPS, "--timeout", str(self.DEADLINE))
         self.hosts["h2"].pull_the_plug()
         time.sleep(1)
         self.hosts["h2"].slow_down("20mbit")
@@ -134,6 +134,22 @@ class SeveralHosts(unittest.TestCase):
         self.assertEqual(weights("slow"), weights("alone"))
         rate = (STEPS - before) / (time.monotonic() - begin)
         self.assertLess(rate, 30, "the link is as slow as it should be")
+
+    def test_full_disk_ends_the_training_and_its_checkpoints_stand(self):
+        h1 = self.hosts["h1"]
+        os.makedirs("small", exist_ok=True)
+        h1.run("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", "small")
+        self.addCleanup(h1.run, "umount", "small")
+        said = h1.run(*self.mpirun(HOSTS, training("small/run", ENDLESS, "--keep", "0")), code=3)
+        # A checkpoint, or a record beside it.
+        self.assertRegex(said, "ganymede: .*cannot be written: (No space left on device|only .* found room on the disk)")
+        saved = h1.run("ls", "-A", "small/run/checkpoints").split()
+        self.assertRegex(saved[-1], "^step-00000(100|150)$")
+        h1.run("mount", "-o", "remount,size=64m", "small")
+        resumed = h1.run(*self.mpirun(HOSTS, training("small/run", STEPS, "--resume")))
+        self.assertIn(f"resumed from {saved[-1]}", resumed)
+        h1.run("cp", "-r", "small/run", "had_room")
+        self.assertEqual(weights("had_room"), weights("alone"))
 
     def test_cut_off_rank_0_cannot_publish(self):
         # The first host stands still, as a virtual machine may, at the worst moment: its rank 0 has seen that the
