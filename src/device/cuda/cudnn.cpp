@@ -51,6 +51,7 @@ constexpr cudnnBackendAttributeType_t type_of(const std::int64_t& /*value*/) { r
 constexpr cudnnBackendAttributeType_t type_of(const float& /*value*/) { return CUDNN_TYPE_FLOAT; }
 constexpr cudnnBackendAttributeType_t type_of(const char& /*value*/) { return CUDNN_TYPE_CHAR; }
 constexpr cudnnBackendAttributeType_t type_of(void* const& /*value*/) { return CUDNN_TYPE_VOID_PTR; }
+constexpr cudnnBackendAttributeType_t type_of(const cudnnHandle_t& /*value*/) { return CUDNN_TYPE_HANDLE; }
 constexpr cudnnBackendAttributeType_t type_of(const cudnnDataType_t& /*value*/) { return CUDNN_TYPE_DATA_TYPE; }
 constexpr cudnnBackendAttributeType_t type_of(const cudnnConvolutionMode_t& /*value*/) {
   return CUDNN_TYPE_CONVOLUTION_MODE;
@@ -136,8 +137,9 @@ const Operation& operation_of(ConvolutionPass pass) {
   return pass == ConvolutionPass::coarse ? coarse : pass == ConvolutionPass::fine ? fine : weights;
 }
 
-// cuDNN has no engine that makes float32 of bfloat16: all three arrays have one type.
-Descriptor graph_of(const ConvolutionTask& task) {
+// cuDNN has no engine that makes float32 of bfloat16: all three arrays have one type. A null handle: of a GPU that is
+// described.
+Descriptor graph_of(const ConvolutionTask& task, cudnnHandle_t handle) {
   const cudnnDataType_t type = task.precision == Precision::bfloat16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
   const Convolution& g = task.geometry;
   const Descriptor fine =
@@ -170,6 +172,7 @@ Descriptor graph_of(const ConvolutionTask& task) {
 
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+  if (handle != nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, {handle});
   graph.finalize("make a graph of a convolution");
   return graph;
 }
@@ -206,6 +209,8 @@ struct Cudnn::Engine {
   Descriptor plan{CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR};
 };
 
+// What plans are for: NVIDIA's cudnn-frontend, too, tells graphs and plans the handle, or heuristics and plans the
+// description.
 struct Cudnn::State {
   cudnnHandle_t handle = nullptr;      // of the GPU that is there
   std::unique_ptr<Descriptor> device;  // one that is described
@@ -262,7 +267,7 @@ Cudnn::Cudnn(const std::string& gpu) : state_(std::make_unique<State>()) {
 Cudnn::~Cudnn() = default;
 
 Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
-  const Descriptor graph = graph_of(task);
+  const Descriptor graph = graph_of(task, state_->handle);
   Plan result;
   int proposed = 0;
   std::string broken;  // what befell an engine besides not being for this
@@ -274,7 +279,10 @@ Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
       if (!may_take(notes, task.precision)) continue;
       auto engine = std::make_shared<Engine>();
       engine->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
-      if (state_->device) engine->plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *state_->device);
+      if (state_->device)
+        engine->plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *state_->device);
+      else
+        engine->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, {state_->handle});
       const cudnnStatus_t status = cudnnBackendFinalize(engine->plan.get());
       if (status != CUDNN_STATUS_SUCCESS) {
         (means_unsupported(status) ? result.refusal : broken) = reason(status);
