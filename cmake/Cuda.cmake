@@ -58,7 +58,7 @@ endif()
 if(NOT ganymede_cuda_lacks)
   # The same toolkit as its compiler's.
   find_package(CUDAToolkit QUIET)
-  find_package(NCCL 2.18 QUIET)
+  find_package(NCCL 2.19 QUIET)  # ncclMemAlloc, ncclCommRegister
   find_package(CUDNN 9.8 QUIET)
   foreach(need IN ITEMS CUDA::cudart_static CUDA::cublasLt CUDNN::CUDNN NCCL::NCCL)
     if(NOT TARGET ${need})
