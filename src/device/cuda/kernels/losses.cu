@@ -93,10 +93,10 @@ __global__ void __launch_bounds__(penalty_threads)
     double sum = 0;
     for (int j = 4 * static_cast<int>(threadIdx.x); j < columns; j += 4 * penalty_threads) {
       const float4 x = load4(g + start + j, columns - j, vector);
-      sum += static_cast<double>(x.x) * static_cast<double>(x.x);
-      sum += static_cast<double>(x.y) * static_cast<double>(x.y);
-      sum += static_cast<double>(x.z) * static_cast<double>(x.z);
-      sum += static_cast<double>(x.w) * static_cast<double>(x.w);
+      sum = fma(static_cast<double>(x.x), static_cast<double>(x.x), sum);
+      sum = fma(static_cast<double>(x.y), static_cast<double>(x.y), sum);
+      sum = fma(static_cast<double>(x.z), static_cast<double>(x.z), sum);
+      sum = fma(static_cast<double>(x.w), static_cast<double>(x.w), sum);
     }
     sum = warp_sum(sum);
     if (thread_lane() == 0) by_warp[thread_warp()] = sum;

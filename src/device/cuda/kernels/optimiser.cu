@@ -34,10 +34,10 @@ __global__ void __launch_bounds__(threads)
   for (int half = 0; half < 2; ++half) {
     const std::size_t i = blockIdx.x * squares_block + half * per_block + 4 * threadIdx.x;
     const float4 v = load4(x + i, static_cast<std::ptrdiff_t>(count - i), vector);
-    sum += static_cast<double>(v.x) * static_cast<double>(v.x);
-    sum += static_cast<double>(v.y) * static_cast<double>(v.y);
-    sum += static_cast<double>(v.z) * static_cast<double>(v.z);
-    sum += static_cast<double>(v.w) * static_cast<double>(v.w);
+    sum = fma(static_cast<double>(v.x), static_cast<double>(v.x), sum);
+    sum = fma(static_cast<double>(v.y), static_cast<double>(v.y), sum);
+    sum = fma(static_cast<double>(v.z), static_cast<double>(v.z), sum);
+    sum = fma(static_cast<double>(v.w), static_cast<double>(v.w), sum);
   }
   sum = block_sum(sum, by_warp);
   if (threadIdx.x == 0) scratch.partial[blockIdx.x] = sum;

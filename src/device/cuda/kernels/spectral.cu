@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(threads)
   b += row * b_stride;
   double dot = 0;
   for (int i = static_cast<int>(threadIdx.x); i < columns; i += static_cast<int>(threads))
-    dot += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    dot = fma(static_cast<double>(a[i]), static_cast<double>(b[i]), dot);
   dot = block_sum(dot, by_warp);
   if (threadIdx.x == 0) work[row] = dot;
   if (!last_block(scratch.ticket)) return;
@@ -74,7 +74,8 @@ __global__ void __launch_bounds__(threads)
   double sum = 0;
   if (column < columns)
     for (int row = thread_warp(); row < rows; row += warps)
-      sum += static_cast<double>(u[row]) * static_cast<double>(w[static_cast<std::ptrdiff_t>(row) * columns + column]);
+      sum = fma(static_cast<double>(u[row]), static_cast<double>(w[static_cast<std::ptrdiff_t>(row) * columns + column]),
+                sum);
   slices[thread_warp()][thread_lane()] = sum;
   __syncthreads();
   if (thread_warp() == 0 && column < columns) {
