@@ -70,4 +70,13 @@ done
 printf '#!/bin/bash\n' > "$tree/bin/ganymede"
 expect 1 "failed: bits train bench" --only bits --only train --only bench
 
+# The compute-sanitizer that launch/install --cuda fetched decides.
+mkdir -p "$scratch/cache/ganymede/compute-sanitizer/bin"
+fetched=$scratch/cache/ganymede/compute-sanitizer/bin/compute-sanitizer
+for code in 0 99; do
+  printf '#!/bin/bash\necho "the fetched one ends with %s"\nexit %s\n' $code $code > "$fetched"
+  chmod +x "$fetched"
+  XDG_CACHE_HOME=$scratch/cache expect $((code > 0)) "the fetched one ends with $code" --only sanitizer
+done
+
 [ $failures -eq 0 ]
