@@ -3,6 +3,7 @@
 #include "device/cuda/blas.hpp"
 
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <string>
 #include <tuple>
@@ -70,7 +71,8 @@ Blas::Blas(bool tf32) : tf32_(tf32), plans_(std::make_unique<Plans>()) { check(c
 
 Blas::~Blas() {
   plans_.reset();
-  if (handle_ != nullptr) cublasLtDestroy(handle_);
+  // It frees memory: see CudaDevice::release().
+  if (handle_ != nullptr && std::uncaught_exceptions() == 0) cublasLtDestroy(handle_);
 }
 
 bool Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
