@@ -145,6 +145,17 @@ TEST_F(SimulatedDevice, KnowsItsPeaks) {
     options.precision = precision;
     EXPECT_NEAR(make_gpu(*alone_, options)->peak_flops() * 1.83 / 1.98, peak, .005 * peak);
   }
+  // Ampere's and Ada's smaller chips have as many in a GeForce as their data sheets tell of half of an A10 or L4.
+  cuda_sim::DeviceSpec smaller;
+  smaller.major = 8;
+  for (const int minor : {6, 9}) {
+    smaller.minor = minor;
+    cuda_sim::reset();
+    cuda_sim::set_devices({smaller});
+    CudaOptions options;
+    options.precision = Precision::tf32;
+    EXPECT_EQ(make_gpu(*alone_, options)->peak_flops(), 0);
+  }
 }
 
 TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {

@@ -468,13 +468,8 @@ class CudaDevice final : public Device {
     // Of float32 (CUDA C++ Programming Guide, throughput of arithmetic instructions).
     if (options_.precision == Precision::float32) return capability <= 80 ? 64 : 128;
     // Of TF32 on tensor cores: the data sheets' figures without sparsity by multiprocessors and clock. Twice as many of
-    // bfloat16.
-    const double tf32 = capability == 80    ? 512
-                        : capability == 86  ? 128
-                        : capability == 89  ? 256
-                        : capability == 90  ? 1024
-                        : capability == 100 ? 2048
-                                            : 0;
+    // bfloat16. Those of 8.6 and 8.9 differ: an A10 or L4 has twice a GeForce's.
+    const double tf32 = capability == 80 ? 512 : capability == 90 ? 1024 : capability == 100 ? 2048 : 0;
     return options_.precision == Precision::bfloat16 ? 2 * tf32 : tf32;
   }
   double attribute(cudaDeviceAttr which) const {
