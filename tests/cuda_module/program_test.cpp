@@ -64,7 +64,12 @@ TEST(Program, ThisMachinesDriver) {
   EXPECT_EQ(by_itself.code, 0) << by_itself.err;
   if (dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) == nullptr) {
     EXPECT_THAT(by_itself.out + by_itself.err, Not(HasSubstr("GPU")));
-    expect_refused({}, "there is no NVIDIA driver here (libcuda.so.1): install one that runs CUDA ");
+    const std::string says = "there is no NVIDIA driver here (libcuda.so.1): install one that runs CUDA ";
+    expect_refused({}, says);
+    const Ending timed = run({GANYMEDE_PROGRAM, "bench", "--device", "cuda"}, TemporaryFolder().path());
+    EXPECT_EQ(timed.code, 4);
+    EXPECT_THAT(timed.err, HasSubstr(says));
+    EXPECT_EQ(lines(timed.err).size(), 1U) << timed.err;
     const Ending broken_too = train(module("needs_absent"), "auto");
     EXPECT_EQ(broken_too.code, 0) << broken_too.err;
     EXPECT_THAT(broken_too.out + broken_too.err, Not(HasSubstr("GPU")));
