@@ -113,11 +113,11 @@ ncclResult_t NcclGroup::now() const {
 
 void NcclGroup::judge(ncclResult_t state, const char* what, bool is_late) const {
   if (state == ncclInProgress && is_late)
-    throw Error(ExitCode::launch, std::string("NCCL could not ") + what + " within " +
-                                      std::to_string(std::lround(seconds_)) +
-                                      " s: a rank is missing, or hosts cannot reach each other on the interface that "
-                                      "NCCL chose" +
-                                      advice);
+    throw Error(ExitCode::launch,
+                std::string("NCCL could not ") + what + " within " + std::to_string(std::lround(seconds_)) +
+                    " s: a rank is missing, or hosts cannot reach each other on the interface that "
+                    "NCCL chose" +
+                    advice + "; where several hosts hang in their steps, NCCL_GRAPH_REGISTER=0 may help");
   if (state != ncclInProgress && state != ncclSuccess)
     throw Error(ExitCode::launch, std::string("NCCL could not ") + what + ": " + words(state, group_) + advice);
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <optional>
@@ -75,11 +76,13 @@ void check_precision(Precision precision, const Place& place) {
                                     ": train with --precision fp32");
 }
 
-// What a layer's operation is made from and makes, by which one knows the layer.
+// What a layer's operation is made from and makes, or its channels, by which one knows the layer.
 struct Widths {
   int in = 0;
   int out = 0;
 };
+Widths channels_of(const BatchNorm& norm) { return {0, norm.channels}; }
+Widths widths_of(const SpectralMatrix& m) { return {m.columns, m.rows}; }
 
 class CudaDevice final : public Device {
  public:
@@ -234,6 +237,7 @@ class CudaDevice final : public Device {
       cuda::affine_gradients(compute_.get(), shards_of(layout, dw.exact() || db.exact()), in, out, x, delta, row_scale,
                              accumulate, sum_of(own), sum_of(db));
     launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out), {in, out});
+    launched("a layer's bias gradients", db.values, db.values == nullptr ? 0 : product(1, out), {in, out});
   }
 
   void convolve(const Convolution& geometry, int rows, const float* fine, const float* w, const Finish& finish,
@@ -265,71 +269,71 @@ class CudaDevice final : public Device {
     if (db.exact() && !accumulate) zero(db.fixed, static_cast<std::size_t>(channels) * sizeof(std::int64_t));
     cuda::channel_gradients(compute_.get(), shards_of(layout, db.exact()), pixels, channels, delta, row_scale,
                             accumulate, sum_of(db), scratch_);
-    launched("a layer's bias gradients", db.values, db.values == nullptr ? 0 : product(1, channels));
+    launched("a layer's bias gradients", db.values, db.values == nullptr ? 0 : product(1, channels), {0, channels});
   }
 
   void batch_norm_moments(const BatchLayout& layout, const BatchNorm& norm, const float* x,
                           std::int64_t* sums) override {
     zero(sums, norm.sums(layout.parts) * sizeof(std::int64_t));
     cuda::batch_norm_moments(compute_.get(), shards_of(layout, options_.reproducible), shape_of(norm), x, sums);
-    launched("batch normalisation's moments", nullptr, 0);
+    launched("batch normalisation's moments", nullptr, 0, channels_of(norm));
   }
   void batch_norm_statistics(int parts, const BatchNorm& norm, const std::int64_t* moments, float* statistics,
                              float* running) override {
     cuda::batch_norm_statistics(compute_.get(), parts, shape_of(norm), moments, statistics, running);
-    launched("batch normalisation's statistics", statistics, product(2 * parts, norm.channels));
+    launched("batch normalisation's statistics", statistics, product(2 * parts, norm.channels), channels_of(norm));
   }
   void batch_norm_frozen(const BatchNorm& norm, const float* running, float* statistics) override {
     cuda::batch_norm_frozen(compute_.get(), shape_of(norm), running, statistics);
-    launched("batch normalisation's running statistics", statistics, product(2, norm.channels));
+    launched("batch normalisation's running statistics", statistics, product(2, norm.channels), channels_of(norm));
   }
   void batch_norm_forward(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* statistics,
                           const float* gamma, const float* beta, Activation sigma, float* y) override {
     cuda::batch_norm_forward(compute_.get(), layout.parts, layout.rows, shape_of(norm), x, statistics, gamma, beta,
                              sigma.kind, sigma.parameter, y);
-    launched("batch normalisation", y, product(layout.total_rows(), norm.pixels * norm.channels));
+    launched("batch normalisation", y, product(layout.total_rows(), norm.pixels * norm.channels), channels_of(norm));
   }
   void batch_norm_adjoints(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
                            const float* statistics, std::int64_t* sums) override {
     zero(sums, norm.sums(layout.parts) * sizeof(std::int64_t));
     cuda::batch_norm_adjoints(compute_.get(), shards_of(layout, options_.reproducible), shape_of(norm), x, delta,
                               statistics, sums);
-    launched("batch normalisation's adjoints", nullptr, 0);
+    launched("batch normalisation's adjoints", nullptr, 0, channels_of(norm));
   }
   void batch_norm_gradients(int parts, const BatchNorm& norm, const std::int64_t* adjoints, bool accumulate,
                             SumTarget dgamma, SumTarget dbeta) override {
     cuda::batch_norm_gradients(compute_.get(), parts, shape_of(norm), adjoints, accumulate, sum_of(dgamma),
                                sum_of(dbeta));
-    launched("batch normalisation's gradients", dgamma.values,
-             dgamma.values == nullptr ? 0 : product(1, norm.channels));
+    launched("batch normalisation's gradients", dgamma.values, dgamma.values == nullptr ? 0 : product(1, norm.channels),
+             channels_of(norm));
   }
   void batch_norm_backward_data(const BatchLayout& layout, const BatchNorm& norm, const float* x, const float* delta,
                                 const float* statistics, const float* gamma, const std::int64_t* adjoints,
                                 Activation below, float* delta_in) override {
     cuda::batch_norm_backward_data(compute_.get(), layout.parts, layout.rows, shape_of(norm), x, delta, statistics,
                                    gamma, adjoints, below.kind, below.parameter, delta_in);
-    launched("batch normalisation's backward pass", delta_in,
-             product(layout.total_rows(), norm.pixels * norm.channels));
+    launched("batch normalisation's backward pass", delta_in, product(layout.total_rows(), norm.pixels * norm.channels),
+             channels_of(norm));
   }
 
   void spectral_iteration(const SpectralMatrix& m) override {
     spectral_left(compute_.get(), m.rows, m.columns, m.w, m.v, m.u, m.work, scratch_);
-    launched("the power iteration", m.u, product(m.rows, 1));
+    launched("the power iteration", m.u, product(m.rows, 1), widths_of(m));
     spectral_right(compute_.get(), m.rows, m.columns, m.w, m.u, m.v, m.work, scratch_);
-    launched("the power iteration", m.v, product(1, m.columns));
+    launched("the power iteration", m.v, product(1, m.columns), widths_of(m));
   }
   void spectral_normalise(const SpectralMatrix& m) override {
     spectral_sigma(compute_.get(), m.rows, m.columns, m.w, m.u, m.v, m.sigma, m.work, scratch_);
-    launched("a spectral norm", m.sigma, 1);
+    launched("a spectral norm", m.sigma, 1, widths_of(m));
     divide(compute_.get(), product(m.rows, m.columns), m.w, m.sigma, m.normalised);
-    launched("spectral normalisation", m.normalised, product(m.rows, m.columns));
+    launched("spectral normalisation", m.normalised, product(m.rows, m.columns), widths_of(m));
   }
   // A gradient that is not finite is what the guard of the update is for: no trap here.
   void spectral_gradient(const SpectralMatrix& m, const float* g, float* to) override {
     spectral_product(compute_.get(), m.rows, m.columns, g, m.normalised, m.work, scratch_);
-    launched("spectral normalisation's gradient", nullptr, 0);
+    launched("spectral normalisation's gradient", nullptr, 0, widths_of(m));
     cuda::spectral_gradient(compute_.get(), m.rows, m.columns, g, m.work, m.u, m.v, m.sigma, to);
-    launched("spectral normalisation's gradient", nullptr, 0);
+    launched("spectral normalisation's gradient", nullptr, 0, widths_of(m));
   }
 
   void draw_mask(const MaskDraw& draw, int rows, int columns, double share, std::uint8_t* mask) override {
@@ -627,7 +631,10 @@ class CudaDevice final : public Device {
   }
   void examine(const char* what, const float* written, std::size_t count, Widths widths) {
     std::string operation = what;
-    if (widths.out > 0) operation += ", " + std::to_string(widths.in) + " → " + std::to_string(widths.out) + ",";
+    if (widths.in > 0)
+      operation += ", " + std::to_string(widths.in) + " → " + std::to_string(widths.out) + ",";
+    else if (widths.out > 0)
+      operation += " of " + std::to_string(widths.out) + " channels";
     if (*phase_ != '\0') operation += std::string(" in ") + phase_;
     const std::string where = "run " + operation;
     check(cudaGetLastError(), where.c_str());
@@ -649,7 +656,11 @@ class CudaDevice final : public Device {
       staged_ = true;
       return make_staged_reduction<T>(ranks, compute_.get(), count);
     }
-    if (!nccl_) nccl_ = std::make_unique<comm::NcclGroup>(ranks, options_.nccl_seconds);
+    if (!nccl_) {
+      // Switches add in an order of their own each time; who looks for a fault wants the same run again.
+      if (options_.debug) setenv("NCCL_NVLS_ENABLE", "0", 0);
+      nccl_ = std::make_unique<comm::NcclGroup>(ranks, options_.nccl_seconds);
+    }
     return make_nccl_reduction<T>(*nccl_, compute_.get(), urgent_.get(), count);
   }
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {

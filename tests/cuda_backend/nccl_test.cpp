@@ -1,0 +1,99 @@
+// What the backend does of NCCL where a call of NCCL's fails, and with which settings NCCL starts. Simulated GPUs
+// alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "cuda_backend/gpu.hpp"
+#include "cuda_sim/cuda_sim.hpp"
+#include "distributed/distributed.hpp"
+#include "ganymede/device.hpp"
+#include "ganymede/error.hpp"
+
+namespace ganymede::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Nccl : public ::testing::Test {
+ protected:
+  void SetUp() override { prepare_gpus(world().node_size(), 1); }
+
+  /// Sums few numbers, and as many as NCCL is told of; the sum of the last ones.
+  static float sum(const CudaOptions& options = {}) {
+    const std::unique_ptr<Device> device = make_gpu(world(), options);
+    float last = 0;
+    for (const std::size_t count : {std::size_t{7}, std::size_t{1} << 18}) {
+      const std::unique_ptr<Reduction<float>> sum = device->make_reduction<float>(world(), count);
+      const float one = 1;
+      device->upload(sum->data() + count - 1, &one, sizeof one);
+      sum->start();
+      sum->finish();
+      device->download(&last, sum->sum() + count - 1, sizeof last);
+    }
+    return last;
+  }
+};
+
+// The first and the last call of each function fail, on all ranks at a time: each rank throws one message, or goes on
+// as if nothing had been, where a call is one that may fail; and no communicator is left.
+TEST_F(Nccl, AnyCallMayFail) {
+  EXPECT_EQ(sum(), static_cast<float>(world().size()));
+  const std::map<std::string, std::size_t> calls = cuda_sim::calls();
+  for (const char* function :
+       {"ncclGetUniqueId", "ncclCommInitRankConfig", "ncclCommGetAsyncError", "ncclAllReduce", "ncclMemAlloc",
+        "ncclCommRegister", "ncclCommDeregister", "ncclMemFree", "ncclCommFinalize", "ncclCommDestroy"}) {
+    SCOPED_TRACE(function);
+    // An id is made on rank 0 alone, whose failure is that of all.
+    const bool here = calls.contains(function);
+    EXPECT_TRUE(here || (function == std::string("ncclGetUniqueId") && world().rank() > 0));
+    // How often it is asked for a state differs from run to run.
+    const std::size_t last = !here || function == std::string("ncclCommGetAsyncError") ? 1 : calls.at(function);
+    for (const std::size_t nth : {std::size_t{1}, last}) {
+      prepare_gpus(world().node_size(), 1);
+      cuda_sim::fail(function, static_cast<int>(nth));
+      std::string message;
+      try {
+        EXPECT_EQ(sum(), static_cast<float>(world().size()));
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ExitCode::launch);
+        message = error.what();
+      }
+      EXPECT_TRUE(!here || cuda_sim::calls()[function] >= nth) << "it did not fail";
+      const bool may_fail = std::set<std::string>{"ncclCommRegister", "ncclCommDeregister", "ncclMemFree",
+                                                  "ncclCommFinalize", "ncclCommDestroy"}
+                                .contains(function);
+      if (may_fail) {
+        EXPECT_EQ(message, "");
+      } else {
+        EXPECT_THAT(message, HasSubstr("NCCL c"));  // could not, cannot
+      }
+      if (function != std::string("ncclCommDestroy")) {
+        EXPECT_THAT(gpu_leaks(), Not(Contains(HasSubstr("communicator"))));
+      }
+    }
+  }
+}
+
+TEST_F(Nccl, SumsInOneOrderWithDebug) {
+  const auto setting_after = [](bool debug) -> std::string {
+    CudaOptions options;
+    options.debug = debug;
+    sum(options);
+    const char* const text = std::getenv("NCCL_NVLS_ENABLE");
+    return text == nullptr ? "" : text;
+  };
+  unsetenv("NCCL_NVLS_ENABLE");
+  EXPECT_EQ(setting_after(false), "");
+  EXPECT_EQ(setting_after(true), "0");
+  setenv("NCCL_NVLS_ENABLE", "1", 1);
+  EXPECT_EQ(setting_after(true), "1");
+  unsetenv("NCCL_NVLS_ENABLE");
+}
+
+}  // namespace
+}  // namespace ganymede::testing
