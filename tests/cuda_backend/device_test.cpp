@@ -152,7 +152,7 @@ TEST_F(SimulatedDevice, KnowsItsPeaks) {
     options.precision = precision;
     EXPECT_NEAR(make_gpu(*alone_, options)->peak_flops() * 1.83 / 1.98, peak, .005 * peak);
   }
-  // Ampere's and Ada's smaller chips have as many in a GeForce as their data sheets tell of half of an A10 or L4.
+  // An A10 and an L4 have twice what a GeForce of the same capability has: which it is is not known.
   cuda_sim::DeviceSpec smaller;
   smaller.major = 8;
   for (const int minor : {6, 9}) {
