@@ -77,8 +77,8 @@ class NotingDevice : public quality::ForwardingDevice {
   std::string network_;
 };
 
-/// Steps of the training that this command line asks for, in so many slices each; they have the rows of so many ranks.
-void train(NotingDevice& device, const std::vector<std::string>& words, const std::vector<int>& parts) {
+/// A step of the training that this command line asks for, whole and in two slices.
+void train(NotingDevice& device, const std::vector<std::string>& words) {
   const cli::CommandSyntax syntax{"train", "", "", cli::train_arguments()};
   TrainOptions options = cli::resolve_train_options(cli::parse_command_line(syntax, words)).options;
   // The same convolutions as in any other step.
@@ -90,8 +90,8 @@ void train(NotingDevice& device, const std::vector<std::string>& words, const st
   set.labels = is_conditional(options) ? std::span(labels) : std::span<const std::uint8_t>();
   set.channels = options.stack;
   const std::unique_ptr<Communicator> alone = make_local_communicator();
-  for (const int count : parts) {
-    options.micro_batch = count == 1 ? 0 : options.batch / count;
+  for (const int slice : {0, options.batch / 2}) {
+    options.micro_batch = slice;
     Gan gan = make_gan(options, set.shape(), device);
     GanStep step(device, *alone, gan, set, options);
     step.run(false);
@@ -99,24 +99,22 @@ void train(NotingDevice& device, const std::vector<std::string>& words, const st
   }
 }
 
-/// Of all that is shipped and has convolutions: with whole batches and halves, or thirds and eighths.
-const Tasks& shipped(bool small_shares = false) {
-  const auto noted = [](const std::vector<int>& parts) {
+/// Of all that is shipped and has convolutions.
+const Tasks& shipped() {
+  static const Tasks all = [] {
     Tasks tasks;
     const std::unique_ptr<Device> cpu = make_cpu_device(1);
     NotingDevice device(*cpu, tasks);
     for (const cli::Recipe& recipe : cli::all_recipes()) {
       device.called(recipe.name);
-      train(device, {"--recipe", recipe.name}, parts);
+      train(device, {"--recipe", recipe.name});
     }
     device.called("wgan with --model dcgan");
-    train(device, {"--recipe", "wgan", "--model", "dcgan"}, parts);
+    train(device, {"--recipe", "wgan", "--model", "dcgan"});
     // CONVOLUTIONS of tests/bench/peers/compare.py.
     device.called("the network that peers are compared on");
-    train(device,
-          {"--recipe", "dcgan", "--kernel", "4", "--fully-connected", "0", "--condition", "none", "--generator-norm",
-           "none", "--discriminator-norm", "none"},
-          parts);
+    train(device, {"--recipe", "dcgan", "--kernel", "4", "--fully-connected", "0", "--condition", "none",
+                   "--generator-norm", "none", "--discriminator-norm", "none"});
     device.called("the judge");
     eval::Judge judge(device);
     const std::vector<std::uint8_t> images(100 * 28 * 28);
@@ -124,10 +122,8 @@ const Tasks& shipped(bool small_shares = false) {
     std::vector<float> logits(100 * eval::Judge::classes);
     judge.look_at(images.data(), 100, features.data(), logits.data());
     return tasks;
-  };
-  static const Tasks large = noted({1, 2});
-  static const Tasks small = noted({3, 8});
-  return small_shares ? small : large;
+  }();
+  return all;
 }
 
 std::string text(const ConvolutionTask& task) {
@@ -183,8 +179,14 @@ class Plans : public ::testing::TestWithParam<const char*> {
     std::vector<Cudnn::Plan> result;
     std::size_t most = 0;
     Tasks tasks = shipped();
-    // On one GPU, for the time that it takes.
-    if (GetParam() == std::string("H100")) tasks.insert(shipped(true).begin(), shipped(true).end());
+    // What 3 and 8 ranks have each; on one GPU, for the time that it takes.
+    if (GetParam() == std::string("H100"))
+      for (const auto& [whole, network] : shipped())
+        for (const int ranks : {3, 8}) {
+          ConvolutionTask share = whole;
+          share.rows = whole.rows / ranks;
+          tasks.try_emplace(share, network);
+        }
     for (const auto& [noted, network] : tasks) {
       ConvolutionTask task = noted;
       if ((task.precision == Precision::bfloat16) != (precision == Precision::bfloat16)) continue;

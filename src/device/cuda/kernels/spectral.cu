@@ -74,8 +74,8 @@ __global__ void __launch_bounds__(threads)
   double sum = 0;
   if (column < columns)
     for (int row = thread_warp(); row < rows; row += warps)
-      sum = fma(static_cast<double>(u[row]), static_cast<double>(w[static_cast<std::ptrdiff_t>(row) * columns + column]),
-                sum);
+      sum = fma(static_cast<double>(u[row]),
+                static_cast<double>(w[static_cast<std::ptrdiff_t>(row) * columns + column]), sum);
   slices[thread_warp()][thread_lane()] = sum;
   __syncthreads();
   if (thread_warp() == 0 && column < columns) {
