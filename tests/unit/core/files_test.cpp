@@ -196,6 +196,32 @@ TEST(WriteFileAtomically, KeepsTheOldFileWhenThereIsNoRoom) {
   EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
 }
 
+const TemporaryFolder* watched = nullptr;
+mode_t mode_half_done = 0;
+// Comes in the middle of a write.
+void look_at_what_is_half_done(int) {
+  for (const std::string& name : names_in(watched->path())) mode_half_done = mode_of(*watched / name);
+}
+
+// Whatever the umask, nobody else reads what is not complete.
+TEST(WriteFileAtomically, KeepsToItselfWhatIsHalfDone) {
+  const TemporaryFolder folder;
+  watched = &folder;
+  const Umask mask(0);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 10'000;
+  auto* const handler = std::signal(SIGXFSZ, look_at_what_is_half_done);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  error_of([&] { write_file_atomically(folder / "file", std::string(20'000, 'n')); });
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(mode_half_done, 0600U);
+  write_file_atomically(folder / "file", "whole");
+  EXPECT_EQ(mode_of(folder / "file"), 0666U);
+}
+
 // Readers see one of the whole files, never a part or nothing.
 TEST(WriteFileAtomically, IsNeverSeenHalfDone) {
   const TemporaryFolder folder;
