@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -115,6 +116,69 @@ void check_offsets(const std::vector<Entry>& entries, std::uint64_t data_bytes, 
   }
 }
 
+/// How long the header is, of a file of `size` bytes that begins with `start`.
+std::uint64_t header_length(std::string_view start, std::uint64_t size, const std::string& source) {
+  if (size < length_bytes || start.size() < length_bytes) {
+    refuse(source, "length", "at least 8 bytes of a safetensors file", text(size));
+  }
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, start.data(), length_bytes);
+  if (header_bytes < 2 || header_bytes > most_header_bytes) {
+    refuse(source, "header length", "2 to " + text(most_header_bytes) + " bytes",
+           text(header_bytes) + "; this is no safetensors file");
+  }
+  const std::uint64_t rest = size - length_bytes;
+  if (header_bytes > rest) {
+    refuse(source, "header length", "at most the " + text(rest) + " bytes that follow it",
+           text(header_bytes) + "; the file is cut short or no safetensors file");
+  }
+  return header_bytes;
+}
+
+struct Header {
+  std::map<std::string, std::string> metadata;
+  std::vector<Entry> entries;  // in the order of their bytes, of which `data_bytes` are there
+};
+
+Header parse_header(std::string_view header, std::uint64_t data_bytes, const std::string& source) {
+  // The format allows spaces behind the object and nothing before it.
+  if (header.front() != '{' || header[header.find_last_not_of(' ')] != '}') {
+    refuse(source, "header", "{ ... } and spaces", in_quotes(header.substr(0, 16)) + "; this is no safetensors file");
+  }
+  const auto json = parse_json(header, source);
+
+  Header parsed;
+  for (const auto& item : json.items()) {
+    if (item.key() != metadata_key) {
+      parsed.entries.push_back(parse_entry(item.key(), item.value(), source));
+      continue;
+    }
+    if (!item.value().is_object()) refuse(source, "__metadata__", "an object", describe(item.value()));
+    for (const auto& option : item.value().items()) {
+      parsed.metadata.emplace(option.key(),
+                              expect_string(option.value(), source, "__metadata__ " + in_quotes(option.key())));
+    }
+  }
+  std::sort(parsed.entries.begin(), parsed.entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+  });
+  check_offsets(parsed.entries, data_bytes, source);
+  return parsed;
+}
+
+/// A size that no header accounts for is found out before there is memory for it.
+void check_size(const std::filesystem::path& file) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) return;
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (error) return;
+  const std::string source = file.string();
+  const std::uint64_t header_bytes = header_length(read_file_start(file, length_bytes), size, source);
+  const std::string start = read_file_start(file, length_bytes + header_bytes);
+  if (start.size() < length_bytes + header_bytes) return;  // it has shrunk meanwhile
+  parse_header(std::string_view(start).substr(length_bytes), size - length_bytes - header_bytes, source);
+}
+
 /// XXH3-128 of all that a file says but this digest itself. Tensors count in the order of their names, for other
 /// writers keep the metadata and have an order of their own.
 std::string content_digest(TensorFile file) {
@@ -193,47 +257,14 @@ std::string TensorFile::serialize() const {
 }
 
 TensorFile TensorFile::parse(const std::string& bytes, const std::string& source) {
-  if (bytes.size() < length_bytes) {
-    refuse(source, "length", "at least 8 bytes of a safetensors file", text(bytes.size()));
-  }
-  std::uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, bytes.data(), length_bytes);
-  const std::uint64_t rest = bytes.size() - length_bytes;
-  if (header_bytes < 2 || header_bytes > most_header_bytes) {
-    refuse(source, "header length", "2 to " + text(most_header_bytes) + " bytes",
-           text(header_bytes) + "; this is no safetensors file");
-  }
-  if (header_bytes > rest) {
-    refuse(source, "header length", "at most the " + text(rest) + " bytes that follow it",
-           text(header_bytes) + "; the file is cut short or no safetensors file");
-  }
+  const std::uint64_t header_bytes = header_length(bytes, bytes.size(), source);
   const std::string_view header(bytes.data() + length_bytes, header_bytes);
-  // The format allows spaces behind the object and nothing before it.
-  if (header.front() != '{' || header[header.find_last_not_of(' ')] != '}') {
-    refuse(source, "header", "{ ... } and spaces", in_quotes(header.substr(0, 16)) + "; this is no safetensors file");
-  }
-  const auto json = parse_json(header, source);
-
+  Header parsed = parse_header(header, bytes.size() - length_bytes - header_bytes, source);
   TensorFile file;
-  std::vector<Entry> entries;
-  for (const auto& item : json.items()) {
-    if (item.key() != metadata_key) {
-      entries.push_back(parse_entry(item.key(), item.value(), source));
-      continue;
-    }
-    if (!item.value().is_object()) refuse(source, "__metadata__", "an object", describe(item.value()));
-    for (const auto& option : item.value().items()) {
-      file.metadata.emplace(option.key(),
-                            expect_string(option.value(), source, "__metadata__ " + in_quotes(option.key())));
-    }
-  }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
-  });
-  check_offsets(entries, rest - header_bytes, source);
+  file.metadata = std::move(parsed.metadata);
 
   const char* const data = bytes.data() + length_bytes + header_bytes;
-  for (auto& entry : entries) {
+  for (auto& entry : parsed.entries) {
     if (entry.counter) continue;
     Tensor tensor{std::move(entry.name), std::move(entry.shape), {}};
     tensor.values.resize((entry.end - entry.begin) / sizeof(float));
@@ -258,6 +289,9 @@ std::string TensorFile::sealed() const {
 
 void TensorFile::write(const std::filesystem::path& file) const { write_file_atomically(file, sealed()); }
 
-TensorFile TensorFile::read(const std::filesystem::path& file) { return parse(read_file(file), file.string()); }
+TensorFile TensorFile::read(const std::filesystem::path& file) {
+  check_size(file);
+  return parse(read_file(file), file.string());
+}
 
 }  // namespace ganymede

@@ -145,6 +145,15 @@ bool is_written_through(const fs::path& name, const fs::path& file) {
 
 }  // namespace
 
+namespace {
+
+[[noreturn]] void fail_of_size(const fs::path& file, std::size_t limit) {
+  throw Error(ExitCode::data,
+              file.string() + ": size: expected at most " + std::to_string(limit) + " bytes, found more");
+}
+
+}  // namespace
+
 std::string read_file(const fs::path& file, std::size_t limit) {
   const Descriptor input(file, O_RDONLY);
   if (!input.is_open()) fail(file, "cannot be opened", errno);
@@ -153,7 +162,8 @@ std::string read_file(const fs::path& file, std::size_t limit) {
   std::string bytes;
   if (S_ISREG(status.st_mode)) {
     const auto size = static_cast<std::size_t>(status.st_size);
-    bytes.reserve(limit == 0 ? size + 1 : std::min(size, limit) + 1);
+    if (limit != 0 && size > limit) fail_of_size(file, limit);
+    bytes.reserve(size + 1);
   }
   // Up to the end, not up to the size: files in /proc and pipes have none.
   for (;;) {
@@ -164,12 +174,26 @@ std::string read_file(const fs::path& file, std::size_t limit) {
     if (count < 0 && errno != EINTR) fail(file, "cannot be read", errno);
     heartbeat::piece();
     bytes.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-    if (limit != 0 && bytes.size() > limit) {
-      throw Error(ExitCode::data,
-                  file.string() + ": size: expected at most " + std::to_string(limit) + " bytes, found more");
-    }
+    if (limit != 0 && bytes.size() > limit) fail_of_size(file, limit);
     if (count == 0) return bytes;
   }
+}
+
+std::string read_file_start(const fs::path& file, std::size_t count) {
+  const Descriptor input(file, O_RDONLY);
+  if (!input.is_open()) fail(file, "cannot be opened", errno);
+  std::string bytes(count, '\0');
+  std::size_t done = 0;
+  while (done < count) {
+    const ssize_t some = ::read(input.get(), bytes.data() + done, std::min(count - done, piece));
+    if (some < 0 && errno == EINTR) continue;
+    if (some < 0) fail(file, "cannot be read", errno);
+    heartbeat::piece();
+    if (some == 0) break;
+    done += static_cast<std::size_t>(some);
+  }
+  bytes.resize(done);
+  return bytes;
 }
 
 void write_file_atomically(const fs::path& name, std::string_view bytes, const std::function<void()>& permit) {
@@ -275,6 +299,13 @@ void check_file_place(const fs::path& name) {
   const fs::path folder = name.has_parent_path() ? name.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, error)) refuse("there is no folder " + folder.string());
   if (::access(folder.c_str(), W_OK | X_OK) != 0) refuse(folder.string() + ": " + std::strerror(errno));
+}
+
+void sync_file(const fs::path& file) {
+  const Descriptor descriptor(file, O_RDONLY);
+  if (!descriptor.is_open() && errno == ENOENT) return;
+  if (!descriptor.is_open()) fail(file, "cannot be opened", errno);
+  sync(descriptor.get(), file);
 }
 
 void sync_folder(const fs::path& folder) {

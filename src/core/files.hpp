@@ -12,8 +12,11 @@
 namespace ganymede {
 
 /// The whole file. Throws Error(data) with the system's reason, and for a file of more than `limit` bytes
-/// (0: no limit), which it does not read to the end.
+/// (0: no limit), which it does not read to the end: where the file has a size, not at all.
 std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
+
+/// Its first `count` bytes, fewer where it has no more. Throws as read_file().
+std::string read_file_start(const std::filesystem::path& file, std::size_t count);
 
 /// Writes a file beside `name` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
 /// onto `name` and fsyncs the folder. A symbolic link stays, and what it leads to is replaced; a device or a pipe is
@@ -53,6 +56,9 @@ std::string name_of_unfinished(std::string_view name);
 /// Whether write_file_atomically() could write there, as far as that can be told without trying: for what takes long to
 /// make. Throws Error(data) that says why not.
 void check_file_place(const std::filesystem::path& name);
+
+/// fsync of a file that others append to; of one that is missing nothing. Throws Error(data).
+void sync_file(const std::filesystem::path& file);
 
 /// fsync of a folder, so that a rename in it survives a power cut.
 void sync_folder(const std::filesystem::path& folder);

@@ -57,6 +57,18 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"eval_modes_kl", &MetricsRecord::mode_divergence, true},
 });
 
+// Some 1.7 million records.
+constexpr std::uintmax_t most_bytes = std::uintmax_t{1} << 30U;
+
+/// Why a log is not read, before there is memory for it; empty where it can be.
+std::string too_large(const std::filesystem::path& file) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (error || size <= most_bytes) return {};
+  return file.string() + ": size: expected at most " + std::to_string(most_bytes) + " bytes, found " +
+         std::to_string(size);
+}
+
 /// A record is an object with a step. Other versions of the program have columns that this one does not know, or none
 /// for some that it does: a run goes on with them.
 MetricsRecord parse_record(std::string_view line, const std::string& source) {
@@ -110,7 +122,12 @@ MetricsRecord parse_json_line(const std::string& line) { return parse_record(lin
 MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_step,
                        const std::function<void(const MetricsRecord&)>& kept) {
   std::error_code error;
-  if (std::filesystem::exists(file, error)) {
+  // Weights do not depend on it: no reason to refuse a run that can go on.
+  const std::filesystem::path aside = file.string() + ".damaged";
+  if (const std::string why = too_large(file); !why.empty()) {
+    std::filesystem::rename(file, aside);
+    warning_ = why + "; no record of it is kept, and the file as it was is now " + aside.string();
+  } else if (std::filesystem::exists(file, error)) {
     const std::string text = read_file(file);
     std::string kept_lines;
     try {
@@ -121,8 +138,6 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_ste
         if (std::isfinite(record.seconds)) seconds_before_ = record.seconds;
       });
     } catch (const Error& failure) {
-      // Weights do not depend on it: no reason to refuse a run that can go on.
-      const std::filesystem::path aside = file.string() + ".damaged";
       write_file_atomically(aside, text);
       warning_ = std::string(failure.what()) + "; the records before it are kept, and the file as it was is now " +
                  aside.string();
@@ -135,8 +150,9 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, std::uint64_t from_ste
 void MetricsLog::append(const MetricsRecord& record) { file_->append(to_json_line(record) + '\n'); }
 
 std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file, std::string& damage) {
-  const std::string text = read_file(file);
   std::vector<MetricsRecord> records;
+  if (damage = too_large(file); !damage.empty()) return records;
+  const std::string text = read_file(file);
   try {
     for_each_record(text, file, [&](const MetricsRecord& record, std::string_view) { records.push_back(record); });
   } catch (const Error& failure) {

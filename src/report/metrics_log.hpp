@@ -32,7 +32,7 @@ MetricsRecord parse_json_line(const std::string& line);
 
 /// Appends records to a file; a resumed run first drops what lies beyond its checkpoint's step, so the
 /// file never shows a step twice. Where a line is no record, the file is kept aside as metrics.jsonl.damaged and goes
-/// on with the lines before that one.
+/// on with the lines before that one; where it has more than 1 GiB, with none.
 class MetricsLog {
  public:
   /// Opens RUN/metrics.jsonl, keeping records up to and including `from_step`; calls `kept`, if it is there, with each.
@@ -51,10 +51,10 @@ class MetricsLog {
   double seconds_before_ = 0;
 };
 
-/// All records of a run's file. Throws Error(data) that names the line that is none.
+/// All records of a run's file. Throws Error(data) that names the line that is none, or a size of more than 1 GiB.
 std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file);
 
-/// The same for whoever can do with less: those before the line that is none, of which `damage` says why.
+/// The same for whoever can do with less: those before the line that is none, of which `damage` says why (empty: all).
 std::vector<MetricsRecord> read_metrics(const std::filesystem::path& file, std::string& damage);
 
 }  // namespace ganymede

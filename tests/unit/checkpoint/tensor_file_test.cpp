@@ -305,6 +305,24 @@ TEST(TensorFile, RefusesEveryTruncationAndExtension) {
   EXPECT_EQ(refusal(bytes), "loaded");
 }
 
+// A file with holes, as `truncate -s 1T` makes: more than there is memory for.
+TEST(TensorFile, IsCheckedAgainstItsSizeBeforeItIsRead) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path file = folder / "w.safetensors";
+  for (const auto& [begin, says] :
+       {std::pair<std::string, std::string>{"", "header length: expected 2 to 100000000 bytes, found 0"},
+        {example().serialize(), "length: expected 32 bytes behind the header, found 1099511"}}) {
+    write_file_atomically(file, begin);
+    std::filesystem::resize_file(file, std::uintmax_t{1} << 40U);
+    try {
+      TensorFile::read(file);
+      ADD_FAILURE() << "loaded";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr(file.string()), HasSubstr(says)));
+    }
+  }
+}
+
 TEST(TensorFile, SurvivesRandomDamage) {
   // Some damage gives another valid file (a changed value, a changed name): then it must be consistent.
   const std::string bytes = example().serialize();

@@ -256,6 +256,27 @@ TEST(MetricsLog, GoesOnBeforeALineThatIsNoRecord) {
   EXPECT_EQ(whole.warning(), "");
 }
 
+// A file with holes: more than there is memory for.
+TEST(MetricsLog, GoesOnWithoutALogThatIsTooLarge) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  overwrite(file, line(10));
+  constexpr std::uintmax_t size = std::uintmax_t{1} << 40U;
+  fs::resize_file(file, size);
+  const auto expected = HasSubstr(file.string() + ": size: expected at most 1073741824 bytes");
+  EXPECT_THAT(refusal([&] { read_metrics(file); }), expected);
+  std::string damage;
+  EXPECT_TRUE(read_metrics(file, damage).empty());
+  EXPECT_THAT(damage, expected);
+  {
+    MetricsLog log(file, 40);
+    EXPECT_THAT(log.warning(), AllOf(expected, HasSubstr("is now " + file.string() + ".damaged")));
+    log.append(example(50));
+  }
+  EXPECT_EQ(read_file(file), line(50));
+  EXPECT_EQ(fs::file_size(file.string() + ".damaged"), size);
+}
+
 TEST(MetricsLog, SaysWhyItCannotOpen) {
   const test::TemporaryFolder folder;
   EXPECT_THAT(refusal([&] { MetricsLog(folder / "none" / "metrics.jsonl", 0); }), HasSubstr("none/metrics.jsonl"));
