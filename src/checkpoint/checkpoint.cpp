@@ -222,6 +222,7 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
     delete_folder(partial);  // of a write that failed
     make_folders(partial);
     write_files(partial, checkpoint);
+    if (!checkpoint.log.empty()) sync_file(checkpoint.log);
     publish(partial, folder, checkpoint.fence);
   } catch (const std::exception& error) {
     std::error_code ignored;

@@ -32,13 +32,14 @@ struct Checkpoint {
   std::string program;                         ///< version that wrote it
   std::map<std::string, TensorFile> files;     ///< "generator", "discriminator", … → NAME.safetensors
   Fence fence = {};                            ///< of who writes it; not stored
+  std::filesystem::path log = {};              ///< brought to the disk before it has its name; empty: none. Not stored
 };
 
 /// RUN/checkpoints/step-00001200.
 std::filesystem::path checkpoint_folder(const std::filesystem::path& run, std::uint64_t step);
 
-/// Writes aside (a hidden sibling folder), fsyncs every file, renames, fsyncs the parent. Returns the folder. Throws
-/// Error(data); what was there stays.
+/// Writes aside (a hidden sibling folder), fsyncs every file and the log, renames, fsyncs the parent. Returns the
+/// folder. Throws Error(data); what was there stays.
 std::filesystem::path write_checkpoint(const std::filesystem::path& run, const Checkpoint& checkpoint);
 
 /// Which checkpoints stay.

@@ -115,6 +115,7 @@ class Training {
     kind.data_digest = setup_.data_digest;
     kind.arithmetic = setup_.device->arithmetic();
     kind.program = std::string("ganymede ") + version;
+    kind.log = folder_.metrics();  // of which a resumed run makes its findings anew
     if (lock_ != nullptr) kind.fence = {lock_->generation(), [this] { lock_->check(); }};
     saver_.emplace(options_, ranks_, *setup_.gan, std::move(kind), setup_.plan.first_step,
                    SaverEvents{[this](const std::string& message) { log_->info("{}", message); },

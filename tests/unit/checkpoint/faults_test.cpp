@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,7 @@ using test::example;
 using test::expect_same;
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -199,6 +201,35 @@ TEST(Order, TheNameOfANewRunIsOnTheDiskAsWell) {
   for (const test::Call& call : test::recorded())
     if (call.name == "fsync") synced.push_back(call.path);
   EXPECT_THAT(synced, AllOf(Contains((place / "runs").string()), Contains(place.path().string())));
+}
+
+TEST(Order, TheLogIsOnTheDiskBeforeTheCheckpointHasItsName) {
+  const test::TemporaryFolder run;
+  Checkpoint checkpoint = example(100);
+  checkpoint.log = run / "metrics.jsonl";
+  EXPECT_EQ(written(run.path(), checkpoint, 1).failure, "") << "there need be none";
+
+  std::ofstream(checkpoint.log) << "a record\n";
+  checkpoint.step = 200;
+  test::record(run.path().c_str());
+  EXPECT_EQ(written(run.path(), checkpoint, 1).failure, "");
+  test::record(nullptr);
+  std::vector<std::string> order;
+  for (const test::Call& call : test::recorded()) {
+    if (call.name == "fsync" && call.path == checkpoint.log) order.emplace_back("log synced");
+    if (call.name == "rename" && call.to == checkpoint_folder(run.path(), 200)) order.emplace_back("published");
+  }
+  EXPECT_THAT(order, ElementsAre("log synced", "published"));
+
+  checkpoint.step = 300;
+  for (const int call : {0, 1}) {  // open, fsync
+    test::arm({"metrics.jsonl", call, call, EIO});
+    const WrittenCheckpoint end = written(run.path(), checkpoint, 1);
+    test::disarm();
+    EXPECT_THAT(end.failure, AllOf(HasSubstr("the checkpoint of step 300 could not be written"),
+                                   HasSubstr("metrics.jsonl"), HasSubstr(std::strerror(EIO))));
+    EXPECT_EQ(newest_checkpoint(run.path())->checkpoint.step, 200U);
+  }
 }
 
 // A disk, or memory on the way to it, that keeps something else than it was given.
