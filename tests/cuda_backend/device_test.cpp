@@ -15,6 +15,7 @@
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
 #include "support/gan_settings.hpp"
+#include "support/refusal.hpp"
 #include "support/small_gan.hpp"
 #include "train/memory.hpp"
 #include "train/step_operations.hpp"
@@ -177,15 +178,10 @@ TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
   // The first weight of D's first layer: the first unit of every row.
   const float bad = std::numeric_limits<float>::quiet_NaN();
   device->upload(gan.discriminator.parameters(), &bad, sizeof bad);
-  try {
-    step.run(false);
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::training_failed);
-    EXPECT_THAT(error.what(), HasSubstr("a layer's forward pass, " + std::to_string(small_side * small_side) +
-                                        " → 6, in D "
-                                        "forward wrote a value that is not finite, first at element 0 of 72"));
-  }
+  EXPECT_THAT(refusal(ExitCode::training_failed, [&] { step.run(false); }),
+              HasSubstr("a layer's forward pass, " + std::to_string(small_side * small_side) +
+                        " → 6, in D "
+                        "forward wrote a value that is not finite, first at element 0 of 72"));
 }
 
 // Deltas whose sum is too large for a float, of inputs that are 0: the weights' gradients are 0.
@@ -229,36 +225,25 @@ TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
   cuda_sim::set_devices({small});
   TrainOptions o = small_options();
   o.batch = 100000;
-  try {
-    recorded(o, small_side);
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::launch);
-    EXPECT_THAT(error.what(), HasSubstr("the GPU has no memory for 3.81 MiB"));
-    EXPECT_THAT(error.what(), HasSubstr("of its 4 MiB are free"));
-  }
+  EXPECT_THAT(refusal(ExitCode::launch, [&] { recorded(o, small_side); }),
+              AllOf(HasSubstr("the GPU has no memory for 3.81 MiB"), HasSubstr("of its 4 MiB are free")));
 }
 
 TEST_F(SimulatedDevice, LeavesMemoryToTheLibraries) {
   TrainOptions o = small_options();
   o.batch = 10000;
   const RandomImages images(20, small_side, 1);
-  const auto refusal = [&](double times) -> std::string {
+  const auto refusal_of = [&](double times) {
     const auto planned = static_cast<double>(plan_memory(o, *alone_, images.set(), false).total());
     cuda_sim::reset();
     cuda_sim::DeviceSpec gpu;
     gpu.memory = static_cast<std::size_t>(times * planned);
     cuda_sim::set_devices({gpu});
     const std::unique_ptr<Device> device = make_gpu(*alone_);
-    try {
-      (void)plan_available_memory(o, *alone_, images.set(), *device);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
+    return refusal(ExitCode::launch, [&] { (void)plan_available_memory(o, *alone_, images.set(), *device); });
   };
-  EXPECT_EQ(refusal(1.4), "");
-  EXPECT_THAT(refusal(1.3),
+  EXPECT_EQ(refusal_of(1.4), "");
+  EXPECT_THAT(refusal_of(1.3),
               AllOf(HasSubstr("are left to CUDA's libraries: --batch "), HasSubstr("the largest that fits")));
 }
 
@@ -441,15 +426,10 @@ TEST_F(SimulatedDevice, OldGpusDoNotRound) {
   for (const auto& [precision, name] : {std::pair{Precision::tf32, "tf32"}, {Precision::bfloat16, "bf16"}}) {
     CudaOptions options;
     options.precision = precision;
-    try {
-      static_cast<void>(make_gpu(*alone_, options));
-      FAIL() << "nothing was thrown";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::launch);
-      EXPECT_THAT(error.what(), HasSubstr("--precision " + std::string(name) +
-                                          " needs a GPU of compute capability 8.0 (Ampere, 2020) or later, and the "
-                                          "simulated T4 (no GPU) has 7.5: train with --precision fp32"));
-    }
+    EXPECT_THAT(refusal(ExitCode::launch, [&] { static_cast<void>(make_gpu(*alone_, options)); }),
+                HasSubstr("--precision " + std::string(name) +
+                          " needs a GPU of compute capability 8.0 (Ampere, 2020) or later, and the "
+                          "simulated T4 (no GPU) has 7.5: train with --precision fp32"));
   }
 }
 

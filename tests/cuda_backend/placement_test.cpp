@@ -7,28 +7,19 @@
 #include "cuda_backend/gpu.hpp"
 #include "cuda_sim/cuda_sim.hpp"
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede::testing {
 namespace {
 
 using ::testing::HasSubstr;
 
-std::string message_of(const std::function<void()>& action, ExitCode code) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code);
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(Placement, TakesGpusInTurnOrTheOnlyOne) {
   EXPECT_EQ(cuda::choose_gpu(-1, 2, 4), 2);
   EXPECT_EQ(cuda::choose_gpu(-1, 5, 4), 1);
   EXPECT_EQ(cuda::choose_gpu(-1, 3, 1), 0);  // as Slurm shows each task its own
   EXPECT_EQ(cuda::choose_gpu(1, 3, 4), 1);
-  EXPECT_THAT(message_of([] { cuda::choose_gpu(4, 0, 4); }, ExitCode::launch), HasSubstr("no GPU 4 here"));
+  EXPECT_THAT(refusal(ExitCode::launch, [] { cuda::choose_gpu(4, 0, 4); }), HasSubstr("no GPU 4 here"));
 }
 
 TEST(Placement, NamesRanksThatShareAGpu) {
@@ -46,7 +37,7 @@ class SimulatedPlacement : public ::testing::Test {
   void SetUp() override { cuda_sim::reset(); }
   void TearDown() override { cuda_sim::reset(); }
   std::string message(const CudaOptions& options = {}) {
-    return message_of([&] { make_gpu(*alone_, options); }, ExitCode::launch);
+    return refusal(ExitCode::launch, [&] { make_gpu(*alone_, options); });
   }
   std::unique_ptr<Communicator> alone_ = make_local_communicator();
 };

@@ -7,6 +7,7 @@
 #include "device/cuda_module.hpp"
 #include "ganymede/error.hpp"
 #include "support/environment.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -26,14 +27,9 @@ std::string broken(const std::string& name) { return std::string(GANYMEDE_BROKEN
 
 /// What cuda_device_factory() says on its way out; empty when it returns.
 std::string refusal(const fs::path& program) {
-  try {
-    cuda_device_factory(program);
-    return {};
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::launch);
-    EXPECT_THAT(error.what(), Not(HasSubstr("\n")));
-    return error.what();
-  }
+  std::string said = testing::refusal(ExitCode::launch, [&] { cuda_device_factory(program); });
+  EXPECT_THAT(said, Not(HasSubstr("\n")));
+  return said;
 }
 
 std::string refusal_of(const std::string& module) {

@@ -20,6 +20,7 @@
 
 #include "comm/mpi.hpp"
 #include "distributed/distributed.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede {
 namespace {
@@ -492,13 +493,9 @@ TEST_P(Comm, OnRootRunsOnRankZeroAlone) {
   int calls = 0;
   on_root(*ranks_, [&] { ++calls; });
   EXPECT_EQ(calls, ranks_->is_root() ? 1 : 0);
-  try {
-    on_root(*ranks_, [] { throw Error(ExitCode::data, "disk full"); });
-    FAIL() << "no rank threw";
-  } catch (const AgreedError& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_EQ(error.what(), prefix(*ranks_, 0) + "disk full");
-  }
+  const auto fail = [] { throw Error(ExitCode::data, "disk full"); };
+  EXPECT_EQ(testing::refusal<AgreedError>(ExitCode::data, [&] { on_root(*ranks_, fail); }),
+            prefix(*ranks_, 0) + "disk full");
 }
 
 TEST(Launch, JoinsTheRanksOfMpirun) {

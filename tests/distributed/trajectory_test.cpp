@@ -13,6 +13,7 @@
 //   and 4 give ranks different numbers of rows;
 // - G's gradient reduced in D's step, or a gradient that is not reduced: replicas part, and are compared;
 // - losses, accuracies or a request to stop that are one rank's own.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -24,6 +25,7 @@
 #include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
 #include "support/gan_settings.hpp"
+#include "support/refusal.hpp"
 #include "support/relative_distance.hpp"
 #include "support/small_gan.hpp"
 
@@ -228,14 +230,9 @@ TEST_P(Trajectory, NeedsAPieceOfWorkForEveryRank) {
       continue;
     }
     o.out = "must-not-be-made";
-    try {
-      train(o, *ranks_);
-      ADD_FAILURE() << "batch " << c.batch << ", shards " << c.shards << " on " << size << " ranks";
-    } catch (const AgreedError& error) {
-      EXPECT_EQ(error.code(), ExitCode::usage);
-      const std::string all = std::to_string(size) + " ranks cannot share";
-      EXPECT_NE(std::string(error.what()).find(all), std::string::npos) << error.what();
-    }
+    EXPECT_THAT(refusal<AgreedError>(ExitCode::usage, [&] { train(o, *ranks_); }),
+                ::testing::HasSubstr(std::to_string(size) + " ranks cannot share"))
+        << "batch " << c.batch << ", shards " << c.shards << " on " << size << " ranks";
     EXPECT_FALSE(std::filesystem::exists(o.out));
   }
 }

@@ -19,6 +19,7 @@
 #include "ganymede/error.hpp"
 #include "support/example_checkpoint.hpp"
 #include "support/ordinary_user.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -56,13 +57,7 @@ void overwrite(const fs::path& file, const std::string& bytes) {
 }
 
 std::string refusal(const fs::path& folder) {
-  try {
-    read_checkpoint(folder);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    return error.what();
-  }
-  return "loaded";
+  return testing::refusal(ExitCode::data, [&] { read_checkpoint(folder); });
 }
 
 TEST(Checkpoint, ComesBack) {
@@ -193,14 +188,9 @@ TEST(NewestCheckpoint, FallsBackAndSaysWhy) {
   EXPECT_THAT(found->refused, ElementsAre(HasSubstr("step-00000300"), HasSubstr("step-00000200")));
 
   overwrite(checkpoint_folder(run.path(), 100) / "manifest.json", "{}");
-  try {
-    newest_checkpoint(run.path());
-    FAIL() << "found one";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("step-00000300"), HasSubstr("step-00000200"), HasSubstr("step-00000100"),
-                                    HasSubstr("start afresh")));
-  }
+  EXPECT_THAT(testing::refusal(ExitCode::data, [&] { newest_checkpoint(run.path()); }),
+              AllOf(HasSubstr("step-00000300"), HasSubstr("step-00000200"), HasSubstr("step-00000100"),
+                    HasSubstr("start afresh")));
 }
 
 TEST(NewestCheckpoint, RefusesAFolderUnderAnotherStepsName) {
@@ -285,13 +275,8 @@ TEST(PruneCheckpoints, WhatCannotGoIsNamedAndTheOthersGo) {
   for (std::uint64_t step = 1; step <= 4; ++step) write_checkpoint(run.path(), example(step));
   const auto stuck = checkpoint_folder(run.path(), 2);
   fs::permissions(stuck, fs::perms::owner_read | fs::perms::owner_exec);
-  try {
-    prune_checkpoints(run.path(), 4, {1, 0}, {});
-    ADD_FAILURE() << "nothing said";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("cannot delete"), HasSubstr("step-00000002")));
-  }
+  const auto prune = [&] { prune_checkpoints(run.path(), 4, {1, 0}, {}); };
+  EXPECT_THAT(testing::refusal(ExitCode::data, prune), AllOf(HasSubstr("cannot delete"), HasSubstr("step-00000002")));
   const auto doomed = run / "checkpoints" / ".step-00000002.partial-0";
   EXPECT_THAT(names_in(run / "checkpoints"), ElementsAre(doomed.filename().string(), "step-00000004"));
   fs::permissions(doomed, fs::perms::owner_all);
@@ -371,13 +356,8 @@ TEST(WriteCheckpoint, SaysWhyItCannot) {
   const test::TemporaryFolder folder;
   overwrite(folder / "file", "");
   for (const fs::path& run : {folder / "file" / "run", fs::path("/proc/ganymede")}) {
-    try {
-      store(run, example(1200), 1);
-      FAIL() << "written to " << run;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("step 1200"), HasSubstr(run.string())));
-    }
+    EXPECT_THAT(testing::refusal(ExitCode::data, [&] { store(run, example(1200), 1); }),
+                AllOf(HasSubstr("step 1200"), HasSubstr(run.string())));
   }
 }
 

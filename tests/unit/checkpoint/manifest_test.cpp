@@ -10,11 +10,13 @@
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 Manifest example() {
@@ -31,14 +33,9 @@ Manifest example() {
 }
 
 std::string refusal(const std::string& text) {
-  try {
-    Manifest::parse(text, "manifest.json");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), HasSubstr("manifest.json: "));
-    return error.what();
-  }
-  return "loaded";
+  std::string said = testing::refusal(ExitCode::data, [&] { Manifest::parse(text, "manifest.json"); });
+  EXPECT_THAT(said, AnyOf("", HasSubstr("manifest.json: ")));
+  return said;
 }
 
 /// The example with a change, and a digest that covers the change: what a malicious writer would make.
@@ -76,9 +73,9 @@ TEST(Manifest, IsJsonThatOthersCanRead) {
 
 TEST(Manifest, RefusesEveryTruncation) {
   const std::string text = example().serialize();
-  for (std::size_t size = 0; size < text.size(); ++size) EXPECT_NE(refusal(text.substr(0, size)), "loaded") << size;
-  EXPECT_NE(refusal(text + ' '), "loaded");
-  EXPECT_NE(refusal(text + std::string(1, '\0')), "loaded");
+  for (std::size_t size = 0; size < text.size(); ++size) EXPECT_NE(refusal(text.substr(0, size)), "") << size;
+  EXPECT_NE(refusal(text + ' '), "");
+  EXPECT_NE(refusal(text + std::string(1, '\0')), "");
 }
 
 TEST(Manifest, RefusesEveryBitFlip) {
@@ -87,7 +84,7 @@ TEST(Manifest, RefusesEveryBitFlip) {
     for (unsigned bit = 0; bit < 8; ++bit) {
       std::string damaged = text;
       damaged[at] ^= static_cast<char>(1U << bit);
-      EXPECT_NE(refusal(damaged), "loaded") << "byte " << at << " bit " << bit;
+      EXPECT_NE(refusal(damaged), "") << "byte " << at << " bit " << bit;
     }
   }
 }
@@ -188,7 +185,7 @@ TEST(Manifest, SurvivesRandomDamage) {
           break;
       }
     }
-    EXPECT_TRUE(damaged == text || refusal(damaged) != "loaded");
+    EXPECT_TRUE(damaged == text || refusal(damaged) != "");
   }
 }
 

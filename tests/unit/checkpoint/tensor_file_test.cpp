@@ -10,12 +10,14 @@
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 /// A file of this header and data, put together by the format's description alone.
@@ -26,14 +28,9 @@ std::string file_of(const std::string& header, const std::string& data = {}) {
 }
 
 std::string refusal(const std::string& bytes) {
-  try {
-    TensorFile::parse(bytes, "w.safetensors");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), HasSubstr("w.safetensors: "));
-    return error.what();
-  }
-  return "loaded";
+  std::string said = testing::refusal(ExitCode::data, [&] { TensorFile::parse(bytes, "w.safetensors"); });
+  EXPECT_THAT(said, AnyOf("", HasSubstr("w.safetensors: ")));
+  return said;
 }
 
 std::vector<std::uint32_t> bits(const std::vector<float>& values) {
@@ -136,13 +133,8 @@ TEST(TensorFile, PassesOverPyTorchsCountsOfBatches) {
 }
 
 TEST(TensorFile, NamesItsTensorsWhenOneIsMissing) {
-  try {
-    (void)example().at("1.weight");
-    FAIL() << "found";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("1.weight"), HasSubstr("0.weight, 0.bias")));
-  }
+  EXPECT_THAT(testing::refusal(ExitCode::data, [] { (void)example().at("1.weight"); }),
+              AllOf(HasSubstr("1.weight"), HasSubstr("0.weight, 0.bias")));
 }
 
 TEST(TensorFile, RefusesToWriteWhatItCouldNotRead) {
@@ -299,10 +291,10 @@ INSTANTIATE_TEST_SUITE_P(All, DamagedTensorFile, ::testing::ValuesIn(damages()))
 TEST(TensorFile, RefusesEveryTruncationAndExtension) {
   const std::string bytes = example().serialize();
   for (std::size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_NE(refusal(bytes.substr(0, size)), "loaded") << size;
+    EXPECT_NE(refusal(bytes.substr(0, size)), "") << size;
   }
-  EXPECT_NE(refusal(bytes + '\0'), "loaded");
-  EXPECT_EQ(refusal(bytes), "loaded");
+  EXPECT_NE(refusal(bytes + '\0'), "");
+  EXPECT_EQ(refusal(bytes), "");
 }
 
 // A file with holes, as `truncate -s 1T` makes: more than there is memory for.
@@ -349,7 +341,7 @@ TEST(TensorFile, AWrittenFileShowsAnyDamage) {
   const test::TemporaryFolder folder;
   example().write(folder / "w.safetensors");
   const std::string bytes = read_file(folder / "w.safetensors");
-  EXPECT_EQ(refusal(bytes), "loaded");
+  EXPECT_EQ(refusal(bytes), "");
   const std::size_t values = bytes.size() - 8 * sizeof(float);
   for (std::size_t bit = values * 8; bit < bytes.size() * 8; ++bit) {
     std::string damaged = bytes;
@@ -375,9 +367,9 @@ TEST(TensorFile, TheDigestHoldsInAnyOrderOfTensors) {
   TensorFile other = example();
   std::swap(other.tensors[0], other.tensors[1]);
   other.metadata["ganymede-digest"] = digest;
-  EXPECT_EQ(refusal(other.serialize()), "loaded");
+  EXPECT_EQ(refusal(other.serialize()), "");
   other.tensors[0].values[0] = 7;
-  EXPECT_NE(refusal(other.serialize()), "loaded");
+  EXPECT_NE(refusal(other.serialize()), "");
 }
 
 TEST(TensorFile, NamesTheFileItCannotReadOrWrite) {
@@ -385,13 +377,8 @@ TEST(TensorFile, NamesTheFileItCannotReadOrWrite) {
   example().write(folder / "w.safetensors");
   expect_same(TensorFile::read(folder / "w.safetensors"), example());
   EXPECT_THROW(TensorFile::read(folder / "none.safetensors"), Error);
-  try {
-    example().write(folder / "none" / "w.safetensors");
-    FAIL() << "written";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), HasSubstr("none/w.safetensors"));
-  }
+  EXPECT_THAT(testing::refusal(ExitCode::data, [&] { example().write(folder / "none" / "w.safetensors"); }),
+              HasSubstr("none/w.safetensors"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "cli/commands.hpp"
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -30,14 +31,9 @@ const CommandSyntax& inspect() {
 }
 
 std::string refusal(const CommandSyntax& syntax, const Words& words) {
-  try {
-    parse_command_line(syntax, words);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_THAT(error.what(), AllOf(EndsWith(" (see: ganymede " + syntax.name + " --help)"), Not(HasSubstr("\n"))));
-    return error.what();
-  }
-  return "taken";
+  std::string said = testing::refusal(ExitCode::usage, [&] { parse_command_line(syntax, words); });
+  EXPECT_THAT(said, AllOf(EndsWith(" (see: ganymede " + syntax.name + " --help)"), Not(HasSubstr("\n"))));
+  return said;
 }
 
 TEST(CommandLine, BothFormsOfAValue) {
@@ -146,14 +142,8 @@ TEST(CommandLine, Counts) {
   EXPECT_EQ(count("10"), 10);
   EXPECT_EQ(parse_count({}, "count", 5, 1, 10), 5);
   for (const char* text : {"0", "11", "-1", "+1", "", " 1", "1 ", "0x1", "1.0", "1e1", "nan", "99999999999999999999"}) {
-    try {
-      count(text);
-      ADD_FAILURE() << text;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::usage);
-      EXPECT_EQ(std::string(error.what()),
-                "--count takes a whole number from 1 to 10, not '" + std::string(text) + "'");
-    }
+    EXPECT_EQ(testing::refusal(ExitCode::usage, [&] { count(text); }),
+              "--count takes a whole number from 1 to 10, not '" + std::string(text) + "'");
   }
 }
 

@@ -8,6 +8,7 @@
 #include "cli/arguments.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/options.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -23,13 +24,7 @@ Pairs read(const std::string& text) {
 }
 
 std::string refusal(const std::string& text) {
-  try {
-    parse_ini(text, "x.ini");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    return error.what();
-  }
-  return "taken";
+  return testing::refusal(ExitCode::usage, [&] { parse_ini(text, "x.ini"); });
 }
 
 TEST(Ini, CommentsBlanksAndSettings) {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "ganymede/communicator.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede {
 namespace {
@@ -23,13 +24,7 @@ comm::Launch detect(const Variables& variables) {
 }
 
 std::string refusal(const Variables& variables) {
-  try {
-    detect(variables);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::launch);
-    return error.what();
-  }
-  return "";
+  return testing::refusal(ExitCode::launch, [&] { detect(variables); });
 }
 
 TEST(Launch, OneProcessByDefault) {

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "ganymede/communicator.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede {
 namespace {
@@ -63,13 +64,8 @@ TEST(Local, SharedMemoryIsZeroed) {
 
 TEST(Local, FailuresCarryNoRank) {
   const auto ranks = make_local_communicator();
-  try {
-    on_root(*ranks, [] { throw Error(ExitCode::data, "disk full"); });
-    FAIL() << "nothing thrown";
-  } catch (const AgreedError& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_STREQ(error.what(), "disk full");
-  }
+  const auto fail = [] { throw Error(ExitCode::data, "disk full"); };
+  EXPECT_EQ(testing::refusal<AgreedError>(ExitCode::data, [&] { on_root(*ranks, fail); }), "disk full");
   EXPECT_NO_THROW(together(*ranks, [] {}));
 }
 

@@ -18,6 +18,7 @@
 
 #include "ganymede/error.hpp"
 #include "support/environment.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -26,19 +27,14 @@ namespace {
 namespace fs = std::filesystem;
 using test::Environment;
 using test::TemporaryFolder;
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 template <class Action>
 std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    return error.what();
-  }
-  ADD_FAILURE() << "did not fail";
-  return "";
+  std::string said = testing::refusal(ExitCode::data, action);
+  EXPECT_NE(said, "") << "did not fail";
+  return said;
 }
 
 std::vector<std::string> names_in(const fs::path& folder) {
@@ -103,7 +99,7 @@ TEST(WriteFileAtomically, WritesAndReplaces) {
     write_file_atomically(folder / "file", bytes);
     EXPECT_EQ(read_file(folder / "file"), bytes);
     EXPECT_EQ(mode_of(folder / "file"), 0640U);
-    EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
+    EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("file"));
   }
 }
 
@@ -127,7 +123,7 @@ TEST(WriteFileAtomically, FollowsSymbolicLinks) {
     EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(folder / "far/file")));
     EXPECT_EQ(read_file(folder / "far/file"), bytes);
   }
-  EXPECT_THAT(names_in(folder / "far"), testing::UnorderedElementsAre("link", "file"));
+  EXPECT_THAT(names_in(folder / "far"), ::testing::UnorderedElementsAre("link", "file"));
   fs::create_symlink("circle", folder / "circle");
   EXPECT_THAT(error_of([&] { write_file_atomically(folder / "circle", "x"); }), HasSubstr("cannot be followed"));
 }
@@ -153,7 +149,7 @@ TEST(WriteFileAtomically, WritesIntoADevice) {
   if (mknod((folder / "null").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0) GTEST_SKIP() << "only root makes devices";
   write_file_atomically(folder / "null", "bytes");
   EXPECT_TRUE(fs::is_character_file(folder / "null"));
-  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("null"));
+  EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("null"));
 }
 
 // As /dev/stdout is where the shell has opened a file that was then removed.
@@ -175,7 +171,7 @@ TEST(WriteFileAtomically, LeavesNoTraceWhenItFails) {
               AllOf(HasSubstr((folder / "absent/file").string()), HasSubstr("No such file")));
   fs::create_directories(folder / "taken/inside");
   EXPECT_THAT(error_of([&] { write_file_atomically(folder / "taken", "x"); }), HasSubstr("cannot be put in place"));
-  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("taken"));
+  EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("taken"));
 }
 
 // A full disk, as far as a process can have one of its own.
@@ -193,7 +189,7 @@ TEST(WriteFileAtomically, KeepsTheOldFileWhenThereIsNoRoom) {
   std::signal(SIGXFSZ, handler);
   EXPECT_THAT(message, AllOf(HasSubstr("cannot be written"), HasSubstr("too large")));
   EXPECT_EQ(read_file(folder / "file"), "old");
-  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
+  EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("file"));
 }
 
 const TemporaryFolder* watched = nullptr;
@@ -239,7 +235,7 @@ TEST(WriteFileAtomically, IsNeverSeenHalfDone) {
     EXPECT_TRUE(seen == a || seen == b);
   }
   writers.clear();
-  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("file"));
+  EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("file"));
 }
 
 TEST(MakeFolders, MakesParentsAndTakesWhatIsThere) {

@@ -14,6 +14,7 @@
 #include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
 #include "support/environment.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/thread_ranks.hpp"
 #include "unit/data/idx_bytes.hpp"
@@ -30,8 +31,8 @@ using test::put;
 using test::put_set;
 using test::TemporaryFolder;
 using test::ThreadRanks;
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 constexpr DatasetNeeds everything{.train_labels = true, .test = true, .test_labels = true};
 
@@ -40,20 +41,15 @@ Dataset open(const std::string& name, const DatasetNeeds& needs = {}) {
 }
 
 std::string error_of(const std::string& name, const DatasetNeeds& needs = {}) {
-  try {
-    open(name, needs);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    return error.what();
-  }
-  ADD_FAILURE() << name << " was accepted";
-  return "";
+  std::string said = testing::refusal(ExitCode::data, [&] { open(name, needs); });
+  EXPECT_NE(said, "") << name << " was accepted";
+  return said;
 }
 
 std::string text(std::span<const std::uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
 
 // A user's environment of its own: no data anywhere but in the program's share folder.
-class DatasetTest : public testing::Test {
+class DatasetTest : public ::testing::Test {
  protected:
   TemporaryFolder home_;
   Environment home_variable_{"HOME", home_.path().string()};
@@ -292,7 +288,8 @@ TEST_F(DatasetTest, AnErrorReachesAllRanks) {
       }
     });
     ASSERT_EQ(messages.size(), 3U);
-    EXPECT_THAT(messages, testing::Each(AllOf(messages[0], HasSubstr(says), HasSubstr("train-images-idx3-ubyte.gz"))));
+    EXPECT_THAT(messages,
+                ::testing::Each(AllOf(messages[0], HasSubstr(says), HasSubstr("train-images-idx3-ubyte.gz"))));
   }
 }
 
@@ -320,9 +317,9 @@ TEST_F(DatasetTest, NodesWithDifferentDataAreRefused) {
     }
   });
   ASSERT_EQ(messages.size(), 3U);
-  EXPECT_THAT(messages, testing::Each(AllOf(HasSubstr("the ranks read different data: rank 0 in "),
-                                            HasSubstr(one.path().string()), HasSubstr("rank 2 in "),
-                                            HasSubstr(other.path().string()))));
+  EXPECT_THAT(messages, ::testing::Each(AllOf(HasSubstr("the ranks read different data: rank 0 in "),
+                                              HasSubstr(one.path().string()), HasSubstr("rank 2 in "),
+                                              HasSubstr(other.path().string()))));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
 #include "support/environment.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 #include "unit/data/https_server.hpp"
 #include "unit/data/idx_bytes.hpp"
@@ -32,9 +33,9 @@ using test::gzip;
 using test::HttpsServer;
 using test::Reply;
 using test::TemporaryFolder;
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
@@ -45,7 +46,7 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-class FetchTest : public testing::Test {
+class FetchTest : public ::testing::Test {
  protected:
   // What a good mirror serves, and a mirror that serves it but for `changes`.
   [[nodiscard]] static Reply good(const std::string& path) {
@@ -71,16 +72,10 @@ class FetchTest : public testing::Test {
   }
   [[nodiscard]] std::string error_of_fetch(const std::vector<std::string>& mirrors,
                                            std::chrono::milliseconds deadline = 20s) const {
-    try {
-      fetch(mirrors, deadline);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      // Whatever happened: the files are named, and where they go.
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("put one.gz, two.gz"), HasSubstr(folder_.string())));
-      return error.what();
-    }
-    ADD_FAILURE() << "was fetched";
-    return "";
+    std::string said = testing::refusal(ExitCode::data, [&] { fetch(mirrors, deadline); });
+    // Whatever happened: the files are named, and where they go.
+    EXPECT_THAT(said, AllOf(HasSubstr("put one.gz, two.gz"), HasSubstr(folder_.string())));
+    return said;
   }
   void expect_fetched() const {
     EXPECT_THAT(names_in(folder_), ElementsAre("one", "two"));
@@ -220,13 +215,9 @@ TEST_F(FetchTest, TheDeadlineHoldsForAllMirrorsTogether) {
 TEST_F(FetchTest, AFolderThatCannotBeWrittenIsNoMirrorsFault) {
   const HttpsServer mirror(certificate("a.pem"), good);
   test::put(scratch_ / "cache", "a file in the way");
-  try {
-    fetch({mirror.address() + "set/", mirror.address() + "set/"});
-    ADD_FAILURE() << "was fetched";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr(folder_.string()), HasSubstr("the folder cannot be made")));
-  }
+  const std::vector<std::string> mirrors(2, mirror.address() + "set/");
+  EXPECT_THAT(testing::refusal(ExitCode::data, [&] { fetch(mirrors); }),
+              AllOf(HasSubstr(folder_.string()), HasSubstr("the folder cannot be made")));
   EXPECT_TRUE(mirror.asked().empty());
 }
 

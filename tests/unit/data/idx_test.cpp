@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 #include "unit/data/idx_bytes.hpp"
 #include "unit/data/largest_allocation.hpp"
@@ -26,8 +27,8 @@ using test::idx_images;
 using test::idx_labels;
 using test::put;
 using test::TemporaryFolder;
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
@@ -194,7 +195,7 @@ void parse(const Damage& damage) {
 
 void expect_says(const Damage& damage, const Error& error, const std::string& source) {
   EXPECT_EQ(error.code(), ExitCode::data) << damage.name;
-  EXPECT_THAT(error.what(), testing::StartsWith(source + ": ")) << damage.name;
+  EXPECT_THAT(error.what(), ::testing::StartsWith(source + ": ")) << damage.name;
   for (const char* part : damage.says) EXPECT_THAT(error.what(), HasSubstr(part)) << damage.name;
 }
 
@@ -271,13 +272,8 @@ TEST(DamagedIdx, NoFlippedBitOfAPackedFileChangesWhatIsRead) {
 TEST(DamagedIdx, WhatIsNoFileIsRefused) {
   const TemporaryFolder folder;
   const auto expect = [](const std::filesystem::path& path, const char* says) {
-    try {
-      data::IdxReader reader(path, IdxKind::images);
-      ADD_FAILURE() << path << " was accepted";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      EXPECT_THAT(error.what(), AllOf(HasSubstr(path.string()), HasSubstr(says)));
-    }
+    EXPECT_THAT(testing::refusal(ExitCode::data, [&] { data::IdxReader reader(path, IdxKind::images); }),
+                AllOf(HasSubstr(path.string()), HasSubstr(says)));
   };
   expect(folder / "absent", "cannot be opened: No such file");
   expect(folder.path(), "kind: expected a regular file, found a folder");
@@ -290,12 +286,8 @@ TEST(DamagedIdx, ImagesAndLabelsMustAgreeInNumber) {
   const std::string labels = idx_labels(4);
   const data::IdxReader image_reader(bytes_of(images), "the-images", IdxKind::images);
   const data::IdxReader label_reader(bytes_of(labels), "the-labels", IdxKind::labels);
-  try {
-    data::check_same_count(image_reader, label_reader);
-    ADD_FAILURE() << "was accepted";
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "the-labels: number of labels: expected 3, as images in the-images, found 4");
-  }
+  EXPECT_EQ(testing::refusal(ExitCode::data, [&] { data::check_same_count(image_reader, label_reader); }),
+            "the-labels: number of labels: expected 3, as images in the-images, found 4");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 #include "unit/eval/images.hpp"
 
 namespace ganymede::eval {
@@ -46,13 +47,8 @@ TEST(Distances, HoldTheGreatestThereAre) {
 TEST(Distances, RefuseImagesTooLargeForThem) {
   const std::vector<std::uint8_t> image(33026);
   EXPECT_NO_THROW(PixelBlock(std::span(image).first(33025), 33025));
-  try {
-    PixelBlock block(image, 33026);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("33025 are the most"));
-  }
+  EXPECT_THAT(ganymede::testing::refusal(ExitCode::usage, [&] { PixelBlock block(image, 33026); }),
+              ::testing::HasSubstr("33025 are the most"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "ganymede/error.hpp"
 #include "support/reference_gan.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -189,14 +190,8 @@ TEST_F(Networks, LoadNamesWhatDoesNotFit) {
   const Mlp like = mlp({4, 3, 1}, {{"relu"}, {"identity"}}, 23);
   Network network = network_of(*device_, like);
   const std::vector<float> before = network.parameter_array().host();
-  const auto failure = [&](TensorFile file) -> std::string {
-    try {
-      network.load(file, "weights.safetensors");
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      return error.what();
-    }
-    return "no error";
+  const auto failure = [&](const TensorFile& from) {
+    return refusal(ExitCode::data, [&] { network.load(from, "weights.safetensors"); });
   };
   TensorFile file;
   file.tensors = network.tensors(network.parameter_array());

@@ -7,6 +7,7 @@
 
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -65,13 +66,9 @@ TEST(Timing, ALineThatIsNoneIsNamed) {
                                    std::string text = good;
                                    return text.replace(text.find("\"rank\":0"), 8, "\"rank\":-1");
                                  }()}) {
-    try {
-      parse_timing(good + bad, "there");
-      ADD_FAILURE() << bad;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      EXPECT_THAT(error.what(), HasSubstr("there, line 2: ")) << bad;
-    }
+    EXPECT_THAT(testing::refusal(ExitCode::data, [&] { parse_timing(good + bad, "there"); }),
+                HasSubstr("there, line 2: "))
+        << bad;
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
+#include "support/refusal.hpp"
 #include "unit/tensorboard/records.hpp"
 
 namespace ganymede::tensorboard {
@@ -108,13 +109,8 @@ TEST(Events, APictureIsTheFileWithItsSize) {
 
 TEST(Events, WhatIsNoPictureIsRefused) {
   for (const std::string& bytes : {std::string(), std::string("\x89PNG\r\n\x1a\n"), std::string(100, 'x')}) {
-    try {
-      picture(3, 12, bytes, "grid.png");
-      ADD_FAILURE() << "taken";
-    } catch (const Error& failure) {
-      EXPECT_EQ(failure.code(), ExitCode::data);
-      EXPECT_THAT(failure.what(), HasSubstr("grid.png is no PNG"));
-    }
+    EXPECT_THAT(testing::refusal(ExitCode::data, [&] { picture(3, 12, bytes, "grid.png"); }),
+                HasSubstr("grid.png is no PNG"));
   }
 }
 

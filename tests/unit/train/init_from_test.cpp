@@ -9,6 +9,7 @@
 #include <string>
 
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede {
@@ -49,14 +50,9 @@ class InitFrom : public ::testing::Test {
   }
   std::string refusal(const std::vector<std::string>& files, ExitCode code = ExitCode::data) {
     Gan gan = made(1);
-    try {
-      load(files, gan);
-    } catch (const AgreedError& failure) {
-      EXPECT_EQ(failure.code(), code);
-      EXPECT_EQ(std::string(failure.what()).find('\n'), std::string::npos);
-      return failure.what();
-    }
-    return "taken";
+    std::string said = testing::refusal<AgreedError>(code, [&] { load(files, gan); });
+    EXPECT_EQ(said.find('\n'), std::string::npos);
+    return said;
   }
 
   TemporaryFolder folder_;

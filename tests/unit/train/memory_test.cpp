@@ -14,6 +14,7 @@
 #include "ganymede/error.hpp"
 #include "quality/forwarding_device.hpp"
 #include "support/gan_settings.hpp"
+#include "support/refusal.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
@@ -54,13 +55,8 @@ class MemoryOfATraining : public ::testing::Test {
 
   std::string refusal(const TrainOptions& o, std::size_t available) {
     const MeteredDevice device(*cpu_, available);
-    try {
-      (void)plan_available_memory(o, *alone_, shown(images_.set(), o), device);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::launch);
-      return error.what();
-    }
-    return "";
+    return testing::refusal(ExitCode::launch,
+                            [&] { (void)plan_available_memory(o, *alone_, shown(images_.set(), o), device); });
   }
 
   RandomImages images_{20, 8, 1};

@@ -16,6 +16,7 @@
 #include "ganymede/error.hpp"
 #include "ganymede/trainer.hpp"
 #include "support/forwarding_communicator.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
@@ -49,13 +50,7 @@ using ::testing::StartsWith;
 std::string holder() { return "process " + std::to_string(getpid()) + " on " + host_name() + " since 20"; }
 
 std::string refusal(const RunFolder& folder) {
-  try {
-    const RunLock lock(folder);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    return error.what();
-  }
-  return "held";
+  return testing::refusal(ExitCode::data, [&] { const RunLock lock(folder); });
 }
 
 TEST(RunLock, IsHeldOnceAndSaysByWhom) {
@@ -69,7 +64,7 @@ TEST(RunLock, IsHeldOnceAndSaysByWhom) {
     EXPECT_EQ(lock.generation(), static_cast<std::uint64_t>(again + 1));
     EXPECT_NO_THROW(lock.check());
   }
-  EXPECT_EQ(refusal(folder), "held");
+  EXPECT_EQ(refusal(folder), "");
 }
 
 TEST(RunLock, WhatAnotherLeftInItBlocksNothing) {
@@ -99,13 +94,7 @@ TEST(RunLock, WhoHasLostItIsTold) {
   const RunLock next(folder);
   EXPECT_EQ(next.generation(), 2U);
   EXPECT_NO_THROW(next.check());
-  try {
-    lost.check();
-    FAIL() << "still held";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), HasSubstr("was taken over by " + holder()));
-  }
+  EXPECT_THAT(testing::refusal(ExitCode::data, [&] { lost.check(); }), HasSubstr("was taken over by " + holder()));
 }
 
 // What cannot be read says nothing of another training.
@@ -120,13 +109,7 @@ TEST(RunLock, AReadThatFailsIsNoOtherTraining) {
       failing_preads = 1;
       EXPECT_NO_THROW(lock.check());
       failing_preads = 1'000'000;
-      try {
-        lock.check();
-        ADD_FAILURE() << "read";
-      } catch (const Error& error) {
-        EXPECT_EQ(error.what(), said);
-        EXPECT_EQ(error.code(), ExitCode::data);
-      }
+      EXPECT_EQ(testing::refusal(ExitCode::data, [&] { lock.check(); }), said);
     }
     // Nor does a generation begin anew then.
     EXPECT_EQ(refusal(folder), said);
@@ -177,13 +160,8 @@ TEST(RunLock, ARunThatHasBegunMeanwhileIsLeftAlone) {
     options.resume = resume;
     WhileAnotherTrains ranks(*alone, options);
     options.steps = 2;
-    try {
-      train(options, ranks);
-      FAIL() << "trained";
-    } catch (const AgreedError& error) {
-      EXPECT_EQ(error.code(), ExitCode::usage);
-      EXPECT_THAT(error.what(), HasSubstr("holds a run that another training has begun meanwhile: add --resume"));
-    }
+    EXPECT_THAT(testing::refusal<AgreedError>(ExitCode::usage, [&] { train(options, ranks); }),
+                HasSubstr("holds a run that another training has begun meanwhile: add --resume"));
     EXPECT_TRUE(std::filesystem::exists(run / "run/checkpoints/step-00000001"));
     EXPECT_FALSE(std::filesystem::exists(run / "run/checkpoints/step-00000002"));
   }

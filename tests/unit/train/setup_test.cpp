@@ -19,6 +19,7 @@
 #include "report/metrics_log.hpp"
 #include "support/forwarding_communicator.hpp"
 #include "support/ordinary_user.hpp"
+#include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/agreed_device.hpp"
 
@@ -132,13 +133,7 @@ TEST(SetUp, ThePlanSaysWhatWillRun) {
 
 std::string refusal(const TrainOptions& options, ExitCode code) {
   const auto ranks = make_local_communicator();
-  try {
-    train(options, *ranks);
-  } catch (const AgreedError& error) {
-    EXPECT_EQ(error.code(), code);
-    return error.what();
-  }
-  return "trained";
+  return testing::refusal<AgreedError>(code, [&] { train(options, *ranks); });
 }
 
 TEST(SetUp, NothingIsWrittenBeforeEverythingIsChecked) {
@@ -244,13 +239,8 @@ TEST(SetUp, RanksWithDifferentOptionsAreRefused) {
   const test::TemporaryFolder folder;
   const auto alone = make_local_communicator();
   BesideAnotherSeed ranks(*alone);
-  try {
-    train(small(folder / "run"), ranks);
-    FAIL() << "trained";
-  } catch (const AgreedError& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_THAT(error.what(), HasSubstr("rank 0 was started with 'seed = 1', rank 1 with 'seed = 2'"));
-  }
+  EXPECT_THAT(testing::refusal<AgreedError>(ExitCode::usage, [&] { train(small(folder / "run"), ranks); }),
+              HasSubstr("rank 0 was started with 'seed = 1', rank 1 with 'seed = 2'"));
   EXPECT_FALSE(std::filesystem::exists(folder / "run"));
 }
 
