@@ -16,6 +16,7 @@
 #include "ganymede/error.hpp"
 #include "support/relative_distance.hpp"
 #include "support/rounding_device.hpp"
+#include "support/small_gan.hpp"
 
 namespace ganymede::testing {
 namespace {

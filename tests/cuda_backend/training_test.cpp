@@ -14,6 +14,7 @@
 #include "cuda_backend/gpu.hpp"
 #include "distributed/distributed.hpp"
 #include "support/relative_distance.hpp"
+#include "support/small_gan.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -61,7 +62,7 @@ TEST_P(GpuTraining, IsTheCpus) {
     if (reproducible && ranks_->size() == 1) continue;
     const TrainOptions o = options_of(gan_settings()[GetParam()], reproducible);
     Training cpu(make_cpu_device(1), o, *alone_, images_.set());
-    cpu.go();
+    cpu.go(steps);
     const StepMeans means = cpu.step.take_means();
     for (const bool graph : {true, false}) {
       // Without a graph the calls are the same: two settings show that.
@@ -71,7 +72,7 @@ TEST_P(GpuTraining, IsTheCpus) {
       cuda.graph = graph;
       cuda.reproducible = reproducible;
       Training gpu(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
-      gpu.go();
+      gpu.go(steps);
       EXPECT_EQ(gpu.step.recorded() > 0, graph && (nccl_ || ranks_->size() == 1));
       // Of several GPUs: two sums more, G's three layers again, and the flag that asks for a stop.
       if (simulated_gpus() && graph && !reproducible && GetParam() == 0) {
@@ -94,7 +95,7 @@ std::string digests_on_one_gpu(std::size_t setting, const ImageSet& images) {
     CudaOptions cuda;
     cuda.reproducible = true;
     Training one(make_gpu(*alone, cuda), options_of(gan_settings()[mine], true), *alone, images);
-    one.go();
+    one.go(steps);
     own[mine] = one.digests();
   }
   return ranks.all_gather(own[mine])[setting % size];
@@ -115,7 +116,7 @@ TEST_P(GpuTraining, HasTheSameBitsOnAnyNumberOfGpus) {
     const bool whole = through_mpi || o.generator_norm == "batch" || o.discriminator_norm == "batch";
     o.micro_batch = whole ? 0 : (o.batch + o.shards - 1) / o.shards;
     Training all(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
-    all.go();
+    all.go(steps);
     EXPECT_EQ(all.digests(), expected) << (through_mpi ? "through MPI" : "through NCCL");
   }
 }
@@ -125,11 +126,11 @@ TEST_P(GpuTraining, GoesTheSameWayThroughCublas) {
   if (ranks_->size() > 1) return;
   const TrainOptions o = options_of(gan_settings()[GetParam()], false);
   Training cpu(make_cpu_device(1), o, *alone_, images_.set());
-  cpu.go();
+  cpu.go(steps);
   CudaOptions cuda = options();
   cuda.blas_from = 1;
   Training gpu(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
-  gpu.go();
+  gpu.go(steps);
   expect_near(gpu, cpu, cpu.step.take_means(), 1e-4);
 }
 

@@ -1,20 +1,19 @@
-// What the kernels' tests share: device memory that knows its bounds, draws, comparison.
+// What the kernels' tests share: device memory that knows its bounds, and sums in either form.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <memory>
-#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "cuda_emulation/emulation.hpp"
 #include "device/cuda/kernels.hpp"
+#include "support/values.hpp"
 
 namespace ganymede::testing {
 
@@ -98,38 +97,8 @@ class Kernels : public ::testing::Test {
   }
 };
 
-using Values = std::vector<float>;
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-inline Values draws(std::size_t count, unsigned seed, float scale = 1.0F) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> uniform(-scale, scale);
-  Values values(count);
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
-
-inline std::size_t area(int rows, int columns) {
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-}
-
-/// Element-wise within `relative` of the largest magnitude in `expected`.
-inline void expect_close(const Values& actual, const std::vector<double>& expected, double relative,
-                         const std::string& what) {
-  ASSERT_EQ(actual.size(), expected.size()) << what;
-  double scale = 1e-30;
-  for (double value : expected) scale = std::max(scale, std::abs(value));
-  for (std::size_t i = 0; i < actual.size(); ++i)
-    ASSERT_NEAR(static_cast<double>(actual[i]), expected[i], relative * scale) << what << ", element " << i;
-}
-
-template <class T>
-void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& what) {
-  ASSERT_EQ(a.size(), b.size()) << what;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0) << what << ", element " << i << ": " << a[i] << " and " << b[i];
-}
 
 inline cuda::Shards shards_of(int parts, const std::vector<int>& begin) {
   cuda::Shards shards;

@@ -1,17 +1,14 @@
-// What the tests of the CPU device share: a device for each instruction set and number of threads, arrays
-// of draws, and bitwise comparison.
+// What the tests of the CPU device share: a device for each instruction set and number of threads.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <cstdint>
-#include <cstring>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "ganymede/device.hpp"
+#include "support/values.hpp"
 
 namespace ganymede::testing {
 
@@ -37,37 +34,6 @@ class OnEveryMachine : public ::testing::TestWithParam<Machine> {
  protected:
   std::unique_ptr<Device> device_ = make_cpu_device(GetParam().threads, GetParam().instruction_set);
 };
-
-using Values = std::vector<float>;
-
-inline Values draws(std::size_t count, unsigned seed, float scale = 1.0F) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> uniform(-scale, scale);
-  Values values(count);
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
-
-inline std::size_t area(int rows, int columns) {
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-}
-
-/// Element-wise within `relative` of the largest magnitude in `expected`, or of `least`.
-inline void expect_close(const Values& actual, const std::vector<double>& expected, double relative,
-                         const std::string& what) {
-  ASSERT_EQ(actual.size(), expected.size()) << what;
-  double scale = 1e-30;
-  for (double value : expected) scale = std::max(scale, std::abs(value));
-  for (std::size_t i = 0; i < actual.size(); ++i)
-    ASSERT_NEAR(static_cast<double>(actual[i]), expected[i], relative * scale) << what << ", element " << i;
-}
-
-template <class T>
-void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& what) {
-  ASSERT_EQ(a.size(), b.size()) << what;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0) << what << ", element " << i << ": " << a[i] << " and " << b[i];
-}
 
 /// Rows first … last-1 of a matrix.
 inline Values slice(const Values& values, int columns, int first, int last) {
