@@ -15,6 +15,7 @@
 
 #include "core/files.hpp"
 #include "core/json.hpp"
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -193,8 +194,7 @@ const Tensor& TensorFile::at(const std::string& name) const {
   for (const auto& tensor : tensors) {
     if (tensor.name == name) return tensor;
   }
-  std::string names;
-  for (const auto& tensor : tensors) (names += names.empty() ? "" : ", ") += printable(tensor.name);
+  const std::string names = joined(tensors, ", ", [](const Tensor& tensor) { return printable(tensor.name); });
   throw Error(ExitCode::data, "there is no tensor " + in_quotes(name) + "; there " +
                                   (names.empty() ? "is none at all" : "are " + printable(names, 400)));
 }

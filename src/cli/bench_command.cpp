@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/operation_table.hpp"
 #include "cli/train_arguments.hpp"
+#include "core/names.hpp"
 #include "device/roofline.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/communicator.hpp"
@@ -220,8 +221,7 @@ Command bench_command() {
   std::erase_if(syntax.arguments, [](const Argument& a) { return without.contains(a.name); });
   syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
   syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
-  std::string gpus;
-  for (const GpuPeaks& gpu : known_gpus()) gpus += (gpus.empty() ? "" : ", ") + std::string(gpu.name);
+  const std::string gpus = joined(known_gpus(), ", ", &GpuPeaks::name);
   syntax.arguments.push_back(
       {"roofline", "GPU", "also a step's operations, and the least time that each takes by the data sheet of a " + gpus,
        "Measurement"});

@@ -15,6 +15,7 @@
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
+#include "core/names.hpp"
 #include "eval/distances.hpp"
 #include "eval/gan_train.hpp"
 #include "eval/judged.hpp"
@@ -70,8 +71,7 @@ struct Request {
 };
 
 std::vector<std::string> parse_metrics(const std::string& text) {
-  std::string known;
-  for (const std::string& name : metric_names()) known += (known.empty() ? "" : ", ") + name;
+  const std::string known = joined(metric_names());
   if (text == "all") return metric_names();
   std::vector<std::string> metrics;
   std::istringstream words(text);

@@ -24,6 +24,7 @@
 #include "comm/watchdog.hpp"
 #include "core/build_info.hpp"
 #include "core/heartbeat.hpp"
+#include "core/names.hpp"
 #include "doctor/probe.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
@@ -37,10 +38,9 @@ namespace ganymede::cli {
 namespace {
 
 std::string version_text() {
-  std::string sets;
-  for (const std::string& set : cpu_instruction_sets()) sets += (sets.empty() ? "" : ", ") + set;
   return std::string("ganymede ") + version + "\n  compiler    " + build_compiler + ", " + build_type +
-         "\n  libraries   " + build_libraries + "\n  device cpu  runs here with " + sets + "\n";
+         "\n  libraries   " + build_libraries + "\n  device cpu  runs here with " + joined(cpu_instruction_sets()) +
+         "\n";
 }
 
 const Command& find_command(const std::vector<Command>& all, const std::string& name) {
@@ -65,12 +65,6 @@ std::vector<std::string> by_options(const std::vector<std::string>& words) {
   return parts;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 // What of `a` is not in `b`, as one text.
 std::string only_in(const std::vector<std::string>& a, std::vector<std::string> b) {
   std::vector<std::string> only;
@@ -79,7 +73,7 @@ std::string only_in(const std::vector<std::string>& a, std::vector<std::string> 
       b.erase(found);
     else
       only.push_back(part);
-  return joined(only);
+  return joined(only, " ");
 }
 
 // Ranks that were told different things would wait for each other in different places.
@@ -101,8 +95,8 @@ void check_same_words(const std::vector<std::string>& words, Communicator& ranks
   std::string first = only_in(by_options(words_of(all[0])), by_options(words_of(*other)));
   std::string second = only_in(by_options(words_of(*other)), by_options(words_of(all[0])));
   if (first.empty() && second.empty()) {  // the same in another order
-    first = joined(words_of(all[0]));
-    second = joined(words_of(*other));
+    first = joined(words_of(all[0]), " ");
+    second = joined(words_of(*other), " ");
   }
   throw AgreedError(ExitCode::usage, "rank 0 on " + hosts[0] + " was started with" +
                                          (first.empty() ? "out '" + second : " '" + first) + "', rank " +

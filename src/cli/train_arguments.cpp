@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/files.hpp"
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 #include "train/without_effect.hpp"
 
@@ -136,15 +137,11 @@ Recipe read_recipe(const std::string& name) {
   const fs::path file = share_folder() / "recipes" / (name + ".ini");
   if (fs::exists(file)) return parse_recipe(name, file);
   std::vector<std::string> names;
-  std::string list;
-  for (const Recipe& recipe : all_recipes()) {
-    names.push_back(recipe.name);
-    list += (list.empty() ? "" : ", ") + recipe.name;
-  }
+  for (const Recipe& recipe : all_recipes()) names.push_back(recipe.name);
   const std::string near = nearest_name(name, names);
   throw Error(ExitCode::usage, "there is no recipe '" + name + "'" +
-                                   (near.empty() ? "." : "; did you mean '" + near + "'?") + " There are: " + list +
-                                   "; a file is given with its path or as NAME.ini");
+                                   (near.empty() ? "." : "; did you mean '" + near + "'?") +
+                                   " There are: " + joined(names) + "; a file is given with its path or as NAME.ini");
 }
 
 ResolvedOptions resolve_train_options(const Parsed& parsed) {

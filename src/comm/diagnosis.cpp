@@ -8,6 +8,8 @@
 #include <cmath>
 #include <fstream>
 
+#include "core/names.hpp"
+
 namespace ganymede::comm {
 namespace {
 
@@ -21,10 +23,9 @@ std::string on_host(std::size_t rank, const std::vector<std::string>& hosts) {
 std::string named(const std::vector<std::size_t>& ranks) {
   constexpr std::size_t most = 8;
   if (ranks.size() > most) return std::to_string(ranks.size()) + " ranks";
-  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
-  for (std::size_t i = 0; i < ranks.size(); ++i)
-    text += (i == 0 ? "" : i + 1 == ranks.size() ? " and " : ", ") + std::to_string(ranks[i]);
-  return text;
+  std::vector<std::string> numbers;
+  for (const std::size_t rank : ranks) numbers.push_back(std::to_string(rank));
+  return (ranks.size() == 1 ? "rank " : "ranks ") + every(numbers);
 }
 
 std::string why_silent(const Reading& rank) {

@@ -10,6 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -102,8 +103,7 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& sourc
 inline void expect_keys(const nlohmann::json& value, std::initializer_list<std::string_view> keys,
                         const std::string& source, const std::string& field) {
   if (!value.is_object()) refuse(source, field, "an object", describe(value));
-  std::string all;
-  for (const auto key : keys) (all += all.empty() ? "" : ", ") += key;
+  const std::string all = joined(keys);
   for (const auto key : keys) {
     if (!value.contains(key)) refuse(source, field, "the fields " + all, "no " + std::string(key));
   }

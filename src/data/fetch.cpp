@@ -14,6 +14,7 @@
 
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
+#include "core/names.hpp"
 #include "data/byte_reader.hpp"
 #include "ganymede/error.hpp"
 
@@ -188,8 +189,7 @@ void fetch(const std::vector<RemoteFile>& files, const std::filesystem::path& fo
       break;
     }
   }
-  std::string names;
-  for (const RemoteFile& file : files) names += (names.empty() ? "" : ", ") + file.name + ".gz";
+  const std::string names = joined(files, ", ", [](const RemoteFile& file) { return file.name + ".gz"; });
   throw Error(ExitCode::data, "the files could not be fetched (" + answers + "): put " + names +
                                   ", as they are or unpacked, into " + folder.string() + " by hand");
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -22,15 +23,14 @@ const std::vector<GpuPeaks>& known_gpus() {
 }
 
 const GpuPeaks& gpu_named(const std::string& name) {
-  std::string known;
   for (const GpuPeaks& gpu : known_gpus()) {
     const std::string own = gpu.name;
     if (std::equal(own.begin(), own.end(), name.begin(), name.end(),
                    [](unsigned char a, unsigned char b) { return std::toupper(a) == std::toupper(b); }))
       return gpu;
-    known += (known.empty() ? "" : ", ") + own;
   }
-  throw Error(ExitCode::usage, "no peaks are known of a GPU '" + name + "', but of " + known);
+  throw Error(ExitCode::usage,
+              "no peaks are known of a GPU '" + name + "', but of " + joined(known_gpus(), ", ", &GpuPeaks::name));
 }
 
 double least_seconds(const Operation& operation, double flops_per_second, double bandwidth) {

@@ -9,19 +9,13 @@
 #include <set>
 
 #include "core/cores.hpp"
+#include "core/names.hpp"
 #include "core/numbers.hpp"
 
 namespace ganymede::doctor {
 namespace {
 
 constexpr double mebi = 1024.0 * 1024.0;
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (std::size_t i = 0; i < words.size(); ++i)
-    text += (i == 0 ? "" : i + 1 == words.size() ? " and " : ", ") + words[i];
-  return text;
-}
 
 /// "rank 3", "ranks 0 to 3", "ranks 0, 2 and 5".
 std::string ranks_text(const std::vector<int>& ranks) {
@@ -30,7 +24,7 @@ std::string ranks_text(const std::vector<int>& ranks) {
     return "ranks " + std::to_string(ranks.front()) + " to " + std::to_string(ranks.back());
   std::vector<std::string> words;
   for (const int rank : ranks) words.push_back(std::to_string(rank));
-  return "ranks " + joined(words);
+  return "ranks " + every(words);
 }
 
 std::string number(double value, const char* format = "%.3g") {
@@ -60,11 +54,11 @@ class Examination {
     }
     if (!others.empty())
       error(ranks_text({first->rank}) + " on " + first->host + " runs another build of the program than ranks on " +
-                joined({others.begin(), others.end()}),
+                every({others.begin(), others.end()}),
             "put the same build on all hosts, or on a file system that they share: results depend on it");
     if (!unknown.empty())
       warn("the program's own file was not read in " + time_text(look_seconds) + " on " +
-               joined({unknown.begin(), unknown.end()}) + ", so whether all ranks run the same build is not known",
+               every({unknown.begin(), unknown.end()}) + ", so whether all ranks run the same build is not known",
            "look what its file system waits for, or copy the program to each host's own disk");
   }
 
@@ -128,8 +122,8 @@ class Examination {
       }
       std::string list = "lo";
       for (const std::string& name : names) list += "," + name;
-      warn("hosts " + joined(hosts) + " have the same address " + address + " on " +
-               joined({names.begin(), names.end()}) +
+      warn("hosts " + every(hosts) + " have the same address " + address + " on " +
+               every({names.begin(), names.end()}) +
                ", which therefore joins no two of them; Open MPI may try it and hang",
            "mpirun --mca btl_tcp_if_exclude " + list + " --mca oob_tcp_if_exclude " + list);
     }
@@ -189,7 +183,7 @@ class Examination {
       return;
     }
     if (!blind.empty())
-      warn(where + " is not seen on " + joined(blind),
+      warn(where + " is not seen on " + every(blind),
            "choose an --out on a file system that all hosts share, or start with rank 0 on " + ranks_[0].host +
                " each time, where the results gather");
     if (!folder.synced || folder.sync_seconds > 0.5)

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 #include "math/normal.hpp"
 #include "math/philox.hpp"
@@ -15,9 +16,7 @@ namespace ganymede {
 namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
+  return "[" + joined(shape, ", ", [](std::int64_t extent) { return std::to_string(extent); }) + "]";
 }
 
 // Initial values in PyTorch's order, so that they do not depend on memory's. One Philox block gives four elements; the

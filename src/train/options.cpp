@@ -130,81 +130,52 @@ void set_device(TrainOptions& o, const OptionSpec& spec, const std::string& text
 template <auto Member>
 void set_sizes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   std::vector<int> sizes;
-  std::size_t at = 0;
-  while (at <= text.size()) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    const std::string item = text.substr(at, comma - at);
+  for (const std::string& item : split(text, ',')) {
     int value = 0;
     const auto [stop, error] = std::from_chars(item.data(), item.data() + item.size(), value);
     if (error != std::errc{} || stop != item.data() + item.size() || value < 1 || value > 65536 || sizes.size() == 64)
       refuse(spec, text, "one to 64 layer widths from 1 to 65536, separated by commas, such as 128,128");
     sizes.push_back(value);
-    at = comma + 1;
   }
   o.*Member = sizes;
 }
 template <auto Member>
 std::string get_sizes(const TrainOptions& o) {
-  std::string text;
-  for (const int size : o.*Member) text += (text.empty() ? "" : ",") + std::to_string(size);
-  return text;
+  return joined(o.*Member, ",", [](int size) { return std::to_string(size); });
 }
 
 // As every working folder understands them: a run that goes on elsewhere started from the same.
 void set_files(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   std::vector<std::string> files;
-  for (std::size_t at = 0; !text.empty() && at <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
+  for (const std::string& file : text.empty() ? std::vector<std::string>() : split(text, ',')) {
     TrainOptions one;
-    const std::string file = text.substr(at, comma - at);
     if (file.empty()) refuse(spec, text, "the names of files with one comma between them");
     set_text<&TrainOptions::out>(one, spec, file);
     files.push_back(std::filesystem::absolute(one.out).lexically_normal().string());
-    at = comma + 1;
   }
   if (files.size() > 2) refuse(spec, text, "one file, or two, of G and of D");
   o.init_from = files;
 }
-std::string get_files(const TrainOptions& o) {
-  std::string text;
-  for (const std::string& file : o.init_from) text += (text.empty() ? "" : ",") + file;
-  return text;
-}
+std::string get_files(const TrainOptions& o) { return joined(o.init_from, ","); }
 
 void set_changes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
-  std::vector<std::string> names;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    names.push_back(text.substr(at, comma - at));
-    if (const std::string reason = why_not_changeable(names.back()); !reason.empty())
-      throw Error(ExitCode::usage, "--" + std::string(spec.name) + " cannot take '" + names.back() + "': " + reason);
-    at = comma + 1;
-  }
-  o.allow_change = names;
+  std::vector<std::string> names = split(text, ',');
+  for (const std::string& name : names)
+    if (const std::string reason = why_not_changeable(name); !reason.empty())
+      throw Error(ExitCode::usage, "--" + std::string(spec.name) + " cannot take '" + name + "': " + reason);
+  o.allow_change = std::move(names);
 }
-std::string get_changes(const TrainOptions& o) {
-  std::string text;
-  for (const std::string& name : o.allow_change) text += (text.empty() ? "" : ",") + name;
-  return text;
-}
+std::string get_changes(const TrainOptions& o) { return joined(o.allow_change, ","); }
 
 void set_eval_metrics(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
-  std::vector<std::string> names;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    names.push_back(text.substr(at, comma - at));
-    const std::vector<std::string>& known = eval_metric_names();
-    if (text != "auto" && std::find(known.begin(), known.end(), names.back()) == known.end())
-      refuse(spec, text, "auto, or with commas " + either(known), nearest_name(names.back(), known));
-    at = comma + 1;
-  }
-  o.eval_metrics = names;
+  std::vector<std::string> names = split(text, ',');
+  const std::vector<std::string>& known = eval_metric_names();
+  for (const std::string& name : names)
+    if (text != "auto" && std::find(known.begin(), known.end(), name) == known.end())
+      refuse(spec, text, "auto, or with commas " + either(known), nearest_name(name, known));
+  o.eval_metrics = std::move(names);
 }
-std::string get_eval_metrics(const TrainOptions& o) {
-  std::string text;
-  for (const std::string& name : o.eval_metrics) text += (text.empty() ? "" : ",") + name;
-  return text;
-}
+std::string get_eval_metrics(const TrainOptions& o) { return joined(o.eval_metrics, ","); }
 
 std::vector<std::string> scheme_names() { return {"alternating", "simultaneous"}; }
 std::vector<std::string> on_nan_names() { return {"rollback", "skip", "stop"}; }

@@ -2,9 +2,11 @@
 #include "train/plan.hpp"
 
 #include <algorithm>
+#include <span>
 #include <string>
 
 #include "comm/watchdog.hpp"
+#include "core/names.hpp"
 #include "core/numbers.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/update_schedule.hpp"
@@ -46,8 +48,7 @@ std::string hosts_row(Communicator& ranks) {
   std::vector<std::string> hosts = ranks.all_gather(host_name());
   std::sort(hosts.begin(), hosts.end());
   hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
-  std::string names;
-  for (std::size_t i = 0; i < hosts.size() && i < 4; ++i) names += (i == 0 ? "" : ", ") + hosts[i];
+  std::string names = joined(std::span(hosts).first(std::min<std::size_t>(hosts.size(), 4)));
   if (hosts.size() > 4) names += ", …";
   return std::to_string(ranks.size()) + (ranks.size() == 1 ? " rank" : " ranks") + " on " +
          std::to_string(hosts.size()) + (hosts.size() == 1 ? " host (" : " hosts (") + names + "); " +
@@ -109,9 +110,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                                        (s.device->is_host() ? "host" : "GPU") + ", beside the program's own");
   plan.memory = s.memory.parts;
   if (o.eval_every > 0) {
-    std::string metrics;
-    for (const std::string& metric : eval_metrics(o)) metrics += (metrics.empty() ? "" : ", ") + metric;
-    plan.rows.emplace_back("evaluation", metrics + " every " + counted(o.eval_every, "step") + ", of " +
+    plan.rows.emplace_back("evaluation", joined(eval_metrics(o)) + " every " + counted(o.eval_every, "step") + ", of " +
                                              counted(o.eval_samples, "sample") + " beside the set's " +
                                              counted(s.dataset.test().count, "test image"));
   }

@@ -5,17 +5,12 @@
 #include <map>
 #include <set>
 
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 #include "train/without_effect.hpp"
 
 namespace ganymede {
 namespace {
-
-std::string joined(const std::vector<std::string>& parts, const char* between) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : between) + part;
-  return text;
-}
 
 // The checkpoint's options as this program has them: those that it did not have when the run began are at their
 // defaults, which do as it did then, as are those that did nothing. Those that it no longer has stay as they are.
@@ -95,7 +90,7 @@ TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const Trai
   if (!refused.empty())
     throw Error(
         ExitCode::usage,
-        cannot + "these options would change its trajectory: " + joined(refused, ", ") +
+        cannot + "these options would change its trajectory: " + joined(refused) +
             ". Give the run's own values (see its config.ini)" +
             (could_be.empty() ? "" : ", or where the change is meant add --allow-change " + joined(could_be, ",")));
   if (checkpoint.data_digest != data_digest) {

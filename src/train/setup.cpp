@@ -7,6 +7,7 @@
 #include <string>
 #include <system_error>
 
+#include "core/names.hpp"
 #include "core/numbers.hpp"
 #include "device/cuda_module.hpp"
 #include "device/precision.hpp"
@@ -63,10 +64,9 @@ void load_checkpoint(Gan& gan, const FoundCheckpoint& found, const TrajectoryCha
         throw Error(ExitCode::data, folder + " is of images with " + name + " " + facts.at(name) + ", not " + value);
   } catch (const Error& failure) {
     if (changes.made.empty()) throw;
-    std::string list;
-    for (const std::string& change : changes.made) list += (list.empty() ? "" : ", ") + change;
-    throw Error(ExitCode::usage, "the checkpoint does not fit what --allow-change let through (" + list +
-                                     "): " + failure.what() + ". Give the run's own values, or train anew");
+    throw Error(ExitCode::usage, "the checkpoint does not fit what --allow-change let through (" +
+                                     joined(changes.made) + "): " + failure.what() +
+                                     ". Give the run's own values, or train anew");
   }
 }
 

@@ -22,6 +22,7 @@
 
 #include "core/heartbeat.hpp"
 #include "core/host_memory.hpp"
+#include "core/names.hpp"
 #include "core/thread_pool.hpp"
 #include "device/cpu/kernels.hpp"
 #include "device/cpu/winograd_plan.hpp"
@@ -952,13 +953,10 @@ std::unique_ptr<Device> make_cpu_device(int threads, const std::string& instruct
     throw Error(ExitCode::usage, "a CPU device needs at least one thread, not " + std::to_string(threads));
   const std::vector<InstructionSet> sets = instruction_sets();
   if (instruction_set.empty()) return std::make_unique<CpuDevice>(threads, sets.back());
-  std::string known;
-  for (const InstructionSet& set : sets) {
+  for (const InstructionSet& set : sets)
     if (instruction_set == set.name) return std::make_unique<CpuDevice>(threads, set);
-    known += (known.empty() ? "" : ", ") + std::string(set.name);
-  }
-  throw Error(ExitCode::launch,
-              "this machine cannot run the instruction set '" + instruction_set + "': it has " + known);
+  throw Error(ExitCode::launch, "this machine cannot run the instruction set '" + instruction_set + "': it has " +
+                                    joined(sets, ", ", &InstructionSet::name));
 }
 
 double measure_fma_peak_gflops() {

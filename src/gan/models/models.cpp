@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -26,12 +27,9 @@ std::vector<std::string> model_names() {
 }
 
 const Family& family_named(const std::string& name) {
-  std::string known;
-  for (const Family& family : families) {
+  for (const Family& family : families)
     if (name == family.name) return family;
-    known += (known.empty() ? "" : ", ") + std::string(family.name);
-  }
-  throw Error(ExitCode::usage, "there is no model '" + name + "': known are " + known);
+  throw Error(ExitCode::usage, "there is no model '" + name + "': known are " + joined(model_names()));
 }
 
 std::vector<std::string> latent_distribution_names() { return {"normal", "uniform"}; }
