@@ -2,13 +2,13 @@
 // synchronisation that its result needs.
 #include "checkpoint/checkpoint_writer.hpp"
 
-#include <chrono>
 #include <new>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "core/heartbeat.hpp"
+#include "core/stopwatch.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -59,7 +59,7 @@ void CheckpointWriter::await() {
 
 // Failures leave as text: they are reported by another thread, to all ranks. Throws std::bad_alloc alone.
 void CheckpointWriter::write(bool newest_of_all, const std::function<Checkpoint()>& make) {
-  const auto began = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   Fence fence;
   try {
     const Checkpoint checkpoint = make();
@@ -78,7 +78,7 @@ void CheckpointWriter::write(bool newest_of_all, const std::function<Checkpoint(
       result_->prune_failure = failure.what();
     }
   }
-  result_->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  result_->seconds = watch.seconds();
 }
 
 }  // namespace ganymede

@@ -1,6 +1,5 @@
 // `ganymede bench`
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "cli/operation_table.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/names.hpp"
+#include "core/stopwatch.hpp"
 #include "device/roofline.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/communicator.hpp"
@@ -23,10 +23,6 @@
 
 namespace ganymede::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -62,11 +58,11 @@ class SumAlone {
     device_.zero(sum.data(), sum.size() * sizeof(T));
     device_.synchronize();
     ranks_.barrier();
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     sum.start();
     sum.finish();
     device_.synchronize();
-    seconds_.push_back(seconds_since(begin));
+    seconds_.push_back(watch.seconds());
   }
 
   Communicator& ranks_;
@@ -109,15 +105,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const std::uint64_t before = step.steps();
   for (long round = 0; round < rounds; ++round) {
     ranks.barrier();
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     for (long i = 0; i < per_round; ++i) advance();
     step.settle();
-    plain.push_back(seconds_since(begin) / static_cast<double>(per_round));
+    plain.push_back(watch.seconds() / static_cast<double>(per_round));
     step.measure(&clock);
     const double waited_before = clock.seconds(Phase::discriminator_reduction);
-    const auto begin_clocked = Clock::now();
+    const Stopwatch watch_clocked;
     for (long i = 0; i < per_round; ++i) advance();
-    clocked += seconds_since(begin_clocked);
+    clocked += watch_clocked.seconds();
     step.measure(nullptr);
     // The rank that waits least is the one that the others wait for: it waits for messages alone.
     auto least = static_cast<std::int64_t>(1e9 * (clock.seconds(Phase::discriminator_reduction) - waited_before));

@@ -16,7 +16,6 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -31,6 +30,7 @@
 #include "core/files.hpp"
 #include "core/host_memory.hpp"
 #include "core/numbers.hpp"
+#include "core/stopwatch.hpp"
 #include "device/cuda_module.hpp"
 #include "doctor/probe.hpp"
 #include "ganymede/communicator.hpp"
@@ -126,10 +126,6 @@ std::map<std::string, std::string> environment() {
 }
 
 std::string reason() { return std::strerror(errno); }
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 /// Of the mount that holds the folder: the last that is the longest of its parents.
 std::string file_system_of(const fs::path& folder) {
@@ -227,14 +223,14 @@ Facts look_around(int rank) {
     facts.shared_memory_free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
   }
   facts.environment = environment();
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   if (const std::optional<CudaProbe> answer = cuda.within(look_seconds)) {
     for (const CudaGpu& gpu : answer->sight.gpus) facts.gpus.push_back(gpu.name + ", " + gpu.pci_id);
     if (!answer->expected) facts.gpu_problem = answer->problem;
   } else {
     facts.gpus_known = false;
   }
-  facts.program = program.within(look_seconds - seconds_since(begin)).value_or("");
+  facts.program = program.within(look_seconds - watch.seconds()).value_or("");
   return facts;
 }
 
@@ -263,13 +259,13 @@ Folder try_folder(const fs::path& folder, const std::function<std::string()>& ch
     if (!left.empty()) Probe<int>([left] { return ::unlink(left.c_str()); }).within(unlink_seconds);
   }
   if (found->probe.empty()) return *found;
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   Probe<std::string> sync([name = found->probe] { return fill_and_sync(name); });
   if (const std::optional<std::string> problem = sync.within(folder_seconds)) {
     found->problem = *problem;
     found->synced = problem->empty();
   }
-  found->sync_seconds = seconds_since(begin);
+  found->sync_seconds = watch.seconds();
   return *found;
 }
 

@@ -6,12 +6,10 @@
 #include <cstring>
 #include <string>
 
+#include "core/stopwatch.hpp"
+
 namespace ganymede::doctor {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -40,10 +38,10 @@ class TimedSum {
 
  private:
   double once() {
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     sum_->start();
     sum_->finish();
-    return seconds_since(begin);
+    return watch.seconds();
   }
 
   std::unique_ptr<Reduction<float>> sum_;
@@ -65,11 +63,11 @@ double copy_speed() {
   std::vector<char> to(from.size());
   double best = 1;
   for (int i = 0; i < 10; ++i) {
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     std::memcpy(to.data(), from.data(), from.size());
     // So that the compiler believes that somebody reads it.
     asm volatile("" ::"r"(to.data()) : "memory");
-    best = std::min(best, seconds_since(begin));
+    best = std::min(best, watch.seconds());
   }
   return static_cast<double>(bytes) / std::max(best, 1e-9);
 }

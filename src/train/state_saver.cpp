@@ -2,19 +2,15 @@
 #include "train/state_saver.hpp"
 
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <utility>
 
+#include "core/stopwatch.hpp"
 #include "ganymede/error.hpp"
 #include "train/rollback.hpp"
 
 namespace ganymede {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
 
 std::string milliseconds(double seconds) {
   std::array<char, 32> text{};
@@ -43,16 +39,16 @@ void StateSaver::save(std::uint64_t step, std::uint64_t images_seen) {
   begun_step_ = step;
   on_root(ranks_, [&] {
     if (writer_->under_way()) {
-      const Clock::time_point began = Clock::now();
+      const Stopwatch watch;
       conclude(false);
       ++waits_;
-      waited_seconds_ += seconds_since(began);
+      waited_seconds_ += watch.seconds();
     } else {
       conclude(false);
     }
-    const Clock::time_point began = Clock::now();
+    const Stopwatch watch;
     snapshot_->take();
-    copy_seconds_ = seconds_since(began);
+    copy_seconds_ = watch.seconds();
     // A training that went back has left others beyond this one.
     writer_->begin(step, rollbacks_ > 0, [this, step, images_seen, rollbacks = rollbacks_] {
       Checkpoint checkpoint = kind_;

@@ -4,10 +4,7 @@
 namespace ganymede {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Part = TimeSheet::Part;
-
-double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
 
 const char* name_of(Part part) {
   switch (part) {
@@ -43,15 +40,14 @@ TimeSheet::Stage::Stage(TimeSheet& sheet, Part part) noexcept : sheet_(sheet), p
 
 TimeSheet::Stage::~Stage() {
   const auto at = static_cast<std::size_t>(part_);
-  sheet_.seconds_[at] += seconds_since(began_);
-  sheet_.waited_[at] +=
-      1e-9 * static_cast<double>(heartbeat::pulse().waited.load(std::memory_order_relaxed) - waited_before_);
+  sheet_.seconds_[at] += watch_.seconds();
+  sheet_.waited_[at] += watch_.seconds_waited();
 }
 
 RankTiming TimeSheet::all() const {
   RankTiming timing;
   timing.steps = steps_;
-  timing.seconds = seconds_since(began_);
+  timing.seconds = watch_.seconds();
   double known = 0;
   const auto add = [&](const char* name, double seconds, double waited) {
     timing.parts.emplace_back(name, seconds - waited);

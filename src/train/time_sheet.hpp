@@ -3,11 +3,11 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
 #include "core/heartbeat.hpp"
+#include "core/stopwatch.hpp"
 #include "gan/step.hpp"
 #include "report/timing.hpp"
 
@@ -50,8 +50,7 @@ class TimeSheet {
     TimeSheet& sheet_;
     Part part_;
     heartbeat::Stage stage_;
-    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-    std::uint64_t waited_before_ = heartbeat::pulse().waited.load(std::memory_order_relaxed);
+    Stopwatch watch_;
   };
 
   /// All since the sheet was made: seconds, and steps made. Whose it is, and of which steps, the caller knows.
@@ -61,7 +60,7 @@ class TimeSheet {
   bool divided_;
   PhaseClock phases_;
   std::uint64_t steps_ = 0;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  Stopwatch watch_;
   std::array<double, static_cast<std::size_t>(Part::count)> seconds_{};
   std::array<double, static_cast<std::size_t>(Part::count)> waited_{};
 };

@@ -20,6 +20,7 @@
 #include "comm/watchdog.hpp"
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
+#include "core/stopwatch.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
@@ -235,12 +236,9 @@ class Training {
       step.run(stop_requested(), means);
       return;
     }
-    const Clock::time_point began = Clock::now();
-    const std::uint64_t waited = heartbeat::pulse().waited;
+    const Stopwatch watch;
     step.run(stop_requested(), means);
-    const std::chrono::duration<double> all = Clock::now() - began;
-    const std::chrono::duration<double> waiting = std::chrono::nanoseconds(heartbeat::pulse().waited - waited);
-    stragglers_.add((all - waiting).count());
+    stragglers_.add(watch.seconds() - watch.seconds_waited());
   }
 
   void open_log() {

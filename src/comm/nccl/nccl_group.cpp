@@ -10,13 +10,10 @@
 #include <thread>
 
 #include "core/heartbeat.hpp"
+#include "core/stopwatch.hpp"
 
 namespace ganymede::comm {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 constexpr auto look_again = std::chrono::microseconds(200);
 // A group that does not block hands each call to a thread of its own, which is most often done within microseconds.
@@ -64,13 +61,13 @@ void NcclGroup::join(Communicator& ranks, const ncclUniqueId& id) {
   });
   // In step with the others: where one has failed, the rest would wait for it in vain, and hide its reason.
   const heartbeat::Waiting waiting("NCCL");
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   std::array<std::int64_t, 2> least = {in_progress, in_time};
   while (least[0] == in_progress && least[1] == in_time) {
     std::this_thread::sleep_for(look_again);
     state = now();
     least[0] = state == ncclSuccess ? done : state == ncclInProgress ? in_progress : failed;
-    least[1] = seconds_since(begin) > seconds_ ? late : in_time;
+    least[1] = watch.seconds() > seconds_ ? late : in_time;
     ranks.all_min(least);
   }
   together(ranks, [&] { judge(state, "join the ranks", least[1] == late); });
@@ -94,9 +91,9 @@ void NcclGroup::complete(ncclResult_t result, const char* what) { judge(outcome(
 ncclResult_t NcclGroup::outcome(ncclResult_t state) const {
   if (state != ncclInProgress) return state;
   const heartbeat::Waiting waiting("NCCL");
-  const Clock::time_point begin = Clock::now();
-  while ((state = now()) == ncclInProgress && seconds_since(begin) <= seconds_) {
-    if (seconds_since(begin) < soon)
+  const Stopwatch watch;
+  while ((state = now()) == ncclInProgress && watch.seconds() <= seconds_) {
+    if (watch.seconds() < soon)
       std::this_thread::yield();
     else
       std::this_thread::sleep_for(look_again);

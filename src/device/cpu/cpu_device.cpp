@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -23,6 +22,7 @@
 #include "core/heartbeat.hpp"
 #include "core/host_memory.hpp"
 #include "core/names.hpp"
+#include "core/stopwatch.hpp"
 #include "core/thread_pool.hpp"
 #include "device/cpu/kernels.hpp"
 #include "device/cpu/winograd_plan.hpp"
@@ -960,15 +960,13 @@ std::unique_ptr<Device> make_cpu_device(int threads, const std::string& instruct
 }
 
 double measure_fma_peak_gflops() {
-  using Clock = std::chrono::steady_clock;
   const cpu::Kernels& kernels = *instruction_sets().back().kernels;
   float sink = 0;
   double best = 0;
   for (int repeat = 0; repeat < 20; ++repeat) {
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     const double operations = kernels.multiply_adds(100000, &sink);
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::max(best, operations / seconds * 1e-9);
+    best = std::max(best, operations / watch.seconds() * 1e-9);
   }
   return best;
 }
