@@ -2,6 +2,7 @@
 #include "cli/generator_source.hpp"
 
 #include "cli/train_arguments.hpp"
+#include "train/shared_tensor_file.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -16,8 +17,7 @@ Network loaded_generator(const SavedGenerator& saved, Device& device) {
 
 SavedGenerator read_saved_generator(const std::string& place, Communicator& ranks) {
   SavedGenerator saved;
-  std::string weights;
-  std::string discriminator;
+  bool has_discriminator = false;
   on_root(ranks, [&] {
     const SavedRun run = read_saved_run(place);
     warn_of_refused(run);
@@ -30,8 +30,9 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
     if (const auto digest = run.facts.find("data-digest"); digest != run.facts.end())
       saved.data_digest = digest->second;
     saved.shape = saved_shape(run);
-    weights = picture_weights(run).serialize();
-    if (const auto d = run.files.find("discriminator"); d != run.files.end()) discriminator = d->second.serialize();
+    saved.weights = picture_weights(run);
+    if (const auto d = run.files.find("discriminator"); d != run.files.end()) saved.discriminator = d->second;
+    has_discriminator = saved.discriminator.has_value();
   });
   saved.kind = shared_text(ranks, saved.kind);
   saved.source = shared_text(ranks, saved.source);
@@ -40,9 +41,11 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
   ranks.broadcast(&saved.averaged, sizeof saved.averaged, 0);
   ranks.broadcast(&saved.shape, sizeof saved.shape, 0);
   share_train_options(saved.options, ranks);
-  saved.weights = TensorFile::parse(shared_text(ranks, weights), saved.source);
-  discriminator = shared_text(ranks, discriminator);
-  if (!discriminator.empty()) saved.discriminator = TensorFile::parse(discriminator, saved.source);
+  saved.weights = shared_tensor_file(ranks, std::move(saved.weights), saved.source);
+  ranks.broadcast(&has_discriminator, sizeof has_discriminator, 0);
+  if (has_discriminator)
+    saved.discriminator =
+        shared_tensor_file(ranks, std::move(saved.discriminator).value_or(TensorFile{}), saved.source);
   return saved;
 }
 

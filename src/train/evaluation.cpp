@@ -16,6 +16,7 @@
 #include "report/metrics_log.hpp"
 #include "train/agreed_device.hpp"
 #include "train/sampler_source.hpp"
+#include "train/shared_tensor_file.hpp"
 #include "train/stop.hpp"
 
 namespace ganymede {
@@ -102,14 +103,10 @@ void check_evaluation(const TrainOptions& options, const Dataset& data) {
 
 eval::ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
   eval::ShippedJudge judge;
-  std::string bytes;
-  on_root(ranks, [&] {
-    judge = eval::read_judge(file);
-    bytes = judge.file.serialize();
-  });
+  on_root(ranks, [&] { judge = eval::read_judge(file); });
   judge.source = shared_text(ranks, judge.source);
   judge.digest = shared_text(ranks, judge.digest);
-  judge.file = TensorFile::parse(shared_text(ranks, bytes), judge.source);
+  judge.file = shared_tensor_file(ranks, std::move(judge.file), judge.source);
   return judge;
 }
 

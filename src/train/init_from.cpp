@@ -11,6 +11,7 @@
 #include "ganymede/tensor_file.hpp"
 #include "report/run_folder.hpp"
 #include "train/setup.hpp"
+#include "train/shared_tensor_file.hpp"
 
 namespace ganymede {
 namespace {
@@ -72,9 +73,9 @@ std::string other_meaning(const TensorFile& file, Holds holds, const TrainOption
   return said;
 }
 
-std::string read_bytes(const std::string& source) {
+TensorFile read_weights(const std::string& source) {
   std::error_code error;
-  if (!std::filesystem::is_directory(source, error)) return TensorFile::read(source).serialize();
+  if (!std::filesystem::is_directory(source, error)) return TensorFile::read(source);
   const RunFolder folder(source);
   std::string files;
   for (const std::filesystem::path& file : {folder.generator(), folder.discriminator()})
@@ -90,11 +91,10 @@ std::string load_initial_weights(const TrainOptions& options, Communicator& rank
   std::string origin;
   std::optional<Holds> before;
   for (const std::string& source : options.init_from) {
-    std::string bytes;
-    on_root(ranks, [&] { bytes = read_bytes(source); });
-    bytes = shared_text(ranks, std::move(bytes));
+    TensorFile file;
+    on_root(ranks, [&] { file = read_weights(source); });
+    file = shared_tensor_file(ranks, std::move(file), source);
     together(ranks, [&] {
-      const TensorFile file = TensorFile::parse(bytes, source);
       const Holds holds = load(file, source, gan);
       const char* network = holds == Holds::generator ? "G" : "D";
       if (before == holds)

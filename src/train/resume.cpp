@@ -7,6 +7,7 @@
 
 #include "core/names.hpp"
 #include "ganymede/error.hpp"
+#include "train/shared_tensor_file.hpp"
 #include "train/without_effect.hpp"
 
 namespace ganymede {
@@ -66,8 +67,8 @@ std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
   std::map<std::string, std::string> names;
   for (const auto& [name, file] : c.files) names[name];
   for (const auto& [name, nothing] : shared_map(ranks, names)) {
-    const std::string bytes = shared_text(ranks, ranks.is_root() ? c.files.at(name).serialize() : std::string());
-    if (!ranks.is_root()) c.files[name] = TensorFile::parse(bytes, found->folder.string() + "/" + name);
+    TensorFile& file = c.files[name];
+    file = shared_tensor_file(ranks, std::move(file), found->folder.string() + "/" + name);
   }
   return found;
 }
