@@ -259,12 +259,12 @@ def one_run(browser):
         # Ten evaluations are ten points, however many records repeat what they measured.
         lengths = [path.count("L") for path in paths]
         assert all(n == 9 if title in evaluated else n >= 25 for n in lengths), (title, lengths)
-    # The estimate, as logged and its median.
+    # The estimate, as logged (the page has a few digits of each number) and its median.
     own = columns(browser)[0]
     values = in_chart(browser, "Wasserstein distance", "chart.spec.lines[0].values")
     assert len(values) == 30
     for value, real, fake in zip(values, own["d_real_score"], own["d_fake_score"]):
-        assert abs(value - (real - fake)) < 1e-12
+        assert abs(value - (real - fake)) < 1e-4 * (abs(real) + abs(fake)), (value, real, fake)
     assert in_chart(browser, "Wasserstein distance", "chart.svg.querySelectorAll('path.raw').length") == 1
     assert in_chart(browser, "Wasserstein distance", "chart.svg.querySelectorAll('path.median').length") == 1
     text = browser.evaluate("document.body.innerText")
