@@ -251,7 +251,7 @@ void Diagnostics::compare(const Network& network, const std::vector<float>& befo
 
 Diagnostics::Part Diagnostics::gathered() {
   std::string mine(parts_.size() * sizeof(Part), '\0');
-  std::memcpy(mine.data(), parts_.data(), mine.size());
+  if (!mine.empty()) std::memcpy(mine.data(), parts_.data(), mine.size());
   Part all;
   for (const std::string& theirs : ranks_.all_gather(mine)) {
     for (std::size_t at = 0; at < theirs.size(); at += sizeof(Part)) {
