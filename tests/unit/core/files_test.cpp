@@ -174,19 +174,24 @@ TEST(WriteFileAtomically, LeavesNoTraceWhenItFails) {
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("taken"));
 }
 
-// A full disk, as far as a process can have one of its own.
+// What writing says on a full disk, as far as a process can have one of its own; `handler` hears of it meanwhile.
+std::string error_without_room(const fs::path& file, void (*handler)(int)) {
+  rlimit before{};
+  EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 10'000;
+  auto* const handler_before = std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::string message = error_of([&] { write_file_atomically(file, std::string(20'000, 'n')); });
+  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler_before);
+  return message;
+}
+
 TEST(WriteFileAtomically, KeepsTheOldFileWhenThereIsNoRoom) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "file", "old");
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit small = before;
-  small.rlim_cur = 10'000;
-  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  const std::string message = error_of([&] { write_file_atomically(folder / "file", std::string(20'000, 'n')); });
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, handler);
+  const std::string message = error_without_room(folder / "file", SIG_IGN);
   EXPECT_THAT(message, AllOf(HasSubstr("cannot be written"), HasSubstr("too large")));
   EXPECT_EQ(read_file(folder / "file"), "old");
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("file"));
@@ -204,15 +209,7 @@ TEST(WriteFileAtomically, KeepsToItselfWhatIsHalfDone) {
   const TemporaryFolder folder;
   watched = &folder;
   const Umask mask(0);
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit small = before;
-  small.rlim_cur = 10'000;
-  auto* const handler = std::signal(SIGXFSZ, look_at_what_is_half_done);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  error_of([&] { write_file_atomically(folder / "file", std::string(20'000, 'n')); });
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, handler);
+  error_without_room(folder / "file", look_at_what_is_half_done);
   EXPECT_EQ(mode_half_done, 0600U);
   write_file_atomically(folder / "file", "whole");
   EXPECT_EQ(mode_of(folder / "file"), 0666U);
