@@ -174,43 +174,56 @@ TEST(WriteFileAtomically, LeavesNoTraceWhenItFails) {
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("taken"));
 }
 
-// What writing says on a full disk, as far as a process can have one of its own; `handler` hears of it meanwhile.
-std::string error_without_room(const fs::path& file, void (*handler)(int)) {
-  rlimit before{};
-  EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit small = before;
-  small.rlim_cur = 10'000;
-  auto* const handler_before = std::signal(SIGXFSZ, handler);
-  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  std::string message = error_of([&] { write_file_atomically(file, std::string(20'000, 'n')); });
-  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, handler_before);
-  return message;
-}
+// A disk with room for 10 000 bytes, as far as a process can have one of its own.
+class LittleRoom {
+ public:
+  LittleRoom() {
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
+    rlimit small = before_;
+    small.rlim_cur = 10'000;
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  }
+  LittleRoom(const LittleRoom&) = delete;
+  LittleRoom& operator=(const LittleRoom&) = delete;
+  ~LittleRoom() { EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
+
+const std::string too_much(20'000, 'n');
 
 TEST(WriteFileAtomically, KeepsTheOldFileWhenThereIsNoRoom) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "file", "old");
-  const std::string message = error_without_room(folder / "file", SIG_IGN);
+  std::string message;
+  {
+    auto* const before = std::signal(SIGXFSZ, SIG_IGN);
+    const LittleRoom room;
+    message = error_of([&] { write_file_atomically(folder / "file", too_much); });
+    std::signal(SIGXFSZ, before);
+  }
   EXPECT_THAT(message, AllOf(HasSubstr("cannot be written"), HasSubstr("too large")));
   EXPECT_EQ(read_file(folder / "file"), "old");
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("file"));
 }
 
-const TemporaryFolder* watched = nullptr;
-mode_t mode_half_done = 0;
-// Comes in the middle of a write.
-void look_at_what_is_half_done(int) {
-  for (const std::string& name : names_in(watched->path())) mode_half_done = mode_of(*watched / name);
+void write_too_much(const fs::path& file) {
+  const rlimit no_core{};
+  setrlimit(RLIMIT_CORE, &no_core);
+  const LittleRoom room;
+  write_file_atomically(file, too_much);
 }
 
-// Whatever the umask, nobody else reads what is not complete.
+// Whatever the umask, nobody else reads what is not complete: seen in what a process leaves that dies while it writes.
 TEST(WriteFileAtomically, KeepsToItselfWhatIsHalfDone) {
   const TemporaryFolder folder;
-  watched = &folder;
   const Umask mask(0);
-  error_without_room(folder / "file", look_at_what_is_half_done);
-  EXPECT_EQ(mode_half_done, 0600U);
+  EXPECT_EXIT(write_too_much(folder / "file"), ::testing::KilledBySignal(SIGXFSZ), "");
+  const std::vector<std::string> left = names_in(folder.path());
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(fs::file_size(folder / left[0]), 10'000U);
+  EXPECT_EQ(mode_of(folder / left[0]), 0600U);
   write_file_atomically(folder / "file", "whole");
   EXPECT_EQ(mode_of(folder / "file"), 0666U);
 }
