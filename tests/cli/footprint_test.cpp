@@ -1,10 +1,15 @@
 // What a training asks of its machine: how soon the first step is done, and how much memory a rank takes.
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
+#include <memory>
 #include <sstream>
+#include <stdexcept>
+#include <vector>
 
 #include "cli/process.hpp"
 
@@ -38,12 +43,29 @@ double waited(const Process& program) {
   return waiting * 1e-9;
 }
 
-// The least of several starts, less what each waited for a processor: a busy machine slows some of them, a slow
-// program all.
-TEST_P(Footprint, TheFirstStepIsDoneWithinThreeTenthsOfASecond) {
+/// Processor time that zlib takes to unpack as many images as MNIST's training set has, in seconds: the machine's
+/// speed.
+double unpacking() {
+  using Images = std::unique_ptr<gzFile_s, decltype(&gzclose)>;
+  const std::clock_t began = std::clock();
+  for (int set = 0; set < 60'000 / 4'000; ++set) {
+    const Images images(gzopen(GANYMEDE_MNIST_MINI "/train-images-idx3-ubyte.gz", "rb"), gzclose);
+    std::vector<char> bytes(16 + 4'000 * 784);
+    if (gzread(images.get(), bytes.data(), bytes.size()) != static_cast<int>(bytes.size()))
+      throw std::runtime_error("mnist-mini cannot be unpacked");
+  }
+  return static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
+}
+
+// With MNIST, which it unpacks itself: three times. A start's time is less what it waited for a processor, and the
+// least of several counts, of the unpacking too: a busy machine slows some of them, a slow program all.
+TEST_P(Footprint, TheFirstStepIsDoneBeforeMnistCouldBeUnpackedTwice) {
   using Clock = std::chrono::steady_clock;
+  const double limit = std::string(GetParam()) == "mnist" ? 3 : 2;
   double least = 1e9;
-  for (int start = 0; start < 20 && least > .3; ++start) {
+  double unit = unpacking();
+  for (int start = 0; start < 20 && least > limit * unit; ++start) {
+    unit = std::min(unit, unpacking());
     const std::string out = "run" + std::to_string(start);
     const Clock::time_point began = Clock::now();
     const Process program(training(out), here());
@@ -52,7 +74,8 @@ TEST_P(Footprint, TheFirstStepIsDoneWithinThreeTenthsOfASecond) {
     least = std::min(least, taken - waited(program));
   }
   RecordProperty("seconds", std::to_string(least));
-  EXPECT_LE(least, .3);
+  RecordProperty("seconds_of_unpacking", std::to_string(unit));
+  EXPECT_LE(least, limit * unit);
 }
 
 // Peak of the resident memory, program text and libraries included, less the images: ranks share those.
