@@ -298,7 +298,8 @@ void Watchdog::answer() {
       mailbox_->send(letter->from, message(reply));
       const Reading own = own_reading();
       log("warning", "watchdog: rank " + std::to_string(letter->from) + " asks where the others are; this rank: " +
-                         place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()));
+                         place(own) + (own.waiting.empty() ? "" : ", waiting in " + own.waiting.text()) + ", since " +
+                         std::to_string(std::lround(own.idle)) + " s");
     }
     heed(letter->text);
   }

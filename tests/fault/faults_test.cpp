@@ -330,6 +330,8 @@ TEST_F(EveryFault, AStepThatTakesLongerThanTheDeadlineIsWaitedFor) {
   EXPECT_EQ(ending.code, 75) << ending.err;
   EXPECT_EQ(ending.err, "");
   EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), ContainsRegex("waiting on for rank 1 on .*: step [0-9]"));
+  EXPECT_THAT(content(here() / "run/logs/rank-0001.log"),
+              ContainsRegex("rank 0 asks where the others are; this rank: step [0-9].*, since [0-9]+ s\n"));
   expect_all_gone();
 }
 
