@@ -71,7 +71,7 @@ struct Measured {
 Measured read_measured(const std::filesystem::path& place) {
   Measured found;
   try {
-    found.text = read_file(place);
+    found.text = read_file(place, RunFolder::most_evaluation_bytes);
   } catch (const Error&) {
   }
   const nlohmann::json json = nlohmann::json::parse(found.text, nullptr, false);

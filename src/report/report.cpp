@@ -31,7 +31,6 @@ constexpr std::size_t most_grids = 40;
 constexpr std::uintmax_t most_picture_bytes = std::uintmax_t{7} << 20;
 constexpr std::uintmax_t most_pairs_bytes = std::uintmax_t{1} << 20;
 constexpr std::uintmax_t most_latent_bytes = std::uintmax_t{2} << 20;
-constexpr std::size_t most_evaluation_bytes = std::size_t{1} << 20;
 // The newest.
 constexpr std::uintmax_t most_log_bytes = std::uintmax_t{16} << 20;
 constexpr std::size_t most_messages = 20;
@@ -166,7 +165,7 @@ Json evaluation(const RunFolder& folder) {
   if (!fs::is_regular_file(folder.evaluation(), error))
     return {{"unreadable", folder.evaluation().string() + " is no file"}};
   try {
-    return parse_json(read_file(folder.evaluation(), most_evaluation_bytes), folder.evaluation().string());
+    return parse_json(read_file(folder.evaluation(), RunFolder::most_evaluation_bytes), folder.evaluation().string());
   } catch (const Error& failure) {
     return {{"unreadable", failure.what()}};
   }
@@ -191,7 +190,8 @@ Json latent_pictures(const RunFolder& folder) {
   try {
     Pictures pictures(most_latent_bytes);
     // A singular value for each dimension that was looked into.
-    const Json latent = parse_json(read_file(folder.latent(), most_evaluation_bytes), folder.latent().string(), 1024);
+    const Json latent =
+        parse_json(read_file(folder.latent(), RunFolder::most_evaluation_bytes), folder.latent().string(), 1024);
     for (const Json& picture : latent.at("pictures")) {
       // The name alone: it lies beside the description.
       const fs::path file = folder.samples() / fs::path(picture.at("file").get<std::string>()).filename();

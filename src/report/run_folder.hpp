@@ -1,6 +1,7 @@
 // The folder of a run: what is written where.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <vector>
@@ -33,6 +34,8 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path report() const { return root_ / "report.html"; }
   /// What `ganymede eval` measured.
   [[nodiscard]] std::filesystem::path evaluation() const { return root_ / "eval.json"; }
+  /// Of which it and latent.json have some thousandth: what has more is something else.
+  static constexpr std::size_t most_evaluation_bytes = std::size_t{1} << 20U;
 
   /// TensorBoard's event files.
   [[nodiscard]] std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }

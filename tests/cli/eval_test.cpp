@@ -202,6 +202,8 @@ TEST_F(Eval, WhatIsExportedHasItsNumbersBesideItAndNoOthers) {
     exported({"--out", "g.safetensors"});
     EXPECT_FALSE(fs::exists(here / "g.safetensors.eval.json")) << other;
   }
+  fs::resize_file(here / "run/eval.json", std::uintmax_t{1} << 40U);  // holes, for which there is no memory
+  EXPECT_THAT(exported({"--out", "g.safetensors"}), HasSubstr("run/eval.json is of other weights"));
 }
 
 // A picture lies beside the numbers that it belongs to.
