@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <ctime>
 
 #include "ganymede/error.hpp"
@@ -13,14 +14,17 @@ namespace ganymede {
 namespace {
 
 std::atomic<bool> stop_asked{false};
-std::atomic<long> last_interrupt{-1'000'000};
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<long>::is_always_lock_free);
+// Nanoseconds. An interrupt so soon after another means more than that one.
+constexpr std::int64_t soon = 2'000'000'000;
+std::atomic<std::int64_t> last_interrupt{-soon - 1};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
 
 void on_signal(int signal) {
   if (signal == SIGINT) {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec - last_interrupt.exchange(now.tv_sec) <= 2 && stop_asked.load()) {
+    const std::int64_t at = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    if (at - last_interrupt.exchange(at) <= soon && stop_asked.load()) {
       std::signal(SIGINT, SIG_DFL);
       std::raise(SIGINT);
       return;

@@ -344,6 +344,31 @@ TEST_F(Ranks, ASecondInterruptEndsTheLaunchersRanksAtOnce) {
   expect_all_gone(2);
 }
 
+// Someone who waits for a slow disk, and asks once more.
+TEST_F(Ranks, AnInterruptSecondsAfterTheFirstIsNoSecondOne) {
+  const Words program = Words{"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
+                              "GANYMEDE_FAILING_CALLS=/checkpoints/:0:1000000000:-60"} +
+                        tiny_training("one", {"--steps", "1000000000", "--checkpoint-every", "0"});
+  Words on_ranks = program;
+  *std::find(on_ranks.begin(), on_ranks.end(), "one") = "two";
+  Process alone(program, here());
+  Process launcher(Words{GANYMEDE_LAUNCH "/mpirun", "-n", "2"} + on_ranks, here());
+  for (const char* name : {"one", "two"})
+    ASSERT_TRUE(eventually([&] { return !content(here() / name / "metrics.jsonl").empty(); }));
+  for (const Process* training : {&alone, &launcher}) training->send(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2300));
+  // Checkpoints that are complete by now would show nothing.
+  for (const char* name : {"one", "two"})
+    for (const auto& entry : fs::directory_iterator(here() / name / "checkpoints"))
+      EXPECT_THAT(entry.path().filename().string(), HasSubstr("partial")) << name;
+  for (const Process* training : {&alone, &launcher}) training->send(SIGINT);
+  for (Process* training : {&alone, &launcher}) {
+    const Ending ending = training->wait();
+    EXPECT_EQ(ending.code, 75) << ending.signal << ending.err;
+    EXPECT_EQ(ending.err, "");
+  }
+}
+
 // mpirun, which is ending then, would die of being told to.
 TEST_F(Ranks, ASecondInterruptWhileTheRanksEndIsNoFault) {
   for (const int after : {50, 100, 150, 200, 400}) {
