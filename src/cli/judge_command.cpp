@@ -71,10 +71,12 @@ void train(const Request& request, Device& device, const Dataset& mnist, const D
               device.description().c_str());
   std::fflush(stdout);
   eval::Judge judge(device);
-  judge.train(mnist.train(), which, recipe, [&](int epoch, double loss) {
+  const eval::LabelledImages images = eval::images_of(mnist.train(), which);
+  judge.train(images, recipe, [&](int epoch, double loss) {
     std::printf("epoch %d/%d  loss %.5f\n", epoch + 1, recipe.epochs, loss);
     std::fflush(stdout);
   });
+  judge.scale_features(images);
   const eval::Share right = judge.accuracy(mnist.test());
   report_accuracy(right);
   const TensorFile file = eval::judge_file(judge, recipe, which.size(), mnist.digest(), right);

@@ -2,7 +2,7 @@
 #include "eval/gan_train.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <cstring>
 #include <vector>
 
 namespace ganymede::eval {
@@ -16,26 +16,50 @@ JudgeRecipe recipe_for(std::uint64_t count, int updates) {
   return recipe;
 }
 
-/// Images and labels of a source in one piece, on one rank.
-struct Collected {
-  std::vector<std::uint8_t> images;
-  std::vector<std::uint8_t> labels;
+constexpr std::size_t pixels = std::size_t{Judge::side} * Judge::side;
 
-  [[nodiscard]] ImageSet set() const {
-    return {images, labels, static_cast<std::uint32_t>(labels.size()), Judge::side, Judge::side};
+/// Labelled samples, of which each rank holds the blocks that it has read.
+class DealtSamples {
+ public:
+  // Collective.
+  DealtSamples(SampleSource& source, std::uint64_t count, Communicator& ranks) : ranks_(ranks) {
+    for_own_blocks(source, count, ranks, [&](const SampleBlock& block) {
+      images_.insert(images_.end(), block.images.begin(), block.images.end());
+      labels_.insert(labels_.end(), block.labels.begin(), block.labels.end());
+    });
   }
-};
 
-// Collective.
-Collected collect(SampleSource& source, std::uint64_t count, int rank, Communicator& ranks) {
-  Collected all;
-  for_all_blocks(source, count, ranks, [&](const SampleBlock& block) {
-    if (ranks.rank() != rank) return;
-    all.images.insert(all.images.end(), block.images.begin(), block.images.end());
-    all.labels.insert(all.labels.end(), block.labels.begin(), block.labels.end());
-  });
-  return all;
-}
+  // Each image is its owner's and zero elsewhere, eight pixels a number, so that a sum over ranks is the batch.
+  // Collective.
+  void read(std::span<const std::uint32_t> numbers, std::uint8_t* images, std::uint8_t* labels) {
+    batch_.assign(numbers.size() * (image_words + 1), 0);
+    for (std::size_t row = 0; row < numbers.size(); ++row) {
+      const std::uint64_t block = numbers[row] / most_block_images;
+      if (Dealt::owner(block, ranks_.size()) != ranks_.rank()) continue;
+      // The blocks before it that are this rank's are all full.
+      const std::size_t own =
+          block / static_cast<std::uint64_t>(ranks_.size()) * most_block_images + numbers[row] % most_block_images;
+      std::int64_t* const to = &batch_[row * (image_words + 1)];
+      std::memcpy(to, &images_[own * pixels], pixels);
+      to[image_words] = labels_[own];
+    }
+    ranks_.all_sum(std::span(batch_));
+    for (std::size_t row = 0; row < numbers.size(); ++row) {
+      const std::int64_t* const from = &batch_[row * (image_words + 1)];
+      std::memcpy(images + row * pixels, from, pixels);
+      labels[row] = static_cast<std::uint8_t>(from[image_words]);
+    }
+  }
+
+ private:
+  static constexpr std::size_t image_words = pixels / sizeof(std::int64_t);
+  static_assert(image_words * sizeof(std::int64_t) == pixels);
+
+  Communicator& ranks_;
+  std::vector<std::uint8_t> images_;
+  std::vector<std::uint8_t> labels_;
+  std::vector<std::int64_t> batch_;
+};
 
 }  // namespace
 
@@ -46,19 +70,36 @@ int gan_train_epochs(std::uint64_t count, int updates) {
 
 GanTrain gan_train(SampleSource& samples, SampleSource& training_images, std::uint64_t count, int updates,
                    const ImageSet& test, Device& device, Communicator& ranks) {
+  const JudgeRecipe recipe = recipe_for(count, updates);
+  DealtSamples dealt(samples, count, ranks);
+  const LabelledImages from_samples{static_cast<std::uint32_t>(count),
+                                    [&](std::span<const std::uint32_t> numbers, std::uint8_t* images,
+                                        std::uint8_t* labels) { dealt.read(numbers, images, labels); }};
+  // The second rank learns from training images meanwhile, in step with the first.
   const int second = ranks.size() > 1 ? 1 : 0;
-  const Collected from_samples = collect(samples, count, 0, ranks);
-  const Collected from_real = collect(training_images, count, second, ranks);
-  std::vector<std::uint32_t> all(count);
-  std::iota(all.begin(), all.end(), 0U);
+  const LabelledImages from_training{
+      from_samples.count, [&](std::span<const std::uint32_t> numbers, std::uint8_t* images, std::uint8_t* labels) {
+        if (second != 0) dealt.read(numbers, images, labels);
+        for (std::size_t row = 0; row < numbers.size(); ++row)
+          training_images.read(numbers[row], 1, images + row * pixels, labels + row);
+      }};
   std::vector<std::int64_t> right(2);
-  const auto learn = [&](const Collected& images) {
+  const auto learn = [&](const LabelledImages& images) {
     Judge judge(device);
-    judge.train(images.set(), all, recipe_for(count, updates), [](int /*epoch*/, double /*loss*/) {});
+    judge.train(images, recipe, [](int /*epoch*/, double /*loss*/) {});
     return static_cast<std::int64_t>(judge.accuracy(test).part);
   };
   if (ranks.rank() == 0) right[0] = learn(from_samples);
-  if (ranks.rank() == second) right[1] = learn(from_real);
+  if (ranks.rank() == second) right[1] = learn(from_training);
+  if (ranks.rank() > second) {
+    std::vector<std::uint8_t> images(static_cast<std::size_t>(recipe.batch) * pixels);
+    std::vector<std::uint8_t> labels(static_cast<std::size_t>(recipe.batch));
+    for (int epoch = 0; epoch < recipe.epochs; ++epoch)
+      for_each_batch(recipe, epoch, from_samples.count,
+                     [&](std::uint32_t /*first*/, std::span<const std::uint32_t> numbers) {
+                       dealt.read(numbers, images.data(), labels.data());
+                     });
+  }
   ranks.all_sum(std::span(right));
   return {{static_cast<double>(right[0]), test.count}, {static_cast<double>(right[1]), test.count}};
 }

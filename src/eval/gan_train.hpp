@@ -28,7 +28,8 @@ struct GanTrain {
 
 /// Trains judges of the shipped one's architecture, from initial weights, for gan_train_epochs() on both sources' first
 /// `count` labelled images of Judge::side × Judge::side, at least least_gan_train_images. Each judge is trained by one
-/// rank, which holds its images, and is the same on any number of ranks and threads. Collective.
+/// rank and is the same on any number of ranks and threads; samples stay with the ranks that have read them and are
+/// sent a batch at a time. Every rank reads what it needs of `training_images`. Collective.
 GanTrain gan_train(SampleSource& samples, SampleSource& training_images, std::uint64_t count, int updates,
                    const ImageSet& test, Device& device, Communicator& ranks);
 

@@ -61,12 +61,32 @@ Judge::Judge(Device& device, const TensorFile& file, const std::string& source) 
   network_.load(file, source);
 }
 
-void Judge::train(const ImageSet& training, std::span<const std::uint32_t> which, const JudgeRecipe& recipe,
+LabelledImages images_of(const ImageSet& set, std::span<const std::uint32_t> which) {
+  return {static_cast<std::uint32_t>(which.size()),
+          [&set, which](std::span<const std::uint32_t> numbers, std::uint8_t* images, std::uint8_t* labels) {
+            for (const std::uint32_t number : numbers) {
+              images = std::copy_n(set.images.data() + which[number] * pixels, pixels, images);
+              *labels++ = set.labels[which[number]];
+            }
+          }};
+}
+
+void for_each_batch(const JudgeRecipe& recipe, int epoch, std::uint32_t count,
+                    const std::function<void(std::uint32_t first, std::span<const std::uint32_t> numbers)>& use) {
+  const math::Permutation order(recipe.seed, static_cast<std::uint64_t>(epoch), count);
+  std::vector<std::uint32_t> numbers(static_cast<std::size_t>(recipe.batch));
+  const auto batch = static_cast<std::uint32_t>(recipe.batch);
+  for (std::uint32_t first = 0; first + batch <= count; first += batch) {
+    for (std::uint32_t row = 0; row < batch; ++row) numbers[row] = order(first + row);
+    use(first, numbers);
+  }
+}
+
+void Judge::train(const LabelledImages& images, const JudgeRecipe& recipe,
                   const std::function<void(int epoch, double loss)>& done) {
   Device& device = network_.device();
-  const auto size = static_cast<std::uint32_t>(which.size());
   const auto batch = static_cast<std::uint32_t>(recipe.batch);
-  const std::uint32_t steps = size / batch;  // an epoch leaves out the rest, another one each time
+  const std::uint32_t steps = images.count / batch;
   const std::size_t parameters = network_.parameter_count();
   OptimizerConstants constants;
   constants.learning_rate = recipe.learning_rate;
@@ -77,6 +97,8 @@ void Judge::train(const ImageSet& training, std::span<const std::uint32_t> which
   network_.initialise(recipe.seed, static_cast<std::uint32_t>(math::Stream::init_judge));
   DeviceArray<float> average(device, parameters);
   average.assign(network_.parameters());
+  std::vector<std::uint8_t> read(batch * pixels);
+  std::vector<std::uint8_t> labels(batch);
   DeviceArray<float> x(device, batch * pixels);
   DeviceArray<float> gradient(device, parameters);
   DeviceArray<double> norm(device, 1);
@@ -85,17 +107,14 @@ void Judge::train(const ImageSet& training, std::span<const std::uint32_t> which
   Tape tape = network_.make_tape(recipe.batch, false);
   const auto places = static_cast<std::uint32_t>(2 * recipe.shift + 1);
   for (int epoch = 0; epoch < recipe.epochs; ++epoch) {
-    const math::Permutation order(recipe.seed, static_cast<std::uint64_t>(epoch), size);
     double loss = 0;
-    for (std::uint32_t at = 0; at + batch <= size; at += batch) {
-      std::vector<int> labels;
+    for_each_batch(recipe, epoch, images.count, [&](std::uint32_t first, std::span<const std::uint32_t> numbers) {
+      images.read(numbers, read.data(), labels.data());
       for (std::uint32_t row = 0; row < batch; ++row) {
-        const std::uint32_t image = which[order(at + row)];
-        const math::Philox4 random = math::philox_draw(recipe.seed, math::Stream::judge_shifts,
-                                                       static_cast<std::uint64_t>(epoch) * size + at + row, 0);
-        copy_shifted(training.images.data() + image * pixels, static_cast<int>(random.v[0] % places) - recipe.shift,
+        const math::Philox4 random = math::philox_draw(
+            recipe.seed, math::Stream::judge_shifts, static_cast<std::uint64_t>(epoch) * images.count + first + row, 0);
+        copy_shifted(read.data() + row * pixels, static_cast<int>(random.v[0] % places) - recipe.shift,
                      static_cast<int>(random.v[1] % places) - recipe.shift, x.data() + row * pixels);
-        labels.push_back(training.labels[image]);
       }
       network_.forward(layout, x.data(), tape);
       for (std::size_t row = 0; row < batch; ++row)
@@ -107,29 +126,30 @@ void Judge::train(const ImageSet& training, std::span<const std::uint32_t> which
       adam.update({updates.data()}, norm.data(), gradient.data(), network_.parameters(),
                   {average.data(), static_cast<float>(recipe.average)});
       ++*updates.data();
-    }
+    });
     done(epoch, loss / (static_cast<double>(steps) * recipe.batch));
   }
   device.copy(network_.parameters(), average.data(), average.bytes());
-  scale_features(training, which);
 }
 
-void Judge::scale_features(const ImageSet& training, std::span<const std::uint32_t> which) {
-  std::vector<std::uint8_t> images(most_block_images * pixels);
+void Judge::scale_features(const LabelledImages& images) {
+  std::vector<std::uint32_t> numbers(most_block_images);
+  std::vector<std::uint8_t> read(most_block_images * pixels);
+  std::vector<std::uint8_t> labels(most_block_images);
   std::vector<float> of_block(static_cast<std::size_t>(most_block_images) * features);
   std::vector<float> logits(static_cast<std::size_t>(most_block_images) * classes);
   double squares = 0;
-  const Dealt dealt(which.size());
+  const Dealt dealt(images.count);
   for (std::uint64_t b = 0; b < dealt.blocks(); ++b) {
     const auto n = static_cast<std::size_t>(dealt.size(b));
-    for (std::size_t i = 0; i < n; ++i)
-      std::copy_n(training.images.data() + which[dealt.first(b) + i] * pixels, pixels, images.data() + i * pixels);
-    look_at(images.data(), dealt.size(b), of_block.data(), logits.data());
+    std::iota(numbers.begin(), numbers.end(), static_cast<std::uint32_t>(dealt.first(b)));
+    images.read(std::span(numbers).first(n), read.data(), labels.data());
+    look_at(read.data(), dealt.size(b), of_block.data(), logits.data());
     for (std::size_t k = 0; k < n * features; ++k)
       squares += static_cast<double>(of_block[k]) * static_cast<double>(of_block[k]);
   }
   // A multiple of a ReLU's input is the same multiple of its output, which the next layer takes back.
-  const double scale = std::sqrt(static_cast<double>(which.size() * features) / squares);
+  const double scale = std::sqrt(static_cast<double>(images.count) * features / squares);
   TensorFile scaled{tensors(), {}};
   for (Tensor& tensor : scaled.tensors) {
     const double factor = tensor.name.starts_with("7.") ? scale : tensor.name == "9.weight" ? 1 / scale : 1;

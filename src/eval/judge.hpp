@@ -19,9 +19,7 @@
 namespace ganymede::eval {
 
 /// How a judge is trained: Adam on the softmax cross-entropy of images that are shifted by up to `shift` pixels each
-/// way, with a learning rate that falls to 0 as a cosine; the weights are their moving average. In the end the features
-/// are scaled so that their mean square over the training images is 1, which changes no answer: distances in them mean
-/// the same whichever judge was trained.
+/// way, with a learning rate that falls to 0 as a cosine; the weights are their moving average.
 struct JudgeRecipe {
   int epochs = 30;
   int batch = 100;
@@ -30,6 +28,20 @@ struct JudgeRecipe {
   int shift = 2;
   std::uint64_t seed = 1;
 };
+
+/// What a judge learns from, wherever that lies: `read` writes the images of these numbers, all below `count`, to
+/// `images` [numbers, Judge::side, Judge::side] and their labels to `labels`.
+struct LabelledImages {
+  std::uint32_t count = 0;
+  std::function<void(std::span<const std::uint32_t> numbers, std::uint8_t* images, std::uint8_t* labels)> read;
+};
+/// Those of a set whose numbers are in `which`, in that order; both must outlive it.
+LabelledImages images_of(const ImageSet& set, std::span<const std::uint32_t> which);
+
+/// Calls use(first, numbers) for each batch of an epoch on `count` images: what the batch at place `first` of the
+/// epoch's order holds. A rest smaller than a batch is left out, another one in each epoch.
+void for_each_batch(const JudgeRecipe& recipe, int epoch, std::uint32_t count,
+                    const std::function<void(std::uint32_t first, std::span<const std::uint32_t> numbers)>& use);
 
 class Judge {
  public:
@@ -45,10 +57,13 @@ class Judge {
   /// Throws Error(data) where the file holds another network.
   Judge(Device& device, const TensorFile& file, const std::string& source);
 
-  /// Trains it on the images of `training` whose numbers are in `which`; `done(epoch, loss)` is called after each epoch
-  /// with its mean loss. Not collective: the same bits on any number of threads.
-  void train(const ImageSet& training, std::span<const std::uint32_t> which, const JudgeRecipe& recipe,
+  /// Trains it on images that are read by for_each_batch() of each epoch; `done(epoch, loss)` is called after each with
+  /// its mean loss. Not collective, unless the images' read() is: the same bits on any number of threads.
+  void train(const LabelledImages& images, const JudgeRecipe& recipe,
              const std::function<void(int epoch, double loss)>& done);
+  /// Scales the features so that their mean square over these images is 1, which changes no answer: distances in them
+  /// mean the same whichever judge was trained.
+  void scale_features(const LabelledImages& images);
 
   /// Writes the features [count, features] and logits [count, classes] of count ≤ most_block_images images.
   void look_at(const std::uint8_t* images, int count, float* to_features, float* logits);
@@ -58,8 +73,6 @@ class Judge {
   [[nodiscard]] std::vector<Tensor> tensors() const { return network_.tensors(network_.parameter_array()); }
 
  private:
-  void scale_features(const ImageSet& training, std::span<const std::uint32_t> which);
-
   Network network_;
   Tape tape_;
   std::vector<float> x_;

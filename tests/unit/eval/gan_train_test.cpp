@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "core/files.hpp"
+#include "support/thread_ranks.hpp"
 
 namespace ganymede::eval {
 namespace {
@@ -48,6 +51,42 @@ TEST_F(GanTrainTest, TheSharesAreTheJudges) {
   const Share accuracy = judge.accuracy(mini_.test());
   EXPECT_EQ(gan_test(right, mini_.test().count, judge, *alone_).part, accuracy.part);
   EXPECT_LE(gan_test(wrong, mini_.test().count, judge, *alone_).share(), 1 - accuracy.share());
+}
+
+/// Counts what is read of a set.
+class Counted final : public SampleSource {
+ public:
+  explicit Counted(const ImageSet& set) : source_(set) {}
+  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
+  [[nodiscard]] int image_size() const override { return source_.image_size(); }
+  [[nodiscard]] int classes() const override { return source_.classes(); }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
+    read_ += count;
+    source_.read(first, count, images, labels);
+  }
+  [[nodiscard]] int images_read() const { return read_; }
+
+ private:
+  ImageSetSource source_;
+  int read_ = 0;
+};
+
+// Four blocks, the last of them with 32 images.
+TEST_F(GanTrainTest, RanksReadTheirOwnSamplesAlone) {
+  constexpr std::uint64_t count = 800;
+  const auto trained = [&](Communicator& ranks, std::uint64_t own) {
+    const auto device = make_cpu_device(1);
+    Counted samples(mini_.train());
+    ImageSetSource right(mini_.train());
+    const GanTrain found = gan_train(samples, right, count, 16, mini_.test(), *device, ranks);
+    EXPECT_EQ(samples.images_read(), own);
+    return std::array{found.samples.part, found.training_images.part};
+  };
+  const auto alone = trained(*alone_, count);
+  EXPECT_EQ(alone[0], alone[1]) << "the same images make the same judge";
+  test::ThreadRanks(std::vector<int>(3)).run([&](Communicator& ranks) {
+    EXPECT_EQ(trained(ranks, std::array{256U + 32U, 256U, 256U}[static_cast<std::size_t>(ranks.rank())]), alone);
+  });
 }
 
 TEST(GanTrain, AsManyUpdatesOfFewImagesAsOfMany) {

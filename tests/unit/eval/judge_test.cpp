@@ -47,10 +47,12 @@ TEST_F(JudgeTest, LearnsDigits) {
   recipe.learning_rate = 2e-3;
   recipe.average = 0.9;
   std::vector<double> losses;
-  judge.train(mini_->train(), half, recipe, [&](int epoch, double loss) {
+  const LabelledImages images = images_of(mini_->train(), half);
+  judge.train(images, recipe, [&](int epoch, double loss) {
     EXPECT_EQ(epoch, static_cast<int>(losses.size()));
     losses.push_back(loss);
   });
+  judge.scale_features(images);
   ASSERT_EQ(losses.size(), 6U);
   // Of ten classes a guess has the loss ln 10.
   EXPECT_NEAR(losses[0], 2, 0.7);
@@ -75,7 +77,7 @@ TEST_F(JudgeTest, IsTheSameOnAnyNumberOfThreads) {
   for (const int threads : {1, 2}) {
     const auto device = make_cpu_device(threads);
     Judge judge(*device);
-    judge.train(mini_->train(), some, recipe, [](int, double) {});
+    judge.train(images_of(mini_->train(), some), recipe, [](int, double) {});
     trained.push_back(judge.tensors());
   }
   for (std::size_t t = 0; t < trained[0].size(); ++t) EXPECT_EQ(trained[0][t].values, trained[1][t].values);
