@@ -7,11 +7,13 @@ give here, for one row and for many.
 
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import onnxruntime
+
+sys.dont_write_bytecode = True  # nothing into the source tree
+from calls import call, outputs  # noqa: E402
 
 SMALL = "--recipe dcgan --channels 4,8 --fully-connected 16"
 TRAININGS = {
@@ -27,20 +29,6 @@ TRAININGS = {
     "modern-classes": "--recipe modern --channels 4,8,8 --kernel 5 --steps 20 --condition projection --stack 1",
     "modern-stacked": "--recipe modern --channels 4,8 --steps 20 --stack 3",
 }
-
-
-def call(*words):
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-
-
-def ours(run, network, inputs, classes):
-    files = [FOLDER / name for name in ("inputs", "classes", "outputs")]
-    inputs.tofile(files[0])
-    classes.astype(np.uint8).tofile(files[1])
-    call(NETWORK_OUTPUTS, run, network, *files)
-    return np.fromfile(files[2], np.float32)
 
 
 def check(name):
@@ -70,7 +58,7 @@ def check(name):
                 assert theirs.shape[0] == rows and theirs.shape[2:] == (28, 28), theirs.shape
             else:
                 assert theirs.shape == (rows,), theirs.shape
-            expected = ours(run, network, feed[first.name], classes)
+            expected = outputs(NETWORK_OUTPUTS, run, network, feed[first.name], classes, FOLDER)
             assert expected.size == theirs.size
             assert rows == 1 or expected.std() > 1e-4, "an even output proves nothing"
             worst = max(worst, np.abs(expected - theirs.ravel()).max())

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Weights between ganymede and PyTorch: safetensors_load.py PROGRAM FOLDER, a scratch folder.
+"""Weights between ganymede and PyTorch: safetensors_load.py PROGRAM NETWORK_OUTPUTS FOLDER, a scratch folder.
 
 A short training's weights load into the matching torch.nn.Sequential by name and shape, and its generator then
-draws what `ganymede sample` draws from the same z. A file that the safetensors package wrote is read by ganymede, and a
+draws what `ganymede sample` draws from the same z; of every family, with and without classes, both networks give what
+they give here. A file that the safetensors package wrote is read by ganymede, and a
 training starts from PyTorch's weights. For the recipe dcgan the network is the one that README.md shows.
 """
 
@@ -10,7 +11,6 @@ import json
 import pathlib
 import shutil
 import struct
-import subprocess
 import sys
 import zlib
 
@@ -21,16 +21,15 @@ import torch
 
 sys.dont_write_bytecode = True  # nothing into the source tree
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fixtures"))
-import generate  # noqa: E402  (z by a second implementation of the generator's definition)
+import generate  # noqa: E402  (z by a second implementation of the generator's definition; networks of its own)
+from calls import call, outputs  # noqa: E402
 
 NOISE_FOR_SAMPLES = 7
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "leaky-relu": lambda: torch.nn.LeakyReLU(0.2)}
 
 
 def ganymede(*arguments):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"ganymede {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    call(PROGRAM, *arguments)
 
 
 def grey_png(path):
@@ -162,6 +161,42 @@ def check_dcgan():
     load(discriminator(0), run / "discriminator.safetensors")
 
 
+CONVOLUTIONS = "--channels 4,8"
+FAMILIES = {
+    "mlp-plain": "--steps 60",
+    "mlp-concat": "--steps 60 --condition concat",
+    "mlp-projection": "--steps 60 --condition projection --discriminator-hidden 32,16",
+    "dcgan-plain": f"--recipe dcgan {CONVOLUTIONS} --fully-connected 16 --condition none --steps 20 --ema 0.9",
+    "dcgan-concat": f"--recipe dcgan {CONVOLUTIONS} --fully-connected 0 --kernel 4 --steps 20",
+    "dcgan-projection": f"--recipe dcgan {CONVOLUTIONS} --fully-connected 16 --condition projection --steps 20",
+    "modern-plain": f"--recipe modern {CONVOLUTIONS} --steps 20",
+    "modern-concat": f"--recipe modern {CONVOLUTIONS} --condition concat --generator-norm batch --steps 20",
+    "modern-projection": f"--recipe modern {CONVOLUTIONS} --condition projection --blocks 2 --steps 20",
+}
+
+
+def check_family(name):
+    run = train(name, *FAMILIES[name].split())
+    options = generate.options_of(run / "config.ini") | (dict() if name.endswith("plain") else dict(classes=10))
+    _, _, *networks = generate.networks(options, 28)
+    rng = np.random.default_rng(4)
+    rows, worst = 17, 0
+    for role, network, shape in zip(("generator", "discriminator"), networks, ((options["latent"],), (1, 28, 28))):
+        load(network, run / f"{role}.safetensors")
+        x = rng.normal(size=(rows, *shape)) if role == "generator" else rng.uniform(size=(rows, *shape))
+        if options["model"] == "mlp":
+            x = x.reshape(rows, -1)
+        classes = rng.integers(0, 10, rows)
+        with torch.no_grad():
+            # In double precision: rounding is ours alone.
+            expected = network.double().eval()(torch.tensor(np.float32(x)).double(), torch.tensor(classes)).numpy().ravel()
+        assert expected.std() > 1e-4, "an even output proves nothing"
+        found = outputs(NETWORK_OUTPUTS, run, role, x, classes, FOLDER)
+        worst = max(worst, np.abs(found - expected).max())
+    assert worst < 1e-5, f"{name}: PyTorch's outputs differ by up to {worst}"
+    print(f"{name}: both networks loaded, outputs within {worst:.1e}")
+
+
 def check_regularised():
     """D's weights under spectral normalisation and dropout load into PyTorch's modules of these names, which then work
     with W over (nearly) its largest singular value. (That they judge as ours do is for the fixture `networks` to say.)"""
@@ -236,12 +271,14 @@ def main():
     # Enough modules for two-digit names, which sort otherwise than they count.
     check_mlp("deep", 10, [24, 20, 16, 20, 24], "leaky-relu", ["--r1", 0, "--ema", 0])
     check_dcgan()
+    for name in FAMILIES:
+        check_family(name)
     check_regularised()
     check_init_from()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: safetensors_load.py PROGRAM FOLDER")
-    PROGRAM, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
+    if len(sys.argv) != 4:
+        sys.exit("usage: safetensors_load.py PROGRAM NETWORK_OUTPUTS FOLDER")
+    PROGRAM, NETWORK_OUTPUTS, FOLDER = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
     main()

@@ -10,7 +10,6 @@ import json
 import math
 import pathlib
 import shutil
-import subprocess
 import sys
 import time
 import urllib.request
@@ -20,6 +19,9 @@ import safetensors.numpy
 from tensorboard import program
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+sys.dont_write_bytecode = True  # nothing into the source tree
+from calls import call  # noqa: E402
+
 GROUPS = {"d": "D", "g": "G", "sample": "samples", "eval": "evaluation"}
 SMALL = "--data mnist-mini --generator-hidden 16 --discriminator-hidden 16 --sample-count 9 --log-every 10 " \
         "--sample-every 20 --checkpoint-every 30 --diagnose-every 30 --learning-rate 3e-4".split()
@@ -27,9 +29,7 @@ LIVE = "--tensorboard --tensorboard-histograms-every 20".split()
 
 
 def ganymede(*arguments):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"ganymede {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    call(PROGRAM, *arguments)
 
 
 def read(folder):
