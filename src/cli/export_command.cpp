@@ -124,6 +124,7 @@ void export_network(const Parsed& parsed, const std::string& format) {
   file.metadata["network"] = network;
   if (raw) file.metadata["weights"] = "raw";
   file.metadata["steps"] = std::to_string(saved.step);
+  file.metadata["images-seen"] = std::to_string(saved.images_seen);
   const std::string out = parsed.get("out", network + "." + format);
   if (format == "onnx") {
     write_file_atomically(out, onnx_model(saved, network, file));

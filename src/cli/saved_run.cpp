@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "checkpoint/checkpoint.hpp"
 #include "gan/update_schedule.hpp"
@@ -43,10 +44,13 @@ std::uint64_t whole_number(const std::string& text) {
 
 // Takes options, step and facts from a weights file's metadata.
 void describe(SavedRun& run, const TensorFile& file) {
+  std::optional<std::uint64_t> seen;
   for (const auto& [name, value] : file.metadata) {
     // `steps` in a weights file says how many were made; as an option it determines no trajectory.
     if (name == "steps")
       run.step = whole_number(value);
+    else if (name == "images-seen")
+      seen = whole_number(value);
     else if (find_train_option(name) != nullptr)
       run.options[name] = value;
     else if (name != "network" && name != "format")
@@ -54,7 +58,8 @@ void describe(SavedRun& run, const TensorFile& file) {
   }
   if (run.options.empty()) return;
   const TrainOptions options = saved_options(run);
-  run.images_seen = discriminator_updates(options, run.step) * static_cast<std::uint64_t>(options.batch);
+  // Files of earlier versions do not say it; these are right where the batch was never changed.
+  run.images_seen = seen.value_or(images_seen(options, {}, run.step));
 }
 
 // What the final weights of both networks have to say alike.

@@ -30,8 +30,15 @@ std::uint64_t discriminator_updates(const TrainOptions& o, std::uint64_t steps) 
   return bursts * static_cast<std::uint64_t>(o.d_burst) + (steps - bursts) * static_cast<std::uint64_t>(o.d_steps);
 }
 
-std::uint64_t steps_to_see(const TrainOptions& o, double images) {
-  const auto updates = static_cast<std::uint64_t>(std::max(1.0, std::ceil(images / o.batch - 1e-9)));
+std::uint64_t images_seen(const TrainOptions& o, const Shown& before, std::uint64_t steps) {
+  const std::uint64_t updates = discriminator_updates(o, steps) - discriminator_updates(o, before.steps);
+  return before.images + updates * static_cast<std::uint64_t>(o.batch);
+}
+
+std::uint64_t steps_to_see(const TrainOptions& o, double images, const Shown& before) {
+  const double missing = std::ceil((images - static_cast<double>(before.images)) / o.batch - 1e-9);
+  const auto made = static_cast<double>(discriminator_updates(o, before.steps));
+  const auto updates = static_cast<std::uint64_t>(std::max(1.0, made + missing));
   // D is updated at least once in a step.
   std::uint64_t least = 1;
   std::uint64_t most = updates;

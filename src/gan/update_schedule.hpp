@@ -26,7 +26,17 @@ int discriminator_updates(const TrainOptions& options, StepKind kind);
 /// D's updates in the first `steps` steps.
 std::uint64_t discriminator_updates(const TrainOptions& options, std::uint64_t steps);
 
-/// The least number of steps in which D sees `images` real images; at least 1.
-std::uint64_t steps_to_see(const TrainOptions& options, double images);
+/// What the first `steps` steps have shown D, whatever options they were made with.
+struct Shown {
+  std::uint64_t steps = 0;
+  std::uint64_t images = 0;  ///< real ones
+};
+
+/// Real images that D has seen after `steps` steps, of which those behind `before` have these options.
+std::uint64_t images_seen(const TrainOptions& options, const Shown& before, std::uint64_t steps);
+
+/// The least number of steps in which D sees `images` real images, when those behind `before` have these options; at
+/// least 1. Where it had seen as many long before, some number less than `before` has.
+std::uint64_t steps_to_see(const TrainOptions& options, double images, const Shown& before = {});
 
 }  // namespace ganymede

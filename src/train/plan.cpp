@@ -60,9 +60,9 @@ std::string hosts_row(Communicator& ranks) {
 TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup& s, const std::string& origin) {
   TrainPlan plan;
   const ImageSet& images = s.images;
-  plan.steps = total_steps(o, images.count);
+  plan.steps = total_steps(o, images.count, s.from);
   plan.first_step = s.step->steps();
-  plan.epochs = static_cast<double>(discriminator_updates(o, plan.steps)) * static_cast<double>(o.batch) / images.count;
+  plan.epochs = static_cast<double>(images_seen(o, s.from, plan.steps)) / images.count;
   std::string objective = o.loss + ", " + o.scheme;
   if (o.d_steps != 1) objective += ", " + std::to_string(o.d_steps) + " steps of D per step of G";
   if (o.d_burst > 0) objective += " (" + std::to_string(o.d_burst) + " now and then)";

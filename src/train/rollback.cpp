@@ -64,8 +64,8 @@ WentBack go_back(const TrainOptions& options, Communicator& ranks, TrainSetup& s
   std::vector<std::string> said;  // when the training began
   if (!found && !options.init_from.empty()) load_initial_weights(options, ranks, *setup.gan, said);
   lower_learning_rates(*setup.gan, rollbacks - setup.rollbacks);
-  setup.from = found ? ResumePoint{found->checkpoint.step, found->checkpoint.images_seen} : ResumePoint{};
-  setup.step->set_steps(setup.from.step);
+  setup.from = found ? Shown{found->checkpoint.step, found->checkpoint.images_seen} : Shown{};
+  setup.step->set_steps(setup.from.steps);
   setup.rollbacks = rollbacks;
   result.to = found ? found->folder.filename().string() : "the initial weights";
   return result;

@@ -81,7 +81,6 @@ std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOption
   });
   lower_learning_rates(*s.gan, s.rollbacks);
   s.step->set_steps(c.step);
-  s.from = {c.step, c.images_seen};
   s.warnings.insert(s.warnings.end(), changes.warnings.begin(), changes.warnings.end());
   s.warnings.insert(s.warnings.end(), found.refused.begin(), found.refused.end());
   if (c.arithmetic != s.device->arithmetic())
@@ -107,9 +106,9 @@ void check_no_final_weights(const TrainOptions& options) {
 
 }  // namespace
 
-std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images) {
+std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images, const Shown& from) {
   if (options.steps > 0) return options.steps;
-  return steps_to_see(options, options.epochs * images);
+  return steps_to_see(options, options.epochs * images, from);
 }
 
 TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
@@ -147,8 +146,12 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.held_out.channels = options.stack;
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
+  // Before the networks are made: how long their training is depends on where it stands.
+  std::optional<FoundCheckpoint> found;
+  if (options.resume) found = find_checkpoint(ranks, [&] { return newest_checkpoint(options.out); });
+  if (found) s.from = {found->checkpoint.step, found->checkpoint.images_seen};
   TrainOptions resolved = options;
-  resolved.steps = total_steps(options, s.dataset.train().count);
+  resolved.steps = total_steps(options, s.dataset.train().count, s.from);
   s.free_memory = s.device->available_memory();
   together(ranks, [&] {
     s.memory = plan_available_memory(resolved, ranks, s.images, *s.device);
@@ -166,8 +169,6 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, resolved);
 
   std::string origin = "from initial weights";
-  std::optional<FoundCheckpoint> found;
-  if (options.resume) found = find_checkpoint(ranks, [&] { return newest_checkpoint(options.out); });
   if (found) {
     origin = go_on(s, *found, options, ranks);
   } else {

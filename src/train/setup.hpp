@@ -9,18 +9,13 @@
 #include "checkpoint/checkpoint.hpp"
 #include "gan/gan.hpp"
 #include "gan/step.hpp"
+#include "gan/update_schedule.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/dataset.hpp"
 #include "ganymede/trainer.hpp"
 #include "train/memory.hpp"
 
 namespace ganymede {
-
-/// Where a training goes on from, the start included.
-struct ResumePoint {
-  std::uint64_t step = 0;
-  std::uint64_t images_seen = 0;
-};
 
 struct TrainSetup {
   Dataset dataset;
@@ -32,7 +27,7 @@ struct TrainSetup {
   MemoryPlan memory;
   std::unique_ptr<Gan> gan;
   std::unique_ptr<GanStep> step;
-  ResumePoint from;
+  Shown from;  // what it goes on from, the start included
   TrainPlan plan;
   std::uint64_t rollbacks = 0;        // made before the checkpoint that it was resumed from
   std::vector<std::string> warnings;  // while it is made; then the plan has them
@@ -42,7 +37,8 @@ struct TrainSetup {
 /// checkpoint. Writes nothing. Collective; what is wrong is an AgreedError.
 TrainSetup set_up(const TrainOptions& options, Communicator& ranks);
 
-/// Steps that the options ask for on a set of `images` images.
-std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images);
+/// Steps that the options ask for on a set of `images` images, of a training that goes on from `from`: --epochs counts
+/// the images that it saw there, whatever its batches were.
+std::uint64_t total_steps(const TrainOptions& options, std::uint32_t images, const Shown& from = {});
 
 }  // namespace ganymede

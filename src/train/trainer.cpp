@@ -268,11 +268,7 @@ class Training {
   }
 
   // With the options as they are now only since the start: a batch may have been of another size before.
-  std::uint64_t images_seen(std::uint64_t steps) const {
-    const std::uint64_t updates =
-        discriminator_updates(options_, steps) - discriminator_updates(options_, setup_.from.step);
-    return setup_.from.images_seen + updates * static_cast<std::uint64_t>(options_.batch);
-  }
+  std::uint64_t images_seen(std::uint64_t steps) const { return ganymede::images_seen(options_, setup_.from, steps); }
 
   void tell_skipped(const GanStep::NotFinite& known) {
     const std::string what = "the gradient of step " + std::to_string(known.last) +
@@ -501,6 +497,7 @@ class Training {
     on_root(ranks_, [&] {
       std::map<std::string, std::string> facts = trajectory_options(options_);
       facts["steps"] = std::to_string(setup_.step->steps());
+      facts["images-seen"] = std::to_string(images_seen(setup_.step->steps()));
       writer_->write_weights(generator, discriminator, std::move(facts));
     });
   }

@@ -706,6 +706,12 @@ TEST_F(Run, InspectSaysWhatIsThere) {
   // A name that is no UTF-8.
   fs::rename(here() / "run", here() / "\xFFrun");
   EXPECT_EQ(inspected("\xFFrun")["step"], 6);
+  // Of a batch that was changed on the way each step's counts as it was.
+  const Ending changed = run(
+      ganymede({"train", "--out", "\xFFrun", "--resume", "--steps", "7", "--batch", "48", "--allow-change", "batch"}),
+      here());
+  EXPECT_EQ(changed.code, 0) << changed.err;
+  EXPECT_EQ(inspected("\xFFrun")["images_seen"], 6 * 24 * 2 + 48 * 2);
 }
 
 // The final weights are two files: what an interruption between them leaves is found out, and the newest checkpoint

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace ganymede::testing {
 namespace {
 
@@ -25,6 +27,12 @@ TEST(UpdateSchedule, CountsAsOneByOne) {
           ASSERT_EQ(discriminator_updates(o, step_kind(o, step)), now);
           // So many images are seen within this step.
           ASSERT_EQ(steps_to_see(o, static_cast<double>(updates) * 10 + 1), step + 1);
+          // Behind steps of other batches, which showed 7 images in all, as many steps more.
+          const Shown before{step, 7};
+          ASSERT_EQ(images_seen(o, before, step + 1), 7 + static_cast<std::uint64_t>(now) * 10);
+          ASSERT_EQ(steps_to_see(o, 8, before), step + 1);
+          ASSERT_EQ(steps_to_see(o, 7 + now * 10, before), step + 1);
+          ASSERT_EQ(steps_to_see(o, 7, before), std::max<std::uint64_t>(step, 1));
           updates += static_cast<std::uint64_t>(now);
           ASSERT_EQ(steps_to_see(o, static_cast<double>(updates) * 10), step + 1);
         }

@@ -416,6 +416,15 @@ TEST(SetUp, ChangesToATrajectoryAreListedAndNeedLeave) {
   EXPECT_EQ(changed.last.images_seen, 3U * 10 + 2U * 20);
   // From here on the changed options are the run's own.
   options.allow_change.clear();
+  // So do those that --epochs asks for: 0.04 of 4000 are 160, of which the run has 70, and 20 a step.
+  TrainOptions by_epochs = options;
+  by_epochs.steps = 0;
+  by_epochs.epochs = 0.04;
+  const TrainPlan plan = plan_training(by_epochs, *ranks);
+  EXPECT_EQ(plan.steps, 5U + 5U);
+  EXPECT_DOUBLE_EQ(plan.epochs, (70 + 5 * 20) / 4000.0);
+  by_epochs.epochs = 0.01;
+  EXPECT_THAT(refusal(by_epochs, ExitCode::usage), HasSubstr("already has 5 steps, more than the 4 asked for"));
   options.steps = 6;
   EXPECT_EQ(train(options, *ranks).last.images_seen, 3U * 10 + 3U * 20);
   options.batch = 10;
