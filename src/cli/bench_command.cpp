@@ -211,10 +211,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
 Command bench_command() {
   CommandSyntax syntax{"bench", "Times a training's step, split by phase, on this machine and these ranks.", "",
                        train_arguments()};
-  // It writes nothing, and goes on from nothing.
-  static const std::set<std::string> without = {"out",          "resume",       "checkpoint-every", "keep",
-                                                "sample-every", "sample-count", "drift-every"};
-  std::erase_if(syntax.arguments, [](const Argument& a) { return without.contains(a.name); });
+  // It writes nothing, goes on from nothing, and makes steps alone.
+  static const std::set<std::string> without = {"out", "resume", "allow-change", "on-nan"};
+  std::erase_if(syntax.arguments, [](const Argument& a) { return a.group == "Output" || without.contains(a.name); });
   syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
   syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
   const std::string gpus = joined(known_gpus(), ", ", &GpuPeaks::name);

@@ -144,14 +144,18 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
     if (ranks.is_root()) std::fputs(general_help().c_str(), stderr);
     return static_cast<int>(ExitCode::usage);
   }
-  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") return print(general_help());
+  const bool asks_for_help = words[0] == "--help" || words[0] == "-h" || words[0] == "help";
+  if (asks_for_help && words.size() == 1) return print(general_help());
+  // `help train` is `train --help`.
+  std::vector<std::string> own(words.begin() + (asks_for_help ? 1 : 0), words.end());
+  if (asks_for_help) own.insert(own.begin() + 1, "--help");
   if (words[0] == "--version") return print(version_text());
   const std::vector<Command> all = commands();
   const Command* command = nullptr;
   Parsed parsed;
   together(ranks, [&] {
-    command = &find_command(all, words[0]);
-    parsed = parse_command_line(command->syntax, {words.begin() + 1, words.end()});
+    command = &find_command(all, own[0]);
+    parsed = parse_command_line(command->syntax, {own.begin() + 1, own.end()});
   });
   if (parsed.help) return print(help_text(command->syntax));
   together(ranks, [&] { watch_over(command->syntax, parsed); });

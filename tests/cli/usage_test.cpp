@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
@@ -347,6 +348,19 @@ TEST_F(Usage, HelpAndVersionGoToStdout) {
     EXPECT_EQ(ending.err, "") << words[0];
     EXPECT_NE(ending.out, "") << words[0];
   }
+  // A command's own comes either way.
+  const auto shown = [](const Words& words) { return run(ganymede(words), folder_->path()); };
+  for (const char* command : {"train", "inspect"})
+    for (const char* help : {"help", "--help"})
+      EXPECT_EQ(shown({help, command}).out, shown({command, "--help"}).out) << help << " " << command;
+  const Ending unknown = shown({"help", "tran"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean 'train'?"));
+  // What makes no step other than it is, is no option of bench.
+  const std::string bench = shown({"bench", "--help"}).out;
+  EXPECT_THAT(bench, AllOf(HasSubstr("--batch "), HasSubstr("--timeout "), HasSubstr("--rounds ")));
+  for (const char* option : {"--out", "--allow-change", "--on-nan", "--keep-every", "--log-every", "--tensorboard"})
+    EXPECT_THAT(bench, Not(HasSubstr(option)));
   // Once, however many ranks there are.
   EXPECT_EQ(run(mpirun({"-n", "2"}, ganymede({"recipes"})), folder_->path()).out,
             run(ganymede({"recipes"}), folder_->path()).out);
