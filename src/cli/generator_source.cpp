@@ -1,6 +1,7 @@
 // See generator_source.hpp.
 #include "cli/generator_source.hpp"
 
+#include "checkpoint/finite.hpp"
 #include "cli/train_arguments.hpp"
 #include "train/shared_tensor_file.hpp"
 
@@ -31,6 +32,7 @@ SavedGenerator read_saved_generator(const std::string& place, Communicator& rank
       saved.data_digest = digest->second;
     saved.shape = saved_shape(run);
     saved.weights = picture_weights(run);
+    check_finite(saved.weights, saved.source);
     if (const auto d = run.files.find("discriminator"); d != run.files.end()) saved.discriminator = d->second;
     has_discriminator = saved.discriminator.has_value();
   });

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "checkpoint/finite.hpp"
 #include "cli/commands.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/recorded_run.hpp"
@@ -65,6 +66,7 @@ class Explorer {
         latent_(static_cast<std::size_t>(generator_.inputs())),
         step_(saved.step),
         folder_(request.out.empty() ? RunFolder(request.place).samples() : fs::path(request.out)) {
+    check_finite(picture_weights(saved), saved.source.string());
     generator_.load(picture_weights(saved), saved.source.string());
     json_ = {{"format", "ganymede-latent"}, {"version", json_version}, {"source", saved.source.string()},
              {"step", saved.step},          {"seed", request.seed},    {"pictures", Json::array()}};

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "checkpoint/finite.hpp"
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
 #include "cli/train_arguments.hpp"
@@ -52,6 +53,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);
     const TensorFile& weights = picture_weights(saved);
+    check_finite(weights, saved.source.string());
     const DataShape shape = saved_shape(saved);
     const std::optional<int> only = only_class(parsed, shape.classes, saved.source.string());
     const std::unique_ptr<Device> device = make_cpu_device(1);

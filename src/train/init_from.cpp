@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "checkpoint/finite.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/tensor_file.hpp"
 #include "report/run_folder.hpp"
@@ -95,6 +96,7 @@ std::string load_initial_weights(const TrainOptions& options, Communicator& rank
     on_root(ranks, [&] { file = read_weights(source); });
     file = shared_tensor_file(ranks, std::move(file), source);
     together(ranks, [&] {
+      check_finite(file, source);
       const Holds holds = load(file, source, gan);
       const char* network = holds == Holds::generator ? "G" : "D";
       if (before == holds)

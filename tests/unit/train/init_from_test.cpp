@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
+#include <utility>
 
 #include "ganymede/error.hpp"
 #include "support/refusal.hpp"
@@ -172,6 +174,19 @@ TEST_F(InitFrom, AFolderIsAnsweredWithItsFiles) {
   EXPECT_THAT(refusal({folder}, ExitCode::usage), HasSubstr("is a folder: give " + g));
   const std::string d = file_of(own.discriminator, "discriminator.safetensors", "discriminator");
   EXPECT_THAT(refusal({folder}, ExitCode::usage), HasSubstr("is a folder: give " + g + "," + d));
+}
+
+TEST_F(InitFrom, ValuesThatAreNoNumbersAreNamedWithTheirTensor) {
+  const Gan own = made(1);
+  for (const auto& [value, name] : {std::pair{std::numeric_limits<float>::quiet_NaN(), "NaN"},
+                                    std::pair{std::numeric_limits<float>::infinity(), "infinity"},
+                                    std::pair{-std::numeric_limits<float>::infinity(), "-infinity"}}) {
+    TensorFile file{own.discriminator.tensors(own.discriminator.parameter_array()), {}};
+    file.tensors[2].values[3] = value;
+    const std::string d = written(file, "d.safetensors");
+    EXPECT_THAT(refusal({d}),
+                HasSubstr(d + ": tensor '" + file.tensors[2].name + "' holds " + name + " at element 3: "));
+  }
 }
 
 TEST_F(InitFrom, WhatIsNoNetworksFileIsRefused) {
