@@ -7,6 +7,7 @@
 #include "core/host_memory.hpp"
 #include "core/numbers.hpp"
 #include "device/counting_device.hpp"
+#include "gan/batch_share.hpp"
 #include "gan/gan.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
@@ -25,6 +26,17 @@ std::optional<int> largest(int least, int most, const Fits& fits) {
     (fits(middle) ? least : most) = middle;
   }
   return least;
+}
+
+// What slices of at most `most` rows come to, which are of nearly the same size: as a limit it makes the same ones, and
+// says what goes through the networks, where 999 of a batch of 1000 is 500.
+int largest_slice(const TrainOptions& o, int ranks, int most) {
+  int rows = 0;
+  for (int rank = 0; rank < ranks; ++rank)
+    for (const Slice& slice :
+         slices_of(share_of_batch(o.batch, rank, ranks, o.reproducible, o.shards), most, o.reproducible))
+      rows = std::max(rows, slice.rows());
+  return rows;
 }
 
 // What a GPU's libraries take when they are first used, and no plan knows: cuBLASLt's workspace, NCCL's buffers and
@@ -124,7 +136,8 @@ MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& rank
       check_train_options(sliced);
       // Thousands of slices are no advice.
       if (const auto slice = fitting(&TrainOptions::micro_batch, std::max(1, options.batch / 1024)))
-        advice += ", --micro-batch " + std::to_string(*slice) + " trains with all " + std::to_string(options.batch);
+        advice += ", --micro-batch " + std::to_string(largest_slice(options, ranks.size(), *slice)) +
+                  " trains with all " + std::to_string(options.batch);
     } catch (const Error&) {
       // Not with these networks.
     }

@@ -94,7 +94,7 @@ TEST_F(MemoryOfATraining, ThatIsMissingIsSaidWithWhatWouldFit) {
   EXPECT_EQ(refusal(o, 0), "") << "of a device that does not know";
   const std::string said = refusal(o, needed - 1);
   EXPECT_THAT(said, AllOf(HasSubstr("the training needs "), HasSubstr("the host has "),
-                          HasSubstr("--batch 999 is the largest that fits, --micro-batch ")));
+                          HasSubstr("--batch 999 is the largest that fits, --micro-batch 500 trains")));
 
   // What it proposes fits, and one more would not.
   const std::size_t half = needed / 2;
