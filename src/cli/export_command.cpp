@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/commands.hpp"
+#include "cli/file_ending.hpp"
 #include "cli/recorded_run.hpp"
 #include "cli/saved_run.hpp"
 #include "core/files.hpp"
@@ -114,6 +115,8 @@ void export_network(const Parsed& parsed, const std::string& format) {
   const std::string weights = parsed.get("weights", "average");
   if (weights != "average" && weights != "raw")
     throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
+  const std::string out = parsed.get("out", network + "." + format);
+  refuse_other_ending(out, format == "onnx" ? "ONNX model" : "safetensors file", {"." + format});
   SavedRun saved = read_saved_run(parsed.positional[0]);
   warn_of_refused(saved);
   TensorFile file = chosen(saved, network, weights);
@@ -125,7 +128,6 @@ void export_network(const Parsed& parsed, const std::string& format) {
   if (raw) file.metadata["weights"] = "raw";
   file.metadata["steps"] = std::to_string(saved.step);
   file.metadata["images-seen"] = std::to_string(saved.images_seen);
-  const std::string out = parsed.get("out", network + "." + format);
   if (format == "onnx") {
     write_file_atomically(out, onnx_model(saved, network, file));
   } else {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/file_ending.hpp"
 #include "cli/recorded_run.hpp"
 #include "core/files.hpp"
 #include "core/numbers.hpp"
@@ -70,6 +71,7 @@ void print_findings(const Findings& findings) {
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::string& place = parsed.positional[0];
+    if (parsed.has("out")) refuse_other_ending(parsed.values.at("out"), "CSV", {".csv", ".txt"});
     std::vector<MetricsRecord> records;
     const ReportedRun recorded = read_recorded_run(place, &records);
     if (!recorded.damage.empty()) std::fprintf(stderr, "ganymede: warning: %s\n", recorded.damage.c_str());

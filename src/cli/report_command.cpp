@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/commands.hpp"
+#include "cli/file_ending.hpp"
 #include "cli/recorded_run.hpp"
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
@@ -33,6 +34,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage, "report compares at most " + std::to_string(most_runs) +
                                        " runs, as many as there are colours to tell apart, and was given " +
                                        std::to_string(places.size()));
+    if (parsed.has("out")) refuse_other_ending(parsed.values.at("out"), "page", {".html", ".htm"});
     std::vector<ReportedRun> runs;
     for (const std::string& place : places) runs.push_back(read_recorded_run(place));
     const fs::path out = parsed.get(

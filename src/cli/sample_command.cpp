@@ -1,12 +1,12 @@
 // `ganymede sample`
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 
 #include "checkpoint/finite.hpp"
 #include "cli/commands.hpp"
+#include "cli/file_ending.hpp"
 #include "cli/saved_run.hpp"
 #include "cli/train_arguments.hpp"
 #include "eval/latent_directions.hpp"
@@ -17,17 +17,6 @@
 
 namespace ganymede::cli {
 namespace {
-
-// A PNG under the name of another kind of picture would be found out by the next program alone.
-void refuse_other_pictures(const std::filesystem::path& out) {
-  std::string ending = out.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const char* other : {".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".svg", ".pdf", ".ppm", ".pgm"})
-    if (ending == other)
-      throw Error(ExitCode::usage, "--out " + out.string() +
-                                       " names another kind of picture than the PNG that is written: "
-                                       "let it end in .png");
-}
 
 // The class that is asked for, if any.
 std::optional<int> only_class(const Parsed& parsed, int classes, const std::string& source) {
@@ -48,7 +37,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
                                        " images that one picture may hold: lower --count");
     const std::uint64_t seed = parse_seed(parsed);
     const std::string out = parsed.get("out", "samples.png");
-    refuse_other_pictures(out);
+    refuse_other_ending(out, "PNG", {".png"});
     const SavedRun saved = read_saved_run(parsed.positional[0]);
     warn_of_refused(saved);
     const TrainOptions options = saved_options(saved);

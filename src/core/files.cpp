@@ -205,6 +205,12 @@ void write_file_atomically(const fs::path& name, std::string_view bytes, const s
     if (!output.close()) fail(name, "cannot be written", errno);
     return;
   }
+  std::error_code error;
+  if (fs::is_directory(file, error))
+    throw Error(ExitCode::data, name.string() + " is a folder: name a file, in it or elsewhere");
+  const fs::path folder = folder_of(file);
+  if (!fs::exists(folder, error) && !error)
+    throw Error(ExitCode::data, name.string() + " cannot be written: there is no folder " + folder.string());
   const fs::path aside = name_beside(file);
   // Created with the mode that umask and the folder's ACL give, which is then put by until the end.
   Descriptor output(aside, O_WRONLY | O_CREAT | O_EXCL, 0666);
