@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "cli/eval_classes.hpp"
-#include "eval/memorisation.hpp"
 #include "gan/gan.hpp"
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
@@ -66,16 +65,17 @@ void draw_pairs(const eval::Memorisation& found, eval::SampleSource& source, con
 
 bool tells(const eval::AreaUnderCurve& auc) { return auc.value - 2 * auc.standard_error > telling_auc; }
 
-std::string verdict(const eval::Memorisation& found, bool enough_for_membership, bool membership_told) {
+}  // namespace
+
+std::string memorisation_verdict(const eval::Memorisation& found, bool enough_for_membership, bool membership_told) {
   if (found.copies()) return "samples copy training images: look at the pairs";
+  if (!found.no_copies()) return "too few samples that differ to tell whether they are copies: look at the pairs";
   if (!enough_for_membership)
     return "samples are no copies; too few images to tell whether one can know from this GAN which it was trained on";
   if (membership_told)
     return "samples are no copies, but one can tell from this GAN, to a degree, which images it was trained on";
   return "no sign that training images were learnt by heart";
 }
-
-}  // namespace
 
 std::string memorisation_obstacle(const SavedGenerator& saved, const Dataset& data) {
   const std::string& digest = saved.shape.classes > 0 ? data.labelled_digest() : data.digest();
@@ -136,7 +136,7 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
         eval::area_under_curve(scores(d, data.train(), device, ranks), scores(d, data.test(), device, ranks)),
         "D's output");
   }
-  const std::string words = verdict(found, enough, told);
+  const std::string words = memorisation_verdict(found, enough, told);
   report.add("  in words", "", words);
   json["verdict"] = words;
   on_root(ranks, [&] {

@@ -7,6 +7,7 @@
 
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
+#include "eval/memorisation.hpp"
 #include "ganymede/dataset.hpp"
 
 namespace ganymede::cli {
@@ -19,6 +20,10 @@ struct PairsPicture {
   std::filesystem::path file;  ///< where to; empty: nowhere
   std::uint64_t seed;          ///< that the source's samples are drawn from
 };
+
+/// In words, what is certain by two standard deviations: whether samples copy training images, and, where there are
+/// `enough_for_membership`, whether one can tell which images were trained on (`membership_told`).
+std::string memorisation_verdict(const eval::Memorisation& found, bool enough_for_membership, bool membership_told);
 
 /// Adds the metric. Of a run that knows classes D is asked where the test images have labels. Collective.
 void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, std::uint64_t count,

@@ -164,6 +164,8 @@ double Memorisation::near_copies_error() const { return share_standard_error(nea
 
 bool Memorisation::copies() const { return wilson_interval(near_copies, independent, 2).low > copying_share; }
 
+bool Memorisation::no_copies() const { return wilson_interval(near_copies, independent, 2).high <= copying_share; }
+
 Memorisation memorisation(SampleSource& samples, std::uint64_t count, const ImageSet& training,
                           const ImageSet& held_out, std::size_t pairs, Device& device, Communicator& ranks) {
   std::vector<std::int64_t> training_to_samples(training.count, far);

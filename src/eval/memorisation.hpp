@@ -47,6 +47,8 @@ struct Memorisation {
   [[nodiscard]] double near_copies_error() const;
   /// More than copying_share of the samples are near copies, by two standard deviations.
   [[nodiscard]] bool copies() const;
+  /// That they are not, as sure as that: of a few independent samples neither can be told.
+  [[nodiscard]] bool no_copies() const;
   /// How well the distance to the nearest sample tells training images from held-out ones.
   AreaUnderCurve by_distance;
   std::vector<NearestPair> closest;  ///< relatively nearest first, of each training image one

@@ -217,6 +217,7 @@ TEST(Memorised, OneSimpleNewImageAgainAndAgainIsNoCopy) {
     const Memorisation found = memorisation_of(nothing_but(held_out, faint, 300), training, held_out);
     EXPECT_LT(found.ratio(), 0.5);  // it is near to training images, as all faint ones are
     EXPECT_FALSE(found.copies()) << faint;
+    EXPECT_FALSE(found.no_copies()) << faint << ": one image tells neither";
     EXPECT_NEAR(found.independent, 1, 1e-9);
     EXPECT_EQ(found.closest.size(), 1U);
   }
