@@ -16,7 +16,7 @@ std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data) {
   if (saved.shape.classes == 0)
     return "needs a class-conditional run, whose samples have labels: this G knows no classes";
   if (std::string missing = test_labels_obstacle(data); !missing.empty()) return missing;
-  const int real = data.test().classes();
+  const int real = std::max(data.train().classes(), data.test().classes());
   if (saved.shape.classes != real)
     return "needs images of the run's classes, and it knows " + std::to_string(saved.shape.classes) + " where " +
            data.name() + " has " + std::to_string(real);

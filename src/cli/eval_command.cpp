@@ -16,6 +16,7 @@
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
 #include "core/names.hpp"
+#include "data/labels.hpp"
 #include "eval/distances.hpp"
 #include "eval/gan_train.hpp"
 #include "eval/judged.hpp"
@@ -176,6 +177,8 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
   else if (other_data && saved.shape.classes > 0)
     notes.push_back(saved.source + " learnt its classes from another set than " + data.name() +
                     ": what is measured by classes means something where both number the same things alike");
+  if (saved.shape.classes > 0 && !other_data)
+    if (std::string gap = gap_in_labels(data.train(), data.name()); !gap.empty()) notes.push_back(std::move(gap));
   warnings.insert(warnings.end(), notes.begin(), notes.end());
   report.json["format"] = "ganymede-eval";
   report.json["version"] = json_version;
@@ -234,8 +237,11 @@ std::string obstacle_to(const std::string& metric, const Request& request, const
     return "needs at least " + std::to_string(eval::least_samples) + " samples, and --samples is " +
            std::to_string(request.samples);
   if (metric == "memorisation") return memorisation_obstacle(saved, data);
-  if (metric == "1nn-error") return classes_obstacle(saved, data);
   if (metric == "modes") return digits_obstacle(data);
+  if (metric != "judge" && data.test().count < eval::least_samples)
+    return "needs at least " + std::to_string(eval::least_samples) + " test images, and there are " +
+           std::to_string(data.test().count);
+  if (metric == "1nn-error") return classes_obstacle(saved, data);
   const auto too_few = [&](std::uint64_t least, std::uint64_t count, const char* which) -> std::string {
     if (count >= least) return {};
     return "needs at least " + std::to_string(least) + " samples and as many " + which + " images, and there are " +

@@ -107,7 +107,7 @@ class RememberingSource final : public SampleSource {
   std::vector<Block> blocks_;  // by number; empty: not remembered
 };
 
-/// Of fewer samples no metric says anything.
+/// Of fewer samples, or test images beside them, no metric says anything.
 inline constexpr std::uint64_t least_samples = 100;
 
 /// A few images that lie one after another in a source.

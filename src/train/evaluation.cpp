@@ -94,6 +94,11 @@ void check_evaluation(const TrainOptions& options, const Dataset& data) {
     throw Error(ExitCode::usage, "--eval-every needs at least " + std::to_string(eval::least_judged) +
                                      " samples to judge and as many test images, and there are " +
                                      std::to_string(judged) + without("judge"));
+  for (const char* metric : {"parzen", "two-sample", "1nn-error"})
+    if (among(metrics, metric) && data.test().count < eval::least_samples)
+      throw Error(ExitCode::usage, "--eval-every needs at least " + std::to_string(eval::least_samples) +
+                                       " test images, and " + data.name() + " has " +
+                                       std::to_string(data.test().count) + without(metric));
   if (data.test().count < 2 || eval::parzen_validation(train).count < 1)
     throw Error(ExitCode::usage, data.folder() + " has " + std::to_string(train.count) + " training and " +
                                      std::to_string(data.test().count) +

@@ -6,9 +6,11 @@
 #include <map>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "core/names.hpp"
 #include "core/numbers.hpp"
+#include "data/labels.hpp"
 #include "device/cuda_module.hpp"
 #include "device/precision.hpp"
 #include "gan/models/models.hpp"
@@ -144,6 +146,8 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.images.channels = options.stack;
   if (!needs.train_labels || !s.dataset.test().labels.empty()) s.held_out = s.dataset.test();
   s.held_out.channels = options.stack;
+  if (needs.train_labels)
+    if (std::string gap = gap_in_labels(s.images, s.dataset.name()); !gap.empty()) s.warnings.push_back(std::move(gap));
   s.data_digest = needs.train_labels ? s.dataset.labelled_digest() : s.dataset.digest();
   s.device = make_agreed_device(options, ranks, s.warnings);
   // Before the networks are made: how long their training is depends on where it stands.

@@ -269,12 +269,12 @@ TEST_F(Eval, MeasuresWhatItCanOfALessThanWholeFolder) {
 TEST_F(Eval, JudgesNothingButDigits) {
   // Images of 3×3 pixels, all different.
   std::string pixels;
-  for (int i = 0; i < 12 * 9; ++i) pixels += static_cast<char>(37 * i % 256);
+  for (int i = 0; i < 100 * 9; ++i) pixels += static_cast<char>(37 * i % 256);
   for (const std::string half : {"train", "t10k"}) {
     write(folder_.path() / "small" / (half + "-images-idx3-ubyte"),
-          std::string("\0\0\x08\x03\0\0\0\x0C\0\0\0\x03\0\0\0\x03", 16) + pixels);
+          std::string("\0\0\x08\x03\0\0\0\x64\0\0\0\x03\0\0\0\x03", 16) + pixels);
     write(folder_.path() / "small" / (half + "-labels-idx1-ubyte"),
-          std::string("\0\0\x08\x01\0\0\0\x0C", 8) + std::string(12, '\1'));
+          std::string("\0\0\x08\x01\0\0\0\x64", 8) + std::string(100, '\1'));
   }
   // Nothing asks for the labels of training images.
   fs::remove(folder_.path() / "small/train-labels-idx1-ubyte");
@@ -360,16 +360,50 @@ TEST_F(Eval, AWorseJudgeIsNotTakenInSilence) {
   EXPECT_THAT(ending.err, AllOf(HasSubstr("worse.safetensors is right about 81"), HasSubstr("leave out --judge")));
 }
 
-// Images of 5×5 random pixels.
-void write_noise(const fs::path& folder, const std::string& half, int count, unsigned seed) {
+// Images of 5×5 random pixels with these labels in turn.
+void write_noise(const fs::path& folder, const std::string& half, int count, unsigned seed,
+                 const std::string& labels = "\1") {
   std::mt19937 random(seed);
   std::string pixels;
   for (int i = 0; i < count * 25; ++i) pixels += static_cast<char>(random() >> 24);
   const std::string of = {'\0', '\0', static_cast<char>(count >> 8), static_cast<char>(count)};
   write(folder / (half + "-images-idx3-ubyte"),
         std::string("\0\0\x08\x03", 4) + of + std::string("\0\0\0\x05\0\0\0\x05", 8) + pixels);
-  write(folder / (half + "-labels-idx1-ubyte"),
-        std::string("\0\0\x08\x01", 4) + of + std::string(static_cast<std::size_t>(count), '\1'));
+  std::string numbers;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) numbers += labels[i % labels.size()];
+  write(folder / (half + "-labels-idx1-ubyte"), std::string("\0\0\x08\x01", 4) + of + numbers);
+}
+
+// Nor of a handful of test images; what samples show of a class that no training image has is said.
+TEST_F(Eval, SaysWhereTestImagesAreTooFewAndLabelsHaveGaps) {
+  const fs::path set = folder_.path() / "set";
+  const std::string labels("\0\1\3", 3);
+  write_noise(set, "train", 200, 1, labels);
+  write_noise(set, "t10k", 99, 2, labels.substr(0, 1));
+  const auto names_gap = AllOf(HasSubstr("of the labels 0 to 3 no training image of "), HasSubstr("set has 2: "));
+  const Ending trained =
+      run(tiny_training("run", {"--steps", "4", "--data", "set", "--condition", "concat"}), folder_.path());
+  EXPECT_THAT(trained.err, names_gap);
+  const auto measured = [&](const Words& words) {
+    return run(ganymede(Words{"eval", "run", "--samples", "100"} + words), folder_.path());
+  };
+  const Ending few = measured({});
+  EXPECT_EQ(few.code, 2);
+  EXPECT_THAT(few.err, HasSubstr("parzen needs at least 100 test images, and there are 99"));
+  for (const char* metric : {"two-sample", "1nn-error", "gan-train", "gan-test"})
+    EXPECT_THAT(measured({"--metrics", metric}).err, HasSubstr("needs at least 100 test images, and there are 99"));
+  EXPECT_THAT(run(tiny_training("other", {"--data", "set", "--eval-every", "2", "--eval-metrics", "two-sample"}),
+                  folder_.path())
+                  .err,
+              HasSubstr("--eval-every needs at least 100 test images, and set has 99"));
+  // A hundred are enough, be they of one class: the run's are those of the set.
+  write_noise(set, "t10k", 100, 2, labels.substr(0, 1));
+  const Ending enough = measured({"--metrics", "two-sample,1nn-error", "--json", "-"});
+  EXPECT_EQ(enough.code, 0) << enough.err;
+  EXPECT_THAT(enough.err, names_gap);
+  const Json found = Json::parse(enough.out);
+  EXPECT_THAT(found["warnings"].dump(), names_gap);
+  EXPECT_EQ(found["metrics"]["1nn_error"]["of"], 100);
 }
 
 TEST_F(Eval, SaysWhereImagesAreTooFewToTellOfMemorisation) {
