@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/finite.hpp"
+#include "core/names.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/tensor_file.hpp"
 #include "report/run_folder.hpp"
@@ -32,9 +33,30 @@ std::string why_not_loaded(Network& network, const TensorFile& file, const std::
   return {};
 }
 
+// What shapes the file's network and is other than here, as the command line has it; of a file of ours.
+std::string options_of(const TensorFile& file, const TrainOptions& options) {
+  const auto named = file.metadata.find("network");
+  const bool generator = named != file.metadata.end() && named->second == "generator";
+  std::vector<std::string> given;
+  for (const OptionSpec& spec : train_option_specs()) {
+    const std::string name = spec.name;
+    const auto found = file.metadata.find(name);
+    if (found == file.metadata.end() || found->second == spec.get(options)) continue;
+    // What a run cannot change is what its tensors' shapes follow from.
+    if (!spec.trajectory || name == "optimizer" || why_not_changeable(name).empty()) continue;
+    // The other network's.
+    if (generator ? name.starts_with("discriminator-") || name == "spectral-norm"
+                  : name.starts_with("generator-") || name == "latent")
+      continue;
+    const bool is_switch = spec.value[0] == '\0';
+    given.push_back("--" + name + (!is_switch ? " " + found->second : found->second == "true" ? "" : "=false"));
+  }
+  return joined(given, " ");
+}
+
 enum class Holds { generator, discriminator };
 
-Holds load(const TensorFile& file, const std::string& source, Gan& gan) {
+Holds load(const TensorFile& file, const std::string& source, const TrainOptions& options, Gan& gan) {
   const auto named = file.metadata.find("network");
   const bool may_be_generator = named == file.metadata.end() || named->second == "generator";
   const bool may_be_discriminator = named == file.metadata.end() || named->second == "discriminator";
@@ -51,8 +73,10 @@ Holds load(const TensorFile& file, const std::string& source, Gan& gan) {
     if (why.empty()) return Holds::discriminator;
     reasons = reasons.empty() ? why : "as a generator's: " + reasons + "; as a discriminator's: " + why;
   }
-  throw Error(ExitCode::data,
-              "cannot start from these weights: " + reasons + ". Give the options of the network that they are of");
+  const std::string given = options_of(file, options);
+  throw Error(ExitCode::data, "cannot start from these weights: " + reasons +
+                                  ". Give the options of the network that they are of" +
+                                  (given.empty() ? "" : ": " + given));
 }
 
 // What a network makes of its weights beside their shapes, where the file says that it was trained with another.
@@ -97,7 +121,7 @@ std::string load_initial_weights(const TrainOptions& options, Communicator& rank
     file = shared_tensor_file(ranks, std::move(file), source);
     together(ranks, [&] {
       check_finite(file, source);
-      const Holds holds = load(file, source, gan);
+      const Holds holds = load(file, source, options, gan);
       const char* network = holds == Holds::generator ? "G" : "D";
       if (before == holds)
         throw Error(ExitCode::usage, std::string("--init-from names two files of ") + network +

@@ -45,6 +45,14 @@ std::map<std::string, std::string> differences(const std::map<std::string, std::
   return result;
 }
 
+// What the generator's file says of its data; empty where that is nothing.
+std::string fact_of(const Checkpoint& checkpoint, const std::string& name) {
+  const auto file = checkpoint.files.find("generator");
+  if (file == checkpoint.files.end()) return {};
+  const auto fact = file->second.metadata.find(name);
+  return fact == file->second.metadata.end() ? std::string() : fact->second;
+}
+
 }  // namespace
 
 std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
@@ -74,7 +82,8 @@ std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
 }
 
 TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const TrainOptions& options,
-                                        const std::string& data_digest, const std::string& data) {
+                                        const std::string& data_digest, const std::string& data,
+                                        const DataShape& shape) {
   const Checkpoint& checkpoint = found.checkpoint;
   const std::string cannot = "cannot resume " + found.folder.string() + ": ";
   const auto allowed = [&](const std::string& name) {
@@ -83,18 +92,26 @@ TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const Trai
   TrajectoryChanges changes;
   std::vector<std::string> refused;
   std::vector<std::string> could_be;
+  std::vector<std::string> fixed;
   const auto different = differences(options_then(checkpoint), trajectory_options(options));
   for (const auto& [name, difference] : different) {
     (allowed(name) ? changes.made : refused).push_back(difference);
-    if (!allowed(name) && why_not_changeable(name).empty()) could_be.push_back(name);
+    if (!allowed(name)) (why_not_changeable(name).empty() ? could_be : fixed).push_back(name);
   }
   if (!refused.empty())
     throw Error(
         ExitCode::usage,
         cannot + "these options would change its trajectory: " + joined(refused) +
             ". Give the run's own values (see its config.ini)" +
-            (could_be.empty() ? "" : ", or where the change is meant add --allow-change " + joined(could_be, ",")));
+            (could_be.empty() ? "" : ", or where the change is meant add --allow-change " + joined(could_be, ",")) +
+            (fixed.empty() ? "" : "; with another " + either(fixed) + " train anew, into another --out"));
   if (checkpoint.data_digest != data_digest) {
+    // Leave to differ would lead to tensors that do not fit.
+    for (const auto& [name, value] : shape_facts(shape))
+      if (const std::string then = fact_of(checkpoint, name); !then.empty() && then != value)
+        throw Error(ExitCode::data, cannot + "it was trained on images with " + name + " " + then + ", and those of " +
+                                        data + " have " + value +
+                                        ": give the run's own --data, or train anew, into another --out");
     if (!allowed("data"))
       throw Error(ExitCode::data, cannot + "it was trained on other images than those of " + data + " (digest " +
                                       checkpoint.data_digest + ", here " + data_digest +

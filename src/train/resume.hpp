@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "gan/gan.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/options.hpp"
 
@@ -23,9 +24,11 @@ struct TrajectoryChanges {
   std::vector<std::string> warnings;  ///< names of --allow-change that change nothing
 };
 
-/// Holds the options and the images (by `data_digest`; `data` is their folder) against those of the checkpoint. Throws
-/// Error that lists every difference that --allow-change does not name, and says which of them it could.
+/// Holds the options and the images (by `data_digest`; `data` is their folder, `shape` what networks are made for)
+/// against those of the checkpoint. Throws Error that lists every difference that --allow-change does not name, and
+/// says which of them it could.
 TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const TrainOptions& options,
-                                        const std::string& data_digest, const std::string& data);
+                                        const std::string& data_digest, const std::string& data,
+                                        const DataShape& shape);
 
 }  // namespace ganymede

@@ -77,7 +77,7 @@ std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOption
   const Checkpoint& c = found.checkpoint;
   TrajectoryChanges changes;
   together(ranks, [&] {
-    changes = check_same_trajectory(found, options, s.data_digest, s.dataset.folder());
+    changes = check_same_trajectory(found, options, s.data_digest, s.dataset.folder(), s.gan->data);
     load_checkpoint(*s.gan, found, changes);
     s.rollbacks = rollbacks_of(c);
   });
@@ -132,7 +132,10 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     s.dataset = Dataset::open(options.data, needs, ranks);
   } catch (const AgreedError& failure) {
     std::string why;
-    if (needs.train_labels) why = "--condition " + options.condition + " needs labels; --condition none trains without";
+    if (needs.train_labels)
+      why = "--condition " + options.condition + " needs labels; " +
+            (options.resume ? "a run goes on with the --condition that it began with"
+                            : "--condition none trains without");
     if (needs.test_labels)
       why += (why.empty() ? "" : ". ") +
              std::string("--eval-metrics 1nn-error needs labelled test images; leave it out to do without the labels");

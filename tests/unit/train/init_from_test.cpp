@@ -19,6 +19,7 @@ namespace {
 
 using test::TemporaryFolder;
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 class InitFrom : public ::testing::Test {
@@ -112,6 +113,30 @@ TEST_F(InitFrom, AnotherShapeIsNamedWithTensorAndBothShapes) {
   // What it says counts, whatever its shapes are.
   EXPECT_THAT(refusal({file_of(own.generator, "other.safetensors", "discriminator")}),
               AllOf(HasSubstr("'0.weight' has shape [5, 3]"), HasSubstr("needs [4, 36]")));
+}
+
+// As the final weights of a run say them: giving these leads to no other refusal.
+TEST_F(InitFrom, AnotherNetworksOptionsAreGivenAsItsFileSaysThem) {
+  TrainOptions wider = options_;
+  wider.generator_hidden = {8, 6};
+  wider.discriminator_hidden = {7};
+  wider.learning_rate = 0.5;
+  wider.spectral_norm = true;
+  const Gan other = make_gan(wider, {{6, 6, 1}, 0}, *device_);
+  const auto file_with_options = [&](const Network& network, const std::string& name) {
+    TensorFile file{network.tensors(network.parameter_array()), trajectory_options(wider)};
+    file.metadata["network"] = name;
+    return written(file, name + ".safetensors");
+  };
+  const std::string g = file_with_options(other.generator, "generator");
+  EXPECT_THAT(refusal({g}), EndsWith("that they are of: --generator-hidden 8,6"));
+  const std::string d = file_with_options(other.discriminator, "discriminator");
+  EXPECT_THAT(refusal({d}), EndsWith("that they are of: --discriminator-hidden 7 --spectral-norm"));
+  options_.generator_hidden = {8, 6};
+  options_.discriminator_hidden = {7};
+  options_.spectral_norm = true;
+  Gan gan = made(1);
+  EXPECT_NE(load({g, d}, gan), "");
 }
 
 TEST_F(InitFrom, TensorsTooFewOrTooManyAreNamed) {

@@ -401,8 +401,18 @@ TEST(SetUp, ChangesToATrajectoryAreListedAndNeedLeave) {
   EXPECT_THAT(refusal(options, ExitCode::usage),
               AllOf(HasSubstr("step-00000003"),
                     HasSubstr("batch 10 → 20, condition none → concat, learning-rate 2e-04 → 0.001"),
-                    HasSubstr("add --allow-change batch,learning-rate")));
+                    HasSubstr("add --allow-change batch,learning-rate; with another condition train anew")));
+  // No advice leads to another refusal.
+  options.data = (folder / "bare").string();
+  std::filesystem::create_directory(options.data);
+  std::ofstream(folder / "bare/train-images-idx3-ubyte")
+      << std::string("\0\0\x08\x03\0\0\0\x64\0\0\0\6\0\0\0\6", 16) << std::string(100 * 36, 'x');
+  EXPECT_THAT(refusal(options, ExitCode::data), HasSubstr("a run goes on with the --condition that it began with"));
   options.condition = "none";
+  options.allow_change = {"learning-rate", "batch"};
+  EXPECT_THAT(refusal(options, ExitCode::data), AllOf(HasSubstr("images with image-side 28, and those of"),
+                                                      HasSubstr("have 6: give the run's own --data")));
+  options.data = small(folder / "run").data;
   options.allow_change = {"learning-rate", "batch", "r1"};
   std::map<std::string, std::string> rows;
   std::vector<std::string> warned;
