@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/commands.hpp"
+#include "cli/file_ending.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "eval/judge.hpp"
@@ -57,6 +58,7 @@ Request parse_request(const Parsed& parsed) {
   request.recipe.seed = parse_seed(parsed);
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
   request.file = parsed.get("out", {});
+  if (!request.check) refuse_other_ending(request.file, "safetensors file", {".safetensors"});
   return request;
 }
 

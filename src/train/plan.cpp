@@ -91,7 +91,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"optimiser", optimizer_row(o, *s.gan)},
       {"training",
        counted(plan.steps, "step") + " of " + counted(o.batch, "image") +
-           (o.micro_batch > 0 ? ", up to " + grouped(static_cast<std::uint64_t>(o.micro_batch)) + " at a time" : "") +
+           (o.micro_batch > 0 ? ", up to " + grouped(static_cast<std::uint64_t>(s.step->rows())) + " at a time" : "") +
            " (" + pretty(plan.epochs) + (plan.epochs == 1 ? " epoch" : " epochs") + "), seed " +
            std::to_string(o.seed)},
       {"ranks", hosts_row(ranks)},

@@ -142,6 +142,7 @@ TEST_F(Usage, WrongCommandLines) {
            {{"export", "run", "--out", "x.pt"}, 2, "let it end in .safetensors"},
            {{"export", "run", "--format", "onnx", "--out", "x.safetensors"}, 2, "let it end in .onnx"},
            {{"metrics", "run", "--csv", "--out", "x.json"}, 2, "let it end in .csv"},
+           {{"judge", "--out", "x.pt"}, 2, "let it end in .safetensors"},
            {{"eval"}, 2, "RUN is missing"},
            {{"eval", "run", "--samples", "1"}, 2, "--samples takes a whole number from 2 to 16777216"},
            {{"eval", "run", "--metrics", "parzn"}, 2, "did you mean 'parzen'?"},

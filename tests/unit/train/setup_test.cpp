@@ -120,12 +120,12 @@ TEST(SetUp, ThePlanSaysWhatWillRun) {
   options.clip_weights = 0.01;
   options.instance_noise = 0.1;
   options.instance_noise_end = 0.5;
-  options.micro_batch = 4;
+  options.micro_batch = 9;  // two slices, and these of the same size
   const TrainPlan other = plan_training(options, *ranks);
   EXPECT_THAT(std::map(other.rows.begin(), other.rows.end()).at("objective"),
               HasSubstr("instance noise 0.1 falling to 0 in 0.5 of the training"));
   EXPECT_THAT(std::map(other.rows.begin(), other.rows.end()).at("training"),
-              HasSubstr("800 steps of 10 images, up to 4 at a time (2 epochs)"));
+              HasSubstr("800 steps of 10 images, up to 5 at a time (2 epochs)"));
   EXPECT_EQ(std::map(other.rows.begin(), other.rows.end()).at("optimiser"),
             "rmsprop, learning rate 0.0002 for G and 0.0004 for D, cosine to 0 times that from 0.5 of the training on, "
             "α 0.99, ε 1e-08, weight decay 0.0001, gradients clipped to norm 5, D's weights clipped to ±0.01");
