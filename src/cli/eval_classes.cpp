@@ -23,6 +23,14 @@ std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data) {
   return {};
 }
 
+namespace {
+
+// Who has learnt nothing is right about so many, whether from noise or about it.
+double chance(const Dataset& data) { return 1.0 / data.test().classes(); }
+std::string by_chance(const Dataset& data) { return format("; by chance %.0f %%", 100 * chance(data)); }
+
+}  // namespace
+
 void measure_classification(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
                             Communicator& ranks, EvalReport& report) {
   const eval::Share wrong = eval::classification_error(source, count, data.test(), device, ranks);
@@ -38,21 +46,24 @@ void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Da
       eval::gan_train(source, training, images, eval::gan_train_updates, data.test(), device, ranks);
   report.add("GAN-train accuracy", percent(found.samples),
              "on the test images, of a classifier that learnt from " + std::to_string(images) +
-                 " samples; from as many training images " + percent(found.training_images));
+                 " samples; from as many training images " + percent(found.training_images) + by_chance(data));
   report.json["metrics"]["gan_train"] = {{"count", images},
                                          {"epochs", eval::gan_train_epochs(images, eval::gan_train_updates)},
                                          {"samples", json_of(found.samples)},
-                                         {"training_images", json_of(found.training_images)}};
+                                         {"training_images", json_of(found.training_images)},
+                                         {"chance", chance(data)}};
 }
 
-void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const UsedJudge& used, Communicator& ranks,
-                      EvalReport& report) {
+void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data, const UsedJudge& used,
+                      Communicator& ranks, EvalReport& report) {
   const eval::Share found = eval::gan_test(source, count, *used.judge, ranks);
   report.add("GAN-test accuracy", percent(found),
              "of a classifier of MNIST on the samples, weights " + used.file.digest.substr(0, 8) +
-                 "…; on the test images " + percent(*used.right));
-  report.json["metrics"]["gan_test"] = {
-      {"weights", used.file.digest}, {"samples", json_of(found)}, {"test_images", json_of(*used.right)}};
+                 "…; on the test images " + percent(*used.right) + by_chance(data));
+  report.json["metrics"]["gan_test"] = {{"weights", used.file.digest},
+                                        {"samples", json_of(found)},
+                                        {"test_images", json_of(*used.right)},
+                                        {"chance", chance(data)}};
 }
 
 }  // namespace ganymede::cli

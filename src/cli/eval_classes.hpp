@@ -22,7 +22,7 @@ void measure_classification(eval::SampleSource& source, std::uint64_t count, con
 void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
                        Communicator& ranks, EvalReport& report);
 /// The judge looked at the data's test images, too.
-void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const UsedJudge& used, Communicator& ranks,
-                      EvalReport& report);
+void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data, const UsedJudge& used,
+                      Communicator& ranks, EvalReport& report);
 
 }  // namespace ganymede::cli

@@ -379,13 +379,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
     } else if (metric == "gan-train") {
       measure_gan_train(source, request.samples, data, *device, ranks, report);
     } else if (metric == "gan-test") {
-      measure_gan_test(source, request.samples, judge, ranks, report);
+      measure_gan_test(source, request.samples, data, judge, ranks, report);
     } else if (metric == "memorisation") {
       measure_memorisation(saved, source, request.samples, data, {pairs, request.seed}, *device, ranks, report);
     } else if (metric == "judge") {
       measure_by_judge(source, request.samples, request.seed, data, judge, *device, ranks, report);
     } else if (metric == "modes") {
-      measure_modes(source, request.samples, saved.shape.image.channels, data, judge, ranks, report);
+      measure_modes(source, request.samples, request.seed, saved.shape.image.channels, data, judge, ranks, report);
     }
   }
 

@@ -116,22 +116,26 @@ void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::ui
                                      {"noise", json_of(ceiling)}};
 }
 
-void measure_modes(eval::SampleSource& source, std::uint64_t count, int channels, const Dataset& data,
-                   const UsedJudge& used, Communicator& ranks, EvalReport& report) {
+void measure_modes(eval::SampleSource& source, std::uint64_t count, std::uint64_t seed, int channels,
+                   const Dataset& data, const UsedJudge& used, Communicator& ranks, EvalReport& report) {
   eval::StackedSource real(data.train(), channels, count);
+  eval::NoiseSource noise(data.train().pixels() * channels, seed, count);
   const eval::Modes found = eval::modes(source, count, channels, *used.judge, ranks);
   const eval::Modes floor = eval::modes(real, count, channels, *used.judge, ranks);
-  report.add(
-      "modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
-      "in " + std::to_string(count) + " samples; in as many stacks of training images " + std::to_string(floor.found));
+  const eval::Modes ceiling = eval::modes(noise, count, channels, *used.judge, ranks);
+  report.add("modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
+             "in " + std::to_string(count) + " samples; in as many stacks of training images " +
+                 std::to_string(floor.found) + ", of noise " + std::to_string(ceiling.found));
   report.add("  KL from all alike", format("%.4f", found.divergence),
-             format("training images %.4f", floor.divergence) + "; by a classifier of MNIST, weights " +
-                 used.file.digest.substr(0, 8) + "…");
+             format("training images %.4f, noise %.4f", floor.divergence, ceiling.divergence) +
+                 "; by a classifier of MNIST, weights " + used.file.digest.substr(0, 8) + "…");
   const auto json = [&](const eval::Modes& modes) -> Json {
     return {{"found", modes.found}, {"possible", modes.possible}, {"kl", modes.divergence}, {"count", count}};
   };
-  report.json["metrics"]["modes"] = {
-      {"weights", used.file.digest}, {"samples", json(found)}, {"training_images", json(floor)}};
+  report.json["metrics"]["modes"] = {{"weights", used.file.digest},
+                                     {"samples", json(found)},
+                                     {"training_images", json(floor)},
+                                     {"noise", json(ceiling)}};
 }
 
 }  // namespace ganymede::cli

@@ -31,7 +31,7 @@ UsedJudge use_judge(const std::string& file, const Dataset& data, Device& device
 void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::uint64_t seed, const Dataset& data,
                       const UsedJudge& used, Device& device, Communicator& ranks, EvalReport& report);
 /// Of `count` stacked images.
-void measure_modes(eval::SampleSource& source, std::uint64_t count, int channels, const Dataset& data,
-                   const UsedJudge& used, Communicator& ranks, EvalReport& report);
+void measure_modes(eval::SampleSource& source, std::uint64_t count, std::uint64_t seed, int channels,
+                   const Dataset& data, const UsedJudge& used, Communicator& ranks, EvalReport& report);
 
 }  // namespace ganymede::cli

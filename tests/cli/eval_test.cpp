@@ -99,8 +99,8 @@ TEST_F(Eval, SaysWhatTheNumbersAreOf) {
 TEST_F(Eval, StacksHaveModes) {
   train("run", {"--stack", "2", "--steps", "4"});
   const std::string table = evaluated({}, {"--samples", "300"});
-  EXPECT_THAT(table,
-              AllOf(HasSubstr("of 100 "), HasSubstr("in as many stacks of training images"), Not(HasSubstr("nats"))));
+  EXPECT_THAT(table, AllOf(HasSubstr("of 100 "), HasSubstr("in as many stacks of training images"),
+                           HasSubstr(", of noise "), Not(HasSubstr("nats"))));
   EXPECT_EQ(evaluated(mpirun({"-n", "2"}, {}), {"--samples", "300"}), table);
   const Json json = Json::parse(evaluated({}, {"--samples", "5000", "--json", "-"}));
   const Json& modes = json["metrics"]["modes"];
@@ -110,6 +110,8 @@ TEST_F(Eval, StacksHaveModes) {
   // Five thousand draws of a hundred, from more than one pass through the set: a divergence of 99 / 10000 on average.
   EXPECT_NEAR(modes["training_images"]["kl"].get<double>(), 0.0099, 0.008);
   EXPECT_LT(modes["samples"]["found"], 50);
+  EXPECT_LT(modes["noise"]["found"], 20);
+  EXPECT_GT(modes["noise"]["kl"].get<double>(), 1);
   const Ending single = run(ganymede({"eval", "run", "--data", "mnist-mini", "--metrics", "parzen"}), folder_.path());
   EXPECT_EQ(single.code, 2);
   EXPECT_THAT(single.err, AllOf(HasSubstr("2 at a time"), HasSubstr("give --metrics modes")));

@@ -397,6 +397,12 @@ function share(one) {
   return typeof one?.share === "number" ? `${text}${thinSpace}%` : null;
 }
 
+/** What a classifier is right about that has learnt nothing. */
+function byChance(one) {
+  const text = fixed(0, 100 * one?.chance);
+  return text && `${text}${thinSpace}% by chance`;
+}
+
 /** An area under the curve of membership. */
 function membership({ memorisation: one }, by) {
   return estimate(3, one?.[`membership_auc_by_${by}`], one?.[`membership_auc_by_${by}_standard_error`]);
@@ -412,7 +418,8 @@ function modesFound(one, kind) {
 /** How often the judge is right: of real images about the test images, most of the others it has learnt from. */
 function ganTest({ gan_test: one }, kind) {
   if (kind === "samples") return share(one?.samples);
-  const text = kind === "training_images" ? share(one?.test_images) : null;
+  if (kind === "noise") return byChance(one);
+  const text = share(one?.test_images);
   return text && `${text} of test images`;
 }
 
@@ -422,7 +429,7 @@ const measures = [
     kind === "samples" ? estimate(1, m.parzen?.log_likelihood, m.parzen?.standard_error) : null],
   ["two-sample 1-NN accuracy", "50 %", (m, kind) => kind === "samples" ? share(m.two_sample?.accuracy) : null],
   ["1-NN classification error", "lower", (m, kind) => kind === "samples" ? share(m["1nn_error"]) : null],
-  ["GAN-train accuracy", "higher", (m, kind) => kind === "noise" ? null : share(m.gan_train?.[kind])],
+  ["GAN-train accuracy", "higher", (m, kind) => kind === "noise" ? byChance(m.gan_train) : share(m.gan_train?.[kind])],
   ["GAN-test accuracy", "higher", ganTest],
   ["near copies of training images", `1${thinSpace}%`, ({ memorisation: one }, kind) =>
     // Without an error it is an evaluation's of version 1, which took other samples for copies.
