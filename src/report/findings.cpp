@@ -19,6 +19,9 @@ using Kind = Finding::Kind;
 constexpr double least_path = 4;
 constexpr double least_path_down = 1.5;
 constexpr double down = 0.7;
+// Where they hardly vary at all, a little sooner.
+constexpr double least_path_still = 3;
+constexpr double hardly_varied = 0.05;
 // Or once G hardly moves any more: the part of its norm that an update changes it by.
 constexpr double dead = 1e-6;
 constexpr double most_collapsed_classes = 4;
@@ -72,8 +75,9 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   const bool grows = r.sample_diversity > greatest_diversity_;
   const bool falls = r.sample_diversity < down * greatest_diversity_;
   if (grows) greatest_diversity_ = r.sample_diversity;
-  const bool has_had_time = (path_ >= least_path && !grows) || (path_ >= least_path_down && falls) ||
-                            (r.generator_update_ratio < dead && !grows);
+  const double far = r.sample_diversity < hardly_varied ? least_path_still : least_path;
+  const bool has_had_time =
+      (path_ >= least_path_down && falls) || (!grows && (path_ >= far || r.generator_update_ratio < dead));
   // It lasts until they are no longer alike, however much less alike than before.
   if (diagnosed)
     see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step, 1,
