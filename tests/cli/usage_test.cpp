@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <future>
 
 #include "cli/process.hpp"
 
@@ -65,17 +66,34 @@ class Usage : public ::testing::Test {
   }
   static void TearDownTestSuite() { delete folder_; }
 
-  static void expect_refused(const Words& launcher, const Refused& wrong) {
-    std::string shown;
-    for (const std::string& word : launcher + wrong.words) shown += word + " ";
-    SCOPED_TRACE(shown);
+  static void expect_refused(const Refused& wrong) {
     const Snapshot before = snapshot(folder_->path());
-    const Ending ending = run(launcher + ganymede(wrong.words), folder_->path());
+    check_refusal(wrong, run(ganymede(wrong.words), folder_->path()));
+    EXPECT_TRUE(snapshot(folder_->path()) == before) << "something was written by " << shown(wrong);
+  }
+  /// All at once, for mpirun takes a second to notice that a rank has failed, and no processor.
+  static void expect_refused(int ranks, const std::vector<Refused>& all) {
+    const Snapshot before = snapshot(folder_->path());
+    std::vector<std::future<Ending>> endings;
+    for (const Refused& wrong : all)
+      endings.push_back(std::async(std::launch::async, [&wrong, ranks] {
+        return run(mpirun({"-n", std::to_string(ranks)}, ganymede(wrong.words)), folder_->path());
+      }));
+    for (std::size_t i = 0; i < all.size(); ++i) check_refusal(all[i], endings[i].get());
+    EXPECT_TRUE(snapshot(folder_->path()) == before) << "something was written";
+  }
+
+  static std::string shown(const Refused& wrong) {
+    std::string words;
+    for (const std::string& word : wrong.words) words += word + " ";
+    return words;
+  }
+  static void check_refusal(const Refused& wrong, const Ending& ending) {
+    SCOPED_TRACE(shown(wrong));
     EXPECT_EQ(ending.code, wrong.code) << ending.err;
     EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
     EXPECT_THAT(ending.err, AllOf(StartsWith("ganymede: "), HasSubstr(wrong.says)));
     EXPECT_EQ(ending.out, "");
-    EXPECT_TRUE(snapshot(folder_->path()) == before) << "something was written";
   }
 
   static TemporaryFolder* folder_;
@@ -181,7 +199,7 @@ TEST_F(Usage, WrongCommandLines) {
            {{"bench", "--rounds", "0"}, 2, "--rounds takes"},
            {{"bench", "--roofline", "H10"}, 2, "no peaks are known of a GPU 'H10', but of T4, A100, L40S, H100, B200"},
        })
-    expect_refused({}, wrong);
+    expect_refused(wrong);
 }
 
 TEST_F(Usage, DamagedOrMissingFiles) {
@@ -241,32 +259,29 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"export", "run/generator.safetensors", "--weights", "raw"}, 3, "average alone"},
            {{"export", "run", "--out", "file/x"}, 3, "file/x"},
        })
-    expect_refused({}, wrong);
+    expect_refused(wrong);
 }
 
 TEST_F(Usage, OneMessageFromSeveralRanks) {
-  for (const Refused& wrong : std::vector<Refused>{
-           {{"tran"}, 2, "did you mean 'train'?"},
-           {{"train", "--out", "new", "--batch", "nan"}, 2, "--batch takes"},
-           {{"train", "--out", "file/below"}, 3, "file"},
-           {{"train", "--out", "new", "--data", "empty-data"}, 3, "empty-data"},
-           {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
-           {{"train", "--out", "run", "--resume", "--seed", "5"}, 2, "seed 1 → 5"},
-           {{"sample", "cut"}, 3, "generator.safetensors"},
-           {{"eval", "run", "--samples", "0"}, 2, "--samples takes"},
-           {{"eval", "run", "--data", "small-images"}, 2, "small-images are of 2×2"},
-           {{"eval", "run", "--data", "mnist-mini", "--metrics", "1nn-error"}, 2, "class-conditional"},
-           {{"eval", "run", "--data", "mnist-mini", "--judge", "file"}, 3, "file"},
-           {{"judge", "--threads", "x"}, 2, "--threads takes"},
-           {{"eval", "cut"}, 3, "generator.safetensors"},
-           {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
-           {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"}})
-    expect_refused(mpirun({"-n", "2"}, {}), wrong);
-  for (const Refused& wrong : std::vector<Refused>{
-           {{"train", "--out", "new", "--batch", "2"}, 2, "3 ranks cannot share a batch of 2"},
-           {{"train", "--out", "new", "--reproducible", "--shards", "2"}, 2, "3 ranks cannot share 2 virtual shards"},
-           {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"}})
-    expect_refused(mpirun({"-n", "3"}, {}), wrong);
+  expect_refused(2, {{{"tran"}, 2, "did you mean 'train'?"},
+                     {{"train", "--out", "new", "--batch", "nan"}, 2, "--batch takes"},
+                     {{"train", "--out", "file/below"}, 3, "file"},
+                     {{"train", "--out", "new", "--data", "empty-data"}, 3, "empty-data"},
+                     {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
+                     {{"train", "--out", "run", "--resume", "--seed", "5"}, 2, "seed 1 → 5"},
+                     {{"sample", "cut"}, 3, "generator.safetensors"},
+                     {{"eval", "run", "--samples", "0"}, 2, "--samples takes"},
+                     {{"eval", "run", "--data", "small-images"}, 2, "small-images are of 2×2"},
+                     {{"eval", "run", "--data", "mnist-mini", "--metrics", "1nn-error"}, 2, "class-conditional"},
+                     {{"eval", "run", "--data", "mnist-mini", "--judge", "file"}, 3, "file"},
+                     {{"judge", "--threads", "x"}, 2, "--threads takes"},
+                     {{"eval", "cut"}, 3, "generator.safetensors"},
+                     {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
+                     {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"}});
+  expect_refused(
+      3, {{{"train", "--out", "new", "--batch", "2"}, 2, "3 ranks cannot share a batch of 2"},
+          {{"train", "--out", "new", "--reproducible", "--shards", "2"}, 2, "3 ranks cannot share 2 virtual shards"},
+          {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"}});
 }
 
 TEST_F(Usage, OutputThatIsLostIsAnError) {
