@@ -102,7 +102,7 @@ TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const Trai
     throw Error(
         ExitCode::usage,
         cannot + "these options would change its trajectory: " + joined(refused) +
-            ". Give the run's own values (see its config.ini)" +
+            ". Give the checkpoint's values, before the arrows" +
             (could_be.empty() ? "" : ", or where the change is meant add --allow-change " + joined(could_be, ",")) +
             (fixed.empty() ? "" : "; with another " + either(fixed) + " train anew, into another --out"));
   if (checkpoint.data_digest != data_digest) {

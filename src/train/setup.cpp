@@ -72,8 +72,10 @@ void load_checkpoint(Gan& gan, const FoundCheckpoint& found, const TrajectoryCha
   }
 }
 
-// Loads a checkpoint that all ranks have and gives what the training starts from, in words. Collective.
-std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOptions& options, Communicator& ranks) {
+// Loads a checkpoint that all ranks have and gives what the training starts from, in words, and what of its trajectory
+// is changed. Collective.
+std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOptions& options, Communicator& ranks,
+                  std::vector<std::string>& changed) {
   const Checkpoint& c = found.checkpoint;
   TrajectoryChanges changes;
   together(ranks, [&] {
@@ -91,6 +93,7 @@ std::string go_on(TrainSetup& s, const FoundCheckpoint& found, const TrainOption
                          what_keeps_bits(c.arithmetic) + ")");
   std::string origin = "resumed from " + found.folder.filename().string();
   for (const std::string& change : changes.made) origin += ", " + change;
+  changed = changes.made;
   if (s.rollbacks > 0) origin += ", with the learning rates of " + counted(s.rollbacks, "roll-back");
   return origin;
 }
@@ -176,8 +179,9 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.step = std::make_unique<GanStep>(*s.device, ranks, *s.gan, s.images, resolved);
 
   std::string origin = "from initial weights";
+  std::vector<std::string> changed;
   if (found) {
-    origin = go_on(s, *found, options, ranks);
+    origin = go_on(s, *found, options, ranks, changed);
   } else {
     if (options.resume) on_root(ranks, [&] { check_no_final_weights(options); });
     if (!options.init_from.empty())
@@ -189,6 +193,11 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
     throw AgreedError(ExitCode::usage, "the run already has " + std::to_string(s.plan.first_step) +
                                            " steps, more than the " + std::to_string(s.plan.steps) +
                                            " asked for: raise --steps or --epochs");
+  // The run would say from then on what no step was made with.
+  if (s.plan.first_step == s.plan.steps && !changed.empty())
+    throw AgreedError(ExitCode::usage, "the run has all its " + std::to_string(s.plan.steps) +
+                                           " steps already, and none is left to change (" + joined(changed) +
+                                           "): raise --steps or --epochs");
   return s;
 }
 

@@ -488,7 +488,7 @@ function toldOf(run) {
   if (weights)
     list.push(`The judge, a classifier of MNIST, has the weights ${weights}` +
               (accuracy ? `; it is right about ${percent(Number(accuracy))} of MNIST's test images` : "") +
-              (here ? `, and about ${here} of these` : ""));
+              (here ? `${accuracy ? ", and" : "; it is right"} about ${here} of these` : ""));
   if (typeof metrics.memorisation?.verdict === "string") list.push(`Memorisation: ${metrics.memorisation.verdict}`);
   if (Array.isArray(warnings)) list.push(...warnings);
   if (unmeasured && typeof unmeasured === "object")
