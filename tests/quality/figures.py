@@ -137,7 +137,7 @@ class Course(Judged):
         return "\n| | ".join(
             f"{r['step']} | {r['parzen']['log_likelihood']:.1f} ± {r['parzen']['standard_error']:.1f} | {r['parzen']['sigma']:.3f} "
             f"| {r['classifier_fd']:.3f} | {r['kid']['mean']:.4f} ± {r['kid']['standard_error']:.4f} "
-            f"| {r['precision']:.3f}, {r['recall']:.3f}" + (" |" if r is not f["rows"][-1] else "") for r in f["rows"])
+            f"| {r['precision']:.3f}, {r['recall']:.3f}" + (" | |" if r is not f["rows"][-1] else "") for r in f["rows"])
 
 
 class Nearest(Judged):
