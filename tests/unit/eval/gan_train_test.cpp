@@ -7,25 +7,20 @@
 
 #include "core/files.hpp"
 #include "support/thread_ranks.hpp"
+#include "unit/eval/images.hpp"
 
 namespace ganymede::eval {
 namespace {
 
 /// Real digits, told to be of the class that follows their own.
-class WronglyLabelled final : public SampleSource {
+class WronglyLabelled final : public testing::SetSource {
  public:
-  explicit WronglyLabelled(const ImageSet& set) : source_(set) {}
-  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
-  [[nodiscard]] int image_size() const override { return source_.image_size(); }
-  [[nodiscard]] int classes() const override { return source_.classes(); }
+  using SetSource::SetSource;
   void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
-    source_.read(first, count, images, labels);
+    SetSource::read(first, count, images, labels);
     if (labels == nullptr) return;
     for (int i = 0; i < count; ++i) labels[i] = static_cast<std::uint8_t>((labels[i] + 1) % Judge::classes);
   }
-
- private:
-  ImageSetSource source_;
 };
 
 class GanTrainTest : public ::testing::Test {
@@ -53,33 +48,15 @@ TEST_F(GanTrainTest, TheSharesAreTheJudges) {
   EXPECT_LE(gan_test(wrong, mini_.test().count, judge, *alone_).share(), 1 - accuracy.share());
 }
 
-/// Counts what is read of a set.
-class Counted final : public SampleSource {
- public:
-  explicit Counted(const ImageSet& set) : source_(set) {}
-  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
-  [[nodiscard]] int image_size() const override { return source_.image_size(); }
-  [[nodiscard]] int classes() const override { return source_.classes(); }
-  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
-    read_ += count;
-    source_.read(first, count, images, labels);
-  }
-  [[nodiscard]] int images_read() const { return read_; }
-
- private:
-  ImageSetSource source_;
-  int read_ = 0;
-};
-
 // Four blocks, the last of them with 32 images.
 TEST_F(GanTrainTest, RanksReadTheirOwnSamplesAlone) {
   constexpr std::uint64_t count = 800;
   const auto trained = [&](Communicator& ranks, std::uint64_t own) {
     const auto device = make_cpu_device(1);
-    Counted samples(mini_.train());
+    testing::CountingSource samples(mini_.train());
     ImageSetSource right(mini_.train());
     const GanTrain found = gan_train(samples, right, count, 16, mini_.test(), *device, ranks);
-    EXPECT_EQ(samples.images_read(), own);
+    EXPECT_EQ(samples.images_read, own);
     return std::array{found.samples.part, found.training_images.part};
   };
   const auto alone = trained(*alone_, count);

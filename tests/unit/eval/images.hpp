@@ -47,4 +47,37 @@ inline std::int64_t squared_distance(const std::uint8_t* a, const std::uint8_t* 
   return sum;
 }
 
+/// The images of a set, for sources that do more than to give them.
+class SetSource : public SampleSource {
+ public:
+  explicit SetSource(const ImageSet& set) : source_(set) {}
+  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
+  [[nodiscard]] int image_size() const override { return source_.image_size(); }
+  [[nodiscard]] int classes() const override { return source_.classes(); }
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
+    source_.read(first, count, images, labels);
+  }
+
+ private:
+  ImageSetSource source_;
+};
+
+/// Counts what is read.
+class CountingSource final : public SetSource {
+ public:
+  using SetSource::SetSource;
+  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
+    ++reads;
+    images_read += count;
+    SetSource::read(first, count, images, labels);
+  }
+  void before_blocks() override {
+    if (++asked == asked_until) throw 7;
+  }
+  int reads = 0;
+  int images_read = 0;
+  int asked = 0;
+  int asked_until = 0;
+};
+
 }  // namespace ganymede::eval::testing

@@ -11,29 +11,9 @@
 namespace ganymede::eval {
 namespace {
 
+using testing::CountingSource;
 using testing::OwnSet;
 using testing::random_set;
-
-class CountingSource final : public SampleSource {
- public:
-  explicit CountingSource(const ImageSet& set) : source_(set) {}
-  [[nodiscard]] std::uint64_t count() const override { return source_.count(); }
-  [[nodiscard]] int image_size() const override { return source_.image_size(); }
-  [[nodiscard]] int classes() const override { return source_.classes(); }
-  void read(std::uint64_t first, int count, std::uint8_t* images, std::uint8_t* labels) override {
-    ++reads;
-    source_.read(first, count, images, labels);
-  }
-  void before_blocks() override {
-    if (++asked == asked_until) throw 7;
-  }
-  int reads = 0;
-  int asked = 0;
-  int asked_until = 0;
-
- private:
-  ImageSetSource source_;
-};
 
 TEST(ShuffledSource, GivesEveryImageOnceWithItsLabel) {
   // Images of their number, and labels that follow from it.
