@@ -112,7 +112,8 @@ struct StepReport {
   std::uint64_t step = 0;                 ///< steps completed with this one
   double discriminator_squared_norm = 0;  ///< of D's last update in the step, or of one that was not finite
   double generator_squared_norm = 0;
-  float stop = 0;  ///< how many ranks had been asked to stop
+  double own_seconds = 0;  ///< what this rank took for the step: see Device::time_from_here()
+  float stop = 0;          ///< how many ranks had been asked to stop
 };
 
 /// The book-keeping at the end of a step. Sums that people see run on until the host takes them:
@@ -290,6 +291,10 @@ class Device {
   /// until the work before the latest mark of that number is done.
   virtual void mark(int number) = 0;
   virtual void await(int number) = 0;
+  /// The next end_step() reports the time from this point of the work, less that in which it stood still until a sum
+  /// over ranks was there; one that follows another end_step() without a call between, the time from there on. Of one
+  /// rank alone a device need not report any.
+  virtual void time_from_here() = 0;
   /// `enqueue` calls this device's operations, and reductions made by it, with the same arguments each time
   /// and reads nothing back. A CUDA device may record it once and replay that.
   [[nodiscard]] virtual std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) = 0;

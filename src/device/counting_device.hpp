@@ -51,6 +51,7 @@ class CountingDevice final : public Device {
   void synchronize() override {}
   void mark(int) override {}
   void await(int) override {}
+  void time_from_here() override {}
   void enter(const char* name) override { part_ = name; }
   bool rounds() const override { return rounds_; }
   void round(std::size_t count, const float* from, Bfloat16* to) override;

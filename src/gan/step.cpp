@@ -144,6 +144,8 @@ void GanStep::run(bool stop, bool means) {
   heartbeat::step(completed_ + 1);
   *stop_flag_ = stop ? 1 : 0;
   const StepKind kind = step_kind(options_, completed_);
+  // Whatever was done since the last step ended was not a step's.
+  if (known_ == completed_) device_->time_from_here();
   if (clock_ != nullptr) {
     enqueue(kind);
     enter(Phase::count);
@@ -173,6 +175,8 @@ void GanStep::learn(std::uint64_t step) {
   }
   const StepReport& report = reports_[slot(step - 1)];
   known_ = step;
+  ++own_time_.steps;
+  own_time_.seconds += report.own_seconds;
   if (report.stop > 0) stop_agreed_ = true;
   const bool finite = std::isfinite(report.discriminator_squared_norm) && std::isfinite(report.generator_squared_norm);
   not_finite_.in_a_row = finite ? 0 : not_finite_.in_a_row + 1;

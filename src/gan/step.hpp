@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/heartbeat.hpp"
@@ -110,6 +111,14 @@ class GanStep {
 
   /// Of this rank's images of a batch, those that go through the networks at a time.
   [[nodiscard]] int rows() const { return most_rows_; }
+  /// What this rank took for steps, without waiting for the others' parts of sums: those steps that have become known
+  /// since this was last asked.
+  struct OwnTime {
+    std::uint64_t steps = 0;
+    double seconds = 0;
+  };
+  OwnTime take_own_time() { return std::exchange(own_time_, {}); }
+
   /// Steps run.
   [[nodiscard]] std::uint64_t steps() const { return completed_; }
   /// How a training is resumed, or goes back, once its networks and optimisers are as they were then. Constants of the
@@ -248,6 +257,7 @@ class GanStep {
   std::array<std::unique_ptr<Routine>, StepKind::count> routines_;  // by kind
   bool stop_agreed_ = false;
   NotFinite not_finite_;
+  OwnTime own_time_;
   PhaseClock* clock_ = nullptr;
 };
 

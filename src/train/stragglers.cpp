@@ -20,11 +20,9 @@ std::string milliseconds(double seconds) {
 
 }  // namespace
 
-std::string Stragglers::take() {
+std::string Stragglers::text(const GanStep::OwnTime& taken) {
   char text[64];
-  std::snprintf(text, sizeof text, "%llu %.9g", static_cast<unsigned long long>(steps_), seconds_);
-  seconds_ = 0;
-  steps_ = 0;
+  std::snprintf(text, sizeof text, "%llu %.9g", static_cast<unsigned long long>(taken.steps), taken.seconds);
   return text;
 }
 
@@ -53,10 +51,10 @@ std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken
     const bool slow = seconds[rank] > factor * median;
     if (slow) ++counts_[rank];
     if (slow && !slow_[rank]) {
-      sentences.push_back(who(rank, hosts) +
-                          " is slower than the others, which wait for it: its part of a step takes " +
-                          milliseconds(seconds[rank] / each) + ", the median rank's " + milliseconds(median / each) +
-                          "; its host may be slower, throttled or busy with something else");
+      sentences.push_back(
+          who(rank, hosts) + " is slower than the others, which wait for it: its part of a step takes " +
+          milliseconds(seconds[rank] / each) + ", the median rank's " + milliseconds(median / each) + "; its host " +
+          (on_gpus_ ? "or GPU " : "") + "may be slower, throttled or busy with something else");
     }
     slow_[rank] = slow;
   }

@@ -5,36 +5,33 @@
 #include <string>
 #include <vector>
 
+#include "gan/step.hpp"
+
 namespace ganymede {
 
 /// Compares what ranks take for their own part of the steps, without the waiting for each other, window by window.
 class Stragglers {
  public:
+  explicit Stragglers(bool on_gpus = false) : on_gpus_(on_gpus) {}
+
   /// Slower than the median by this factor.
   static constexpr double factor = 1.5;
   /// What a window must hold for its times to mean something.
   static constexpr std::uint64_t least_steps = 50;
   static constexpr double least_seconds = 2;
 
-  /// This rank's part of a step took so long.
-  void add(double seconds) {
-    seconds_ += seconds;
-    ++steps_;
-  }
+  /// What a rank tells the others: see judge().
+  [[nodiscard]] static std::string text(const GanStep::OwnTime& taken);
 
-  /// What it took since it was last asked, for the others: see judge().
-  [[nodiscard]] std::string take();
-
-  /// From what take() gave on every rank, a sentence for each rank that has become slow. Too short a window is judged
-  /// together with the next.
+  /// From every rank's text() of the same steps, a sentence for each rank that has become slow. Too short a window is
+  /// judged together with the next.
   std::vector<std::string> judge(const std::vector<std::string>& taken, const std::vector<std::string>& hosts);
 
   /// At the end: those that were slow in half of the windows or more, a sentence each.
   [[nodiscard]] std::vector<std::string> summary(const std::vector<std::string>& hosts) const;
 
  private:
-  double seconds_ = 0;
-  std::uint64_t steps_ = 0;
+  bool on_gpus_;
   std::vector<double> window_seconds_;  // by rank, since the last judgement
   std::uint64_t window_steps_ = 0;
   std::uint64_t windows_ = 0;

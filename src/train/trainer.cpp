@@ -168,7 +168,7 @@ class Training {
       const std::uint64_t now = step.steps() + 1;
       const Due due_now = due_after(now, options_);
       if (due_now.diagnosis) keep_for_diagnosis();
-      run_step(step, due_now.record);
+      step.run(stop_requested(), due_now.record);
       times_->count_step();
       if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
       const bool last = now == total;
@@ -228,17 +228,6 @@ class Training {
                  outcome.discriminator_digest);
     log_->flush();
     return outcome;
-  }
-
-  // What a GPU takes is not the host's time.
-  void run_step(GanStep& step, bool means) {
-    if (ranks_.size() == 1 || !setup_.device->is_host()) {
-      step.run(stop_requested(), means);
-      return;
-    }
-    const Stopwatch watch;
-    step.run(stop_requested(), means);
-    stragglers_.add(watch.seconds() - watch.seconds_waited());
   }
 
   void open_log() {
@@ -321,7 +310,8 @@ class Training {
   void compare_replicas(std::uint64_t step) {
     if (ranks_.size() == 1) return;
     const TimeSheet::Stage stage(*times_, Part::comparison);
-    std::vector<std::string> all = ranks_.all_gather(replica_digest(*setup_.gan) + " " + stragglers_.take());
+    std::vector<std::string> all =
+        ranks_.all_gather(replica_digest(*setup_.gan) + " " + Stragglers::text(setup_.step->take_own_time()));
     std::vector<std::string> times;
     for (std::string& text : all) {
       times.push_back(text.substr(text.find(' ') + 1));
@@ -515,7 +505,7 @@ class Training {
   std::optional<Diagnostics> diagnostics_;
   std::optional<Evaluation> evaluation_;
   double seconds_before_ = 0;  // rank 0: before the training was resumed
-  Stragglers stragglers_;
+  Stragglers stragglers_{!setup_.device->is_host()};
   std::optional<TimeSheet> times_;                                   // since the loop began
   std::string timing_;                                               // all ranks', of when they last met for it
   std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank

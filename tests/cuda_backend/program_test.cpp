@@ -23,14 +23,18 @@ constexpr int ranks = 2;
 
 class GpuFault : public ::testing::Test {
  protected:
-  // A training with a GPU for each rank; `shell` is run before it, where $rank is the rank.
-  Ending train(const std::string& shell, const std::string& device = "cuda", const Words& options = {}) {
+  // A command with a GPU for each rank; `shell` is run before it, where $rank is the rank.
+  Ending on_gpus(const std::string& shell, const Words& command) {
     write(folder_.path() / "wrapper", "rank=$OMPI_COMM_WORLD_RANK\nexport GANYMEDE_CUDA_SIM_DEVICES=H100,H100\n" +
                                           shell + "\necho $$ > pid.$rank\nexec \"$@\"\n");
     return run(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_SIMULATED_MODULE, GANYMEDE_LAUNCH "/mpirun", "-n",
                      std::to_string(ranks), "sh", "wrapper"} +
-                   tiny_training("run", Words{"--steps", "3", "--sample-every", "0", "--device", device} + options),
+                   command,
                folder_.path());
+  }
+  Ending train(const std::string& shell, const std::string& device = "cuda", const Words& options = {}) {
+    return on_gpus(shell,
+                   tiny_training("run", Words{"--steps", "3", "--sample-every", "0", "--device", device} + options));
   }
   void expect_one_message(const Ending& ending, int code, const std::string& expression) const {
     EXPECT_EQ(ending.code, code) << ending.err;
@@ -108,6 +112,40 @@ TEST_F(GpuFault, NcclThatFails) {
                      "^ganymede: (rank 0 on [^ ]*: )?NCCL cannot start: .*NCCL_DEBUG=INFO");
   expect_one_message(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclAllReduce:1:2"), 4,
                      "^ganymede: rank 1 on [^ ]*: NCCL could not sum over the ranks: ");
+}
+
+// As many steps as are judged together, twice, on images of four pixels: by the GPUs' clock a kernel takes 2 ms, and
+// three times as long on a slow one.
+class SlowGpu : public GpuFault {};
+
+TEST_F(SlowGpu, IsNamed) {
+  const std::string header("\0\0\x08\x03\0\0\0\x04\0\0\0\x02\0\0\0\x02", 16);
+  write(folder_.path() / "set/train-images-idx3-ubyte", header + std::string(16, 'X'));
+  const auto train = [&](const std::string& out, const std::string& shell) {
+    return on_gpus("export GANYMEDE_CUDA_SIM_KERNEL_MICROSECONDS=2000\n" + shell,
+                   ganymede({"train", "--out",
+                             out,     "--data",
+                             "set",   "--latent",
+                             "2",     "--generator-hidden",
+                             "2",     "--discriminator-hidden",
+                             "2",     "--batch",
+                             "2",     "--steps",
+                             "102",   "--drift-every",
+                             "51",    "--sample-every",
+                             "0",     "--diagnose-every",
+                             "0",     "--device",
+                             "cuda"}));
+  };
+  const Ending even = train("even", "");
+  EXPECT_EQ(even.code, 0) << even.err;
+  EXPECT_THAT(even.err, Not(HasSubstr("slower")));
+  const Ending slow = train("slow", "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_KERNEL_MICROSECONDS=6000");
+  EXPECT_EQ(slow.code, 0) << slow.err;
+  EXPECT_THAT(slow.err,
+              ContainsRegex("rank 1 on [^ ]+ is slower than the others, which wait for it: its part of a step "
+                            "takes [0-9.]+ ms, the median rank's [0-9.]+ ms; its host or GPU may be"));
+  EXPECT_THAT(slow.err, ContainsRegex("rank 1 on [^ ]+ was slower than the others, which waited for it, in 2 of 2 "));
+  EXPECT_THAT(slow.err, Not(HasSubstr("rank 0")));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -105,6 +106,10 @@ Submit& chosen_submit() {
 AccessHook& access_hook() {
   static AccessHook hook;
   return hook;
+}
+std::function<std::uint64_t()>& chosen_clock() {
+  static std::function<std::uint64_t()> clock;
+  return clock;
 }
 
 void Machine::start() {
@@ -261,6 +266,7 @@ T fetch_add_on(T* at, T value) {
 
 void set_submit(Submit submit) { chosen_submit() = std::move(submit); }
 void set_access_hook(AccessHook hook) { access_hook() = std::move(hook); }
+void set_clock(std::function<std::uint64_t()> clock) { chosen_clock() = std::move(clock); }
 void set_seed(std::uint64_t seed) {
   chosen_seed = seed;
   launches = 0;
@@ -314,6 +320,10 @@ unsigned ballot(int line, unsigned mask, bool predicate) {
 
 unsigned lane() { return running->current().place.thread % warp_size; }
 void fence() { running->fence(); }
+std::uint64_t nanoseconds() {
+  if (chosen_clock() != nullptr) return chosen_clock()();
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+}
 void* shared_memory(const void* tag, std::size_t bytes) { return running->shared(tag, bytes); }
 unsigned fetch_add(unsigned* at, unsigned value) { return fetch_add_on(at, value); }
 unsigned long long fetch_add(unsigned long long* at, unsigned long long value) { return fetch_add_on(at, value); }

@@ -46,6 +46,9 @@ struct AccessRange {
 using AccessHook = std::function<void(const char* kernel, const std::vector<AccessRange>& ranges)>;
 void set_access_hook(AccessHook hook);
 
+/// What kernels read as the GPU's clock, in nanoseconds; by default the host's steady clock.
+void set_clock(std::function<std::uint64_t()> clock);
+
 /// Whether the kernels were built so that their loads and stores are seen: not under a sanitizer, which sees them
 /// its own way.
 bool instrumented();

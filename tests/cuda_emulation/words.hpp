@@ -50,6 +50,8 @@ std::uint64_t exchange(int line, unsigned mask, std::uint64_t value, unsigned fr
 unsigned ballot(int line, unsigned mask, bool predicate);
 unsigned lane();
 void fence();
+/// The clock of the GPU that is not there: see set_clock().
+std::uint64_t nanoseconds();
 /// The block's memory for the variable that `tag` stands for.
 void* shared_memory(const void* tag, std::size_t bytes);
 unsigned fetch_add(unsigned* at, unsigned value);

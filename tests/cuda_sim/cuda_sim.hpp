@@ -3,6 +3,11 @@
 // is no GPU and no time measured on one: every device says so in its name. Only tests link this library; no
 // option of the program selects it.
 //
+// Its devices have a clock all the same, which shows what waits for what, not how fast anything is: whenever an
+// operation happens to run here, by that clock it begins when all that it follows has ended, but not before it was
+// enqueued; a kernel takes as long as every other, an all-reduce until the last rank's has begun. The host's clock is
+// the same, but a device may be ahead of its host.
+//
 // What it holds a program to, because a GPU does not forgive it or does not promise it:
 //  - Nothing runs when it is enqueued. A synchronisation runs what it waits for, in a random order that streams,
 //    events and graph edges allow, and a random amount more.
@@ -21,6 +26,7 @@
 //   GANYMEDE_CUDA_SIM_DEVICES=H100,T4     presets (H100, A100, L40S, T4, P100), each with :busy or :memory=BYTES;
 //                                         "none": no device; "no-driver": no driver (default H100)
 //   GANYMEDE_CUDA_SIM_FAIL=FUNCTION:N[:CODE],…   the N-th call of that function fails (see fail())
+//   GANYMEDE_CUDA_SIM_KERNEL_MICROSECONDS=N  what a kernel takes, by the device's clock (default 1)
 //   GANYMEDE_CUDA_SIM_UNREACHABLE=1       see make_peers_unreachable()
 //   GANYMEDE_CUDA_SIM_LEAVES_ALL=1        what the process has not released at its end is not told
 //   CUDA_VISIBLE_DEVICES                  as for CUDA: indices or UUID prefixes
@@ -28,6 +34,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -57,6 +64,10 @@ void set_devices(std::vector<DeviceSpec> devices);
 /// No driver: cudaGetDeviceCount returns cudaErrorInsufficientDriver and leaves its argument alone.
 void remove_driver();
 void set_seed(std::uint64_t seed);
+/// What a kernel that is enqueued from now on takes, by the device's clock.
+void set_kernel_time(std::chrono::nanoseconds each);
+/// The host does nothing for so long, by its clock, which this puts forward.
+void pass(std::chrono::nanoseconds time);
 
 // --- kernels ------------------------------------------------------------------------------------------------
 /// Enqueues a kernel (or captures it): what a launch calls. `run` may be called several times, by graphs.
@@ -64,6 +75,8 @@ void submit(cudaStream_t stream, const char* name, std::function<void()> run);
 /// Says that the operation now running reads or writes these bytes; for kernels, which know only when they run. May
 /// be called from any of the kernel's threads.
 void note_access(const void* begin, std::size_t bytes, bool write);
+/// The device's clock, in nanoseconds, as the operation now running begins; the host's where none runs.
+[[nodiscard]] std::uint64_t device_clock();
 
 // --- violations -----------------------------------------------------------------------------------------------
 /// Collects violations while it lives, instead of ending the process. Not nested.

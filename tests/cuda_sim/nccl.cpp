@@ -45,10 +45,13 @@ struct Hello {
 
 /// In front of each rank's part of an all-reduce.
 struct Header {
-  std::uint64_t sequence = 0;
-  std::uint64_t count = 0;
-  std::uint64_t type = 0;
-  bool operator==(const Header&) const = default;
+  struct Call {
+    std::uint64_t sequence = 0;
+    std::uint64_t count = 0;
+    std::uint64_t type = 0;
+    bool operator==(const Call&) const = default;
+  } call;
+  std::uint64_t begins = 0;  ///< by the device's clock
 };
 
 struct Communicator {
@@ -137,7 +140,8 @@ class AllReduce {
       : communicator_(std::move(communicator)),
         to_(static_cast<std::byte*>(to)),
         bytes_(count * (type == ncclFloat32 ? sizeof(float) : sizeof(std::int64_t))),
-        header_{communicator_->started++, count, static_cast<std::uint64_t>(type)},
+        header_{{communicator_->started++, count, static_cast<std::uint64_t>(type)}, executing()->begins},
+        last_(header_.begins),
         parts_(static_cast<std::size_t>(communicator_->size)) {
     auto mine = std::make_shared<std::vector<std::byte>>(sizeof header_ + bytes_);
     std::memcpy(mine->data(), &header_, sizeof header_);
@@ -163,8 +167,8 @@ class AllReduce {
     }
     if (!all) {
       if (std::chrono::steady_clock::now() - start_ > std::chrono::seconds(60)) {
-        violation("all-reduce " + std::to_string(header_.sequence) + " of rank " + std::to_string(communicator_->rank) +
-                  " has waited for the other ranks for a minute");
+        violation("all-reduce " + std::to_string(header_.call.sequence) + " of rank " +
+                  std::to_string(communicator_->rank) + " has waited for the other ranks for a minute");
         return true;
       }
       return false;
@@ -172,12 +176,13 @@ class AllReduce {
     std::memcpy(to_, parts_[0].data.data() + sizeof(Header), bytes_);
     for (int rank = 1; rank < communicator_->size; ++rank) {
       const std::byte* const from = part(rank).data.data() + sizeof(Header);
-      if (header_.type == ncclFloat32) {
-        add<float>(from, to_, header_.count);
+      if (header_.call.type == ncclFloat32) {
+        add<float>(from, to_, header_.call.count);
       } else {
-        add<std::int64_t>(from, to_, header_.count);
+        add<std::int64_t>(from, to_, header_.call.count);
       }
     }
+    executing()->ends = last_;
     return true;
   }
 
@@ -207,11 +212,13 @@ class AllReduce {
     theirs.there = true;
     Header header;
     std::memcpy(&header, theirs.data.data(), std::min(sizeof header, theirs.data.size()));
-    if (header != header_) {
-      violation("all-reduce " + std::to_string(header_.sequence) + " of rank " + std::to_string(communicator_->rank) +
-                " has " + std::to_string(header_.count) + " elements of type " + std::to_string(header_.type) +
-                ", rank " + std::to_string(rank) + "'s (its " + std::to_string(header.sequence) + ") has " +
-                std::to_string(header.count) + " of type " + std::to_string(header.type));
+    last_ = std::max(last_, header.begins);
+    if (header.call != header_.call) {
+      violation("all-reduce " + std::to_string(header_.call.sequence) + " of rank " +
+                std::to_string(communicator_->rank) + " has " + std::to_string(header_.call.count) +
+                " elements of type " + std::to_string(header_.call.type) + ", rank " + std::to_string(rank) +
+                "'s (its " + std::to_string(header.call.sequence) + ") has " + std::to_string(header.call.count) +
+                " of type " + std::to_string(header.call.type));
       theirs.data.assign(sizeof header_ + bytes_, std::byte{0xFF});
     }
     return true;
@@ -221,6 +228,7 @@ class AllReduce {
   std::byte* to_;
   std::size_t bytes_;
   Header header_;
+  std::uint64_t last_;  ///< of the ranks' beginnings
   std::vector<Part> parts_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };

@@ -117,6 +117,22 @@ TEST_F(Nccl, SumsFloatsAndIntegersInPlaceAndNot) {
   }
 }
 
+TEST_F(Nccl, EndsByTheClockWhenTheLastRankHasBegun) {
+  float* const x = upload(std::vector<float>(8, 1));
+  set_kernel_time(std::chrono::seconds(1 + world().rank()));
+  std::int64_t begun = 0;
+  std::int64_t ended = 0;
+  launch_set(stream_, x, 8, 1);
+  set_kernel_time(std::chrono::seconds(0));
+  launch(stream_, "begins", {}, {}, [&] { begun = static_cast<std::int64_t>(device_clock()); });
+  all_reduce(x, x, 8, stream_);
+  launch(stream_, "ends", {}, {}, [&] { ended = static_cast<std::int64_t>(device_clock()); });
+  CUDA_OK(cudaStreamSynchronize(stream_));
+  world().all_max(std::span(&begun, 1));
+  EXPECT_EQ(ended, begun);
+  CUDA_OK(cudaFree(x));
+}
+
 TEST_F(Nccl, ManyOnTwoStreamsMatchByTheirOrder) {
   cudaStream_t other = make_stream();
   float* const x = make_array(64);

@@ -34,6 +34,8 @@ struct Scheduler {
   std::size_t enqueued_at_query = 0;
   int strategy = 0;
   bool in_host_function = false;
+  std::uint64_t kernel_time = 1000;  ///< nanoseconds
+  std::chrono::nanoseconds put_forward{0};
   std::vector<Access> noted;  ///< by the running operation
 };
 
@@ -49,8 +51,10 @@ std::mutex& noted_mutex() {
   return *mutex;
 }
 
-double now() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+/// The host's clock, put forward by what has passed in no time.
+std::uint64_t now() {
+  return static_cast<std::uint64_t>((std::chrono::steady_clock::now().time_since_epoch() + scheduler().put_forward) /
+                                    std::chrono::nanoseconds(1));
 }
 
 /// False when the operation must not touch these bytes.
@@ -117,10 +121,11 @@ void unqueue_host_accesses(const Operation& operation) {
 void finish(Operation& operation) {
   Scheduler& state = scheduler();
   operation.done = true;
-  operation.done_at = now();
+  if (operation.ends == 0) operation.ends = operation.begins + operation.takes;
   operation.poll = nullptr;
   operation.before.clear();
   for (Operation* next : operation.after) {
+    next->begins = std::max(next->begins, operation.ends);
     if (--next->waiting == 0) state.ready.push_back(next);
   }
   operation.after.clear();
@@ -243,8 +248,14 @@ OperationPtr make_operation(WorkPtr work, Stamp stamp, const Clock& clock, int d
   stamp.tick = state.lanes.next(stamp.lane);
   operation->clock.see(stamp.lane, stamp.tick);
   operation->stamp = std::make_shared<const Stamp>(std::move(stamp));
+  operation->begins = now();
+  if (operation->work->kind == cudaGraphNodeTypeKernel) operation->takes = state.kernel_time;
   const auto follow = [&](const OperationPtr& other) {
-    if (other == nullptr || other->done) return;
+    if (other == nullptr) return;
+    if (other->done) {
+      operation->begins = std::max(operation->begins, other->ends);
+      return;
+    }
     if (std::find(operation->before.begin(), operation->before.end(), other) != operation->before.end()) return;
     operation->before.push_back(other);
     other->after.push_back(operation.get());
@@ -359,6 +370,23 @@ void note_access(const void* begin, std::size_t bytes, bool write) {
   scheduler().noted.push_back({begin, bytes, write});
 }
 
+void set_kernel_time(std::chrono::nanoseconds each) {
+  const std::lock_guard lock(simulation_mutex());
+  start();
+  scheduler().kernel_time = static_cast<std::uint64_t>(each.count());
+}
+
+void pass(std::chrono::nanoseconds time) {
+  const std::lock_guard lock(simulation_mutex());
+  start();
+  scheduler().put_forward += time;
+}
+
+std::uint64_t device_clock() {
+  const Operation* const operation = running;
+  return operation == nullptr ? now() : operation->begins;
+}
+
 Operation* executing() { return running; }
 bool in_host_function() { return scheduler().in_host_function; }
 Clock& host_clock() { return scheduler().host; }
@@ -387,6 +415,9 @@ void reset_scheduler() {
     state.seed = std::strtoull(text, nullptr, 10);
   }
   state.random.seed(state.seed);
+  if (const char* text = std::getenv("GANYMEDE_CUDA_SIM_KERNEL_MICROSECONDS"); text != nullptr) {
+    state.kernel_time = 1000 * std::strtoull(text, nullptr, 10);
+  }
 }
 
 }  // namespace cuda_sim

@@ -55,7 +55,10 @@ struct Operation {
   std::uint64_t wanted = 0;
   std::function<bool()> poll;  ///< set while under way
   bool done = false;
-  double done_at = 0;  ///< milliseconds
+  // By the device's clock: see cuda_sim.hpp.
+  std::uint64_t begins = 0;  ///< nanoseconds; final once it runs
+  std::uint64_t takes = 0;
+  std::uint64_t ends = 0;  ///< once it is done
 };
 
 struct Stream {

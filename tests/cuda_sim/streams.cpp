@@ -297,7 +297,8 @@ cudaError_t CUDARTAPI cudaEventElapsedTime(float* milliseconds, cudaEvent_t star
     return call.result(cudaErrorInvalidResourceHandle);
   }
   if (!from->operation->done || !to->operation->done) return call.result(cudaErrorNotReady);
-  *milliseconds = static_cast<float>(to->operation->done_at - from->operation->done_at);
+  const auto milliseconds_at = [](const Event& event) { return 1e-6 * static_cast<double>(event.operation->ends); };
+  *milliseconds = static_cast<float>(milliseconds_at(*to) - milliseconds_at(*from));
   return call.result(cudaSuccess);
 }
 

@@ -241,6 +241,42 @@ TEST_F(Streams, HandlesThatAreNoneAreErrors) {
   EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidResourceHandle);
 }
 
+// Whenever an operation happens to run: in any of these orders.
+TEST_F(Streams, TheClockShowsWhatWaitsForWhat) {
+  constexpr std::uint64_t second = 1'000'000'000;
+  for (int seed = 1; seed <= seeds; ++seed) {
+    set_seed(static_cast<std::uint64_t>(seed));
+    set_kernel_time(std::chrono::seconds(2));
+    cudaStream_t a = make_stream();
+    cudaStream_t b = make_stream();
+    cudaEvent_t event = make_event();
+    std::uint64_t began[4] = {};
+    const auto kernel = [&](cudaStream_t stream, std::uint64_t& at) {
+      launch(stream, "kernel", {}, {}, [&at] { at = device_clock(); });
+    };
+    kernel(a, began[0]);
+    kernel(a, began[1]);
+    CUDA_OK(cudaEventRecord(event, a));
+    kernel(b, began[2]);
+    CUDA_OK(cudaStreamWaitEvent(b, event, 0));
+    kernel(b, began[3]);
+    CUDA_OK(cudaDeviceSynchronize());
+    EXPECT_EQ(began[1], began[0] + 2 * second);
+    EXPECT_LT(began[2], began[0] + second);  // at once
+    EXPECT_EQ(began[3], began[1] + 2 * second);
+    // A host that comes late, after the synchronisation as before it.
+    set_kernel_time(std::chrono::nanoseconds(1));
+    const std::uint64_t before = device_clock();
+    pass(std::chrono::seconds(100));
+    cudaStream_t c = make_stream();
+    kernel(c, began[0]);
+    CUDA_OK(cudaDeviceSynchronize());
+    EXPECT_GE(began[0], before + 100 * second);
+    CUDA_OK(cudaEventDestroy(event));
+    for (cudaStream_t stream : {a, b, c}) CUDA_OK(cudaStreamDestroy(stream));
+  }
+}
+
 TEST_F(Streams, TimeBetweenEvents) {
   cudaEvent_t begin = nullptr;
   cudaEvent_t end = nullptr;
@@ -248,14 +284,16 @@ TEST_F(Streams, TimeBetweenEvents) {
   CUDA_OK(cudaEventCreateWithFlags(&end, cudaEventDefault));
   cudaEvent_t untimed = make_event();
   cudaStream_t stream = make_stream();
+  set_kernel_time(std::chrono::seconds(3));
   CUDA_OK(cudaEventRecord(begin, stream));
+  launch(stream, "kernel", {}, {}, [] {});
   CUDA_OK(cudaEventRecord(end, stream));
   CUDA_OK(cudaEventRecord(untimed, stream));
   float milliseconds = -1;
   EXPECT_EQ(cudaEventElapsedTime(&milliseconds, begin, end), cudaErrorNotReady);
   CUDA_OK(cudaStreamSynchronize(stream));
   CUDA_OK(cudaEventElapsedTime(&milliseconds, begin, end));
-  EXPECT_GE(milliseconds, 0);
+  EXPECT_NEAR(milliseconds, 3000, 100);
   EXPECT_EQ(cudaEventElapsedTime(&milliseconds, begin, untimed), cudaErrorInvalidResourceHandle);
   for (cudaEvent_t event : {begin, end, untimed}) CUDA_OK(cudaEventDestroy(event));
   CUDA_OK(cudaStreamDestroy(stream));

@@ -40,6 +40,7 @@ class ForwardingDevice : public Device {
   [[nodiscard]] int steps_ahead() const override { return to_.steps_ahead(); }
   void mark(int number) override { to_.mark(number); }
   void await(int number) override { to_.await(number); }
+  void time_from_here() override { to_.time_from_here(); }
   [[nodiscard]] std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override {
     return to_.make_routine(std::move(enqueue));
   }

@@ -192,6 +192,7 @@ class CpuDevice final : public Device {
   int steps_ahead() const override { return 0; }
   void mark(int /*number*/) override {}
   void await(int /*number*/) override {}
+  void time_from_here() override { own_time_ = {}; }
   std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override {
     return std::make_unique<DirectRoutine>(std::move(enqueue));
   }
@@ -514,7 +515,9 @@ class CpuDevice final : public Device {
       square = args.discriminator_squared_norms[i];
     StepReport& report = args.reports[*args.step % static_cast<std::uint64_t>(args.report_count)];
     const float stop = args.stop != nullptr ? *args.stop : *args.stop_flag != 0 ? 1.0F : 0.0F;
-    report = {++*args.step, square, *args.generator_squared_norm, stop};
+    const double own = own_time_.seconds() - own_time_.seconds_waited();
+    own_time_ = {};
+    report = {++*args.step, square, *args.generator_squared_norm, own, stop};
     *args.discriminator_total += static_cast<std::uint64_t>(args.discriminator_updates);
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
@@ -938,6 +941,7 @@ class CpuDevice final : public Device {
   std::size_t reductions_ = 0;  // made so far
   std::vector<UnderWay*> under_way_;
   std::map<WinogradKey, cpu::WinogradTables> winograd_;
+  Stopwatch own_time_;  // since end_step() or time_from_here()
 };
 
 }  // namespace

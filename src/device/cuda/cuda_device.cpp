@@ -26,6 +26,7 @@
 #include "device/cuda/placement.hpp"
 #include "device/cuda/reductions.hpp"
 #include "device/cuda/runtime.hpp"
+#include "device/cuda/step_timer.hpp"
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
 #include "math/dropout.hpp"
@@ -36,6 +37,7 @@ namespace {
 // What kernels and the host write into each other's memory has one layout.
 static_assert(sizeof(Report) == sizeof(StepReport));
 static_assert(offsetof(Report, stop) == offsetof(StepReport, stop));
+static_assert(offsetof(Report, own_seconds) == offsetof(StepReport, own_seconds));
 static_assert(offsetof(Report, discriminator_squared_norm) == offsetof(StepReport, discriminator_squared_norm));
 static_assert(offsetof(Report, generator_squared_norm) == offsetof(StepReport, generator_squared_norm));
 // What is promised is what the kernels can take: kernels.hpp.
@@ -154,6 +156,7 @@ class CudaDevice final : public Device {
     check(cudaMemsetAsync(pointer, 0, bytes, compute_.get()), "clear memory");
   }
   void synchronize() override {
+    if (timer_) timer_->join(compute_.get());
     marked_.record(compute_.get());
     wait_for(marked_);
   }
@@ -171,9 +174,17 @@ class CudaDevice final : public Device {
   int steps_ahead() const override { return options_.debug ? 0 : 2; }
   void mark(int number) override { marks_[static_cast<std::size_t>(number)]->record(compute_.get()); }
   void await(int number) override { wait_for(*marks_[static_cast<std::size_t>(number)]); }
+  void time_from_here() override {
+    if (timer_) timer_->begin(compute_.get());
+  }
   std::unique_ptr<Routine> make_routine(std::function<void()> enqueue) override {
     const bool graph = options_.graph && !options_.debug;
-    return make_graph_routine(compute_.get(), std::move(enqueue), [this, graph] { return graph && !staged_; });
+    // A recording ends with all streams joined.
+    const auto all = [this, enqueue = std::move(enqueue)] {
+      enqueue();
+      if (timer_) timer_->join(compute_.get());
+    };
+    return make_graph_routine(compute_.get(), all, [this, graph] { return graph && !staged_; });
   }
   void enter(const char* name) override {
     phase_ = name;
@@ -419,12 +430,14 @@ class CudaDevice final : public Device {
     launched("the optimiser's update", args.parameters, args.count);
   }
   void end_step(const ganymede::StepEnd& args) override {
+    if (timer_) timer_->join(compute_.get());
     cuda::end_step(
         compute_.get(),
         {args.discriminator_extras, args.discriminator_count, args.generator_extras, args.generator_count, args.running,
          args.discriminator_squared_norms, args.discriminator_updates, args.generator_squared_norm, args.stop,
          args.stop_flag == nullptr ? nullptr : device_view(const_cast<std::uint32_t*>(args.stop_flag)), args.step,
-         args.discriminator_total, device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
+         args.discriminator_total, timer_ ? timer_->timer() : nullptr,
+         device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
     launched("the end of the step", nullptr, 0);
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
@@ -652,16 +665,17 @@ class CudaDevice final : public Device {
   template <class T>
   std::unique_ptr<Reduction<T>> reduction(Communicator& ranks, std::size_t count) {
     if (ranks.size() == 1) return make_alone_reduction<T>(compute_.get(), count);
+    if (!timer_) timer_.emplace();
     if (options_.through_mpi) {
       staged_ = true;
-      return make_staged_reduction<T>(ranks, compute_.get(), count);
+      return make_staged_reduction<T>(ranks, *timer_, compute_.get(), count);
     }
     if (!nccl_) {
       // Switches add in an order of their own each time; who looks for a fault wants the same run again.
       if (options_.debug) setenv("NCCL_NVLS_ENABLE", "0", 0);
       nccl_ = std::make_unique<comm::NcclGroup>(ranks, options_.nccl_seconds);
     }
-    return make_nccl_reduction<T>(*nccl_, compute_.get(), urgent_.get(), count);
+    return make_nccl_reduction<T>(*nccl_, *timer_, compute_.get(), urgent_.get(), count);
   }
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
     return reduction<float>(ranks, count);
@@ -683,6 +697,7 @@ class CudaDevice final : public Device {
   Scratch scratch_;
   Event marked_;
   std::vector<std::unique_ptr<Event>> marks_;
+  std::optional<StepTimer> timer_;  // of several ranks
   std::optional<Blas> blas_;
   std::optional<Convolutions> convolutions_;
   std::unique_ptr<comm::NcclGroup> nccl_;

@@ -64,11 +64,19 @@ struct Report {
   std::uint64_t step;                 ///< steps completed with this one; written last
   double discriminator_squared_norm;  ///< the last of StepEnd's, or the first that is not finite
   double generator_squared_norm;
+  double own_seconds;
   float stop;  ///< how many ranks had been asked to stop
 };
 
+/// A stopwatch in device memory: nanoseconds by the GPU's clock.
+struct Timer {
+  std::uint64_t since;   ///< it goes since then
+  std::uint64_t passed;  ///< before that
+};
+
 /// The end of a step, in one launch of one block: running[i] += extras[i] for D's extras and then G's, a report in
-/// reports[*step % report_count], then ++*step and *discriminator_total += discriminator_updates.
+/// reports[*step % report_count], then ++*step and *discriminator_total += discriminator_updates. The timer's time is
+/// reported as the rank's own, and it goes on from zero.
 struct StepEnd {
   const float* discriminator_extras;
   int discriminator_count;
@@ -82,6 +90,7 @@ struct StepEnd {
   const std::uint32_t* stop_flag;  ///< read when the kernel runs
   std::uint64_t* step;
   std::uint64_t* discriminator_total;
+  Timer* timer;     ///< null: none
   Report* reports;  ///< host memory, mapped
   int report_count;
 };
@@ -278,5 +287,9 @@ void gather_labels(cudaStream_t stream, std::uint64_t seed, const std::uint64_t*
 /// *to = *flag ≠ 0 ? 1 : 0, in the target's form; `flag` is host memory, mapped, read when the kernel runs.
 void flag_to_sum(cudaStream_t stream, const std::uint32_t* flag, Sum to);
 void end_step(cudaStream_t stream, const StepEnd& args);
+/// The timer stands still.
+void stop_timer(cudaStream_t stream, Timer* timer);
+/// It goes on, or begins anew.
+void start_timer(cudaStream_t stream, Timer* timer, bool from_zero);
 
 }  // namespace ganymede::cuda

@@ -7,6 +7,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
+
 /// `__shared__ T name dimensions`, aligned for vector loads: GANYMEDE_SHARED(float, tile, [16][20]).
 #define GANYMEDE_SHARED(T, name, dimensions) __shared__ __align__(16) T name dimensions
 #define GANYMEDE_UNROLL _Pragma("unroll")
@@ -17,6 +19,13 @@ namespace ganymede::cuda {
 template <auto Kernel, class... Arguments>
 void launch(const char* /*name*/, unsigned blocks, unsigned threads, cudaStream_t stream, Arguments... arguments) {
   Kernel<<<blocks, threads, 0, stream>>>(arguments...);
+}
+
+/// The GPU's clock, one for all its multiprocessors. How finely it ticks is the GPU's affair: a microsecond, on some.
+__device__ __forceinline__ std::uint64_t nanoseconds() {
+  std::uint64_t now = 0;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now) : : "memory");
+  return now;
 }
 
 }  // namespace ganymede::cuda
@@ -37,6 +46,8 @@ template <auto Kernel, class... Arguments>
 void launch(const char* name, unsigned blocks, unsigned threads, cudaStream_t stream, Arguments... arguments) {
   emulation::launch_with<Kernel>(Kernel, name, dim3(blocks), dim3(threads), stream, arguments...);
 }
+
+using emulation::nanoseconds;
 
 }  // namespace ganymede::cuda
 

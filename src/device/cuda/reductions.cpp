@@ -32,8 +32,8 @@ class AloneReduction final : public Reduction<T> {
 template <class T>
 class NcclReduction final : public Reduction<T> {
  public:
-  NcclReduction(comm::NcclGroup& group, cudaStream_t compute, cudaStream_t urgent, std::size_t count)
-      : group_(group), compute_(compute), urgent_(urgent) {
+  NcclReduction(comm::NcclGroup& group, StepTimer& timer, cudaStream_t compute, cudaStream_t urgent, std::size_t count)
+      : group_(group), timer_(timer), compute_(compute), urgent_(urgent) {
     const std::size_t bytes = count * sizeof(T);
     void* pointer = nullptr;
     if (bytes < worth_registering) {
@@ -65,7 +65,12 @@ class NcclReduction final : public Reduction<T> {
                     "sum over the ranks");
     done_.record(urgent_);
   }
-  void finish() override { done_.hold_back(compute_); }
+  void finish() override {
+    timer_.stop(compute_);
+    done_.hold_back(compute_);
+    done_.hold_back(timer_.stream());
+    timer_.go_on();
+  }
 
  private:
   // Of less NCCL sends copies anyway; and it rounds memory of its own up to megabytes, of which batch normalisation
@@ -73,6 +78,7 @@ class NcclReduction final : public Reduction<T> {
   static constexpr std::size_t worth_registering = std::size_t{1} << 20;
 
   comm::NcclGroup& group_;
+  StepTimer& timer_;
   cudaStream_t compute_;
   cudaStream_t urgent_;
   std::optional<Memory> plain_;
@@ -84,8 +90,8 @@ class NcclReduction final : public Reduction<T> {
 template <class T>
 class StagedReduction final : public Reduction<T> {
  public:
-  StagedReduction(Communicator& ranks, cudaStream_t compute, std::size_t count)
-      : host_(ranks.make_reduction<T>(count)), memory_(count * sizeof(T)), compute_(compute) {
+  StagedReduction(Communicator& ranks, StepTimer& timer, cudaStream_t compute, std::size_t count)
+      : host_(ranks.make_reduction<T>(count)), memory_(count * sizeof(T)), timer_(timer), compute_(compute) {
     this->size_ = count;
     this->data_ = memory_.template as<T>();
     this->sum_ = this->data_;
@@ -99,7 +105,9 @@ class StagedReduction final : public Reduction<T> {
   void finish() override {
     while (!copied_.reached()) std::this_thread::yield();
     host_->start();
+    timer_.stop(compute_);
     host_->finish();
+    timer_.go_on();
     // From pageable memory: the host's sum may be overwritten once the call returns.
     check(cudaMemcpyAsync(this->data_, host_->sum(), bytes(), cudaMemcpyHostToDevice, compute_),
           "copy a sum to the GPU");
@@ -109,6 +117,7 @@ class StagedReduction final : public Reduction<T> {
   [[nodiscard]] std::size_t bytes() const { return this->size_ * sizeof(T); }
   std::unique_ptr<Reduction<T>> host_;
   Memory memory_;
+  StepTimer& timer_;
   cudaStream_t compute_;
   Event copied_;
 };
@@ -120,22 +129,24 @@ std::unique_ptr<Reduction<T>> make_alone_reduction(cudaStream_t stream, std::siz
   return std::make_unique<AloneReduction<T>>(stream, count);
 }
 template <class T>
-std::unique_ptr<Reduction<T>> make_nccl_reduction(comm::NcclGroup& group, cudaStream_t compute, cudaStream_t urgent,
-                                                  std::size_t count) {
-  return std::make_unique<NcclReduction<T>>(group, compute, urgent, count);
+std::unique_ptr<Reduction<T>> make_nccl_reduction(comm::NcclGroup& group, StepTimer& timer, cudaStream_t compute,
+                                                  cudaStream_t urgent, std::size_t count) {
+  return std::make_unique<NcclReduction<T>>(group, timer, compute, urgent, count);
 }
 template <class T>
-std::unique_ptr<Reduction<T>> make_staged_reduction(Communicator& ranks, cudaStream_t compute, std::size_t count) {
-  return std::make_unique<StagedReduction<T>>(ranks, compute, count);
+std::unique_ptr<Reduction<T>> make_staged_reduction(Communicator& ranks, StepTimer& timer, cudaStream_t compute,
+                                                    std::size_t count) {
+  return std::make_unique<StagedReduction<T>>(ranks, timer, compute, count);
 }
 
 template std::unique_ptr<Reduction<float>> make_alone_reduction(cudaStream_t, std::size_t);
 template std::unique_ptr<Reduction<std::int64_t>> make_alone_reduction(cudaStream_t, std::size_t);
-template std::unique_ptr<Reduction<float>> make_nccl_reduction(comm::NcclGroup&, cudaStream_t, cudaStream_t,
+template std::unique_ptr<Reduction<float>> make_nccl_reduction(comm::NcclGroup&, StepTimer&, cudaStream_t, cudaStream_t,
                                                                std::size_t);
-template std::unique_ptr<Reduction<std::int64_t>> make_nccl_reduction(comm::NcclGroup&, cudaStream_t, cudaStream_t,
-                                                                      std::size_t);
-template std::unique_ptr<Reduction<float>> make_staged_reduction(Communicator&, cudaStream_t, std::size_t);
-template std::unique_ptr<Reduction<std::int64_t>> make_staged_reduction(Communicator&, cudaStream_t, std::size_t);
+template std::unique_ptr<Reduction<std::int64_t>> make_nccl_reduction(comm::NcclGroup&, StepTimer&, cudaStream_t,
+                                                                      cudaStream_t, std::size_t);
+template std::unique_ptr<Reduction<float>> make_staged_reduction(Communicator&, StepTimer&, cudaStream_t, std::size_t);
+template std::unique_ptr<Reduction<std::int64_t>> make_staged_reduction(Communicator&, StepTimer&, cudaStream_t,
+                                                                        std::size_t);
 
 }  // namespace ganymede::cuda

@@ -129,8 +129,21 @@ TEST_F(CudaElementwise, AStepsEndReports) {
       Memory<std::uint64_t> step(1, 0xFFFFFFFFU);
       Memory<std::uint64_t> updates(1, 5U);
       Memory<cuda::Report> reports(4, cuda::Report{});
-      cuda::StepEnd args{device_d.data(), d_count,     device_g.data(), g_count,     running.data(), d_norms.data(), 2,
-                         g_norm.data(),   stop.data(), flag.data(),     step.data(), updates.data(), reports.data(), 4};
+      cuda::StepEnd args{device_d.data(),
+                         d_count,
+                         device_g.data(),
+                         g_count,
+                         running.data(),
+                         d_norms.data(),
+                         2,
+                         g_norm.data(),
+                         stop.data(),
+                         flag.data(),
+                         step.data(),
+                         updates.data(),
+                         nullptr,
+                         reports.data(),
+                         4};
       cuda::end_step(nullptr, args);
       EXPECT_EQ(step[0], 0x100000000U);
       // The flag alone, and a norm that was not finite before one that was.
@@ -147,11 +160,57 @@ TEST_F(CudaElementwise, AStepsEndReports) {
       EXPECT_EQ(reports[3].step, 0x100000000U);
       EXPECT_EQ(reports[3].discriminator_squared_norm, 0.25);
       EXPECT_EQ(reports[3].generator_squared_norm, 4.0);
+      EXPECT_EQ(reports[3].own_seconds, 0);
       EXPECT_EQ(reports[3].stop, 3.0F);
       EXPECT_EQ(reports[0].step, 0x100000001U);
       EXPECT_TRUE(std::isinf(reports[0].discriminator_squared_norm));
       EXPECT_EQ(reports[0].stop, 1.0F);
     }
+}
+
+TEST_F(CudaElementwise, AStepsOwnTime) {
+  Memory<double> norm(1, 4.0);
+  Memory<float> stop(1, 0.0F);
+  Memory<std::uint64_t> step(1, 0U);
+  Memory<std::uint64_t> updates(1, 0U);
+  Memory<cuda::Timer> timer(1, cuda::Timer{0, 12345});
+  Memory<cuda::Report> reports(1, cuda::Report{});
+  const cuda::StepEnd args{nullptr,
+                           0,
+                           nullptr,
+                           0,
+                           nullptr,
+                           norm.data(),
+                           1,
+                           norm.data(),
+                           stop.data(),
+                           nullptr,
+                           step.data(),
+                           updates.data(),
+                           timer.data(),
+                           reports.data(),
+                           1};
+  constexpr std::uint64_t day = 86'400'000'000'000;  // more than 32 bits
+  const auto at = [&](std::uint64_t nanoseconds) { emulation::set_clock([=] { return day + nanoseconds; }); };
+  const auto own = [&](std::uint64_t nanoseconds) {
+    at(nanoseconds);
+    cuda::end_step(nullptr, args);
+    return reports[0].own_seconds;
+  };
+  at(1000);
+  cuda::start_timer(nullptr, timer.data(), true);
+  at(1700);
+  cuda::stop_timer(nullptr, timer.data());
+  at(5000);
+  cuda::start_timer(nullptr, timer.data(), false);
+  EXPECT_DOUBLE_EQ(own(5020), 720e-9);
+  EXPECT_DOUBLE_EQ(own(6020), 1000e-9);  // from the end before
+  at(9000);
+  cuda::start_timer(nullptr, timer.data(), true);
+  EXPECT_DOUBLE_EQ(own(9500), 500e-9);
+  EXPECT_EQ(own(9400), 0);  // a clock that was put back
+  EXPECT_DOUBLE_EQ(own(9450), 50e-9);
+  emulation::set_clock(nullptr);
 }
 
 }  // namespace
