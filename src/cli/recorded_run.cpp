@@ -1,27 +1,18 @@
 // See recorded_run.hpp.
 #include "cli/recorded_run.hpp"
 
-#include <algorithm>
 #include <system_error>
 
 #include "cli/train_arguments.hpp"
-#include "gan/losses.hpp"
 #include "ganymede/error.hpp"
 #include "report/metrics_log.hpp"
 #include "report/run_folder.hpp"
+#include "train/findings_of.hpp"
 
 namespace ganymede::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A loss of another version of the program is taken for one of those that most are.
-bool looks_at_differences(const StoredConfiguration& stored) {
-  const auto loss = stored.options.find("loss");
-  const std::vector<std::string> known = loss_names();
-  return loss != stored.options.end() && std::find(known.begin(), known.end(), loss->second) != known.end() &&
-         loss_of_differences(loss_index(loss->second));
-}
 
 }  // namespace
 
@@ -35,7 +26,7 @@ ReportedRun read_recorded_run(const std::string& place, std::vector<MetricsRecor
   const StoredConfiguration stored = read_stored_configuration(folder.config());
   run.recipe = stored.recipe;
   run.options = stored.options;
-  run.findings = Findings(looks_at_differences(stored));
+  run.findings = findings_of(stored.options);
   if (!fs::is_regular_file(folder.metrics(), error)) return run;
   std::vector<MetricsRecord> read = read_metrics(folder.metrics(), run.damage);
   for (const MetricsRecord& record : read) {

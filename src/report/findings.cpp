@@ -15,13 +15,12 @@ using Kind = Finding::Kind;
 
 // In a healthy training, too, samples are alike at first. Samples that have never been varied may become so while they
 // become more so from diagnosis to diagnosis, and until G's parameters have come so many times their own norm, summed
-// over the steps; sooner where they have become so much less varied than they were.
+// over the steps; sooner where they have become so much less varied than they were, or where D is so steep at generated
+// images that it leads G from shape to shape instead of spreading it.
 constexpr double least_path = 4;
-constexpr double least_path_down = 1.5;
+constexpr double least_path_sooner = 1.5;
 constexpr double down = 0.7;
-// Where they hardly vary at all, a little sooner.
-constexpr double least_path_still = 3;
-constexpr double hardly_varied = 0.05;
+constexpr double leading = 2;  // logits for a unit of distance
 // Or once G hardly moves any more: the part of its norm that an update changes it by.
 constexpr double dead = 1e-6;
 constexpr double most_collapsed_classes = 4;
@@ -56,6 +55,11 @@ constexpr std::uint64_t needed(Kind kind) {
   }
 }
 
+// As advice: one that is there already is to be greater.
+std::string stronger(const char* option, double now) {
+  return (now > 0 ? "more than --" : "--") + std::string(option) + (now > 0 ? " " + pretty(now) : "");
+}
+
 std::string percent(double share) { return pretty(std::round(100 * share)) + " %"; }
 
 }  // namespace
@@ -75,16 +79,18 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   const bool grows = r.sample_diversity > greatest_diversity_;
   const bool falls = r.sample_diversity < down * greatest_diversity_;
   if (grows) greatest_diversity_ = r.sample_diversity;
-  const double far = r.sample_diversity < hardly_varied ? least_path_still : least_path;
-  const bool has_had_time =
-      (path_ >= least_path_down && falls) || (!grows && (path_ >= far || r.generator_update_ratio < dead));
+  const bool leads = r.fake_slope >= leading;
+  const bool has_had_time = (path_ >= least_path_sooner && (falls || leads)) ||
+                            (!grows && (path_ >= least_path || r.generator_update_ratio < dead));
   // It lasts until they are no longer alike, however much less alike than before.
   if (diagnosed)
     see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step, 1,
         (few_classes ? "samples have collapsed onto " + pretty(r.sample_classes) + " of 10 classes"
                      : "samples have collapsed: they vary " + pretty(std::round(1000 * r.sample_diversity) / 1000) +
                            " times as much as real images") +
-            "; --r1 5, or the recipes gan and modern, keep them varied",
+            (training_.r1 > 0
+                 ? "; " + stronger("r1", training_.r1) + ", or a smaller --learning-rate, may keep them varied"
+                 : "; --r1 5, or the recipes gan and modern, keep them varied"),
         begun);
 
   judge_balance(r, steps, begun);
@@ -92,7 +98,8 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   if (diagnosed)
     see(Kind::steep_discriminator, r.fake_slope > steep * r.real_slope, r.step, 1,
         "D is " + pretty(std::round(r.fake_slope / r.real_slope)) +
-            " times as steep at generated images as at real ones: trainings explode from there; --r2 flattens it",
+            " times as steep at generated images as at real ones: trainings explode from there; " +
+            stronger("r2", training_.r2) + " flattens it",
         begun);
 
   if (diagnosed)
@@ -131,14 +138,17 @@ void Findings::judge_balance(const MetricsRecord& record, std::uint64_t steps, s
   if (balance_.steps < balance_steps) return;
   const Balance d = std::exchange(balance_, {});
   see(Kind::discriminator_wins,
-      !differences_ && std::min(d.real_accuracy, d.fake_accuracy) >= sure &&
+      !training_.differences && std::min(d.real_accuracy, d.fake_accuracy) >= sure &&
           std::min(d.real_score, -d.fake_score) >= sure_logit,
       record.step, d.steps,
       "D wins: it is right about " + percent(d.real_accuracy) + " of real and " + percent(d.fake_accuracy) +
-          " of generated images, and G has little to learn from it; a gradient penalty (--r1), --instance-noise or a "
+          " of generated images, and G has little to learn from it; " +
+          (training_.r1 > 0 ? stronger("r1", training_.r1) : "a gradient penalty (--r1)") +
+          ", --instance-noise or a "
           "smaller --discriminator-learning-rate weakens it",
       begun);
-  see(Kind::generator_wins, !differences_ && d.real_accuracy <= lost && d.fake_accuracy <= lost, record.step, d.steps,
+  see(Kind::generator_wins, !training_.differences && d.real_accuracy <= lost && d.fake_accuracy <= lost, record.step,
+      d.steps,
       "G wins: D is right about " + percent(d.real_accuracy) + " of real and " + percent(d.fake_accuracy) +
           " of generated images alone; a greater --discriminator-learning-rate or more --d-steps strengthen it",
       begun);

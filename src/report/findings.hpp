@@ -33,9 +33,15 @@ struct Finding {
 /// Follows a run's records from the first to the last.
 class Findings {
  public:
-  /// `differences`: the run's loss looks at differences of D's outputs alone, so that neither side is right or wrong by
-  /// itself.
-  explicit Findings(bool differences) : differences_(differences) {}
+  /// What the run was told, as far as it matters here.
+  struct Training {
+    /// Its loss looks at differences of D's outputs alone, so that neither side is right or wrong by itself.
+    bool differences = false;
+    double r1 = 0;  ///< γ of the penalties that are advised
+    double r2 = 0;
+  };
+
+  explicit Findings(Training training) : training_(training) {}
   Findings() = default;
 
   /// What began with this record.
@@ -76,7 +82,7 @@ class Findings {
   void see(Finding::Kind kind, bool now, std::uint64_t step, std::uint64_t weight, const std::string& text,
            std::vector<Finding>& begun);
 
-  bool differences_ = false;
+  Training training_;
   std::vector<Finding> all_;
   State states_[Finding::kinds];
   Norms discriminator_norms_;

@@ -2,6 +2,7 @@
 #include "train/plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <string>
 
@@ -14,6 +15,9 @@
 
 namespace ganymede {
 namespace {
+
+// The part of G's first weights in the average that draws the pictures from which it is said.
+constexpr double worth_telling = 0.05;
 
 std::string network_row(const Network& network) {
   std::string text;
@@ -55,6 +59,14 @@ std::string hosts_row(Communicator& ranks) {
          ranks.description();
 }
 
+// Of the steps in which D is updated more often.
+std::string bursts(const TrainOptions& o) {
+  std::string steps;
+  if (o.d_burst_first > 0) steps = "the first " + grouped(o.d_burst_first);
+  if (o.d_burst_every > 0) steps += (steps.empty() ? "every " : " and in every ") + grouped(o.d_burst_every) + "th";
+  return " (" + std::to_string(o.d_burst) + " in " + steps + ")";
+}
+
 }  // namespace
 
 TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup& s, const std::string& origin) {
@@ -65,7 +77,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
   plan.epochs = static_cast<double>(images_seen(o, s.from, plan.steps)) / images.count;
   std::string objective = o.loss + ", " + o.scheme;
   if (o.d_steps != 1) objective += ", " + std::to_string(o.d_steps) + " steps of D per step of G";
-  if (o.d_burst > 0) objective += " (" + std::to_string(o.d_burst) + " now and then)";
+  if (o.d_burst > 0) objective += bursts(o);
   if (o.label_smoothing > 0) objective += ", labels smoothed by " + pretty(o.label_smoothing);
   if (o.r1 > 0) objective += ", R1 γ " + pretty(o.r1);
   if (o.r2 > 0) objective += ", R2 γ " + pretty(o.r2);
@@ -78,6 +90,7 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
     objective += ", instance noise " + pretty(o.instance_noise) + " falling to 0 in " +
                  (o.instance_noise_end < 1 ? pretty(o.instance_noise_end) + " of " : "") + "the training";
   if (o.ema > 0) objective += ", average of G " + pretty(o.ema);
+  const double first_weights = std::pow(o.ema, static_cast<double>(plan.steps));
   plan.rows = {
       {"data", s.dataset.name() + ": " + counted(images.count, "image") + " of " + std::to_string(images.height) + "×" +
                    std::to_string(images.width) +
@@ -106,6 +119,11 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
                                (s.device->is_host() ? " and any number of threads" : "") + "; to rounding on others"},
       {"start", origin},
   };
+  if (first_weights > worth_telling)
+    plan.rows.emplace_back("pictures",
+                           "of G's average, in which the first weights still count for " +
+                               pretty(std::round(100 * first_weights)) +
+                               " % at the end: blurred or grey; longer trainings or --ema 0 draw sharper ones");
   plan.rows.emplace_back("memory", bytes_text(static_cast<double>(s.memory.total())) + " of each rank's " +
                                        (s.device->is_host() ? "host" : "GPU") + ", beside the program's own");
   plan.memory = s.memory.parts;

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.hpp"
-#include "gan/losses.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 #include "report/image_grid.hpp"
 #include "report/real_images.hpp"
+#include "train/findings_of.hpp"
 
 namespace ganymede {
 namespace {
@@ -46,19 +46,17 @@ RunWriter::RunWriter(const TrainOptions& options, TrainSetup& setup, RunLock& lo
   TrainOptions stored = options_;
   stored.data = data_from_anywhere(setup.dataset);
   lock_.put(folder_.config(), config_text(stored, recipe));
-  reported_ = {folder_.root(), stored_options(stored), recipe, Curves(), findings_of_none()};
+  reported_ = {folder_.root(), stored_options(stored), recipe, Curves()};
   go_back(setup.step->steps());
   if (!metrics_->warning().empty()) setup.plan.warnings.push_back(metrics_->warning());
   read_timing_of_before(setup.plan.warnings);
   if (options_.tensorboard) tensorboard_.emplace(folder_, reported_.options, setup.step->steps());
 }
 
-Findings RunWriter::findings_of_none() const { return Findings(loss_of_differences(loss_index(options_.loss))); }
-
 void RunWriter::go_back(std::uint64_t step) {
   last_record_ = {};
   reported_.curves = Curves();
-  reported_.findings = findings_of_none();
+  reported_.findings = findings_of(reported_.options);
   metrics_.reset();
   metrics_.emplace(folder_.metrics(), step, [&](const MetricsRecord& record) {
     reported_.curves.add(record);

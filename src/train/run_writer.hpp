@@ -72,7 +72,6 @@ class RunWriter {
  private:
   using Clock = std::chrono::steady_clock;
 
-  [[nodiscard]] Findings findings_of_none() const;
   void read_timing_of_before(std::vector<std::string>& warnings);
   void write_or_warn(const char* what, const std::function<void()>& write);
   void write_events(const std::function<void()>& write);

@@ -297,14 +297,20 @@ class Training {
          std::to_string(NanGuard::most_rollbacks) + ")");
   }
 
+  // On all ranks at once. The page shows what the time went to until then.
+  [[noreturn]] void fail(const std::string& what) {
+    gather_times();
+    log_->error("{}", what);
+    throw AgreedError(ExitCode::training_failed, what);
+  }
+
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
     const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
                              (options_.reproducible ? " or an element of it is 1024 or more" : "") +
                              "; its update was not made, " + guard_.what_was_tried() + "and " + saver_->what_stands() +
                              ". Train again into another folder with " + steadier_options(options_);
-    log_->error("{}", what);
-    throw AgreedError(ExitCode::training_failed, what);
+    fail(what);
   }
 
   void compare_replicas(std::uint64_t step) {
@@ -323,8 +329,7 @@ class Training {
     const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": " + odd.who +
                              "; a host's memory or CPU may be faulty, and " + saver_->what_stands() +
                              ". Run again with --resume, " + odd.remedy;
-    log_->error("{}", what);
-    throw AgreedError(ExitCode::training_failed, what);
+    fail(what);
   }
 
   void keep_for_diagnosis() {
@@ -376,8 +381,7 @@ class Training {
     save(step);
     const std::string what = "stopped at step " + std::to_string(step) + " by --stop-on collapse: its samples, in " +
                              picture_.string() + ", are nearly all alike; " + saver_->what_stands();
-    log_->error("{}", what);
-    throw AgreedError(ExitCode::training_failed, what);
+    fail(what);
   }
 
   void write_record(const GanStep::MeansUntil& until, bool last) {

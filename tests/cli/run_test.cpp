@@ -69,6 +69,7 @@ TEST_F(Run, EndsOnCollapseWhereItIsToldTo) {
   EXPECT_LT(steps.back(), 3000U);
   EXPECT_EQ(inspected("run")["step"], steps.back());
   EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), HasSubstr("warning since step "));
+  EXPECT_THAT(content(here() / "run/timing.jsonl"), HasSubstr("\"last_step\":" + std::to_string(steps.back())));
 }
 
 TEST_F(Run, ShowsItsRecordsAndWritesThemAsATable) {
@@ -184,6 +185,19 @@ TEST_F(Run, DryRunsWriteNothing) {
   const Snapshot before = snapshot(here());
   EXPECT_EQ(train("run", {"--steps", "5", "--dry-run", "--resume"}).code, 0);
   EXPECT_TRUE(snapshot(here()) == before);
+}
+
+// .999^10 is .990; and an average of no great age is nothing to speak of.
+TEST_F(Run, ThePlanSaysWhatAnAverageShowsOfAShortTraining) {
+  EXPECT_THAT(train("run", {"--steps", "10", "--ema", ".999", "--dry-run"}).out,
+              HasSubstr("of G's average, in which the first weights still count for 99 % at the end"));
+  EXPECT_THAT(train("run", {"--steps", "10", "--ema", ".5", "--dry-run"}).out, Not(HasSubstr("G's average")));
+  EXPECT_THAT(train("run", {"--steps", "10", "--ema", "0", "--dry-run"}).out, Not(HasSubstr("G's average")));
+}
+
+TEST_F(Run, ThePlanSaysWhenDIsUpdatedMoreOften) {
+  EXPECT_THAT(train("run", {"--recipe", "wgan", "--dry-run"}).out,
+              HasSubstr("5 steps of D per step of G (100 in the first 25 and in every 500th)"));
 }
 
 TEST_F(Run, TheLiteralRecipeSaysThatItCollapses) {
