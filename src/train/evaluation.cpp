@@ -77,8 +77,11 @@ void check_evaluation(const TrainOptions& options, const Dataset& data) {
   if (options.eval_every == 0) return;
   const std::vector<std::string> metrics = eval_metrics(options);
   const ImageSet& train = data.train();
-  const auto without = [](const char* metric) {
-    return std::string(": give other --eval-metrics than ") + metric + ", or --eval-every 0";
+  const auto without = [&](const std::string& metric) {
+    return (metric == "judge"   ? ": give --eval-metrics parzen,two-sample, or"
+            : metric == "modes" ? std::string(": give")
+                                : ": give other --eval-metrics than " + metric + ", or") +
+           " --eval-every 0";
   };
   for (const char* metric : {"judge", "modes"})
     if (among(metrics, metric) && !eval::Judge::takes(train))

@@ -10,7 +10,7 @@ failures=0
 
 # A path with what scripts need, and no nvidia-smi of this machine's.
 mkdir "$scratch/tools" "$scratch/driver"
-for tool in bash sh awk basename cat cmp cp date dirname env find git grep head ls mkdir nproc paste realpath rm sed \
+for tool in bash sh awk basename cat cmp cp date dirname env find git grep head ls mkdir nproc paste realpath rm sed sleep \
   sort tail tee timeout tr uname; do
   ln -s "$(command -v $tool)" "$scratch/tools/$tool"
 done
@@ -38,6 +38,7 @@ driver 'echo "GPU 0: Some GPU (UUID: GPU-0)"'
 CUDA_VISIBLE_DEVICES='' expect 4 "no GPU to use"
 expect 2 "unknown option --fast" --fast
 expect 2 "there is no stage 'speed'" --only speed
+expect 2 "--within takes seconds from 1 to 99999, not '0'" --within 0
 if [ -e "$tree" ]; then
   echo "gpu-check wrote to the build's folder before it knew of a GPU" >&2
   failures=$((failures + 1))
@@ -69,6 +70,36 @@ for text in 'failed with exit code 4' 'no GPU for me'; do
 done
 printf '#!/bin/bash\n' > "$tree/bin/ganymede"
 expect 1 "failed: bits train bench" --only bits --only train --only bench
+
+# One that never ends: --within ends it, and what it left no time for has not passed.
+printf '#!/bin/bash\n[ "$1" = --version ] || exec sleep 60\n' > "$tree/bin/ganymede"
+began=$SECONDS
+expect 1 "failed: train bits" --only train --only bits --within 2
+if [ $((SECONDS - began)) -ge 30 ]; then
+  echo "gpu-check --within 2 went on for $((SECONDS - began)) s" >&2
+  failures=$((failures + 1))
+fi
+for text in '| train | FAILED |' 'no end within 2 s' '| bits | NOT RUN |'; do
+  grep -qF "$text" "$tree/gpu-check-report.md" && continue
+  echo "gpu-check --within: its report does not say '$text'" >&2
+  failures=$((failures + 1))
+done
+# Who is killed then leaves a report of the stages before.
+: > "$scratch/said"
+PATH=$scratch/driver:$scratch/tools "$source/launch/gpu-check" --build "$tree" --only sanitizer --only train \
+  > "$scratch/said" 2>&1 &
+for ((tries = 0; tries < 200; tries++)); do
+  ! grep -qF '=== train' "$scratch/said" || break
+  sleep .1
+done
+disown
+kill -KILL $!
+pkill -KILL -f "$tree/bin/ganymede" || true
+for text in '**Not ended yet, or cut short: train.**' '| sanitizer | FAILED |'; do
+  grep -qF "$text" "$tree/gpu-check-report.md" && continue
+  echo "gpu-check: a report that was cut short does not say '$text'" >&2
+  failures=$((failures + 1))
+done
 
 # The compute-sanitizer that launch/install --cuda fetched decides.
 mkdir -p "$scratch/cache/ganymede/compute-sanitizer/bin"
