@@ -1,5 +1,6 @@
 // The program: finds the command, runs it on every rank, and turns what goes wrong into one sentence on one
 // rank and the same exit code on all.
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -263,6 +264,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // So is a file that grows beyond a limit on its size.
   std::signal(SIGXFSZ, SIG_IGN);
+  // What the caller has closed must not become one of the run's files, into which its words would go.
+  for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; ++standard)
+    if (::fcntl(standard, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) == -1) return 1;
   const int code = ganymede::cli::program({argv + 1, argv + argc});
   // What holds a question up may hold the loader's lock, too, for which an end in good order would wait.
   if (ganymede::doctor::unanswered > 0) {

@@ -41,6 +41,7 @@ std::string recorded_data(const std::string& place) {
   std::error_code error;
   // A run, weights in it, or a folder of its checkpoints.
   fs::path at = fs::absolute(place, error).lexically_normal();
+  if (!at.has_filename()) at = at.parent_path();  // "step-00005000/"
   for (int up = 0; up < 3 && !at.empty(); ++up, at = at.parent_path()) {
     const RunFolder folder(at);
     if (!fs::is_regular_file(folder.config(), error)) continue;

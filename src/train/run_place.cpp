@@ -38,6 +38,7 @@ void check_writable(const fs::path& run) {
   if (!fs::status_known(status)) refuse("cannot be examined: " + error.message());
   if (!fs::is_directory(status))
     refuse(place == run ? "is not a folder" : "cannot be made: " + place.string() + " is not a folder");
+  if (place == run && fs::equivalent(place, "/", error)) refuse("is the root of all folders");
   const std::string what = place == run ? "cannot be written to" : "cannot be made in " + place.string();
   // Root is told of a file system that is read-only, but not of one that takes no files.
   struct statfs system {};

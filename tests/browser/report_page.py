@@ -307,7 +307,10 @@ def several_runs(browser):
         "run", "other"]
     assert browser.evaluate("document.querySelectorAll('#timing .bars-of-time li').length") == 2
     assert browser.evaluate("[...document.querySelectorAll('#timing details')].every(part => !part.open)")
-    assert browser.evaluate("document.querySelectorAll('#samples .grid-figure').length") == 4  # their real ones differ too
+    # Their real ones differ, too, and are in the runs' order.
+    assert browser.evaluate("document.querySelectorAll('#samples .grid-figure').length") == 4
+    notes = browser.evaluate("[...document.querySelectorAll('#samples .grid-figure .note')].map(n => n.textContent)")
+    assert notes[2:] == ["from the training set of run", "from the training set of other"], notes
     browser.evaluate("document.querySelector('#step-of-samples').focus()")
     browser.key("Home")
     assert browser.evaluate("[...document.querySelectorAll('.grid-figure .note')].slice(0, 2)"

@@ -444,7 +444,7 @@ TEST_F(Eval, NamesTheSetThatIsAtHandWhereMnistIsNot) {
   // Weights in a run's folder are compared with the run's own set; these are in none.
   fs::create_directories(folder_.path() / "elsewhere");
   fs::copy_file(folder_.path() / "run/generator.safetensors", folder_.path() / "elsewhere/g.safetensors");
-  const Words inside = {"eval", "run/checkpoints/step-00000004", "--metrics", "two-sample", "--samples", "100"};
+  const Words inside = {"eval", "run/checkpoints/step-00000004/", "--metrics", "two-sample", "--samples", "100"};
   EXPECT_THAT(run(ganymede(inside), folder_.path()).out, HasSubstr("data          mnist-mini"));
   const Ending ending = run(Words{"env", "GANYMEDE_DATA=" + folder_.path().string(),
                                   "XDG_CACHE_HOME=" + folder_.path().string(), "https_proxy=http://127.0.0.1:9"} +

@@ -213,6 +213,7 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            // What training cannot write a dry run does not pass, nor does root: neither is told by permissions alone.
            {{"train", "--out", "/proc/run", "--dry-run"}, 3, "cannot be made in /proc"},
            {{"train", "--out", "/proc", "--dry-run"}, 3, "--out /proc cannot be written to"},
+           {{"train", "--out", "/", "--dry-run"}, 3, "--out / is the root of all folders: choose another"},
            {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"},
            {{"train", "--out", "new", "--data", "empty"}, 3, "empty"},
            {{"train", "--out", "new", "--data", "empty-data"}, 3, "train-images-idx3-ubyte"},

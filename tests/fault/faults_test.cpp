@@ -335,16 +335,19 @@ TEST_F(EveryFault, AStepThatTakesLongerThanTheDeadlineIsWaitedFor) {
   expect_all_gone();
 }
 
-// What takes longer than the deadline, and gets on, ends nothing; nor does a job that was stopped as a whole.
+// What takes longer than the deadline, and gets on, ends nothing; nor does a job that was stopped as a whole, by
+// Ctrl-Z.
 TEST_F(Fault, AJobThatIsStoppedAndContinuedGoesOn) {
   Process training_process(
       job(tiny_training("run", {"--steps", "1000000000", "--log-every", "10", "--timeout", std::to_string(deadline)})),
       here());
   training();
-  for (int r = 0; r < ranks; ++r) ::kill(rank_process(r), SIGSTOP);
-  std::this_thread::sleep_for(std::chrono::milliseconds(1000 * deadline + 500));
+  training_process.send(SIGTSTP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000));
   const std::string before = content(here() / "run/metrics.jsonl");
-  for (int r = 0; r < ranks; ++r) ::kill(rank_process(r), SIGCONT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000 * deadline - 500));
+  EXPECT_EQ(content(here() / "run/metrics.jsonl"), before) << "the ranks went on";
+  training_process.send(SIGCONT);
   ASSERT_TRUE(eventually([&] { return content(here() / "run/metrics.jsonl").size() > before.size() + 500; }));
   training_process.send(SIGUSR1);
   const Ending ending = training_process.wait();

@@ -193,7 +193,8 @@ function samples() {
       },
     };
   });
-  const reals = new Map(runs.filter((run) => run.real).reverse().map((run) => [run.real, run]));
+  const reals = new Map();  // in the order of the runs, each by the first that has it
+  for (const run of runs) if (run.real && !reals.has(run.real)) reals.set(run.real, run);
   const realFigures = [...reals].map(([png, run]) => {
     const picture = pixels("Real images of the training set");
     picture.show(png);
