@@ -17,6 +17,8 @@ std::atomic<bool> stop_asked{false};
 // Nanoseconds. An interrupt so soon after another means more than that one.
 constexpr std::int64_t soon = 2'000'000'000;
 std::atomic<std::int64_t> last_interrupt{-soon - 1};
+std::atomic<std::uint64_t> continued{0};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
 
 void on_signal(int signal) {
@@ -33,8 +35,11 @@ void on_signal(int signal) {
   stop_asked.store(true);
 }
 
+void on_continue(int /*signal*/) { continued.fetch_add(1); }
+
 }  // namespace
 
+std::uint64_t times_continued() noexcept { return continued.load(std::memory_order_relaxed); }
 void request_stop() noexcept { stop_asked.store(true); }
 void forget_stop_request() noexcept { stop_asked.store(false); }
 bool stop_requested() noexcept { return stop_asked.load(std::memory_order_relaxed); }
@@ -45,6 +50,9 @@ void stop_on_signals() {
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   for (const int signal : std::array{SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  struct sigaction going_on = action;
+  going_on.sa_handler = on_continue;
+  sigaction(SIGCONT, &going_on, nullptr);
   // Whoever has it ignored, as nohup has, means to go on without a terminal.
   struct sigaction now {};
   if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);

@@ -20,9 +20,10 @@ std::string milliseconds(double seconds) {
 
 }  // namespace
 
-std::string Stragglers::text(const GanStep::OwnTime& taken) {
+std::string Stragglers::text(const GanStep::OwnTime& taken, bool held_up) {
   char text[64];
-  std::snprintf(text, sizeof text, "%llu %.9g", static_cast<unsigned long long>(taken.steps), taken.seconds);
+  std::snprintf(text, sizeof text, "%llu %.9g %d", static_cast<unsigned long long>(taken.steps), taken.seconds,
+                held_up ? 1 : 0);
   return text;
 }
 
@@ -30,10 +31,18 @@ std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken
                                            const std::vector<std::string>& hosts) {
   window_seconds_.resize(taken.size());
   unsigned long long steps = 0;
+  bool held_up = false;
   for (std::size_t rank = 0; rank < taken.size(); ++rank) {
     double seconds = 0;
-    if (std::sscanf(taken[rank].c_str(), "%llu %lg", &steps, &seconds) != 2) return {};
+    int held = 0;
+    if (std::sscanf(taken[rank].c_str(), "%llu %lg %d", &steps, &seconds, &held) != 3) return {};
     window_seconds_[rank] += seconds;
+    held_up = held_up || held != 0;
+  }
+  if (held_up) {
+    window_seconds_.clear();
+    window_steps_ = 0;
+    return {};
   }
   window_steps_ += steps;
   std::vector<double> sorted = window_seconds_;

@@ -316,8 +316,10 @@ class Training {
   void compare_replicas(std::uint64_t step) {
     if (ranks_.size() == 1) return;
     const TimeSheet::Stage stage(*times_, Part::comparison);
+    const std::uint64_t continued = times_continued();
+    const bool held_up = std::exchange(continued_, continued) != continued;
     std::vector<std::string> all =
-        ranks_.all_gather(replica_digest(*setup_.gan) + " " + Stragglers::text(setup_.step->take_own_time()));
+        ranks_.all_gather(replica_digest(*setup_.gan) + " " + Stragglers::text(setup_.step->take_own_time(), held_up));
     std::vector<std::string> times;
     for (std::string& text : all) {
       times.push_back(text.substr(text.find(' ') + 1));
@@ -510,6 +512,7 @@ class Training {
   std::optional<Evaluation> evaluation_;
   double seconds_before_ = 0;  // rank 0: before the training was resumed
   Stragglers stragglers_{!setup_.device->is_host()};
+  std::uint64_t continued_ = times_continued();                      // as the ranks were last compared
   std::optional<TimeSheet> times_;                                   // since the loop began
   std::string timing_;                                               // all ranks', of when they last met for it
   std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank

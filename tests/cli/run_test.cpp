@@ -210,7 +210,7 @@ TEST_F(Run, TheLiteralRecipeSaysThatItCollapses) {
 // A file of the run that is opened first would otherwise get the words for the terminal.
 TEST_F(Run, ClosedOutputsAreNoneOfTheRunsFiles) {
   const Words words = ganymede({"train", "--out", "run", "--steps", "2"});
-  const Ending ending = run(Words{"sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"} + words, here());
+  const Ending ending = run(Words{"sh", "-c", "exec \"$@\" >&- 2>&-", "sh"} + words, here());
   EXPECT_EQ(ending.code, 0);
   EXPECT_EQ(inspected("run")["step"], 2);
 }

@@ -53,5 +53,16 @@ TEST(Stragglers, AShortWindowIsJudgedWithTheNext) {
   EXPECT_THAT(ranks.summary(hosts), ElementsAre(HasSubstr("in 3 of 3 comparisons")));
 }
 
+TEST(Stragglers, WhoWasStoppedForAWhileIsNotSlow) {
+  Stragglers ranks;
+  EXPECT_THAT(window(ranks, {0.01, 0.01, 0.09}), IsEmpty());  // short yet, and judged with the next
+  const std::vector<std::string> stopped = {Stragglers::text({100, 9}, true), Stragglers::text({100, 3}),
+                                            Stragglers::text({100, 3})};
+  EXPECT_THAT(ranks.judge(stopped, hosts), IsEmpty());
+  EXPECT_THAT(window(ranks, {0.01, 0.01, 0.01}), IsEmpty());
+  EXPECT_THAT(window(ranks, {0.03, 0.03, 0.03}), IsEmpty());
+  EXPECT_THAT(ranks.summary(hosts), IsEmpty());
+}
+
 }  // namespace
 }  // namespace ganymede
