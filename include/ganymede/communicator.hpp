@@ -147,8 +147,8 @@ class AgreedError : public Error {
 };
 
 /// Runs `action` on every rank and lets all of them learn how it went: when it throws on some, every
-/// rank throws an AgreedError with the same code and message, namely the lowest failing rank's, prefixed with
-/// its rank and host when there is more than one rank and they did not all fail with the same message.
+/// rank throws an AgreedError with the same code and message, namely the lowest failing rank's (of one that lost
+/// another rank only if all did), prefixed with its rank and host unless it is alone or all failed with that message.
 /// So no rank waits for another that has given up. Costs one small all-reduce. Collective.
 void together(Communicator& ranks, const std::function<void()>& action);
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "core/cores.hpp"
 #include "core/heartbeat.hpp"
 #include "core/numbers.hpp"
+#include "core/stopwatch.hpp"
 #include "doctor/facts.hpp"
 #include "doctor/findings.hpp"
 #include "doctor/links.hpp"
@@ -64,6 +66,14 @@ void print_links(const std::vector<Facts>& all, const Links& links) {
   if (expected > 0) std::printf(", %.0f %% of what the interfaces give", 100 * bandwidth / expected);
   if (links.hosts == 1) std::printf("; rank 0 copies %s/s in memory", bytes_text(links.copy).c_str());
   std::printf("\n");
+  if (links.gpus && links.gpus->problem.empty()) {
+    const GpuSums& sums = *links.gpus;
+    const double speed = sums.large_bytes / sums.large;
+    std::printf("over GPUs     1 KiB in %s, %s in %s: %s/s", time_text(sums.latency).c_str(),
+                bytes_text(sums.large_bytes).c_str(), time_text(sums.large).c_str(), bytes_text(speed).c_str());
+    if (expected > 0) std::printf(", %.0f %% of what the interfaces give", 100 * speed / expected);
+    std::printf("; %s\n", sums.version.c_str());
+  }
   if (links.hosts > 1) {
     const auto [least, most] = std::minmax_element(links.clocks.begin(), links.clocks.end());
     std::printf("clocks        %s apart (measured to %s)\n", time_text(*most - *least).c_str(),
@@ -81,6 +91,14 @@ nlohmann::ordered_json as_json(const std::string& launch, const std::vector<Fact
     json["all_reduce"] = {{"latency_seconds", links.latency},
                           {"bytes_per_second", links.large_bytes / links.large},
                           {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}};
+  if (links.gpus) {
+    const GpuSums& sums = *links.gpus;
+    json["gpu_all_reduce"] = {{"library", sums.version}, {"problem", sums.problem}};
+    if (sums.problem.empty())
+      json["gpu_all_reduce"].update({{"latency_seconds", sums.latency},
+                                     {"bytes_per_second", sums.large_bytes / sums.large},
+                                     {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}});
+  }
   json["copy_bytes_per_second"] = links.copy;
   json["clocks_ahead_seconds"] = links.clocks;
   json["folder"] = {
@@ -112,7 +130,11 @@ void remove(const std::string& file) {
   if (!file.empty()) Probe<int>([file] { return ::unlink(file.c_str()); }).within(file_seconds);
 }
 
+// In all, for what it does to be read after ten.
+constexpr double most_seconds = 9.5;
+
 int run(const Parsed& parsed, Communicator& ranks) {
+  const Stopwatch watch;
   heartbeat::phase("looking around");
   std::string mine;
   together(ranks, [&] { mine = to_text(look_around(ranks.rank())); });
@@ -148,7 +170,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] { remove(folder.probe); });
 
   heartbeat::phase("sums over ranks");
-  const Links links = measure_links(ranks, static_cast<int>(hosts.size()));
+  Links links = measure_links(ranks, static_cast<int>(hosts.size()));
+  if (gpus_can_sum(all)) {
+    heartbeat::phase("sums over GPUs");
+    auto left = static_cast<std::int64_t>(1e3 * (most_seconds - watch.seconds()));
+    ranks.all_min(std::span(&left, 1));
+    // Before the watchdog's deadline: NCCL knows more of the reason.
+    const double timeout = std::stod(parsed.get("timeout", "6"));
+    links.gpus = measure_gpu_sums(ranks, 1e-3 * static_cast<double>(left), std::floor(.75 * timeout));
+  }
   std::vector<Finding> findings;
   on_root(ranks, [&] { findings = examine(all, links, folder, blind); });
   std::int64_t errors = std::count_if(findings.begin(), findings.end(), [](const Finding& f) { return f.error; });

@@ -39,11 +39,14 @@ void together(Communicator& ranks, const std::function<void()>& action) {
     mine = {static_cast<std::int64_t>(error.code()), error.what(), host_name()};
     failed = true;
   }
-  std::int64_t first = failed ? ranks.rank() : ranks.size();
+  // Who has waited for another in vain knows less than that one.
+  const std::int64_t size = ranks.size();
+  const bool waited = mine.code == static_cast<std::int64_t>(ExitCode::rank_lost);
+  std::int64_t first = !failed ? 2 * size : ranks.rank() + (waited ? size : 0);
   ranks.all_min(std::span(&first, 1));
-  if (first == ranks.size()) return;
+  if (first == 2 * size) return;
 
-  const int origin = static_cast<int>(first);
+  const int origin = static_cast<int>(first % size);
   const Failure shared = share(ranks, mine, origin);
   std::int64_t same = failed && mine.message == shared.message ? 1 : 0;
   ranks.all_min(std::span(&same, 1));

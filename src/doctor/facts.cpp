@@ -25,6 +25,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 #include "core/cores.hpp"
 #include "core/files.hpp"
@@ -122,6 +123,13 @@ std::map<std::string, std::string> environment() {
         "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS",
         "SLURM_CPUS_PER_TASK", "SLURM_STEP_GPUS", "SLURM_RESTART_COUNT"})
     if (const char* value = std::getenv(name)) found[name] = value;
+  // Whatever NCCL was told.
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string_view setting = *each;
+    const std::size_t end = setting.find('=');
+    if (setting.starts_with("NCCL_") && end != std::string_view::npos)
+      found.emplace(setting.substr(0, end), setting.substr(end + 1));
+  }
   return found;
 }
 

@@ -35,7 +35,7 @@ struct Facts {
   std::uint64_t locked_memory = 0;                 ///< bytes that it may lock; 2⁶⁴ - 1: no limit
   std::uint64_t shared_memory = 0;                 ///< bytes that /dev/shm can hold; 0: there is none
   std::uint64_t shared_memory_free = 0;            ///< bytes of these that are free
-  std::map<std::string, std::string> environment;  ///< what launchers, Open MPI and CUDA were told, where set
+  std::map<std::string, std::string> environment;  ///< what launchers, Open MPI, CUDA and NCCL were told
 };
 
 /// Seconds that its files and its GPUs' driver are waited for. (A driver that keeps no state takes some to wake up.)

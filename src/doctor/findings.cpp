@@ -141,6 +141,38 @@ class Examination {
            "raise --batch, use fewer hosts, or a faster network");
   }
 
+  void gpu_sums() {
+    if (!links_.gpus) return;
+    const GpuSums& sums = *links_.gpus;
+    if (!sums.problem.empty()) {
+      // NCCL's words, and then what helps.
+      const std::size_t end = std::min(sums.problem.find("; "), sums.problem.size());
+      const std::string what = "no sums over the GPUs: " + sums.problem.substr(0, end);
+      const std::string mend = end < sums.problem.size() ? sums.problem.substr(end + 2) : "train with --reduction mpi";
+      if (sums.late)
+        warn(what, mend);
+      else
+        error(what, mend);
+      return;
+    }
+    const double measured = sums.large_bytes / sums.large;
+    const double expected = expected_bandwidth(ranks_, links_.hosts);
+    const double by_mpi = links_.large_bytes / links_.large;
+    const std::string moves =
+        "a sum of " + bytes_text(sums.large_bytes) + " over the GPUs moves " + bytes_text(measured);
+    if (expected > 0 && measured < 0.2 * expected)
+      warn(moves + "/s, " + number(100 * measured / expected, "%.0f") + " % of what the hosts' interfaces give",
+           "name the fastest network with NCCL_SOCKET_IFNAME; NCCL_DEBUG=INFO tells which NCCL takes");
+    else if (measured < 0.2 * by_mpi)  // which has no way over a bus
+      warn(moves + "/s, " + number(100 * measured / by_mpi, "%.0f") + " % of what MPI does from the hosts' memory",
+           "look by NCCL_DEBUG=INFO which way NCCL takes: GPUs of a host should reach each other directly (nvidia-smi "
+           "topo -p2p r), and a container's /dev/shm be large (docker run --shm-size=1g)");
+    if (sums.latency > 2e-3)
+      warn("a sum of 1 KiB over the GPUs takes " + time_text(sums.latency) +
+               ", so that a step of a small network is spent in waiting",
+           "raise --batch, use fewer hosts, or a faster network");
+  }
+
   void clocks() {
     const auto [least, most] = std::minmax_element(links_.clocks.begin(), links_.clocks.end());
     const double apart = *most - *least;
@@ -236,6 +268,7 @@ std::vector<Finding> examine(const std::vector<Facts>& ranks, const Links& links
   examination.memory();
   examination.gpus();
   examination.network();
+  examination.gpu_sums();
   examination.clocks();
   examination.slurm();
   std::vector<Finding> findings = examination.take();

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "cli/process.hpp"
 
@@ -112,6 +113,58 @@ TEST_F(GpuFault, NcclThatFails) {
                      "^ganymede: (rank 0 on [^ ]*: )?NCCL cannot start: .*NCCL_DEBUG=INFO");
   expect_one_message(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclAllReduce:1:2"), 4,
                      "^ganymede: rank 1 on [^ ]*: NCCL could not sum over the ranks: ");
+}
+
+class GpuDoctor : public GpuFault {
+ protected:
+  // What the doctor says, within ten seconds.
+  nlohmann::json look(const std::string& shell, int code, const Words& options = {}) {
+    // A driver is looked for, and no more: any library will do.
+    if (!std::filesystem::exists(folder_.path() / "libcuda.so.1"))
+      std::filesystem::create_symlink(GANYMEDE_SIMULATED_MODULE, folder_.path() / "libcuda.so.1");
+    const auto begin = std::chrono::steady_clock::now();
+    const Ending ending = on_gpus("export LD_LIBRARY_PATH=" + folder_.path().string() + "\n" + shell,
+                                  ganymede({"doctor", "--json"}) + options);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+    EXPECT_EQ(ending.code, code) << ending.err;
+    EXPECT_EQ(ending.err, "");
+    return nlohmann::json::parse(ending.out);
+  }
+  static std::string found(const nlohmann::json& json, const std::string& severity) {
+    std::string text;
+    for (const auto& finding : json["findings"])
+      if (finding["severity"] == severity)
+        text += finding["what"].get<std::string>() + "\n" + finding["mend"].get<std::string>() + "\n";
+    return text;
+  }
+};
+
+TEST_F(GpuDoctor, TimesTheSumsOverThem) {
+  const nlohmann::json json = look("", 0);
+  const nlohmann::json& sums = json["gpu_all_reduce"];
+  EXPECT_THAT(sums["library"].get<std::string>(), ContainsRegex("^NCCL [0-9]+\\.[0-9]+\\.[0-9]+$"));
+  EXPECT_EQ(sums["problem"], "");
+  EXPECT_GT(sums["latency_seconds"], 0);
+  EXPECT_GT(sums["bytes_per_second"], 0);
+  EXPECT_THAT(found(json, "error"), "");
+}
+
+// In one sentence, and with what helps; whoever waits for a rank that has failed does not say so instead of it.
+TEST_F(GpuDoctor, SaysWhyThereAreNone) {
+  const std::string on_1 = leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=";
+  EXPECT_THAT(
+      found(look(on_1 + "ncclCommInitRankConfig:1:2", 4), "error"),
+      ContainsRegex("^no sums over the GPUs: rank 1 on [^ ]*: NCCL cannot join the ranks: .*\nNCCL_DEBUG=INFO "));
+  EXPECT_THAT(found(look(on_1 + "ncclAllReduce:1:2", 4), "error"),
+              ContainsRegex("^no sums over the GPUs: rank 1 on [^ ]*: NCCL could not sum over the ranks: "));
+  const nlohmann::json apart = look(leaves + "export GANYMEDE_CUDA_SIM_UNREACHABLE=1", 0, {"--timeout", "2"});
+  EXPECT_THAT(found(apart, "warning"),
+              ContainsRegex("no sums over the GPUs: NCCL could not join the ranks within 1 s: a rank is missing, or "
+                            "hosts cannot reach each other on the interface that NCCL chose\nNCCL_DEBUG=INFO "));
+  EXPECT_THAT(apart["gpu_all_reduce"]["problem"].get<std::string>(), HasSubstr("NCCL could not join"));
+  EXPECT_EQ(apart["gpu_all_reduce"].count("latency_seconds"), 0U);
+  // Ranks that share a GPU are another finding.
+  EXPECT_FALSE(look("export CUDA_VISIBLE_DEVICES=0", 0).contains("gpu_all_reduce"));
 }
 
 // As many steps as are judged together, twice, on images of four pixels: by the GPUs' clock a kernel takes 2 ms, and

@@ -465,6 +465,18 @@ TEST_P(Comm, TogetherTakesTheLowestRanksFailure) {
   EXPECT_EQ(text, "4: " + (alone ? "" : prefix(*ranks_, first)) + "rank's own " + std::to_string(first));
 }
 
+TEST_P(Comm, TogetherPrefersWhoDidNotMerelyWait) {
+  const int last = ranks_->size() - 1;
+  const auto on_last = [&](ExitCode code) {
+    return outcome(*ranks_, [&] {
+      throw ranks_->rank() == last ? Error(code, "its own") : Error(ExitCode::rank_lost, "it waited");
+    });
+  };
+  EXPECT_EQ(on_last(ExitCode::launch), "4: " + prefix(*ranks_, last) + "its own");
+  const bool alone = ranks_->size() == 1;
+  EXPECT_EQ(on_last(ExitCode::rank_lost), "6: " + prefix(*ranks_, 0) + (alone ? "its own" : "it waited"));
+}
+
 TEST_P(Comm, TogetherUnderstandsEveryException) {
   const int last = ranks_->size() - 1;
   const auto on_last = [&](const auto& exception) {

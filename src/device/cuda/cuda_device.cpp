@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "comm/nccl/nccl_group.hpp"
+#include "core/numbers.hpp"
+#include "core/stopwatch.hpp"
 #include "device/cuda/alignment.hpp"
 #include "device/cuda/blas.hpp"
 #include "device/cuda/convolutions.hpp"
@@ -629,8 +631,14 @@ class CudaDevice final : public Device {
   // Looks now and then instead of blocking in CUDA: NCCL's errors are to be seen, and a lost rank never lets the GPU
   // come to the event.
   void wait_for(const Event& event) const {
+    const Stopwatch watch;
     for (long looked = 0; !event.reached(); ++looked) {
       if (looked % 1024 == 1023 && nccl_) nccl_->check_alive();
+      if (options_.wait_seconds > 0 && watch.seconds() > options_.wait_seconds)
+        throw Error(ExitCode::rank_lost,
+                    "the GPU has not ended its work within " + pretty(options_.wait_seconds) +
+                        " s: it waits for another rank's, or for a network that NCCL cannot use; NCCL_DEBUG=INFO tells "
+                        "which way NCCL takes, and --reduction mpi does without it");
       if (looked < 1000)
         std::this_thread::yield();
       else

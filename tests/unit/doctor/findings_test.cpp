@@ -46,6 +46,14 @@ Launch healthy() {
   return launch;
 }
 
+// The same, and a GPU for each rank.
+Launch healthy_gpus() {
+  Launch launch = healthy();
+  for (Facts& facts : launch.ranks) facts.gpus = {"H100, 0", "H100, 1"};
+  launch.links.gpus = GpuSums{30e-6, 64e6, 64e6 / 1.1e9, "NCCL 2.28.9", "", false};
+  return launch;
+}
+
 void expect_one(const Launch& launch, bool error, const std::string& what, const std::string& mend) {
   const std::vector<Finding> found = launch.findings();
   ASSERT_EQ(found.size(), 1U) << (found.empty() ? "nothing" : found[1].what);
@@ -54,7 +62,53 @@ void expect_one(const Launch& launch, bool error, const std::string& what, const
   EXPECT_THAT(found[0].mend, HasSubstr(mend));
 }
 
-TEST(Doctor, HasNothingToSayOfAHealthyLaunch) { EXPECT_TRUE(healthy().findings().empty()); }
+TEST(Doctor, HasNothingToSayOfAHealthyLaunch) {
+  EXPECT_TRUE(healthy().findings().empty());
+  EXPECT_TRUE(healthy_gpus().findings().empty());
+}
+
+TEST(Doctor, SumsOverGpus) {
+  Launch launch = healthy_gpus();
+  launch.links.gpus->large *= 10;
+  expect_one(launch, false, "over the GPUs moves 105 MiB/s, 9 % of what the hosts' interfaces give",
+             "NCCL_SOCKET_IFNAME");
+
+  // On one host: against what MPI does in its memory.
+  launch = healthy_gpus();
+  launch.links.hosts = 1;
+  for (Facts& facts : launch.ranks) facts.host = "a";
+  for (Facts& facts : launch.ranks) facts.gpus = {"H100, 0", "H100, 1", "H100, 2", "H100, 3"};
+  EXPECT_TRUE(launch.findings().empty());
+  launch.links.gpus->large *= 10;
+  expect_one(launch, false, "over the GPUs moves 105 MiB/s, 11 % of what MPI does from the hosts' memory",
+             "NCCL_DEBUG=INFO");
+
+  launch = healthy_gpus();
+  launch.links.gpus->latency = 3e-3;
+  expect_one(launch, false, "a sum of 1 KiB over the GPUs takes 3 ms", "--batch");
+
+  launch.links.gpus->problem = "rank 1 on a: NCCL cannot join the ranks: no route; NCCL_DEBUG=INFO tells more";
+  expect_one(launch, true, "no sums over the GPUs: rank 1 on a: NCCL cannot join the ranks: no route",
+             "NCCL_DEBUG=INFO tells more");
+  launch.links.gpus->late = true;
+  expect_one(launch, false, "no route", "NCCL_DEBUG=INFO tells more");
+}
+
+TEST(Doctor, GpusSumWhereEachRankCanHaveOne) {
+  std::vector<Facts> ranks = healthy_gpus().ranks;
+  EXPECT_TRUE(gpus_can_sum(ranks));
+  EXPECT_FALSE(gpus_can_sum({ranks[0]}));
+  EXPECT_FALSE(gpus_can_sum(healthy().ranks));
+  // Each sees its own alone.
+  ranks[0].gpus = {"H100, 0"};
+  ranks[1].gpus = {"H100, 1"};
+  EXPECT_TRUE(gpus_can_sum(ranks));
+  ranks[1].gpus = ranks[0].gpus;
+  EXPECT_FALSE(gpus_can_sum(ranks));
+  ranks = healthy_gpus().ranks;
+  ranks[3].gpu_problem = "the driver is too old";
+  EXPECT_FALSE(gpus_can_sum(ranks));
+}
 
 TEST(Doctor, OtherBuilds) {
   Launch launch = healthy();
