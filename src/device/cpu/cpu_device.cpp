@@ -240,6 +240,10 @@ class CpuDevice final : public Device {
   void convolution_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine,
                              const float* coarse, bool accumulate, SumTarget dw, const Rounded& /*rounded*/) override {
     const cpu::WinogradTables& winograd = winograd_tables(geometry, false);
+    if (window_gradients_fit(geometry) && (geometry.fine_channels <= cpu::few_channels || !winograd.pays())) {
+      window_gradients(layout, geometry, fine, coarse, accumulate, dw);
+      return;
+    }
     if (winograd.pays()) {
       winograd_gradients(winograd, layout, geometry, fine, coarse, accumulate, dw);
       return;
@@ -652,6 +656,7 @@ class CpuDevice final : public Device {
                               finish.activation.parameter,
                               nullptr,
                               nullptr,
+                              nullptr,
                               0,
                               result,
                               nullptr,
@@ -674,12 +679,14 @@ class CpuDevice final : public Device {
       run(kernels_.winograd_convolve, args, work);
       return;
     }
-    // Windows that a part copies at a time: few enough to stay in the second cache beside the filters.
-    constexpr std::size_t window_floats = 48 * 1024;
-    const int window =
-        geometry.kernel * geometry.kernel * (transposed ? geometry.coarse_channels : geometry.fine_channels);
+    // Lines that a part copies at a time: few enough to stay in the second cache beside the filters.
+    constexpr std::size_t line_floats = 48 * 1024;
+    const int source_channels = transposed ? geometry.coarse_channels : geometry.fine_channels;
+    const int window = geometry.kernel * geometry.kernel * source_channels;
     const int channels = transposed ? geometry.fine_channels : geometry.coarse_channels;
-    std::size_t left = std::max(window_floats, product(window + cpu::window_slack, cpu::most_tile_rows));
+    const int longest =
+        transposed ? geometry.fine_width + geometry.kernel : geometry.coarse_width * geometry.stride + geometry.kernel;
+    std::size_t left = std::max(line_floats, product(geometry.kernel, longest * source_channels) + cpu::window_slack);
     if (transposed && channels <= cpu::few_channels) {
       // An image's products with the filters, and its sums.
       const int filter = (geometry.filter() + cpu::window_slack) / 16 * 16;
@@ -688,10 +695,46 @@ class CpuDevice final : public Device {
     }
     const int columns = (channels + cpu::most_tile_columns - 1) / cpu::most_tile_columns * cpu::most_tile_columns;
     args.packed = filters_.get(product(window, columns));
+    args.offsets = offsets_.get(static_cast<std::size_t>(window));
     args.left = windows_.get(threads * left);
     args.left_floats = static_cast<std::ptrdiff_t>(left);
     run(kernels_.pack_filters, args, weights);
     run(kernels_.convolve, args, work);
+  }
+
+  // Whether window_gradients' tiles have something to sum, vectors full of channels, and room for a line of pixels.
+  static bool window_gradients_fit(const Convolution& g) {
+    constexpr int least_pixels = 16;
+    const std::size_t line = product(std::max(g.coarse_width * g.stride + g.kernel, g.fine_width), g.fine_channels);
+    return g.coarse_pixels() >= least_pixels && g.coarse_channels >= cpu::window_weights_channels &&
+           static_cast<std::size_t>(g.kernel) * line <= cpu::scratch_floats - cpu::scratch_slack;
+  }
+
+  void window_gradients(const BatchLayout& layout, const Convolution& geometry, const float* fine, const float* coarse,
+                        bool accumulate, SumTarget dw) {
+    const cpu::RowOrder order = row_order(layout, dw.exact());
+    const std::size_t weights = product(geometry.filter(), geometry.coarse_channels);
+    if (dw.exact() || order.count == 0) {
+      clear(weights, accumulate, dw);
+      accumulate = true;
+    }
+    // Blocks of so many pixels that adding their sums up costs little, and that these take less memory than the
+    // adjoints.
+    const int pixels = std::max(1024, 4 * geometry.filter());
+    const int images = std::max(1, pixels / geometry.coarse_pixels());
+    int* block_end = blocks_.get(static_cast<std::size_t>(order.count));
+    int blocks = 0;
+    for (int s = 0, begin = 0; s < order.shards; ++s)
+      while (begin < order.shard_end[s]) {
+        begin = std::min(begin + images, order.shard_end[s]);
+        block_end[blocks++] = begin;
+      }
+    const int columns = (geometry.coarse_channels + 15) / 16 * 16;
+    float* sums = windows_.get(product(blocks, geometry.filter()) * static_cast<std::size_t>(columns));
+    const cpu::WindowWeightsArgs args{
+        shape_of(geometry), order, blocks, block_end, layout.total_rows(), fine, coarse, sums, accumulate, sum(dw)};
+    run(kernels_.window_products, args, 2 * product(order.count, geometry.coarse_pixels()) * weights);
+    run(kernels_.window_gradients, args, product(blocks, 1) * weights);
   }
 
   void winograd_gradients(const cpu::WinogradTables& winograd, const BatchLayout& layout, const Convolution& geometry,
@@ -933,9 +976,11 @@ class CpuDevice final : public Device {
   Workspace<float> carry_;
   Workspace<float> filters_;
   Workspace<float> windows_;
+  Workspace<int> offsets_;
   Workspace<double> partial_;
   Workspace<int> order_;
   Workspace<int> shard_end_;
+  Workspace<int> blocks_;
   Workspace<float> norm_;
   std::vector<cpu::Stretch> stretches_;
   std::size_t reductions_ = 0;  // made so far

@@ -57,16 +57,16 @@ struct ConvolutionArgs {
   const float* slope_of;
   int activation;
   float parameter;
-  float* packed;  ///< pack_filters' result: packed_channels(channels of the target) · filter · source channels
-  float* left;    ///< for every part left_floats of its own: windows of the source
-  std::ptrdiff_t left_floats;  ///< at least most_tile_rows windows, each with window_slack floats more
+  float* packed;               ///< pack_filters' results: packed_columns(channels of the target) · window floats,
+  int* offsets;                ///< and where a window's floats lie in the source, for all phases
+  float* left;                 ///< for every part left_floats of its own: lines of the source
+  std::ptrdiff_t left_floats;  ///< at least for the lines that a line of the result needs, and window_slack more
   float* result;
   /// For winograd_convolve, null where it does not pay. `packed` is then the transformed filters, and `left` holds what
   /// `block` images take.
   const WinogradPlan* winograd;
   int block;
 };
-inline constexpr int most_tile_rows = 12;
 /// Convolutions to so few channels are dot products: a tile would waste nearly all of its columns.
 inline constexpr int narrow_channels = 4;
 /// Transposed ones to so few go through convolve_to_few().
@@ -107,6 +107,22 @@ struct ConvolutionWeightsArgs {
   ConvolutionShape shape;
   int images;  ///< that x holds
 };
+
+/// The same block of images by block of images, for window_products() and window_gradients().
+struct WindowWeightsArgs {
+  ConvolutionShape shape;
+  RowOrder order;  ///< of images
+  int blocks;
+  const int* block_end;  ///< where each ends in the order
+  int images;            ///< that `fine` holds
+  const float* fine;
+  const float* coarse;
+  float* sums;      ///< [blocks][filter][the coarse channels, with what fills the last vector]
+  bool accumulate;  ///< always where sums are exact
+  Sum dw;
+};
+/// With fewer channels of the coarse grid a vector would not be full.
+inline constexpr int window_weights_channels = 16;
 
 /// The gradients of a convolution's weights in the transform's domain: the kernels transform a block of images,
 /// multiply and, when a shard is done, bring its sums back.
@@ -352,6 +368,8 @@ struct Kernels {
   Kernel<ConvolutionArgs> pack_filters;
   Kernel<ConvolutionArgs> convolve;
   Kernel<ConvolutionWeightsArgs> convolution_weights;
+  Kernel<WindowWeightsArgs> window_products;
+  Kernel<WindowWeightsArgs> window_gradients;
   Kernel<ConvolutionArgs> winograd_filters;
   Kernel<ConvolutionArgs> winograd_convolve;
   Kernel<WinogradWeightsArgs> winograd_transform;

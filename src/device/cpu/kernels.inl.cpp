@@ -28,6 +28,7 @@
 #include "device/cpu/kernels/product.inl.cpp"
 #include "device/cpu/kernels/spectral.inl.cpp"
 #include "device/cpu/kernels/vectors.inl.cpp"
+#include "device/cpu/kernels/window_weights.inl.cpp"
 #include "device/cpu/kernels/winograd.inl.cpp"
 
 namespace ganymede::cpu {
@@ -63,6 +64,8 @@ extern const Kernels GANYMEDE_KERNELS = {
     pack_filters,
     convolve,
     convolution_weights,
+    window_products,
+    window_gradients,
     winograd_filters,
     winograd_convolve,
     winograd_transform,

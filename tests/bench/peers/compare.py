@@ -26,8 +26,9 @@ def visible_gpu(arguments):
 
 
 # The small networks of convolutions that libraries are compared on.
-CONVOLUTIONS = ["--recipe", "dcgan", "--kernel", "4", "--fully-connected", "0", "--generator-norm", "none",
-                "--discriminator-norm", "none", "--weight-decay", "0", "--schedule", "constant"]
+CONVOLUTIONS = ["--recipe", "dcgan", "--condition", "none", "--kernel", "4", "--fully-connected", "0",
+                "--generator-norm", "none", "--discriminator-norm", "none", "--weight-decay", "0",
+                "--schedule", "constant"]
 
 
 class Absent(Exception):

@@ -20,7 +20,7 @@ struct Case {
 
 // { fine height, width, channels; coarse …; kernel, stride, padding }: the published networks' own layers, scaled down,
 // and everything that is odd: one channel, few, more than a tile's columns, images that are not square, strides that
-// leave pixels out, kernels larger than the image, more windows than a block holds.
+// leave pixels out, kernels larger than the image, more pixels, images or floats than the kernels take at a time.
 const std::vector<Case> cases = {
     {"4x4 stride 2", 3, {14, 14, 20, 7, 7, 33, 4, 2, 1}},
     {"5x5 stride 2", 2, {14, 14, 9, 7, 7, 40, 5, 2, 2}},
@@ -46,6 +46,13 @@ const std::vector<Case> cases = {
     {"two channels and a stride of 3", 3, {8, 7, 2, 3, 2, 5, 4, 3, 1}},
     {"many images", 70, {6, 6, 64, 3, 3, 64, 4, 2, 1}},
     {"large windows", 13, {3, 3, 457, 1, 1, 6, 3, 1, 0}},
+    {"one channel, all of it", 2, {10, 28, 1, 10, 28, 32, 3, 1, 1}},
+    {"short lines", 40, {5, 5, 3, 3, 3, 20, 3, 2, 1}},
+    {"short phases", 9, {6, 5, 20, 3, 3, 6, 4, 2, 1}},
+    {"blocks of images", 23, {14, 14, 1, 7, 7, 16, 3, 2, 1}},
+    {"twelve channels", 2, {12, 9, 12, 6, 5, 23, 5, 2, 2}},
+    {"images that are copied piece by piece", 1, {33, 533, 3, 17, 267, 16, 2, 2, 1}},
+    {"long lines", 1, {4, 4200, 3, 1, 1050, 16, 4, 4, 1}},
 };
 
 std::size_t fine_count(const Convolution& g, int rows) { return area(rows, g.fine_size()); }
@@ -237,6 +244,31 @@ TEST_P(ConvolutionBits, RowsDependNeitherOnTheBatchNorOnThreads) {
   }
 }
 
+// With fused multiply-adds, the narrower instruction set gives what the widest does.
+TEST(ConvolutionWidths, DoNotDependOnTheWidthOfVectors) {
+  const std::vector<std::string> sets = cpu_instruction_sets();
+  if (sets.size() < 3) GTEST_SKIP() << "one instruction set with fused multiply-add";
+  const std::unique_ptr<Device> narrow = make_cpu_device(1, sets[1]);
+  const std::unique_ptr<Device> wide = make_cpu_device(1, sets[2]);
+  for (const Case& c : cases) {
+    const Convolution& g = c.geometry;
+    const Values fine = draws(fine_count(g, c.rows), 6);
+    const Values coarse = draws(coarse_count(g, c.rows), 7);
+    const Values w = draws(weight_count(g), 8);
+    const auto run = [&](Device& device) {
+      Values all(coarse.size() + fine.size() + w.size());
+      float* to = all.data();
+      device.convolve(g, c.rows, fine.data(), w.data(), {}, to);
+      device.convolve_transposed(g, c.rows, coarse.data(), w.data(), {}, to + coarse.size());
+      SumTarget target;
+      target.values = to + coarse.size() + fine.size();
+      device.convolution_gradients({1, c.rows, {0, c.rows}}, g, fine.data(), coarse.data(), false, target);
+      return all;
+    };
+    expect_same_bits(run(*narrow), run(*wide), c.name);
+  }
+}
+
 // The shards of a batch held by one rank, and each by a rank of its own, in both orders; on one thread and on three.
 TEST_P(ConvolutionBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
   const std::unique_ptr<Device> one = make_cpu_device(1, GetParam());
@@ -290,16 +322,17 @@ TEST_P(ConvolutionBits, ExactSumsDoNotDependOnTheGroupingOfShards) {
 
 TEST_P(ConvolutionBits, ExactSumsCountWhatDoesNotFit) {
   const std::unique_ptr<Device> device = make_cpu_device(2, GetParam());
-  const Convolution g{4, 4, 3, 2, 2, 5, 4, 2, 1};
-  Values fine(fine_count(g, 2), 1.0F);
-  Values coarse(coarse_count(g, 2), 0.5F);
-  coarse[coarse_count(g, 1) + 2] = std::numeric_limits<float>::quiet_NaN();  // of channel 2, at pixel (0, 0)
-  std::vector<std::int64_t> fixed(weight_count(g));
-  std::int64_t overflow = 5;
-  device->convolution_gradients({1, 2, {0, 1, 2}}, g, fine.data(), coarse.data(), false,
-                                {nullptr, fixed.data(), &overflow});
-  // Taps that lie in the padding at that pixel meet a zero there: NaN all the same.
-  EXPECT_EQ(overflow, 5 + g.filter());
+  for (const Convolution& g : {Convolution{4, 4, 3, 2, 2, 5, 4, 2, 1}, Convolution{8, 8, 3, 4, 4, 18, 4, 2, 1}}) {
+    Values fine(fine_count(g, 2), 1.0F);
+    Values coarse(coarse_count(g, 2), 0.5F);
+    coarse[coarse_count(g, 1) + 2] = std::numeric_limits<float>::quiet_NaN();  // of channel 2, at pixel (0, 0)
+    std::vector<std::int64_t> fixed(weight_count(g));
+    std::int64_t overflow = 5;
+    device->convolution_gradients({1, 2, {0, 1, 2}}, g, fine.data(), coarse.data(), false,
+                                  {nullptr, fixed.data(), &overflow});
+    // Taps that lie in the padding at that pixel meet a zero there: NaN all the same.
+    EXPECT_EQ(overflow, 5 + g.filter());
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, ConvolutionBits, ::testing::ValuesIn(cpu_instruction_sets()),

@@ -208,8 +208,8 @@ GANYMEDE_INLINE int list_rows(const float* b, std::ptrdiff_t ldb, int steps, int
 // Rows cut into tiles of nearly equal height.
 struct Tiles {
   int first, count, low, higher;  // the first `higher` tiles have low + 1 rows, the others low
-  GANYMEDE_INLINE explicit Tiles(Range range)
-      : first(range.begin), count((range.end - range.begin + tile_rows - 1) / tile_rows) {
+  GANYMEDE_INLINE explicit Tiles(Range range, int most = tile_rows)
+      : first(range.begin), count((range.end - range.begin + most - 1) / most) {
     const int rows = range.end - range.begin;
     low = count == 0 ? 0 : rows / count;
     higher = rows - low * count;

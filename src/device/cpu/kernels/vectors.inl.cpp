@@ -11,8 +11,11 @@
 #define GANYMEDE_INLINE inline __attribute__((always_inline))
 #if defined(__clang__)
 #define GANYMEDE_UNROLL _Pragma("unroll")
+#define GANYMEDE_LOOP
 #else
 #define GANYMEDE_UNROLL _Pragma("GCC unroll 64")
+// A loop over a vector's elements: unrolled, as GCC would have it, it does not become a vector again.
+#define GANYMEDE_LOOP _Pragma("GCC unroll 1")
 #endif
 
 namespace ganymede::cpu {

@@ -347,7 +347,7 @@ __attribute__((noinline)) void bring_back(const ConvolutionArgs& args, const Win
 void winograd_convolve(const ConvolutionArgs& args, float* scratch, int part, int parts) {
   const WinogradPlan& plan = *args.winograd;
   const Images images(args.source, args.rows, source_grid(args));
-  const FinishRows finish = finish_of(args);
+  const FinishRows finish = finishes_of(args).rows;
   float* left = args.left + part * args.left_floats;
   const Range own = piece(args.rows, part, parts);
   for (int first = own.begin; first < own.end; first += args.block)
