@@ -31,15 +31,15 @@ std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken
                                            const std::vector<std::string>& hosts) {
   window_seconds_.resize(taken.size());
   unsigned long long steps = 0;
-  bool held_up = false;
+  std::size_t held_up = 0;
   for (std::size_t rank = 0; rank < taken.size(); ++rank) {
     double seconds = 0;
     int held = 0;
     if (std::sscanf(taken[rank].c_str(), "%llu %lg %d", &steps, &seconds, &held) != 3) return {};
     window_seconds_[rank] += seconds;
-    held_up = held_up || held != 0;
+    if (held != 0) ++held_up;
   }
-  if (held_up) {
+  if (held_up == taken.size()) {
     window_seconds_.clear();
     window_steps_ = 0;
     return {};

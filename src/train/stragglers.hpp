@@ -20,11 +20,11 @@ class Stragglers {
   static constexpr std::uint64_t least_steps = 50;
   static constexpr double least_seconds = 2;
 
-  /// What a rank tells the others: see judge(). `held_up`: its clock is not to be trusted, as it was stopped meanwhile.
+  /// What a rank tells the others: see judge(). `held_up`: it was stopped meanwhile, and its clock went on.
   [[nodiscard]] static std::string text(const GanStep::OwnTime& taken, bool held_up = false);
 
   /// From every rank's text() of the same steps, a sentence for each rank that has become slow. Too short a window is
-  /// judged together with the next, and one in which a rank was held up not at all.
+  /// judged together with the next, and one in which all of them were held up, as by Ctrl-Z, not at all.
   std::vector<std::string> judge(const std::vector<std::string>& taken, const std::vector<std::string>& hosts);
 
   /// At the end: those that were slow in half of the windows or more, a sentence each.

@@ -9,8 +9,8 @@
 // - images or z chosen by the rank's number on its host: hosts would see the same rows, and the weights would part
 //   by a hundredth in the first steps (tolerance: 1e-4);
 // - initial weights drawn by rank or not shared: they are compared before the first step;
-// - a mean of the ranks' means, or a division by the number of ranks: batches of 100 on 3 ranks and of 7 on 2, 3
-//   and 4 give ranks different numbers of rows;
+// - a mean of the ranks' means, or a division by the number of ranks: batches of 100 on 3 ranks and of 11 on 2, 3,
+//   4 and 8 give ranks different numbers of rows;
 // - G's gradient reduced in D's step, or a gradient that is not reduced: replicas part, and are compared;
 // - losses, accuracies or a request to stop that are one rank's own.
 #include <gmock/gmock.h>
@@ -51,6 +51,8 @@ void expect_same_means(const StepMeans& a, const StepMeans& b, double tolerance)
   EXPECT_NEAR(a.penalty, b.penalty, tolerance);
   EXPECT_NEAR(a.real_accuracy, b.real_accuracy, tolerance);
   EXPECT_NEAR(a.fake_accuracy, b.fake_accuracy, tolerance);
+  EXPECT_NEAR(a.real_score, b.real_score, tolerance);
+  EXPECT_NEAR(a.fake_score, b.fake_score, tolerance);
   EXPECT_NEAR(a.discriminator_gradient_norm, b.discriminator_gradient_norm, tolerance);
   EXPECT_NEAR(a.generator_gradient_norm, b.generator_gradient_norm, tolerance);
 }

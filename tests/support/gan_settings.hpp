@@ -84,11 +84,11 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.r1 = o.r2 = 1;
          o.discriminator_activation = "leaky-relu";
        }},
-      {"minimax_batch_of_seven",
+      {"minimax_batch_of_eleven",
        [](TrainOptions& o) {
          o.loss = "minimax";
-         o.batch = 7;
-         o.shards = 5;
+         o.batch = 11;
+         o.shards = 10;
        }},
       {"dcgan", [](TrainOptions& o) { normalised_dcgan(o); }},
       {"dcgan_simultaneous_with_penalties",

@@ -18,10 +18,16 @@ namespace {
 // What NVIDIA recommends for Hopper; other GPUs do with less.
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 
-void check(cublasStatus_t status, const std::string& what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
+[[noreturn]] void fail(cublasStatus_t status, const std::string& what) {
   throw Error(ExitCode::launch, "cuBLASLt could not " + what + " (" + cublasLtGetStatusName(status) + ", " +
                                     cublasLtGetStatusString(status) + ")");
+}
+// No text is made where nothing failed: a step without a graph comes here for each product.
+void check(cublasStatus_t status, const char* what) {
+  if (status != CUBLAS_STATUS_SUCCESS) fail(status, what);
+}
+std::string product_text(int m, int k, int n) {
+  return std::to_string(m) + "×" + std::to_string(k) + " by " + std::to_string(k) + "×" + std::to_string(n);
 }
 
 class Preference {
@@ -130,17 +136,16 @@ bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
         handle_, plan.operation, plan.left, plan.right, plan.result, plan.result, preference.get(), 1, &found, &count);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
-      check(status, "find an algorithm for a product of " + std::to_string(m) + "×" + std::to_string(k) + " by " +
-                        std::to_string(k) + "×" + std::to_string(n));
+    if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
+      fail(status, "find an algorithm for a product of " + product_text(m, k, n));
     plan.state = status == CUBLAS_STATUS_SUCCESS && count > 0 ? Plan::chosen : Plan::none;
     plan.algorithm = found.algo;
   }
   if (plan.state == Plan::none) return false;
-  check(
+  const cublasStatus_t status =
       cublasLtMatmul(handle_, plan.operation, &one, b, plan.left, a, plan.right, &old, c, plan.result, c, plan.result,
-                     &plan.algorithm, plans_->workspace.as<void>(), workspace_bytes, stream),
-      "multiply " + std::to_string(m) + "×" + std::to_string(k) + " by " + std::to_string(k) + "×" + std::to_string(n));
+                     &plan.algorithm, plans_->workspace.as<void>(), workspace_bytes, stream);
+  if (status != CUBLAS_STATUS_SUCCESS) fail(status, "multiply " + product_text(m, k, n));
   return true;
 }
 

@@ -318,7 +318,8 @@ Cudnn::Plan Cudnn::plan(const ConvolutionTask& task) {
 }
 
 void Cudnn::run(const Plan& plan, const void* fine, const void* weights, const void* coarse, void* workspace) {
-  // cuDNN takes all alike, and writes the pass's own.
+  // A host's object for each call, by cuDNN's rules; a graph, which calls once, has none of it in its steps.
+  // cuDNN takes all arrays alike, and writes the pass's own.
   const std::initializer_list<void*> arrays = {const_cast<void*>(fine), const_cast<void*>(weights),
                                                const_cast<void*>(coarse)};
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);

@@ -53,15 +53,20 @@ TEST(Stragglers, AShortWindowIsJudgedWithTheNext) {
   EXPECT_THAT(ranks.summary(hosts), ElementsAre(HasSubstr("in 3 of 3 comparisons")));
 }
 
-TEST(Stragglers, WhoWasStoppedForAWhileIsNotSlow) {
+// Where one of them was at work as all were stopped, the pause is in its time alone.
+TEST(Stragglers, WhoWasStoppedWithAllTheOthersIsNotSlow) {
+  const auto stopped = [](bool others) {
+    return std::vector<std::string>{Stragglers::text({100, 9}, true), Stragglers::text({100, 3}, others),
+                                    Stragglers::text({100, 3}, others)};
+  };
   Stragglers ranks;
   EXPECT_THAT(window(ranks, {0.01, 0.01, 0.09}), IsEmpty());  // short yet, and judged with the next
-  const std::vector<std::string> stopped = {Stragglers::text({100, 9}, true), Stragglers::text({100, 3}),
-                                            Stragglers::text({100, 3})};
-  EXPECT_THAT(ranks.judge(stopped, hosts), IsEmpty());
+  EXPECT_THAT(ranks.judge(stopped(true), hosts), IsEmpty());
   EXPECT_THAT(window(ranks, {0.01, 0.01, 0.01}), IsEmpty());
   EXPECT_THAT(window(ranks, {0.03, 0.03, 0.03}), IsEmpty());
   EXPECT_THAT(ranks.summary(hosts), IsEmpty());
+  // One that is stopped again and again holds the others up.
+  EXPECT_THAT(ranks.judge(stopped(false), hosts), ElementsAre(StartsWith("rank 0 on a")));
 }
 
 }  // namespace
