@@ -184,8 +184,9 @@ double timeout_among(const std::vector<std::string>& words) {
 
 // By these endings launch/mpirun knows what the watchdog says.
 std::string consolation(const std::vector<std::string>& words) {
-  return !words.empty() && words[0] == "train" ? "Complete checkpoints stand, and --resume goes on from them"
-                                               : "Its last file may be missing, or in a pipe cut short: start it again";
+  return !words.empty() && words[0] == "train"
+             ? "Complete checkpoints stand, where there are any, and --resume goes on from the newest"
+             : "Its last file may be missing, or in a pipe cut short: start it again";
 }
 
 // One line, whatever was quoted in it.

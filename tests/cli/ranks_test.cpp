@@ -147,7 +147,7 @@ TEST_F(Ranks, AKilledRankEndsAll) {
   ASSERT_TRUE(eventually([&] { return !content(here() / "run/metrics.jsonl").empty(); }));
   ::kill(rank_process(1), SIGKILL);
   const Ending ending = training.wait();
-  expect_one_message(ending, 6, "Complete checkpoints stand");
+  expect_one_message(ending, 6, "Complete checkpoints stand, where there are any, and --resume goes on");
   EXPECT_THAT(ending.err, HasSubstr("rank 1 on "));
   expect_all_gone(2);
 }
@@ -183,7 +183,8 @@ TEST_F(ScriptedMpirun, IsEndedWhenItHangsWithoutRanks) {
   const Ending ending = launched("sleep 2\nexec sleep 1000\n");
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_EQ(ending.err,
-            "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand\n");
+            "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand, where "
+            "there are any\n");
 }
 
 // One rank's death makes others, and the daemons, stumble: who died is said, and not who stumbled.
@@ -202,7 +203,8 @@ exit 137
 )");
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_EQ(ending.err,
-            "a rank's own words\nlaunch/mpirun: rank 1 on h2 died of signal 9; its complete checkpoints stand\n");
+            "a rank's own words\nlaunch/mpirun: rank 1 on h2 died of signal 9; its complete checkpoints stand, where "
+            "there are any\n");
 }
 
 // A batch system may have given one host or many. The ranks here have ended, and mpirun, of which they are children
@@ -213,14 +215,16 @@ TEST_F(ScriptedMpirun, IsEndedUnderABatchSystemWhenItWaitsForALock) {
       launched("sleep 1 &\nexec python3 -c 'import threading; l = threading.Lock(); l.acquire(); l.acquire()'\n");
   EXPECT_EQ(ending.code, 6) << ending.err;
   EXPECT_EQ(ending.err,
-            "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand\n");
+            "launch/mpirun: a rank was lost, and mpirun hung when all were gone; its complete checkpoints stand, where "
+            "there are any\n");
 }
 
 // A watchdog that could not speak any more: the launcher does.
 TEST_F(ScriptedMpirun, ACodeWithoutASentenceGetsOne) {
   const std::string warning = "ganymede: warning: the log is incomplete";
-  EXPECT_EQ(launched("echo '" + warning + "' >&2\nexit 6\n").err,
-            warning + "\nlaunch/mpirun: the ranks ended with code 6; its complete checkpoints stand\n");
+  EXPECT_EQ(
+      launched("echo '" + warning + "' >&2\nexit 6\n").err,
+      warning + "\nlaunch/mpirun: the ranks ended with code 6; its complete checkpoints stand, where there are any\n");
   const std::string sentence = "ganymede: rank 1 on h2: MPI could not add up";
   const Ending told = launched("echo '" + sentence + "' >&2\nexit 6\n");
   EXPECT_EQ(told.code, 6);
@@ -387,7 +391,8 @@ TEST_F(Ranks, ASecondInterruptWhileTheRanksEndIsNoFault) {
       EXPECT_FALSE(fs::is_empty(here() / name / "checkpoints"));
     } else {
       EXPECT_EQ(ending.code, 6);
-      EXPECT_EQ(ending.err, "launch/mpirun: the ranks were ended at once; complete checkpoints stand\n");
+      EXPECT_EQ(ending.err,
+                "launch/mpirun: the ranks were ended at once; complete checkpoints stand, where there are any\n");
     }
   }
 }
