@@ -45,6 +45,10 @@ class Usage : public ::testing::Test {
               std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02", 16) + std::string(8, 'x'));
         write(here / folder / (half + "-labels-idx1-ubyte"), std::string("\0\0\x08\x01\0\0\0\x02\0\1", 10));
       }
+    fs::copy(here / "small-images", here / "cut-images");
+    fs::resize_file(here / "cut-images/train-images-idx3-ubyte", 20);
+    fs::copy(here / "small-images", here / "no-labels");
+    fs::remove(here / "no-labels/train-labels-idx1-ubyte");
     write(here / "twice.ini", "seed = 1\nseed = 2\n");
     write(here / "hash.ini", "data = /tmp/a#b\n");
     write(here / "section.ini", "[train]\nseed = 1\n");
@@ -218,6 +222,19 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"train", "--out", "new", "--data", "empty"}, 3, "empty"},
            {{"train", "--out", "new", "--data", "empty-data"}, 3, "train-images-idx3-ubyte"},
            {{"train", "--out", "new", "--data", "huge-data"}, 3, "train-images-idx3-ubyte"},
+           // What would do without labels, or test images, is told where those are at fault.
+           {{"train", "--out", "new", "--data", "no-labels", "--condition", "concat"},
+            3,
+            "no train-labels-idx1-ubyte[.gz] (--condition concat needs labels; --condition none trains without)\n"},
+           {{"train", "--out", "new", "--data", "cut-images", "--condition", "concat", "--eval-every", "1"},
+            3,
+            "found 20\n"},
+           {{"train", "--out", "new", "--data", "no-tests", "--eval-every", "1", "--eval-metrics", "judge"},
+            3,
+            "no t10k-images-idx3-ubyte[.gz] (--eval-every compares with test images; 0 trains without)\n"},
+           {{"train", "--out", "run", "--resume", "--data", "gone", "--eval-every", "1"},
+            3,
+            "works too; where the set lies elsewhere now, give that with --data\n"},
            {{"train", "--out", "invalid", "--resume"}, 3, "step-00000004"},
            {{"sample", "nowhere"}, 3, "nowhere does not exist"},
            {{"sample", "empty"}, 3, "is it a run's folder?"},
