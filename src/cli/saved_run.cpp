@@ -11,6 +11,7 @@
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
+#include "train/run_lock.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -154,10 +155,16 @@ SavedRun read_saved_run(const fs::path& place) {
   if (!run && refused.empty()) {
     const RunFolder folder(place);
     const bool begun = fs::exists(folder.config(), error) || fs::exists(folder.metrics(), error);
-    throw Error(ExitCode::data,
-                place.string() + (begun ? " is a run's folder without a checkpoint yet: wait for the first, which "
-                                          "--checkpoint-every N has a training write after N steps"
-                                        : " holds neither final weights nor a checkpoint: is it a run's folder?"));
+    if (!begun)
+      throw Error(ExitCode::data,
+                  place.string() + " holds neither final weights nor a checkpoint: is it a run's folder?");
+    if (!is_in_use(folder))
+      throw Error(ExitCode::data,
+                  place.string() + " is the folder of a training that has ended without a checkpoint" +
+                      (fs::exists(folder.log(0), error) ? "; " + folder.log(0).string() + " says why" : std::string()));
+    throw Error(ExitCode::data, place.string() +
+                                    " is a run's folder without a checkpoint yet: wait for the first, which "
+                                    "--checkpoint-every N has a training write after N steps");
   }
   if (!run) {
     std::string reasons;

@@ -8,10 +8,12 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <optional>
 #include <string_view>
+#include <thread>
 
 #include "core/files.hpp"
 #include "core/json.hpp"
@@ -65,8 +67,14 @@ RunLock::RunLock(const RunFolder& folder) : name_(folder.lock()) {
     ::close(file_);
     throw Error(ExitCode::data, what);
   };
+  int refusals = 0;
   while (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
+    // Whoever asks is_in_use() has it for an instant.
+    if (errno == EWOULDBLOCK && ++refusals < most_attempts) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      continue;
+    }
     if (errno != EWOULDBLOCK) {
       warning_ = name_.string() + " cannot be locked (" + std::strerror(errno) +
                  "): take care that no other training writes to this run's folder";
@@ -117,6 +125,17 @@ void RunLock::put(const std::filesystem::path& file, std::string_view bytes) con
     check();  // what was being written is gone: that is the reason then
     throw;
   }
+}
+
+bool is_in_use(const RunFolder& folder) {
+  const int file = ::open(folder.lock().c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno != ENOENT;
+  int refused = 0;
+  do {
+    refused = ::flock(file, LOCK_SH | LOCK_NB);
+  } while (refused != 0 && errno == EINTR);
+  ::close(file);
+  return refused != 0;
 }
 
 }  // namespace ganymede

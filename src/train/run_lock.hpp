@@ -47,4 +47,7 @@ class RunLock {
   std::string warning_;
 };
 
+/// Whether a training has the run's folder; also where that cannot be known, as without locks.
+bool is_in_use(const RunFolder& folder);
+
 }  // namespace ganymede

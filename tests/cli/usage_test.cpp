@@ -1,7 +1,10 @@
 // Wrong usage and damaged input: one line on stderr, the contract's exit code, nothing written; alone and on
 // several ranks.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <future>
@@ -34,6 +37,7 @@ class Usage : public ::testing::Test {
     write(here / "file", "not what you think");
     fs::create_directory(here / "empty");
     write(here / "begun/config.ini", content(here / "run/config.ini"));
+    write(here / "begun/logs/rank-0000.log", content(here / "run/logs/rank-0000.log"));
     write(here / "empty-data/train-images-idx3-ubyte", "");
     // The magic of images, and a claim of 2^31 - 1 of them.
     write(here / "huge-data/train-images-idx3-ubyte",
@@ -240,11 +244,11 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"sample", "empty"}, 3, "is it a run's folder?"},
            {{"eval", "begun"},
             3,
-            "begun is a run's folder without a checkpoint yet: wait for the first, which "
-            "--checkpoint-every N"},
-           {{"inspect", "begun"}, 3, "without a checkpoint yet"},
-           {{"latent", "begun"}, 3, "without a checkpoint yet"},
-           {{"export", "begun"}, 3, "without a checkpoint yet"},
+            "begun is the folder of a training that has ended without a checkpoint; "
+            "begun/logs/rank-0000.log says why\n"},
+           {{"inspect", "begun"}, 3, "has ended without a checkpoint"},
+           {{"latent", "begun"}, 3, "has ended without a checkpoint"},
+           {{"export", "begun"}, 3, "has ended without a checkpoint"},
            {{"inspect", GANYMEDE_SHARE_FOLDER "/judge/mnist.safetensors"}, 3, "holds a judge of digits"},
            {{"eval", GANYMEDE_SHARE_FOLDER "/judge/mnist.safetensors"}, 3, "`ganymede judge --check --out /"},
            {{"sample", "file"}, 3, "file"},
@@ -281,6 +285,18 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"export", "run", "--out", "file/x"}, 3, "file/x"},
        })
     expect_refused(wrong);
+}
+
+// Only while a training has the folder is there a checkpoint to wait for.
+TEST_F(Usage, ATrainingUnderWayHasItsFirstCheckpointToCome) {
+  const int lock = ::open((folder_->path() / "begun/.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  ASSERT_EQ(::flock(lock, LOCK_EX | LOCK_NB), 0);
+  for (const char* command : {"inspect", "sample"})
+    expect_refused(
+        {{command, "begun"},
+         3,
+         "begun is a run's folder without a checkpoint yet: wait for the first, which --checkpoint-every N"});
+  ::close(lock);
 }
 
 TEST_F(Usage, OneMessageFromSeveralRanks) {

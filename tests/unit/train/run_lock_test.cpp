@@ -57,7 +57,9 @@ TEST(RunLock, IsHeldOnceAndSaysByWhom) {
   const test::TemporaryFolder run;
   const RunFolder folder(run.path());
   for (int again = 0; again < 2; ++again) {
+    EXPECT_FALSE(is_in_use(folder));
     const RunLock lock(folder);
+    EXPECT_TRUE(is_in_use(folder));
     EXPECT_EQ(lock.warning(), "");
     EXPECT_THAT(refusal(folder), AllOf(HasSubstr("--out " + run.path().string() + " is in use by " + holder()),
                                        HasSubstr(" UTC, generation " + std::to_string(again + 1) + ": wait")));
@@ -173,6 +175,7 @@ TEST(RunLock, AFileSystemWithoutLocksIsWarnedOf) {
     flock_failure = failure;
     const RunLock first{RunFolder(run.path())};
     const RunLock second{RunFolder(run.path())};
+    EXPECT_TRUE(is_in_use(RunFolder(run.path())));
     // Nothing keeps them apart, but the first learns of the second.
     EXPECT_THROW(first.check(), Error);
     EXPECT_NO_THROW(second.check());
