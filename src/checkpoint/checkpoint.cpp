@@ -283,20 +283,36 @@ Checkpoint read_checkpoint(const fs::path& folder) {
 
 std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vector<std::string>& refused,
                                                  const std::function<bool(std::uint64_t)>& wanted) {
-  for (const auto& folder : list_folders(run / "checkpoints")) {
-    if (folder.kind == StoredFolder::Kind::partial || !wanted(folder.step)) continue;
-    try {
-      Checkpoint checkpoint = read_checkpoint(folder.path);
-      if (checkpoint.step != folder.step) {
-        refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
-               std::to_string(checkpoint.step));
+  // While a training goes on, what was listed may be pruned before it is read, and a newer one stand in its place; both
+  // may also be missed by a list that is made just then.
+  constexpr int most_looks = 20;
+  for (int look = 1;; ++look) {
+    std::vector<std::string> reasons;
+    bool some_listed = false;
+    bool some_gone = false;
+    for (const auto& folder : list_folders(run / "checkpoints")) {
+      if (folder.kind == StoredFolder::Kind::partial) continue;
+      some_listed = true;
+      if (!wanted(folder.step)) continue;
+      try {
+        Checkpoint checkpoint = read_checkpoint(folder.path);
+        if (checkpoint.step != folder.step) {
+          refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
+                 std::to_string(checkpoint.step));
+        }
+        refused.insert(refused.end(), reasons.begin(), reasons.end());
+        return FoundCheckpoint{folder.path, std::move(checkpoint), {}};
+      } catch (const Error& error) {
+        const bool gone = !is_folder(folder.path);
+        some_gone = some_gone || gone;
+        if (!gone || look == most_looks) reasons.emplace_back(error.what());
       }
-      return FoundCheckpoint{folder.path, std::move(checkpoint), {}};
-    } catch (const Error& error) {
-      refused.emplace_back(error.what());
+    }
+    if ((some_listed && !some_gone) || look == most_looks) {
+      refused.insert(refused.end(), reasons.begin(), reasons.end());
+      return std::nullopt;
     }
   }
-  return std::nullopt;
 }
 
 std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {

@@ -193,6 +193,28 @@ TEST(NewestCheckpoint, FallsBackAndSaysWhy) {
                     HasSubstr("start afresh")));
 }
 
+// A training that goes on prunes it between its listing, after which `wanted` is asked, and its reading.
+TEST(NewestCheckpoint, LooksAgainWhenOneIsGoneUnderItsHands) {
+  const test::TemporaryFolder run;
+  store(run.path(), example(100), 0);
+  std::vector<std::string> refused;
+  const auto replace_first = [&](std::uint64_t step) {
+    if (step < 300) store(run.path(), example(step + 100), 1);
+    return true;
+  };
+  const auto found = newest_checkpoint(run.path(), refused, replace_first);
+  ASSERT_TRUE(found.has_value());
+  expect_same(found->checkpoint, example(300));
+  EXPECT_THAT(refused, IsEmpty());
+  // Not for ever.
+  const auto replace_always = [&](std::uint64_t step) {
+    store(run.path(), example(step + 100), 1);
+    return true;
+  };
+  EXPECT_FALSE(newest_checkpoint(run.path(), refused, replace_always).has_value());
+  EXPECT_THAT(refused, ElementsAre(HasSubstr("manifest.json: the file is missing")));
+}
+
 TEST(NewestCheckpoint, RefusesAFolderUnderAnotherStepsName) {
   const test::TemporaryFolder run;
   store(run.path(), example(100), 0);
