@@ -187,6 +187,11 @@ void warn_of_refused(const SavedRun& run) {
 }
 
 TrainOptions saved_options(const SavedRun& run) {
+  std::error_code error;
+  if (run.options.empty() && fs::exists(run.source.parent_path() / "manifest.json", error))
+    throw Error(ExitCode::data, run.source.string() +
+                                    " is one file of a checkpoint, whose manifest says with which options it was "
+                                    "trained: name the checkpoint's folder");
   if (run.options.empty())
     throw Error(
         ExitCode::data,

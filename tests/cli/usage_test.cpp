@@ -263,6 +263,7 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"eval", "run", "--data", "mnist-mini", "--judge", "flipped/generator.safetensors"}, 3, "is damaged"},
            {{"eval", "run", "--data", "mnist-mini", "--judge", "nowhere"}, 3, "nowhere"},
            {{"eval", "cut"}, 3, "generator.safetensors"},
+           {{"eval", "run/checkpoints/step-00000004/generator.safetensors"}, 3, "name the checkpoint's folder"},
            {{"eval", "run", "--data", "nowhere"}, 3, "there is no data set 'nowhere'"},
            {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
            {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"},
