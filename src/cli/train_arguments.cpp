@@ -61,6 +61,16 @@ void find_meant(std::set<std::string>& meant, const TrainOptions& options, const
   }
 }
 
+// Options of `train` that are none of a training's.
+void refuse_of_command_line(const std::string& name) {
+  if (name == "recipe")
+    throw Error(ExitCode::usage,
+                "a recipe builds on no other: give --recipe on the command line, or 'recipe' in the "
+                "file that --config names");
+  if (name == "config" || name == "dry-run")
+    throw Error(ExitCode::usage, "'" + name + "' is an option of the command line alone: give --" + name + " there");
+}
+
 void apply(TrainOptions& options, std::set<std::string>& meant, const std::vector<Setting>& settings,
            const std::string& source) {
   const auto names = [&](const char* name) {
@@ -69,6 +79,7 @@ void apply(TrainOptions& options, std::set<std::string>& meant, const std::vecto
   let_epochs_count(options, names);
   for (const Setting& s : settings) {
     try {
+      refuse_of_command_line(s.name);
       // Files of earlier runs have the switch that --precision has taken the place of.
       if (s.name == "tf32")
         set_train_option(options, "precision", s.value == "true" ? "tf32" : "fp32");

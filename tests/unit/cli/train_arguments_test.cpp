@@ -181,7 +181,11 @@ TEST_F(TrainArguments, MistakesInAFileNameFileAndLine) {
   EXPECT_THAT(refusal({"--config", value}),
               AllOf(HasSubstr("value.ini, line 2: "), HasSubstr("--seed takes a whole number")));
   EXPECT_THAT(refusal({"--config", file("empty.ini", "data =\n")}), HasSubstr("empty.ini, line 1: --data"));
-  EXPECT_THAT(refusal({"--recipe", file("nested.ini", "recipe = gan\n")}), HasSubstr("nested.ini, line 1: "));
+  EXPECT_THAT(refusal({"--recipe", file("nested.ini", "recipe = gan\n")}),
+              HasSubstr("nested.ini, line 1: a recipe builds on no other: give --recipe on the command line"));
+  for (const std::string name : {"config", "dry-run"})
+    EXPECT_THAT(refusal({"--config", file("command-line.ini", name + " = true\n")}),
+                HasSubstr("line 1: '" + name + "' is an option of the command line alone: give --" + name + " there"));
   EXPECT_THAT(refusal({"--config", (folder_ / "none").string()}), HasSubstr("none"));
   EXPECT_THAT(refusal({"--config", folder_.path().string()}), HasSubstr(folder_.path().string()));
   EXPECT_THAT(refusal({"--config", file("large.ini", std::string((1 << 20) + 1, '\n'))}), HasSubstr("large.ini"));
