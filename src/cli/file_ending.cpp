@@ -11,6 +11,9 @@ namespace ganymede::cli {
 
 void refuse_other_ending(const std::filesystem::path& out, const std::string& what,
                          const std::vector<std::string>& own) {
+  if (out == "-")
+    throw Error(ExitCode::usage, "--out - names no file: let it end in " + own.front() +
+                                     ", or give /dev/stdout for the standard output");
   constexpr std::array known = {".png",  ".jpg",   ".jpeg", ".gif",  ".bmp",  ".webp",        ".tif", ".tiff", ".svg",
                                 ".pdf",  ".ppm",   ".pgm",  ".html", ".htm",  ".txt",         ".md",  ".csv",  ".tsv",
                                 ".json", ".jsonl", ".ini",  ".log",  ".onnx", ".safetensors", ".pt",  ".pth",  ".ckpt",

@@ -167,6 +167,7 @@ TEST_F(Usage, WrongCommandLines) {
            {{"sample", "run", "--seed", "1.5"}, 2, "--seed takes"},
            {{"sample", "run", "--seed", "18446744073709551616"}, 2, "from 0 to 18446744073709551615"},
            {{"sample", "run", "--out", "x.JPG"}, 2, "let it end in .png"},
+           {{"sample", "run", "--out", "-"}, 2, "let it end in .png, or give /dev/stdout for the standard output"},
            {{"report", "run", "--out", "x.pdf"}, 2, "than the page that is written: let it end in .html"},
            {{"export", "run", "--out", "x.pt"}, 2, "let it end in .safetensors"},
            {{"export", "run", "--format", "onnx", "--out", "x.safetensors"}, 2, "let it end in .onnx"},
