@@ -13,6 +13,7 @@
 #include "cli/operation_table.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/names.hpp"
+#include "core/numbers.hpp"
 #include "core/stopwatch.hpp"
 #include "device/roofline.hpp"
 #include "gan/update_schedule.hpp"
@@ -172,8 +173,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
     return 0;
   }
   for (const auto& [name, value] : setup.plan.rows) std::printf("%-14s%s\n", name.c_str(), value.c_str());
-  std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %ld rounds of %ld steps; %.0f images/s\n",
-              best * 1e3, middle * 1e3, rounds, per_round, options.batch * updates / middle);
+  std::printf("\nstep          %.3f ms at best, %.3f ms in the median of %s of %s; %.0f images/s\n", best * 1e3,
+              middle * 1e3, counted(rounds, "round").c_str(), counted(per_round, "step").c_str(),
+              options.batch * updates / middle);
   std::printf("arithmetic    %.1f MFLOP a step and rank in matrix products; %.1f GFLOP/s at best", step.flops() / 1e6,
               achieved / 1e9);
   if (peak > 0) std::printf(", %.0f%% of %.1f", 100 * achieved / peak, peak / 1e9);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -17,11 +18,11 @@ int cut(std::int64_t total, int part, int parts) { return static_cast<int>(total
 BatchShare share_of_batch(int batch, int rank, int size, bool exact, int shards) {
   if (size > batch)
     throw Error(ExitCode::usage, std::to_string(size) + " ranks cannot share a batch of " + std::to_string(batch) +
-                                     ": start at most " + std::to_string(batch) + " ranks or raise --batch");
+                                     ": start at most " + counted(batch, "rank") + " or raise --batch");
   if (exact && size > shards)
-    throw Error(ExitCode::usage, std::to_string(size) + " ranks cannot share " + std::to_string(shards) +
-                                     " virtual shards: start at most " + std::to_string(shards) +
-                                     " ranks or raise --shards (which changes the trajectory)");
+    throw Error(ExitCode::usage, std::to_string(size) + " ranks cannot share " + counted(shards, "virtual shard") +
+                                     ": start at most " + counted(shards, "rank") +
+                                     " or raise --shards (which changes the trajectory)");
   BatchShare share;
   if (exact) {
     const int first = cut(shards, rank, size);

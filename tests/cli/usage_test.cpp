@@ -318,8 +318,10 @@ TEST_F(Usage, OneMessageFromSeveralRanks) {
                      {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
                      {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"}});
   expect_refused(
-      3, {{{"train", "--out", "new", "--batch", "2"}, 2, "3 ranks cannot share a batch of 2"},
-          {{"train", "--out", "new", "--reproducible", "--shards", "2"}, 2, "3 ranks cannot share 2 virtual shards"},
+      3, {{{"train", "--out", "new", "--batch", "2"}, 2, "3 ranks cannot share a batch of 2: start at most 2 ranks or"},
+          {{"train", "--out", "new", "--reproducible", "--shards", "1"},
+           2,
+           "3 ranks cannot share 1 virtual shard: start at most 1 rank or raise"},
           {{"train", "--out", "new", "--data", "nowhere"}, 3, "nowhere"}});
 }
 
