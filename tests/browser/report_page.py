@@ -374,11 +374,13 @@ def evaluations(browser):
     infinite = json.loads(json.dumps(measured))
     infinite["metrics"]["parzen"] = {"log_likelihood": None, "standard_error": None}
     infinite["metrics"]["judge"]["samples"]["kid"] = {"mean": None, "standard_error": None}
+    infinite["metrics"]["judge"]["samples"]["class_kl"] = None
     infinite["metrics"]["modes"] = {"samples": {"found": 9, "possible": 10, "kl": 0.5, "count": 200},
                                     "training_images": {"found": 10, "possible": 10, "kl": 0.1, "count": 150}}
     write(infinite)
     assert "null" not in shown("run") and "undefined" not in shown("run")
     assert "Parzen log-likelihood, nats" not in rows() and "KID" not in rows(), rows()
+    assert rows()["KL of classes from real"][0] == "∞", rows()
     assert rows()["modes"][:2] == ["9 of 10", "10 of 10 in 150 stacks"], rows()
     write(measured)
 

@@ -447,7 +447,10 @@ const measures = [
   ["density", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.density)],
   ["coverage", "higher", (m, kind) => fixed(3, m.judge?.[kind]?.coverage)],
   ["MNIST inception score", "higher", (m, kind) => fixed(2, m.judge?.[kind]?.inception_score)],
-  ["KL of classes from real", "lower", (m, kind) => fixed(4, m.judge?.[kind]?.class_kl)],
+  ["KL of classes from real", "lower", (m, kind) => {
+    const kl = m.judge?.[kind]?.class_kl;
+    return kl === null ? "∞" : fixed(4, kl);  // JSON has no infinity
+  }],
   ["modes", "higher", (m, kind) => modesFound(m.modes?.[kind], kind)],
   ["KL of modes from all alike", "lower", (m, kind) => fixed(4, m.modes?.[kind]?.kl)],
 ];
