@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "comm/failure.hpp"
 #include "ganymede/communicator.hpp"
@@ -42,9 +43,10 @@ void together(Communicator& ranks, const std::function<void()>& action) {
   // Who has waited for another in vain knows less than that one.
   const std::int64_t size = ranks.size();
   const bool waited = mine.code == static_cast<std::int64_t>(ExitCode::rank_lost);
-  std::int64_t first = !failed ? 2 * size : ranks.rank() + (waited ? size : 0);
+  constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+  std::int64_t first = !failed ? none : ranks.rank() + (waited ? size : 0);
   ranks.all_min(std::span(&first, 1));
-  if (first == 2 * size) return;
+  if (first == none) return;
 
   const int origin = static_cast<int>(first % size);
   const Failure shared = share(ranks, mine, origin);

@@ -84,11 +84,11 @@ inline const std::vector<GanSetting>& gan_settings() {
          o.r1 = o.r2 = 1;
          o.discriminator_activation = "leaky-relu";
        }},
-      {"minimax_batch_of_eleven",
+      {"minimax_batch_of_seven",
        [](TrainOptions& o) {
          o.loss = "minimax";
-         o.batch = 11;
-         o.shards = 10;
+         o.batch = 7;
+         o.shards = 5;
        }},
       {"dcgan", [](TrainOptions& o) { normalised_dcgan(o); }},
       {"dcgan_simultaneous_with_penalties",
