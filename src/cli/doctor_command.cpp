@@ -87,17 +87,16 @@ nlohmann::ordered_json as_json(const std::string& launch, const std::vector<Fact
   nlohmann::ordered_json json;
   json["launch"] = launch;
   for (const Facts& facts : all) json["ranks"].push_back(nlohmann::ordered_json::parse(to_text(facts)));
-  if (all.size() > 1)
-    json["all_reduce"] = {{"latency_seconds", links.latency},
-                          {"bytes_per_second", links.large_bytes / links.large},
-                          {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}};
+  const auto sums_of = [&](double latency, double bytes_per_second) {
+    return nlohmann::ordered_json{{"latency_seconds", latency},
+                                  {"bytes_per_second", bytes_per_second},
+                                  {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}};
+  };
+  if (all.size() > 1) json["all_reduce"] = sums_of(links.latency, links.large_bytes / links.large);
   if (links.gpus) {
     const GpuSums& sums = *links.gpus;
     json["gpu_all_reduce"] = {{"library", sums.version}, {"problem", sums.problem}};
-    if (sums.problem.empty())
-      json["gpu_all_reduce"].update({{"latency_seconds", sums.latency},
-                                     {"bytes_per_second", sums.large_bytes / sums.large},
-                                     {"expected_bytes_per_second", expected_bandwidth(all, links.hosts)}});
+    if (sums.problem.empty()) json["gpu_all_reduce"].update(sums_of(sums.latency, sums.large_bytes / sums.large));
   }
   json["copy_bytes_per_second"] = links.copy;
   json["clocks_ahead_seconds"] = links.clocks;

@@ -18,6 +18,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool is_checkpoint(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / "manifest.json", error);
+}
+
 constexpr std::uint64_t most_side = 1024;
 constexpr std::uint64_t most_classes = 256;
 
@@ -140,7 +145,7 @@ SavedRun read_saved_run(const fs::path& place) {
     run.files[network == file.metadata.end() ? place.stem().string() : network->second] = std::move(file);
     return run;
   }
-  if (fs::exists(place / "manifest.json", error)) return from_checkpoint(place, read_checkpoint(place));
+  if (is_checkpoint(place)) return from_checkpoint(place, read_checkpoint(place));
   std::vector<std::string> refused;
   std::optional<SavedRun> run = final_weights(place, refused);
   std::optional<FoundCheckpoint> found;
@@ -187,8 +192,7 @@ void warn_of_refused(const SavedRun& run) {
 }
 
 TrainOptions saved_options(const SavedRun& run) {
-  std::error_code error;
-  if (run.options.empty() && fs::exists(run.source.parent_path() / "manifest.json", error))
+  if (run.options.empty() && is_checkpoint(run.source.parent_path()))
     throw Error(ExitCode::data, run.source.string() +
                                     " is one file of a checkpoint, whose manifest says with which options it was "
                                     "trained: name the checkpoint's folder");

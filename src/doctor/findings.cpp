@@ -135,10 +135,7 @@ class Examination {
                number(100 * measured / expected, "%.0f") + " % of what their interfaces give",
            "name the fastest network with --mca btl_tcp_if_include SUBNET, look for other traffic on it, and for more "
            "ranks than cores");
-    if (links_.latency > 2e-3)
-      warn("a sum of 1 KiB over the hosts takes " + time_text(links_.latency) +
-               ", so that a step of a small network is spent in waiting",
-           "raise --batch, use fewer hosts, or a faster network");
+    latency(links_.latency, "the hosts");
   }
 
   void gpu_sums() {
@@ -167,10 +164,7 @@ class Examination {
       warn(moves + "/s, " + number(100 * measured / by_mpi, "%.0f") + " % of what MPI does from the hosts' memory",
            "look by NCCL_DEBUG=INFO which way NCCL takes: GPUs of a host should reach each other directly (nvidia-smi "
            "topo -p2p r), and a container's /dev/shm be large (docker run --shm-size=1g)");
-    if (sums.latency > 2e-3)
-      warn("a sum of 1 KiB over the GPUs takes " + time_text(sums.latency) +
-               ", so that a step of a small network is spent in waiting",
-           "raise --batch, use fewer hosts, or a faster network");
+    latency(sums.latency, "the GPUs");
   }
 
   void clocks() {
@@ -247,6 +241,13 @@ class Examination {
  private:
   void error(std::string what, std::string mend) { findings_.push_back({true, std::move(what), std::move(mend)}); }
   void warn(std::string what, std::string mend) { findings_.push_back({false, std::move(what), std::move(mend)}); }
+  // Of a sum of 1 KiB over `whom`, in seconds.
+  void latency(double seconds, const std::string& whom) {
+    if (seconds > 2e-3)
+      warn("a sum of 1 KiB over " + whom + " takes " + time_text(seconds) +
+               ", so that a step of a small network is spent in waiting",
+           "raise --batch, use fewer hosts, or a faster network");
+  }
   [[nodiscard]] const std::string& host_at(std::vector<double>::const_iterator clock) const {
     return ranks_[static_cast<std::size_t>(clock - links_.clocks.begin())].host;
   }
