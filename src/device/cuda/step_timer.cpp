@@ -23,7 +23,10 @@ void StepTimer::stop(cudaStream_t compute) {
   apart_ = true;
 }
 
-void StepTimer::go_on() { start_timer(stream(), timer(), false); }
+void StepTimer::go_on() {
+  start_timer(stream(), timer(), false);
+  apart_ = true;
+}
 
 void StepTimer::join(cudaStream_t compute) {
   if (!apart_) return;
