@@ -42,8 +42,8 @@ TRAININGS = {  # name: what is measured, number of seeds, options
     "gan-mini-1000": ("parzen", 5, "--recipe gan --data mnist-mini --epochs 1000"),
     "gan-fast-mnist-100": ("parzen", 5, "--recipe gan --data mnist --epochs 100 --learning-rate 5e-4"),
     "gan-fast-mini-1000": ("parzen", 5, "--recipe gan --data mnist-mini --epochs 1000 --learning-rate 5e-4"),
-    "literal-mnist-50": ("parzen", 2, "--recipe gan-literal --data mnist --epochs 50"),
-    "literal-mini-500": ("parzen", 2, "--recipe gan-literal --data mnist-mini --epochs 500"),
+    "literal-mnist-200": ("parzen", 5, "--recipe gan-literal --data mnist --epochs 200"),
+    "literal-mini-1000": ("parzen", 5, "--recipe gan-literal --data mnist-mini --epochs 1000"),
     "wgan-mlp": ("wgan", 5, "--recipe wgan --data mnist --steps 24000 --keep 0 --checkpoint-every 600"),
     "wgan-dcgan": ("wgan", 1, "--recipe wgan --model dcgan --channels 32,64 --generator-norm batch "
                    "--discriminator-norm batch --data mnist --steps 6000 --keep 0 --checkpoint-every 150"),

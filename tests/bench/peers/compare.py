@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import statistics
@@ -65,7 +66,8 @@ class Peer:
         if word != "ready":
             self.close()
             raise Absent(rest) if word == "absent" else Broken("did not start")
-        self.version = rest
+        parameters, _, self.version = rest.partition(" ")
+        self.parameters = int(parameters)
 
     def start(self, command, cores, environment):
         self.processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -114,7 +116,10 @@ class Ganymede:
                               env=environment, preexec_fn=lambda: os.sched_setaffinity(0, self.cores))
         if done.returncode != 0:
             raise Broken(f"ended with {done.returncode}: {done.stderr.strip()}")
-        self.times.extend(json.loads(done.stdout)["seconds_per_step"]["all"])
+        said = json.loads(done.stdout)
+        self.times.extend(said["seconds_per_step"]["all"])
+        self.parameters = sum(int(re.search(r"\(([\d ]+) parameters\)", said["setup"][network])[1].replace(" ", ""))
+                              for network in ("generator", "discriminator"))
 
     def close(self):
         pass
@@ -135,6 +140,8 @@ def compare(title, makers, arguments):
         for contender in list(contenders):
             try:
                 contender.round(arguments.round_steps)
+                if contender.parameters != contenders[0].parameters:
+                    raise Broken(f"trains {contender.parameters} parameters, ganymede {contenders[0].parameters}")
             except Broken as reason:
                 broken[contender.name] = str(reason)
                 contenders.remove(contender)
@@ -145,14 +152,14 @@ def compare(title, makers, arguments):
         print(f"{name}: {reason}", file=sys.stderr)
     if (left_out or broken) and arguments.device == "cpu" or makers[0][0] in broken:
         sys.exit(f"{title}: not compared, see above")
-    print(f"\n{title}\n{'':34}{'median':>9}{'least':>9}   of ganymede's  {'D loss':>8}{'G loss':>8}")
+    print(f"\n{title}\n{'':34}{'median':>9}{'least':>10}    of ganymede's  {'D loss':>8}{'G loss':>8}")
     own = contenders[0].times
     rows = []
     for contender in contenders:
         median, least = statistics.median(contender.times), min(contender.times)
         ratios = median / statistics.median(own), least / min(own)
         losses = "" if contender.losses is None else "{:8.3f}{:8.3f}".format(*contender.losses)
-        print(f"{contender.name:34}{median * 1e3:6.3f} ms{least * 1e3:6.3f} ms{ratios[0]:7.2f} {ratios[1]:7.2f}  "
+        print(f"{contender.name:34}{median * 1e3:6.3f} ms {least * 1e3:7.3f} ms{ratios[0]:7.2f} {ratios[1]:7.2f}  "
               f"{losses}")
         rows.append(dict(name=contender.name, version=contender.version, median=median, min=least,
                          median_ratio=ratios[0], min_ratio=ratios[1], goal=contender.goal))

@@ -5,9 +5,9 @@ two convolutions of 4 x 4 and stride 2, 1-64-128, in D, and as many transposed i
 above fake as one batch, G's with a fresh z through the new D without D's weight gradients, Adam; images gathered from
 bytes by a shuffle per epoch, random numbers drawn, losses and D's accuracies summed. Each library does it the fast way
 that its manual gives; on a GPU the images lie in its memory, and float32 is float32 (TF32 is off). When it has compiled
-and warmed up it says "ready VERSION"; or "absent REASON" where the library is not there, or sees no GPU. Then every
-line on standard input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS", when the device is
-done with them.
+and warmed up it says "ready PARAMETERS VERSION"; or "absent REASON" where the library is not there, or sees no GPU. Then
+every line on standard input, "STEPS", runs so many steps; the answer is a line "SECONDS D-LOSS G-LOSS", when the device
+is done with them.
 """
 
 import gzip
@@ -34,8 +34,8 @@ def absent(reason):
 
 
 def serve(run, version):
-    """run(steps) -> (mean loss of D, of G), complete when it returns."""
-    print("ready", version, flush=True)
+    """run(steps) -> (mean loss of D, of G), complete when it returns; run.parameters: of both networks together."""
+    print("ready", run.parameters, version, flush=True)
     for line in sys.stdin:
         begin = time.perf_counter()
         losses = run(int(line))
@@ -224,6 +224,7 @@ def torch_eager(folder, gamma, ema, threads, device, rank=0, ranks=1, graph=Fals
             one()
         return (sums[:2] / steps).tolist()
 
+    run.parameters = sum(p.numel() for network in (g, d) for p in network.parameters())
     return run
 
 
@@ -295,6 +296,7 @@ def torch_compiled(folder, gamma, ema, threads, device, graph=False):
             one()
         return (sums[:2] / steps).tolist()
 
+    run.parameters = sum(p.numel() for p in gp + dp)
     return run
 
 
@@ -370,6 +372,7 @@ def jax_jit(folder, gamma, ema, device):
             state = step(state)
         return (jax.block_until_ready(state)[-1][:2] / steps).tolist()
 
+    run.parameters = sum(p.size for p in jax.tree.leaves((gp, dp)))
     return run
 
 
@@ -433,6 +436,8 @@ def main():
         def run(steps):
             torch.distributed.broadcast(torch.tensor([steps]), 0)
             return alone(steps)
+
+        run.parameters = alone.parameters
     else:
         sys.exit(f"no contender {kind}")
     run(3 if CONVOLUTIONS else 30)  # compiles, and warms up

@@ -19,7 +19,7 @@ ROOT = os.path.abspath(f"{HERE}/../../..")
 sys.path.insert(0, f"{ROOT}/tests/cluster")
 import namespaces  # noqa: E402  (where it lies is known now)
 
-RANKS = (1, 2, 4)
+RANKS = (1, 2, 3, 4)
 # The recipe's own batch, and the steps and rounds of a run.
 RECIPES = {"gan": (100, ["--round-steps", "30", "--rounds", "4"]),
            "modern": (128, ["--round-steps", "3", "--rounds", "2"])}
