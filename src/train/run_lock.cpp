@@ -118,9 +118,12 @@ void RunLock::check() const {
                                   ", as this one was out of its reach: nothing more is written to it");
 }
 
-void RunLock::put(const std::filesystem::path& file, std::string_view bytes) const {
+void RunLock::put(const std::filesystem::path& file, std::string_view bytes, const std::function<void()>& first) const {
   try {
-    write_file_atomically(file, bytes, [this] { check(); });
+    write_file_atomically(file, bytes, [&] {
+      if (first) first();
+      check();
+    });
   } catch (const Error&) {
     check();  // what was being written is gone: that is the reason then
     throw;

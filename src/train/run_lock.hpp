@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -37,7 +38,9 @@ class RunLock {
   /// Puts a file into the folder as write_file_atomically() does, unless another training has taken the folder. That
   /// one's start deletes what is still being written: also for a process that is stopped right before the rename, there
   /// is no way to put something over its successor's.
-  void put(const std::filesystem::path& file, std::string_view bytes) const;
+  /// `first` is called once the file is written aside, and where it throws, the file is not put there: two files that
+  /// make a pair are put so, one in the `first` of the other.
+  void put(const std::filesystem::path& file, std::string_view bytes, const std::function<void()>& first = {}) const;
 
  private:
   std::filesystem::path name_;

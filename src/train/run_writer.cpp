@@ -158,13 +158,14 @@ void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
   facts["data-digest"] = setup_.data_digest;
   facts.merge(shape_facts(setup_.gan->data));
   // Both say of which step they are, so that two of different steps are told from a pair.
-  const auto write = [&](TensorFile& file, const char* network, const std::filesystem::path& path) {
+  const auto bytes = [&](TensorFile& file, const char* network) {
     file.metadata = facts;
     file.metadata["network"] = network;
-    lock_.put(path, file.sealed());
+    return file.sealed();
   };
-  write(discriminator, "discriminator", folder_.discriminator());
-  write(generator, "generator", folder_.generator());
+  // A disk that has room for one of them alone keeps the pair before.
+  lock_.put(folder_.discriminator(), bytes(discriminator, "discriminator"),
+            [&] { lock_.put(folder_.generator(), bytes(generator, "generator")); });
   write_events([&] { tensorboard_->finish(); });
 }
 

@@ -12,6 +12,7 @@ namespace ganymede::test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -134,6 +135,19 @@ TEST_P(CheckpointFailure, NorDoRecordsAndPicturesEndATrainingThatIsToGoOn) {
     fs::remove_all(here() / "run");
     fs::remove_all(here() / "whole");
     EXPECT_EQ(run(failing(c.path, c.error, options), here()).code, 3);
+  }
+}
+
+// A disk that has room for one of the two alone must leave no G of one step beside a D of another.
+TEST_P(CheckpointFailure, FinalWeightsThatCannotBeWrittenLeaveThePairBefore) {
+  ASSERT_EQ(run(training("run", often + Words{"--steps", "30"}), here()).code, 0);
+  for (const char* broken : {"run/.generator", "run/.discriminator"}) {
+    SCOPED_TRACE(broken);
+    const Ending ending = run(failing(broken, ENOSPC, often + Words{"--steps", "60", "--resume"}), here());
+    EXPECT_EQ(ending.code, 3);
+    EXPECT_THAT(ending.err, AllOf(HasSubstr("No space left on device"), HasSubstr("step 60 in run still stands")));
+    for (const char* name : {"generator.safetensors", "discriminator.safetensors"})
+      EXPECT_THAT(run(ganymede({"inspect", std::string("run/") + name}), here()).out, ContainsRegex("\nstep +30\n"));
   }
 }
 
