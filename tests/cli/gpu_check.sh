@@ -10,8 +10,8 @@ failures=0
 
 # A path with what scripts need, and no nvidia-smi of this machine's.
 mkdir "$scratch/tools" "$scratch/driver"
-for tool in bash sh awk basename cat cmp cp date dirname env find git grep head ls mkdir nproc paste realpath rm sed sleep \
-  sort tail tee timeout tr uname; do
+for tool in bash sh awk basename cat cmp cp date dirname env find git grep gzip head ls mkdir nproc paste realpath rm sed \
+  sleep sort tail tar tee timeout tr uname; do
   ln -s "$(command -v $tool)" "$scratch/tools/$tool"
 done
 driver() {  # driver LINE…: nvidia-smi is this script
@@ -51,7 +51,7 @@ while read -r stage _; do
     *) unbuilt+=(--only "$stage") ;;
   esac
 done < <(PATH=$scratch/tools "$source/launch/gpu-check" --list)
-expect 1 "failed: tests bits sanitizer train bench peers" "${unbuilt[@]}"
+expect 1 "failed: tests bits bench peers sanitizer train" "${unbuilt[@]}"
 if [ "$(grep -c '| FAILED |' "$tree/gpu-check-report.md")" != 6 ] || grep -q 'passed' "$tree/gpu-check-report.md"; then
   echo "gpu-check's report does not say that six stages failed:" >&2
   cat "$tree/gpu-check-report.md" >&2
@@ -100,6 +100,24 @@ for text in '**Not ended yet, or cut short: train.**' '| sanitizer | FAILED |'; 
   echo "gpu-check: a report that was cut short does not say '$text'" >&2
   failures=$((failures + 1))
 done
+
+# What was packed elsewhere is run from where it was unpacked, and what does not run here is said before anything else.
+expect 2 "there is no file $scratch/pack" --packed "$scratch/pack"
+mkdir -p "$scratch/packed/bin"
+echo "revision 7" > "$scratch/packed/source"
+pack() { tar -C "$scratch/packed" -cf "$scratch/pack" .; }
+pack
+expect 4 "what was packed does not run here" --packed "$scratch/pack"
+printf '#!/bin/bash\n[ "$1" = --version ] || { echo "no GPU for ${BASH_SOURCE[0]} $*"; exit 4; }\n' \
+  > "$scratch/packed/bin/ganymede"
+chmod +x "$scratch/packed/bin/ganymede"
+pack
+expect 2 "leaves nothing for the stage build" --packed "$scratch/pack" --only build
+expect 1 "no GPU for $tree/packed/bin/ganymede train" --packed "$scratch/pack" --only bits --out "$scratch/found.md"
+if ! grep -qF 'revision 7' "$scratch/found.md" || ! tar -xzOf "$scratch/found-logs.tar.gz" bits.log | grep -qF 'no GPU for'; then
+  echo "gpu-check --packed: the report, or the logs beside it, do not say what was packed or how it failed" >&2
+  failures=$((failures + 1))
+fi
 
 # The compute-sanitizer that launch/install --cuda fetched decides.
 mkdir -p "$scratch/cache/ganymede/compute-sanitizer/bin"

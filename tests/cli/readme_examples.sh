@@ -27,7 +27,7 @@ mnist=no
 ran=0
 for example in "${examples[@]}"; do
   case $example in
-    launch/install* | launch/quickstart* | launch/test* | launch/gpu-check* | launch/mpirun-hosts* | srun\ * | sbatch\ *)
+    launch/install* | launch/quickstart* | launch/test* | launch/gpu-* | launch/mpirun-hosts* | srun\ * | sbatch\ *)
       echo "not run   $example"
       continue
       ;;

@@ -41,7 +41,8 @@ class Broken(Exception):
 
 
 class Peer:
-    """A contender that stays alive between rounds."""
+    """A contender that stays alive between rounds. All begin at once, which takes what their compilers do; none is
+    timed before the last is ready."""
 
     def __init__(self, name, kind, cores, threads, arguments):
         self.name, self.times, self.losses = name, [], None
@@ -62,9 +63,10 @@ class Peer:
         else:
             self.start(command, set(cores), environment)
         self.process = self.processes[-1]
+
+    def get_ready(self):
         word, _, rest = self.process.stdout.readline().strip().partition(" ")
         if word != "ready":
-            self.close()
             raise Absent(rest) if word == "absent" else Broken("did not start")
         parameters, _, self.version = rest.partition(" ")
         self.parameters = int(parameters)
@@ -108,6 +110,9 @@ class Ganymede:
         if ranks > 1:
             self.command = [arguments.mpirun, "-q", "--bind-to", "none", "-n", str(ranks), *self.command]
 
+    def get_ready(self):
+        pass
+
     def round(self, steps):
         environment = dict(os.environ, CUDA_VISIBLE_DEVICES=self.gpu)
         if os.geteuid() == 0:
@@ -129,13 +134,16 @@ def compare(title, makers, arguments):
     """Runs what the makers make, in turn. The first is ganymede's; one that is absent or broken is left out on a GPU
     and named, and ends the comparison on a CPU."""
     contenders, left_out, broken = [], {}, {}
-    for name, make in makers:
+    for contender in [make(name) for name, make in makers]:
         try:
-            contenders.append(make(name))
+            contender.get_ready()
+            contenders.append(contender)
         except Absent as reason:
-            left_out[name] = str(reason)
+            left_out[contender.name] = str(reason)
+            contender.close()
         except Broken as reason:
-            broken[name] = str(reason)
+            broken[contender.name] = str(reason)
+            contender.close()
     for _ in range(arguments.rounds):
         for contender in list(contenders):
             try:
