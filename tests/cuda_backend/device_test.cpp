@@ -12,6 +12,8 @@
 
 #include "cuda_backend/gpu.hpp"
 #include "cuda_sim/cuda_sim.hpp"
+#include "device/cuda/graph_routine.hpp"
+#include "device/cuda/runtime.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
 #include "support/gan_settings.hpp"
@@ -316,6 +318,40 @@ TEST_F(SimulatedDevice, ConvolutionsArePlannedInTheFirstStep) {
       EXPECT_EQ(all.at("cudnnBackendExecute"), 2 * first.at("cudnnBackendExecute"));  // and once recorded
     }
     EXPECT_EQ(all.at("cudaMalloc"), first.at("cudaMalloc"));
+  }
+}
+
+// What is urgent in a step is so in its graph.
+TEST_F(SimulatedDevice, ARoutinesKernelsKeepTheUrgencyOfTheirStreams) {
+  const cuda::Stream compute(false);
+  const cuda::Stream urgent(true);
+  cuda::Event begun;
+  cuda::Event done;
+  std::vector<int> priorities;
+  const std::unique_ptr<Routine> routine = cuda::make_graph_routine(
+      compute.get(),
+      [&] {
+        const auto kernel = [&] { priorities.push_back(cuda_sim::running_priority()); };
+        cuda_sim::submit(compute.get(), "before", kernel);
+        begun.record(compute.get());
+        begun.hold_back(urgent.get());
+        cuda_sim::submit(urgent.get(), "beside", kernel);
+        done.record(urgent.get());
+        done.hold_back(compute.get());
+        cuda_sim::submit(compute.get(), "behind", kernel);
+      },
+      [] { return true; });
+  int least = 0;
+  int greatest = 0;
+  cuda::check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "read the range of stream priorities");
+  ASSERT_LT(greatest, least);  // a smaller number goes first
+  for (int run = 0; run < 3; ++run) {
+    SCOPED_TRACE(run);
+    priorities.clear();
+    routine->run();
+    cuda::check(cudaStreamSynchronize(compute.get()), "run kernels");
+    EXPECT_EQ(routine->recorded(), run == 0 ? 0 : 3);
+    EXPECT_EQ(priorities, (std::vector<int>{least, greatest, least}));
   }
 }
 

@@ -77,6 +77,9 @@ void submit(cudaStream_t stream, const char* name, std::function<void()> run);
 void note_access(const void* begin, std::size_t bytes, bool write);
 /// The device's clock, in nanoseconds, as the operation now running begins; the host's where none runs.
 [[nodiscard]] std::uint64_t device_clock();
+/// The priority that the operation now running has on its device: its stream's, or in a graph what instantiation makes
+/// of it. Nothing here goes before anything else because of it.
+[[nodiscard]] int running_priority();
 
 // --- violations -----------------------------------------------------------------------------------------------
 /// Collects violations while it lives, instead of ending the process. Not nested.

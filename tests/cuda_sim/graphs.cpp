@@ -17,8 +17,10 @@ namespace {
 struct Executable {
   unsigned number = 0;
   int device = 0;
+  bool node_priorities = false;  ///< else a launch's stream has the priority of all
   struct Step {
     WorkPtr work;
+    int priority = 0;
     std::vector<std::size_t> dependencies;
     long sequel_of = -1;
     unsigned lane = 0;
@@ -133,15 +135,19 @@ cudaError_t end_capture(cudaStream_t handle, cudaGraph_t* to) {
 cudaError_t instantiate(cudaGraphExec_t* to, cudaGraph_t handle, unsigned long long flags) {
   const Graph* const graph = find_graph(handle);
   if (graph == nullptr || to == nullptr) return cudaErrorInvalidValue;
-  if (flags != 0) return cudaErrorNotSupported;
+  if ((flags & ~static_cast<unsigned long long>(cudaGraphInstantiateFlagUseNodePriority)) != 0) {
+    return cudaErrorNotSupported;
+  }
   if (const cudaError_t code = use_device(); code != cudaSuccess) return code;
   auto fresh = std::make_unique<Executable>();
   fresh->number = ++graphs().executables_made;
   fresh->device = current_device();
+  fresh->node_priorities = flags != 0;
   std::vector<bool> continued(graph->nodes.size(), false);
   for (const auto& node : graph->nodes) {
     Executable::Step step;
     step.work = node->work;
+    step.priority = node->priority;
     bool has_lane = false;
     for (const Node* dependency : node->dependencies) {
       step.dependencies.push_back(dependency->index);
@@ -195,7 +201,8 @@ cudaError_t launch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
     stamp.graph = executable.number;
     stamp.node = operations.size();
     stamp.lane = step.lane;
-    operations.push_back(make_operation(step.work, std::move(stamp), clock, stream->device, before));
+    const int priority = executable.node_priorities ? step.priority : stream->priority;
+    operations.push_back(make_operation(step.work, std::move(stamp), clock, {stream->device, priority}, before));
     if (step.leaf) leaves.push_back(operations.back());
   }
   executable.last = enqueue(*stream, marker("end of a graph"), leaves);
@@ -209,6 +216,7 @@ cudaError_t capture_node(Stream& stream, WorkPtr work) {
   if (!capture.valid) return cudaErrorStreamCaptureInvalidated;
   auto node = std::make_unique<Node>();
   node->index = capture.graph->nodes.size();
+  node->priority = stream.priority;
   node->dependencies = stream.captured;
   if (work->sequence != nullptr) {
     Node*& previous = capture.collectives[work->sequence.get()];

@@ -16,6 +16,7 @@ namespace cuda_sim {
 struct Node {
   WorkPtr work;
   std::size_t index = 0;
+  int priority = 0;  ///< its stream's
   std::vector<Node*> dependencies;
   Node* sequel_of =
       nullptr;  ///< the collective before on the same communicator: runs first, but promises no memory order

@@ -134,6 +134,43 @@ TEST_F(Graphs, LaunchesFollowEachOtherAndTheStream) {
   CUDA_OK(cudaGraphExecDestroy(fourfold));
 }
 
+TEST_F(Graphs, NodesHaveTheirStreamsPrioritiesWhereTheyAreToldTo) {
+  cudaStream_t urgent = nullptr;
+  CUDA_OK(cudaStreamCreateWithPriority(&urgent, cudaStreamNonBlocking, -5));
+  int beside = 1;
+  int behind = 1;
+  const auto enqueue_both = [&] {
+    CUDA_OK(cudaEventRecord(fork_, main_));
+    CUDA_OK(cudaStreamWaitEvent(urgent, fork_, 0));
+    submit(urgent, "beside", [&] { beside = running_priority(); });
+    CUDA_OK(cudaEventRecord(join_, urgent));
+    CUDA_OK(cudaStreamWaitEvent(main_, join_, 0));
+    submit(main_, "behind", [&] { behind = running_priority(); });
+  };
+  enqueue_both();
+  CUDA_OK(cudaStreamSynchronize(main_));
+  EXPECT_EQ(beside, -5);
+  EXPECT_EQ(behind, 0);
+
+  begin();
+  enqueue_both();
+  cudaGraph_t graph = nullptr;
+  ASSERT_EQ(end(&graph), cudaSuccess);
+  for (const bool told : {false, true}) {
+    for (const cudaStream_t stream : {main_, urgent}) {
+      cudaGraphExec_t executable = nullptr;
+      CUDA_OK(cudaGraphInstantiate(&executable, graph, told ? cudaGraphInstantiateFlagUseNodePriority : 0));
+      CUDA_OK(cudaGraphLaunch(executable, stream));
+      CUDA_OK(cudaStreamSynchronize(stream));
+      EXPECT_EQ(beside, told || stream == urgent ? -5 : 0);
+      EXPECT_EQ(behind, told || stream == main_ ? 0 : -5);
+      CUDA_OK(cudaGraphExecDestroy(executable));
+    }
+  }
+  CUDA_OK(cudaGraphDestroy(graph));
+  CUDA_OK(cudaStreamDestroy(urgent));
+}
+
 TEST_F(Graphs, BranchesRunInManyOrders) {
   std::string order;
   begin();

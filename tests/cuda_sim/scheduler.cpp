@@ -236,13 +236,14 @@ void run_extra(std::size_t count) {
 
 }  // namespace
 
-OperationPtr make_operation(WorkPtr work, Stamp stamp, const Clock& clock, int device,
+OperationPtr make_operation(WorkPtr work, Stamp stamp, const Clock& clock, Where where,
                             const std::vector<OperationPtr>& before) {
   Scheduler& state = scheduler();
   auto operation = std::make_shared<Operation>();
   operation->work = std::move(work);
   operation->clock = clock;
-  operation->device = device;
+  operation->device = where.device;
+  operation->priority = where.priority;
   stamp.name = operation->work->name;
   stamp.serial = ++state.serials;
   stamp.tick = state.lanes.next(stamp.lane);
@@ -291,7 +292,7 @@ OperationPtr enqueue(Stream& stream, WorkPtr work, const std::vector<OperationPt
   stamp.stream = stream.number;
   stamp.lane = stream.lane;
   stream.waits.clear();
-  stream.last = make_operation(std::move(work), std::move(stamp), clock, stream.device, before);
+  stream.last = make_operation(std::move(work), std::move(stamp), clock, {stream.device, stream.priority}, before);
   stream.clock = stream.last->clock;
   return stream.last;
 }
@@ -385,6 +386,11 @@ void pass(std::chrono::nanoseconds time) {
 std::uint64_t device_clock() {
   const Operation* const operation = running;
   return operation == nullptr ? now() : operation->begins;
+}
+
+int running_priority() {
+  const Operation* const operation = running;
+  return operation == nullptr ? 0 : operation->priority;
 }
 
 Operation* executing() { return running; }

@@ -49,6 +49,7 @@ struct Operation {
   StampPtr stamp;
   Clock clock;
   int device = 0;
+  int priority = 0;
   std::vector<OperationPtr> before;  ///< those not done yet when it was enqueued
   std::vector<Operation*> after;
   std::size_t waiting = 0;  ///< of `before`, not done
@@ -91,8 +92,13 @@ std::vector<Stream*> streams();
 OperationPtr enqueue(Stream& stream, WorkPtr work, const std::vector<OperationPtr>& also = {});
 /// The same, or a node where the stream is capturing: what every asynchronous API function calls.
 cudaError_t issue(Stream& stream, WorkPtr work);
+/// Where an operation runs, and how urgent it is: a stream's priority.
+struct Where {
+  int device = 0;
+  int priority = 0;
+};
 /// A new operation that follows `before`, with a clock that has seen them and `clock`, on `lane`.
-OperationPtr make_operation(WorkPtr work, Stamp stamp, const Clock& clock, int device,
+OperationPtr make_operation(WorkPtr work, Stamp stamp, const Clock& clock, Where where,
                             const std::vector<OperationPtr>& before);
 
 /// Runs operations until these are done, then some more. The host has then seen them.

@@ -50,7 +50,8 @@ class GraphRoutine final : public Routine {
     check(cudaStreamEndCapture(stream_, &graph), "record the step");
     std::size_t nodes = 0;
     if (cudaGraphGetNodes(graph, nullptr, &nodes) == cudaSuccess) nodes_ = static_cast<int>(nodes);
-    const cudaError_t made = cudaGraphInstantiate(&executable_, graph, 0);
+    // Sums and timers keep the urgency of their streams: by default all nodes have that of the stream of the launch.
+    const cudaError_t made = cudaGraphInstantiate(&executable_, graph, cudaGraphInstantiateFlagUseNodePriority);
     cudaGraphDestroy(graph);
     check(made, "make the step's graph");
   }
