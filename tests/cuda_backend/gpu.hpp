@@ -20,6 +20,16 @@ void prepare_gpus(int gpus, std::uint64_t seed);
 /// This rank's GPU. Collective.
 std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options = {});
 
+/// While it lives, copies that make the host wait, or may, end the process where GPUs are simulated: to and from
+/// pageable memory.
+class NoWaitingCopies {
+ public:
+  NoWaitingCopies();
+  NoWaitingCopies(const NoWaitingCopies&) = delete;
+  NoWaitingCopies& operator=(const NoWaitingCopies&) = delete;
+  ~NoWaitingCopies();
+};
+
 /// What was not released, where that can be known.
 std::vector<std::string> gpu_leaks();
 

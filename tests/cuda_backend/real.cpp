@@ -9,6 +9,9 @@ std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options
   return cuda_device_factory()(ranks, options);
 }
 
+NoWaitingCopies::NoWaitingCopies() = default;
+NoWaitingCopies::~NoWaitingCopies() = default;
+
 std::vector<std::string> gpu_leaks() { return {}; }
 
 bool simulated_gpus() { return false; }

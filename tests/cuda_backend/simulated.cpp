@@ -17,6 +17,9 @@ std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options
   return cuda::make_device(ranks, options);
 }
 
+NoWaitingCopies::NoWaitingCopies() { cuda_sim::forbid_waiting_copies(true); }
+NoWaitingCopies::~NoWaitingCopies() { cuda_sim::forbid_waiting_copies(false); }
+
 std::vector<std::string> gpu_leaks() { return cuda_sim::leaks(); }
 
 bool simulated_gpus() { return true; }

@@ -102,6 +102,10 @@ class Violations {
 /// permission.
 void host_may_race(const void* host, std::size_t bytes);
 
+/// Whether a copy that makes the host wait for what was enqueued before it, or may, is a violation from now on:
+/// cudaMemcpy, and cudaMemcpyAsync to or from pageable memory, which CUDA may first have to stage.
+void forbid_waiting_copies(bool forbidden);
+
 // --- errors ---------------------------------------------------------------------------------------------------
 /// The nth call from now (1: the next) of this function fails. `function` is the name of an API function,
 /// "cudaLaunchKernel" for kernels (the error waits in cudaGetLastError), or "operation" for the nth operation to run,

@@ -68,6 +68,44 @@ TEST_F(Memory, PinnedMemoryIsReadWhenTheCopyRuns) {
   CUDA_OK(cudaStreamDestroy(stream));
 }
 
+TEST_F(Memory, CopiesThatMayWaitAreFoundWhereTheyAreForbidden) {
+  cudaStream_t stream = make_stream();
+  float* const x = make_array(4);
+  std::vector<float> pageable(4, 1);
+  const Pinned pinned(4);
+  std::fill_n(pinned.host, 4, 1.0F);
+  const auto texts_of = [&](const std::function<cudaError_t()>& copy) {
+    const Violations violations;
+    EXPECT_EQ(copy(), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    return violations.texts();
+  };
+  const auto to_device = [&](const float* from) {
+    return texts_of([&, from] { return cudaMemcpyAsync(x, from, 16, cudaMemcpyHostToDevice, stream); });
+  };
+  const auto to_host = [&](float* to) {
+    return texts_of([&, to] { return cudaMemcpyAsync(to, x, 16, cudaMemcpyDeviceToHost, stream); });
+  };
+  const auto pageable_is_told = ::testing::ElementsAre(::testing::HasSubstr("pageable memory"));
+  for (const bool forbidden : {false, true, false}) {
+    forbid_waiting_copies(forbidden);
+    EXPECT_THAT(to_device(pinned.host), ::testing::IsEmpty());
+    EXPECT_THAT(to_host(pinned.host), ::testing::IsEmpty());
+    if (forbidden) {
+      EXPECT_THAT(to_device(pageable.data()), pageable_is_told);
+      EXPECT_THAT(to_host(pageable.data()), pageable_is_told);
+      EXPECT_THAT(texts_of([&] { return cudaMemcpy(pinned.host, x, 16, cudaMemcpyDeviceToHost); }),
+                  ::testing::ElementsAre(::testing::HasSubstr("the host waits")));
+    } else {
+      EXPECT_THAT(to_device(pageable.data()), ::testing::IsEmpty());
+      EXPECT_THAT(to_host(pageable.data()), ::testing::IsEmpty());
+    }
+  }
+  CUDA_OK(cudaFree(x));
+  pinned.free();
+  CUDA_OK(cudaStreamDestroy(stream));
+}
+
 TEST_F(Memory, MutantCudaMemcpyOrdersNothingInNonBlockingStreams) {
   // From pageable memory it may return before the data is there; streams that do not block do not wait for it.
   cudaStream_t stream = make_stream();

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
+#include "cuda_sim/cuda_sim.hpp"
 #include "cuda_sim/devices.hpp"
 #include "cuda_sim/errors.hpp"
 #include "cuda_sim/graphs.hpp"
@@ -13,6 +16,8 @@
 
 namespace cuda_sim {
 namespace {
+
+bool waiting_copies_forbidden = false;
 
 cudaError_t device_malloc(void** to, std::size_t bytes) {
   if (to == nullptr) return cudaErrorInvalidValue;
@@ -116,6 +121,11 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   if (!kind_fits(kind, source.host(), target.host())) return cudaErrorInvalidValue;
   if (!source.holds(bytes) || !target.holds(bytes)) return cudaErrorInvalidValue;
 
+  if (waiting_copies_forbidden && (synchronous || source.pageable() || target.pageable())) {
+    violation(std::string(name_of(source.host(), target.host())) +
+              (synchronous ? ": the host waits for it"
+                           : ": of pageable memory, for which the host may have to wait; cudaHostAlloc makes other"));
+  }
   auto work = std::make_shared<Work>();
   work->kind = cudaGraphNodeTypeMemcpy;
   work->name = name_of(source.host(), target.host());
@@ -162,6 +172,12 @@ cudaError_t fill(void* pointer, int value, std::size_t bytes, cudaStream_t handl
 }
 
 }  // namespace
+
+void forbid_waiting_copies(bool forbidden) {
+  const std::lock_guard lock(simulation_mutex());
+  waiting_copies_forbidden = forbidden;
+}
+
 }  // namespace cuda_sim
 
 using namespace cuda_sim;  // NOLINT(google-build-using-namespace): the functions below are C

@@ -1,6 +1,7 @@
 // See reductions.hpp.
 #include "device/cuda/reductions.hpp"
 
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <thread>
@@ -91,25 +92,30 @@ template <class T>
 class StagedReduction final : public Reduction<T> {
  public:
   StagedReduction(Communicator& ranks, StepTimer& timer, cudaStream_t compute, std::size_t count)
-      : host_(ranks.make_reduction<T>(count)), memory_(count * sizeof(T)), timer_(timer), compute_(compute) {
+      : host_(ranks.make_reduction<T>(count)),
+        memory_(count * sizeof(T)),
+        staged_(count * sizeof(T)),
+        timer_(timer),
+        compute_(compute) {
     this->size_ = count;
     this->data_ = memory_.template as<T>();
     this->sum_ = this->data_;
     clear(this->data_, count * sizeof(T), compute_);
   }
   void start() override {
-    check(cudaMemcpyAsync(host_->data(), this->data_, bytes(), cudaMemcpyDeviceToHost, compute_),
+    check(cudaMemcpyAsync(staged_.get(), this->data_, bytes(), cudaMemcpyDeviceToHost, compute_),
           "copy a sum to the host");
     copied_.record(compute_);
   }
   void finish() override {
     while (!copied_.reached()) std::this_thread::yield();
+    std::memcpy(host_->data(), staged_.get(), bytes());
     host_->start();
     timer_.stop(compute_);
     host_->finish();
     timer_.go_on();
-    // From pageable memory: the host's sum may be overwritten once the call returns.
-    check(cudaMemcpyAsync(this->data_, host_->sum(), bytes(), cudaMemcpyHostToDevice, compute_),
+    std::memcpy(staged_.get(), host_->sum(), bytes());
+    check(cudaMemcpyAsync(this->data_, staged_.get(), bytes(), cudaMemcpyHostToDevice, compute_),
           "copy a sum to the GPU");
   }
 
@@ -117,6 +123,8 @@ class StagedReduction final : public Reduction<T> {
   [[nodiscard]] std::size_t bytes() const { return this->size_ * sizeof(T); }
   std::unique_ptr<Reduction<T>> host_;
   Memory memory_;
+  // The sum's memory is the ranks' own (src/comm/node_sum.hpp), which CUDA cannot be told of everywhere.
+  HostMemory staged_;
   StepTimer& timer_;
   cudaStream_t compute_;
   Event copied_;

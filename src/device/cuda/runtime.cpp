@@ -73,6 +73,14 @@ Memory::~Memory() {
   if (std::uncaught_exceptions() == 0) cudaFree(pointer_);
 }
 
+HostMemory::HostMemory(std::size_t bytes) {
+  check(cudaHostAlloc(&pointer_, bytes == 0 ? 1 : bytes, cudaHostAllocDefault), "allocate page-locked host memory");
+}
+// See CudaDevice::release().
+HostMemory::~HostMemory() {
+  if (std::uncaught_exceptions() == 0) cudaFreeHost(pointer_);
+}
+
 void* allocate(std::size_t bytes) {
   void* pointer = nullptr;
   const cudaError_t error = cudaMalloc(&pointer, bytes == 0 ? 1 : bytes);

@@ -59,6 +59,20 @@ class Memory {
   void* pointer_ = nullptr;
 };
 
+/// Page-locked memory of the host, for as long as its owner lives: copies to and from it are the stream's alone, where
+/// the host may have to wait for those of other memory.
+class HostMemory {
+ public:
+  explicit HostMemory(std::size_t bytes);
+  HostMemory(const HostMemory&) = delete;
+  HostMemory& operator=(const HostMemory&) = delete;
+  ~HostMemory();
+  [[nodiscard]] void* get() const { return pointer_; }
+
+ private:
+  void* pointer_ = nullptr;
+};
+
 /// cudaMalloc; when there is not enough, Error(launch) with what was asked for and what is free.
 void* allocate(std::size_t bytes);
 /// Of the current device.
