@@ -21,6 +21,7 @@ struct CudaOptions {
   Precision precision = Precision::float32;  ///< of large matrix products and of convolutions
   bool reproducible = false;                 ///< no product may depend on the number of rows
   bool through_mpi = false;                  ///< sum over ranks by way of the host instead of NCCL
+  bool nccl_alone = false;                   ///< one rank's sums, too, go through NCCL, which leaves them as they are
   double nccl_seconds = 45;                  ///< what NCCL has not done by then, it will not do
   double wait_seconds = 0;                   ///< the GPU's work is waited for no longer at a time; 0: for ever
   /// Matrix products of so many multiply-adds and more go to cuBLASLt; smaller ones to our kernels, which need one

@@ -8,7 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "comm/mpi.hpp"
 #include "cuda_backend/gpu.hpp"
@@ -168,6 +170,51 @@ TEST(GpuSums, OfAnySize) {
   EXPECT_EQ(gpu_leaks(), std::vector<std::string>{});
 }
 
+// One GPU is enough for all that a rank does with NCCL but the adding: it joins, has memory taken and registered, sums
+// beside kernels on a stream of its own, in a graph that is replayed, and leaves.
+TEST(GpuSums, OfARankAlone) {
+  Communicator& ranks = world();
+  if (ranks.size() > 1) return;
+  prepare_gpus(1, 1);
+  CudaOptions options;
+  options.nccl_alone = true;
+  {
+    const std::unique_ptr<Device> device = make_gpu(ranks, options);
+    // The second lies in memory of NCCL's own.
+    for (const std::size_t count : {std::size_t{7}, std::size_t{1} << 18}) {
+      SCOPED_TRACE(count);
+      const std::size_t looked_at = std::min<std::size_t>(count, 1000);
+      DeviceArray<float> part(*device, count);
+      DeviceArray<double> parts(*device, looked_at);
+      DeviceArray<double> sums(*device, looked_at);
+      const std::unique_ptr<Reduction<float>> sum = device->make_reduction<float>(ranks, count);
+      const std::unique_ptr<Routine> routine = device->make_routine([&] {
+        device->copy(sum->data(), part.data(), part.bytes());
+        sum->start();
+        device->add_to(looked_at, part.data() + count - looked_at, parts.data());
+        sum->finish();
+        device->add_to(looked_at, sum->sum() + count - looked_at, sums.data());
+      });
+      std::vector<double> expected(looked_at);
+      std::vector<float> values(count);
+      for (int run = 0; run < 5; ++run) {
+        std::iota(values.begin(), values.end(), static_cast<float>(run));
+        for (std::size_t i = 0; i < looked_at; ++i) expected[i] += values[count - looked_at + i];
+        part.assign(values.data());
+        routine->run();
+      }
+      EXPECT_EQ(parts.host(), expected);
+      EXPECT_EQ(sums.host(), expected);
+      // A copy, two additions and the timer's two kernels; of one rank's sum NCCL itself need not make a node.
+      EXPECT_GE(routine->recorded(), 5);
+      if (simulated_gpus()) {
+        EXPECT_EQ(routine->recorded(), 6);
+      }
+    }
+  }
+  EXPECT_EQ(gpu_leaks(), std::vector<std::string>{});
+}
+
 // Two settings are enough for what no loss or layer takes part in.
 class GpuStop : public GpuTraining {};
 
@@ -187,6 +234,24 @@ TEST_P(GpuStop, IsAtTheSameStepOnAllRanks) {
   EXPECT_EQ(known_at, most);
 }
 
+// A training whose passes have sums over ranks, too: batch normalisation's, of integers.
+class GpuAlone : public GpuTraining {};
+
+TEST_P(GpuAlone, HasTheSameBitsThroughNccl) {
+  if (ranks_->size() > 1) return;
+  const TrainOptions o = options_of(gan_settings()[GetParam()], false);
+  CudaOptions cuda;
+  Training without(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
+  cuda.nccl_alone = true;
+  Training with(make_gpu(*ranks_, cuda), o, *ranks_, images_.set());
+  go_ahead(without);
+  go_ahead(with);
+  EXPECT_GT(with.step.recorded(), without.step.recorded());
+  EXPECT_EQ(with.digests(), without.digests());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuda, GpuAlone, ::testing::Values(std::size_t{7}),
+                         [](const auto& info) { return gan_settings()[info.param].name; });
 INSTANTIATE_TEST_SUITE_P(Cuda, GpuStop, ::testing::Values(std::size_t{1}, std::size_t{2}),
                          [](const auto& info) { return gan_settings()[info.param].name; });
 INSTANTIATE_TEST_SUITE_P(Cuda, GpuTraining, ::testing::Range(std::size_t{0}, gan_settings().size()),

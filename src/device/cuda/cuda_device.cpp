@@ -672,7 +672,7 @@ class CudaDevice final : public Device {
 
   template <class T>
   std::unique_ptr<Reduction<T>> reduction(Communicator& ranks, std::size_t count) {
-    if (ranks.size() == 1) return make_alone_reduction<T>(compute_.get(), count);
+    if (ranks.size() == 1 && !options_.nccl_alone) return make_alone_reduction<T>(compute_.get(), count);
     if (!timer_) timer_.emplace();
     if (options_.through_mpi) {
       staged_ = true;
