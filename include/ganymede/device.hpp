@@ -1,5 +1,5 @@
 // The operations that networks and the GAN step need, behind one interface: the CPU runs them at once, a
-// CUDA device enqueues them on its stream, and the host waits for it only in download(), synchronize() and
+// CUDA device enqueues them on its stream, and the host waits for it only in upload(), download(), synchronize() and
 // await(). All matrices are dense, row-major, float32, images [row][y][x][channel]; all pointers point into the
 // device's memory unless a comment says host.
 #pragma once

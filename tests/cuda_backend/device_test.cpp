@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <map>
@@ -353,6 +354,23 @@ TEST_F(SimulatedDevice, ARoutinesKernelsKeepTheUrgencyOfTheirStreams) {
     EXPECT_EQ(routine->recorded(), run == 0 ? 0 : 3);
     EXPECT_EQ(priorities, (std::vector<int>{least, greatest, least}));
   }
+}
+
+// Whatever memory the host has it in, and does with it next.
+TEST_F(SimulatedDevice, HasWhatWasUploadedWhenTheCallReturns) {
+  const std::unique_ptr<Device> device = make_gpu(*alone_);
+  DeviceArray<float> x(*device, 1000);
+  auto* const values = static_cast<float*>(device->allocate_host(x.bytes()));
+  for (const bool pageable : {true, false}) {
+    std::vector<float> ones(x.size(), 1);
+    if (!pageable) std::copy(ones.begin(), ones.end(), values);
+    device->upload(x.data(), pageable ? ones.data() : values, x.bytes());
+    EXPECT_EQ(cuda_sim::pending(), 0U);
+    std::fill_n(values, x.size(), 2.0F);
+    device->download(values, x.data(), x.bytes());
+    EXPECT_EQ(values[999], 1);
+  }
+  device->release_host(values);
 }
 
 /// A simulated H100 that rounds whatever it is given, with arrays for one layer of either kind.

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "cuda_backend/gpu.hpp"
@@ -11,6 +13,7 @@
 #include "distributed/distributed.hpp"
 #include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
+#include "support/refusal.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -77,6 +80,32 @@ TEST_F(Nccl, AnyCallMayFail) {
       }
     }
   }
+}
+
+// Who reads behind a sum that another rank has no part in waits for that no longer than was said.
+TEST_F(Nccl, AReadBehindALostRanksSumEnds) {
+  CudaOptions options;
+  options.wait_seconds = 0.05;
+  const std::unique_ptr<Device> device = make_gpu(world(), options);
+  const std::unique_ptr<Reduction<float>> sum = device->make_reduction<float>(world(), 1);
+  const auto add = [&] {
+    sum->start();
+    sum->finish();
+  };
+  float value = 1;
+  const auto problem_of = [&](const std::function<void()>& wait) { return refusal(ExitCode::rank_lost, wait); };
+  device->upload(sum->data(), &value, sizeof value);
+  if (world().rank() == 0) {
+    add();
+    const auto is_told = HasSubstr("the GPU has not ended its work within 0.05 s");
+    EXPECT_THAT(problem_of([&] { device->download(&value, sum->sum(), sizeof value); }), is_told);
+    EXPECT_THAT(problem_of([&] { device->upload(sum->data(), &value, sizeof value); }), is_told);
+  }
+  world().barrier();
+  if (world().rank() > 0) add();
+  while (!problem_of([&] { device->synchronize(); }).empty()) continue;
+  device->download(&value, sum->sum(), sizeof value);
+  EXPECT_EQ(value, static_cast<float>(world().size()));
 }
 
 TEST_F(Nccl, SumsInOneOrderWithDebug) {

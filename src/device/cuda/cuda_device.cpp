@@ -1,6 +1,6 @@
 // The GPU device: each operation enqueues one of our kernels, or cuBLASLt's where products are large, or cuDNN's for
-// convolutions, on one stream. Nothing waits for the GPU but download(), synchronize() and await(); with --debug every
-// operation does, and looks at what it wrote.
+// convolutions, on one stream. Nothing waits for the GPU but upload(), download(), synchronize() and await(); with
+// --debug every operation does, and looks at what it wrote.
 #include "device/cuda/cuda_device.hpp"
 
 #include <nvtx3/nvToolsExt.h>
@@ -141,12 +141,10 @@ class CudaDevice final : public Device {
   }
   std::size_t available_memory() const override { return free_memory(); }
   void upload(void* to_device, const void* from_host, std::size_t bytes) override {
-    check(cudaMemcpyAsync(to_device, from_host, bytes, cudaMemcpyHostToDevice, compute_.get()), "copy to the GPU");
-    // From pageable memory the call may return before the copy is done, but not before it has read it all.
+    copy_and_wait(to_device, from_host, bytes, cudaMemcpyHostToDevice, "copy to the GPU");
   }
   void download(void* to_host, const void* from_device, std::size_t bytes) override {
-    check(cudaMemcpyAsync(to_host, from_device, bytes, cudaMemcpyDeviceToHost, compute_.get()), "copy from the GPU");
-    synchronize();
+    copy_and_wait(to_host, from_device, bytes, cudaMemcpyDeviceToHost, "copy from the GPU");
   }
   void fetch(void* to_host, const void* from_device, std::size_t bytes) override {
     check(cudaMemcpyAsync(to_host, from_device, bytes, cudaMemcpyDeviceToHost, compute_.get()), "copy from the GPU");
@@ -619,6 +617,14 @@ class CudaDevice final : public Device {
     else
       shards.begin[1] = layout.rows;
     return shards;
+  }
+
+  // Of host memory that may be pageable, for which CUDA may wait in the copy's call, where nobody looks after other
+  // ranks: so what was enqueued before is waited for first.
+  void copy_and_wait(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, const char* what) {
+    synchronize();
+    check(cudaMemcpyAsync(to, from, bytes, kind, compute_.get()), what);
+    check(cudaStreamSynchronize(compute_.get()), what);
   }
 
   template <class T>
