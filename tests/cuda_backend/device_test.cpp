@@ -356,6 +356,21 @@ TEST_F(SimulatedDevice, ARoutinesKernelsKeepTheUrgencyOfTheirStreams) {
   }
 }
 
+// Asked when memory is allocated, not while a step is recorded.
+TEST_F(SimulatedDevice, KnowsItsAddressesOfHostMemory) {
+  const TrainOptions o = small_options();
+  const RandomImages images(20, small_side, 1);
+  const std::unique_ptr<Device> device = make_gpu(*alone_);
+  Gan gan = make_gan(o, DataShape::grey(small_side), *device);
+  GanStep step(*device, *alone_, gan, images.set(), o);
+  const auto asked = [] { return cuda_sim::calls()["cudaHostGetDevicePointer"]; };
+  const std::size_t before = asked();
+  EXPECT_GT(before, 0U);
+  for (int i = 0; i < 3; ++i) step.run(false);
+  step.settle();
+  EXPECT_EQ(asked(), before);
+}
+
 // Whatever memory the host has it in, and does with it next.
 TEST_F(SimulatedDevice, HasWhatWasUploadedWhenTheCallReturns) {
   const std::unique_ptr<Device> device = make_gpu(*alone_);

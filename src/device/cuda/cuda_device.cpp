@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -164,10 +165,14 @@ class CudaDevice final : public Device {
   void* allocate_host(std::size_t bytes) override {
     void* pointer = nullptr;
     check(cudaHostAlloc(&pointer, bytes, cudaHostAllocMapped), "allocate host memory that the GPU sees");
+    void* view = nullptr;
+    check(cudaHostGetDevicePointer(&view, pointer, 0), "let the GPU see host memory");
     std::memset(pointer, 0, bytes);
+    views_[pointer] = view;
     return pointer;
   }
   void release_host(void* pointer) noexcept override {
+    views_.erase(pointer);
     if (std::uncaught_exceptions() == 0) cudaFreeHost(pointer);
   }
 
@@ -431,17 +436,16 @@ class CudaDevice final : public Device {
   }
   void end_step(const ganymede::StepEnd& args) override {
     if (timer_) timer_->join(compute_.get());
-    cuda::end_step(
-        compute_.get(),
-        {args.discriminator_extras, args.discriminator_count, args.generator_extras, args.generator_count, args.running,
-         args.discriminator_squared_norms, args.discriminator_updates, args.generator_squared_norm, args.stop,
-         args.stop_flag == nullptr ? nullptr : device_view(const_cast<std::uint32_t*>(args.stop_flag)), args.step,
-         args.discriminator_total, timer_ ? timer_->timer() : nullptr,
-         device_view(reinterpret_cast<Report*>(args.reports)), args.report_count});
+    cuda::end_step(compute_.get(), {args.discriminator_extras, args.discriminator_count, args.generator_extras,
+                                    args.generator_count, args.running, args.discriminator_squared_norms,
+                                    args.discriminator_updates, args.generator_squared_norm, args.stop,
+                                    args.stop_flag == nullptr ? nullptr : device_view<std::uint32_t>(args.stop_flag),
+                                    args.step, args.discriminator_total, timer_ ? timer_->timer() : nullptr,
+                                    device_view<Report>(args.reports), args.report_count});
     launched("the end of the step", nullptr, 0);
   }
   void flag_to_sum(const std::uint32_t* flag, SumTarget to) override {
-    cuda::flag_to_sum(compute_.get(), device_view(const_cast<std::uint32_t*>(flag)), sum_of(to));
+    cuda::flag_to_sum(compute_.get(), device_view<std::uint32_t>(flag), sum_of(to));
     launched("the request to stop", nullptr, 0);
   }
 
@@ -627,11 +631,10 @@ class CudaDevice final : public Device {
     check(cudaStreamSynchronize(compute_.get()), what);
   }
 
+  // Of what allocate_host() returned.
   template <class T>
-  static T* device_view(T* host) {
-    void* view = nullptr;
-    check(cudaHostGetDevicePointer(&view, host, 0), "let the GPU see host memory");
-    return static_cast<T*>(view);
+  [[nodiscard]] T* device_view(const void* host) const {
+    return static_cast<T*>(views_.at(host));
   }
 
   // Looks now and then instead of blocking in CUDA: NCCL's errors are to be seen, and a lost rank never lets the GPU
@@ -711,7 +714,8 @@ class CudaDevice final : public Device {
   Scratch scratch_;
   Event marked_;
   std::vector<std::unique_ptr<Event>> marks_;
-  std::optional<StepTimer> timer_;  // of several ranks
+  std::map<const void*, void*> views_;  // the GPU's addresses of host memory
+  std::optional<StepTimer> timer_;      // of several ranks
   std::optional<Blas> blas_;
   std::optional<Convolutions> convolutions_;
   std::unique_ptr<comm::NcclGroup> nccl_;
