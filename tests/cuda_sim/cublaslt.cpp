@@ -559,7 +559,12 @@ cublasStatus_t CUBLASWINAPI cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t hand
   }
   *returned = 0;
   if (const cublasStatus_t status = problem.check(); status != CUBLAS_STATUS_SUCCESS) return status;
-  cublasLtMatmulHeuristicResult_t& result = results[0];
+  // One that cannot be taken comes first: each has a state of its own.
+  results[0] = {};
+  results[0].state = CUBLAS_STATUS_NOT_SUPPORTED;
+  *returned = std::min(requested, 2);
+  if (requested < 2) return CUBLAS_STATUS_SUCCESS;
+  cublasLtMatmulHeuristicResult_t& result = results[1];
   result = {};
   result.workspaceSize = std::min<std::size_t>(wanted_workspace(problem), preference->workspace);
   result.algo.data[0] = algorithm_mark;
@@ -567,7 +572,6 @@ cublasStatus_t CUBLASWINAPI cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t hand
   result.algo.data[2] = result.workspaceSize;
   result.state = CUBLAS_STATUS_SUCCESS;
   result.wavesCount = 1.0F;
-  *returned = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -2,6 +2,7 @@
 // and the mistakes that must not go unnoticed.
 #include <cublasLt.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -280,10 +281,16 @@ TEST_F(Lt, HeuristicsWorkspaceAndAlgorithms) {
   LT_OK(cublasLtMatmulPreferenceCreate(&preference));
   const std::uint64_t most = 4096 * sizeof(float);
   LT_OK(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most));
-  cublasLtMatmulHeuristicResult_t result{};
+  std::array<cublasLtMatmulHeuristicResult_t, 3> results{};
   int found = 0;
-  LT_OK(cublasLtMatmulAlgoGetHeuristic(handle_, desc, la, lb, ld, ld, preference, 1, &result, &found));
+  LT_OK(cublasLtMatmulAlgoGetHeuristic(handle_, desc, la, lb, ld, ld, preference, 1, results.data(), &found));
   ASSERT_EQ(found, 1);
+  EXPECT_NE(results[0].state, CUBLAS_STATUS_SUCCESS);
+  LT_OK(cublasLtMatmulAlgoGetHeuristic(handle_, desc, la, lb, ld, ld, preference, 3, results.data(), &found));
+  ASSERT_EQ(found, 2);
+  EXPECT_NE(results[0].state, CUBLAS_STATUS_SUCCESS);
+  const cublasLtMatmulHeuristicResult_t& result = results[1];
+  EXPECT_EQ(result.state, CUBLAS_STATUS_SUCCESS);
   EXPECT_GT(result.workspaceSize, 0U);
   EXPECT_LE(result.workspaceSize, most);
   const auto multiply = [&](float* to, cublasLtMatrixLayout_t b_layout, void* space, std::size_t bytes,
@@ -293,6 +300,10 @@ TEST_F(Lt, HeuristicsWorkspaceAndAlgorithms) {
   };
   EXPECT_EQ(multiply(d, lb, workspace, result.workspaceSize, stream_), CUBLAS_STATUS_SUCCESS);
   EXPECT_EQ(multiply(d, lb, workspace, 1, stream_), CUBLAS_STATUS_INVALID_VALUE);
+  // One that was found to be none.
+  EXPECT_EQ(cublasLtMatmul(handle_, desc, &c.alpha, a, la, b, lb, &c.beta, d, ld, d, ld, &results[0].algo, workspace,
+                           most, stream_),
+            CUBLAS_STATUS_INVALID_VALUE);
   // An algorithm for another problem.
   EXPECT_EQ(multiply(d, layout(CUDA_R_32F, 128, 8, 130), workspace, most, stream_), CUBLAS_STATUS_NOT_SUPPORTED);
   // One workspace for two streams at once.
@@ -304,7 +315,7 @@ TEST_F(Lt, HeuristicsWorkspaceAndAlgorithms) {
 
   // What is not supported.
   const auto half = layout(CUDA_R_16F, 8, 128, 8);
-  EXPECT_NE(cublasLtMatmulAlgoGetHeuristic(handle_, desc, half, lb, ld, ld, preference, 1, &result, &found),
+  EXPECT_NE(cublasLtMatmulAlgoGetHeuristic(handle_, desc, half, lb, ld, ld, preference, 3, results.data(), &found),
             CUBLAS_STATUS_SUCCESS);
   EXPECT_EQ(found, 0);
   LT_OK(cublasLtMatmulPreferenceDestroy(preference));

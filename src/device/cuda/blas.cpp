@@ -2,6 +2,8 @@
 // and each row-major matrix read as its transpose.
 #include "device/cuda/blas.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <exception>
 #include <map>
@@ -132,14 +134,19 @@ bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_
          {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
           CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
       preference.set(least, alignment);
-    cublasLtMatmulHeuristicResult_t found = {};
+    // From the fastest to the slowest; each says for itself whether it is one.
+    std::array<cublasLtMatmulHeuristicResult_t, 8> found = {};
     int count = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-        handle_, plan.operation, plan.left, plan.right, plan.result, plan.result, preference.get(), 1, &found, &count);
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.left, plan.right, plan.result, plan.result,
+                                       preference.get(), static_cast<int>(found.size()), found.data(), &count);
     if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
       fail(status, "find an algorithm for a product of " + product_text(m, k, n));
-    plan.state = status == CUBLAS_STATUS_SUCCESS && count > 0 ? Plan::chosen : Plan::none;
-    plan.algorithm = found.algo;
+    const auto end = status == CUBLAS_STATUS_SUCCESS ? found.begin() + count : found.begin();
+    const auto first =
+        std::find_if(found.begin(), end, [](const auto& one) { return one.state == CUBLAS_STATUS_SUCCESS; });
+    plan.state = first != end ? Plan::chosen : Plan::none;
+    if (first != end) plan.algorithm = first->algo;
   }
   if (plan.state == Plan::none) return false;
   const cublasStatus_t status =
