@@ -10,13 +10,14 @@
 namespace ganymede {
 
 const std::vector<GpuPeaks>& known_gpus() {
-  // NVIDIA's data sheets: T4; A100 80GB SXM; L40S; H100 SXM; HGX B200, an eighth of it. Tensor cores' figures "with
-  // sparsity" are halved.
+  // NVIDIA's data sheets: T4; A100 80GB SXM; L40S; H100 SXM; H200 SXM; HGX B200, an eighth of it. Tensor cores' figures
+  // "with sparsity" are halved.
   static const std::vector<GpuPeaks> all = {
       {"T4", 8.1e12, 0, 0, 300e9},
       {"A100", 19.5e12, 156e12, 312e12, 2039e9},
       {"L40S", 91.6e12, 183e12, 362e12, 864e9},
       {"H100", 67e12, 494.5e12, 989.5e12, 3350e9},
+      {"H200", 67e12, 494.5e12, 989.5e12, 4800e9},
       {"B200", 75e12, 1125e12, 2250e12, 8000e9},
   };
   return all;

@@ -18,7 +18,7 @@ struct GpuPeaks {
   double bandwidth;  ///< bytes/s
 };
 
-/// T4, A100, L40S, H100, B200.
+/// T4, A100, L40S, H100, H200, B200.
 const std::vector<GpuPeaks>& known_gpus();
 /// In capitals or not. Throws Error(usage) naming the known ones.
 const GpuPeaks& gpu_named(const std::string& name);

@@ -209,7 +209,9 @@ TEST_F(Usage, WrongCommandLines) {
            {{"recipes", "gan"}, 2, "'gan' has no place here"},
            {{"bench", "--out", "x"}, 2, "there is no option --out"},
            {{"bench", "--rounds", "0"}, 2, "--rounds takes"},
-           {{"bench", "--roofline", "H10"}, 2, "no peaks are known of a GPU 'H10', but of T4, A100, L40S, H100, B200"},
+           {{"bench", "--roofline", "H10"},
+            2,
+            "no peaks are known of a GPU 'H10', but of T4, A100, L40S, H100, H200, B200"},
        })
     expect_refused(wrong);
 }

@@ -13,6 +13,10 @@ TEST(Roofline, IsTheSlowerOfArithmeticAndMemory) {
   EXPECT_STREQ(h100.name, "H100");
   EXPECT_DOUBLE_EQ(least_seconds({"", "", "", 67e12, 1}, h100.float32, h100.bandwidth), 1);
   EXPECT_DOUBLE_EQ(least_seconds({"", "", "", 1, 6.7e12}, h100.float32, h100.bandwidth), 2);
+  // The same chip beside faster memory.
+  const GpuPeaks& h200 = gpu_named("H200");
+  EXPECT_EQ(h200.bfloat16, h100.bfloat16);
+  EXPECT_DOUBLE_EQ(least_seconds({"", "", "", 1, 9.6e12}, h200.float32, h200.bandwidth), 2);
   EXPECT_THROW(gpu_named("H10"), Error);
   EXPECT_THROW(cli::flops_per_second(gpu_named("T4"), Precision::bfloat16), Error);
   EXPECT_EQ(cli::flops_per_second(h100, Precision::float32), h100.float32);
