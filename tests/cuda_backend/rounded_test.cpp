@@ -88,7 +88,12 @@ struct Shape {
 };
 const std::vector<Shape> shapes = {{1, 1, 1}, {5, 33, 1}, {37, 100, 65}, {100, 31, 17}, {9, 1500, 5}};
 
-// To the order of the sums.
+// How near sums of up to 1500 products of rounded factors are, as a share of the largest: to their order, where each
+// addition rounds. Tensor cores cut off instead: every 16 products or so a sum loses up to 2^-23 of itself, always
+// towards 0, which adds up to 1e-5 over 1500. A sum in bfloat16 is off by 4e-3 and more: see below.
+constexpr double most_off = 2e-5;
+double tolerance() { return simulated_gpus() ? 4e-6 : most_off; }
+
 TEST_F(GpuRounded, LayersAreThoseOfRoundedFactors) {
   for (const Shape& s : shapes)
     for (const char* name : {"identity", "relu", "tanh"}) {
@@ -126,7 +131,7 @@ TEST_F(GpuRounded, LayersAreThoseOfRoundedFactors) {
       const std::vector<Floats> expected = all(definition_);
       for (std::size_t pass = 0; pass < expected.size(); ++pass)
         for (std::size_t i = 0; i < expected[pass].size(); ++i)
-          ASSERT_NEAR(wide(actual[pass][i]), wide(expected[pass][i]), 4e-6 * wide(largest(expected[pass])))
+          ASSERT_NEAR(wide(actual[pass][i]), wide(expected[pass][i]), tolerance() * wide(largest(expected[pass])))
               << "pass " << pass << ", element " << i;
     }
 }
@@ -165,7 +170,8 @@ const std::vector<Convolution> geometries = {{1, 1, 1, 1, 1, 1, 1, 1, 0},
                                              {14, 14, 32, 7, 7, 36, 4, 2, 1},
                                              {6, 7, 12, 6, 7, 20, 5, 1, 2}};
 
-// Sums that differ in the last bits of a float32 may be rounded to neighbours, 2^-7 of them apart.
+// Sums that differ in the last bits of a float32 may be rounded to neighbours, 2^-7 of them apart: one in a hundred,
+// or, where they differ in more bits (see tolerance()), one in twenty.
 TEST_F(GpuRounded, ConvolutionsAreThoseOfRoundedFactors) {
   const Activation sigma = Activation::named("leaky-relu", 0.2F);
   constexpr int rows = 3;
@@ -206,12 +212,12 @@ TEST_F(GpuRounded, ConvolutionsAreThoseOfRoundedFactors) {
       std::size_t neighbours = 0;
       for (std::size_t i = 0; i < expected[pass].size(); ++i) {
         const double off = std::abs(wide(actual[pass][i]) - wide(expected[pass][i]));
-        const double near = 1e-5 * wide(largest(expected[pass]));
+        const double near = (simulated_gpus() ? 1e-5 : most_off) * wide(largest(expected[pass]));
         // With what is added to a sum, or what it is added to, between -1 and 1.
         ASSERT_LE(off, near + 0x1p-7 * (1 + std::abs(wide(expected[pass][i])))) << "pass " << pass << ", element " << i;
         if (off > near) ++neighbours;
       }
-      EXPECT_LE(neighbours, 2 + expected[pass].size() / 100) << "pass " << pass;
+      EXPECT_LE(neighbours, 2 + expected[pass].size() / (simulated_gpus() ? 100 : 20)) << "pass " << pass;
     }
   }
 }
@@ -231,7 +237,7 @@ TEST_F(GpuRounded, ASumInBfloat16WouldBeSeen) {
         sum = nearest_bfloat16(sum + x[count_of(row, s.in) + count_of(i, 1)] * w[count_of(o, s.in) + count_of(i, 1)]);
       most = std::max(most, std::abs(wide(sum) - wide(expected[count_of(row, s.out) + count_of(o, 1)])));
     }
-  EXPECT_GT(most, 1000 * 4e-6 * wide(largest(expected)));
+  EXPECT_GT(most, 200 * most_off * wide(largest(expected)));
 }
 
 }  // namespace
