@@ -14,6 +14,7 @@
 #include "cli/train_arguments.hpp"
 #include "core/names.hpp"
 #include "core/numbers.hpp"
+#include "core/quantile.hpp"
 #include "core/stopwatch.hpp"
 #include "device/roofline.hpp"
 #include "gan/update_schedule.hpp"
@@ -24,11 +25,6 @@
 
 namespace ganymede::cli {
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// D's gradient on its way over the ranks, when nothing else happens.
 class SumAlone {

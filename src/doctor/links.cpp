@@ -11,16 +11,12 @@
 #include <string>
 #include <utility>
 
+#include "core/quantile.hpp"
 #include "core/stopwatch.hpp"
 #include "device/cuda_module.hpp"
 
 namespace ganymede::doctor {
 namespace {
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
 
 /// A gradient's sum, as trainings make them. Collective, as all of it is.
 class TimedSum {

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/quantile.hpp"
 #include "eval/distances.hpp"
 #include "eval/share.hpp"
 
@@ -19,14 +20,6 @@ namespace {
 constexpr std::int64_t far = std::numeric_limits<std::int32_t>::max();
 
 double from_squared_grey_levels(std::int64_t squared) { return std::sqrt(static_cast<double>(squared)) / 255; }
-
-// The value that `share` of the others are below.
-template <typename Value>
-Value quantile(std::vector<Value> values, double share) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size()));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
 
 // Of each image of a set the first one that is the same.
 std::vector<std::uint32_t> first_alike(const ImageSet& set) {
@@ -177,8 +170,8 @@ Memorisation memorisation(SampleSource& samples, std::uint64_t count, const Imag
   nearest_of(samples, count, Searched(held_out), &held_out_to_samples, device, ranks);
 
   Memorisation result;
-  result.samples_to_training = from_squared_grey_levels(quantile(generated.distance, 0.5));
-  result.held_out_to_training = from_squared_grey_levels(quantile(unseen.distance, 0.5));
+  result.samples_to_training = from_squared_grey_levels(median(generated.distance));
+  result.held_out_to_training = from_squared_grey_levels(median(unseen.distance));
   const std::vector<double> relative = generated.relative();
   const double near = quantile(unseen.relative(), 0.01);
   const auto copies = std::count_if(relative.begin(), relative.end(), [&](double r) { return r < near || r == 0; });

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/numbers.hpp"
+#include "core/quantile.hpp"
 
 namespace ganymede {
 namespace {
@@ -186,11 +187,9 @@ void Findings::see(Kind kind, bool now, std::uint64_t step, std::uint64_t weight
 
 std::optional<double> Findings::Norms::usual() {
   if (last.size() < least_norms) return std::nullopt;
-  std::vector<double> sorted(last.begin(), last.end());
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  greatest_median = std::max(greatest_median, *middle);
-  const double usual = std::max(*middle, least_usual * greatest_median);
+  const double middle = median(std::vector<double>(last.begin(), last.end()));
+  greatest_median = std::max(greatest_median, middle);
+  const double usual = std::max(middle, least_usual * greatest_median);
   return usual > 0 ? std::optional(usual) : std::nullopt;
 }
 
