@@ -5,7 +5,7 @@
 #include "checkpoint/checkpoint.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <cinttypes>
 #include <cstring>
 #include <string_view>
 #include <system_error>
@@ -15,6 +15,7 @@
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
 #include "core/json.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -26,20 +27,12 @@ constexpr const char* manifest_name = "manifest.json";
 constexpr const char* tensor_suffix = ".safetensors";
 constexpr std::size_t most_manifest_bytes = 16U << 20U;
 
-std::string step_name(std::uint64_t step) {
-  std::string digits = std::to_string(step);
-  if (digits.size() < 8) digits.insert(0, 8 - digits.size(), '0');
-  return "step-" + digits;
-}
+std::string step_name(std::uint64_t step) { return formatted("step-%08" PRIu64, step); }
 
 /// 1200 for "step-00001200"; nothing for any other form.
 std::optional<std::uint64_t> step_of(const std::string& name) {
-  constexpr std::size_t prefix = 5;
-  if (name.size() < prefix + 8) return std::nullopt;
-  std::uint64_t step = 0;
-  const auto [end, error] = std::from_chars(name.data() + prefix, name.data() + name.size(), step);
-  if (error != std::errc() || step_name(step) != name) return std::nullopt;
-  return step;
+  const std::uint64_t step = leading_number(name.substr(std::min(name.size(), std::size_t{5})));
+  return step_name(step) == name ? std::optional(step) : std::nullopt;
 }
 
 struct StoredFolder {

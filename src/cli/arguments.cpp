@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <boost/make_shared.hpp>
 #include <boost/program_options.hpp>
-#include <charconv>
 #include <sstream>
 
 #include "cli/columns.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/options.hpp"
 
@@ -153,12 +153,11 @@ Argument timeout_argument(int seconds) {
 long parse_count(const Parsed& parsed, const std::string& name, long otherwise, long least, long most) {
   if (!parsed.has(name)) return otherwise;
   const std::string text = parsed.values.at(name);
-  long value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || stop != text.data() + text.size() || value < least || value > most)
+  const auto value = number_from<long>(text);
+  if (!value || *value < least || *value > most)
     throw Error(ExitCode::usage, "--" + name + " takes a whole number from " + std::to_string(least) + " to " +
                                      std::to_string(most) + ", not '" + text + "'");
-  return value;
+  return *value;
 }
 
 std::vector<Setting> parse_ini(const std::string& whole, const std::string& source) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/numbers.hpp"
 #include "eval/gan_train.hpp"
 #include "eval/nearest_neighbours.hpp"
 
@@ -27,7 +28,7 @@ namespace {
 
 // Who has learnt nothing is right about so many, whether from noise or about it.
 double chance(const Dataset& data) { return 1.0 / data.test().classes(); }
-std::string by_chance(const Dataset& data) { return format("; by chance %.0f %%", 100 * chance(data)); }
+std::string by_chance(const Dataset& data) { return formatted("; by chance %.0f %%", 100 * chance(data)); }
 
 }  // namespace
 

@@ -15,6 +15,7 @@
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
 #include "core/names.hpp"
+#include "core/numbers.hpp"
 #include "data/labels.hpp"
 #include "eval/distances.hpp"
 #include "eval/gan_train.hpp"
@@ -201,8 +202,8 @@ void measure_parzen(const Request& request, eval::SampleSource& source, const Da
                     Communicator& ranks, EvalReport& report) {
   const eval::ParzenScore score =
       eval::parzen_score(source, request.samples, eval::parzen_validation(data.train()), data.test(), device, ranks);
-  report.add("Parzen log-likelihood", format("%.1f ± %.1f nats", score.mean, score.standard_error),
-             "of the test images; σ " + format("%.3f", score.sigma));
+  report.add("Parzen log-likelihood", formatted("%.1f ± %.1f nats", score.mean, score.standard_error),
+             "of the test images; σ " + formatted("%.3f", score.sigma));
   report.json["metrics"]["parzen"] = {
       {"log_likelihood", score.mean}, {"standard_error", score.standard_error}, {"sigma", score.sigma}};
 }
@@ -216,7 +217,7 @@ void measure_two_sample(const Request& request, eval::SampleSource& source, cons
   report.add(
       "two-sample 1-NN accuracy", percent(found.all()),
       "50 % is ideal; on " + std::to_string(real.count) + " test images " +
-          format("%.1f %%, on as many samples %.1f %%", 100 * found.real.share(), 100 * found.generated.share()));
+          formatted("%.1f %%, on as many samples %.1f %%", 100 * found.real.share(), 100 * found.generated.share()));
   report.json["metrics"]["two_sample"] = {
       {"accuracy", json_of(found.all())}, {"on_real", json_of(found.real)}, {"on_generated", json_of(found.generated)}};
 }

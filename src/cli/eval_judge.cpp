@@ -1,8 +1,7 @@
 // See eval_judge.hpp.
 #include "cli/eval_judge.hpp"
 
-#include <cstdlib>
-
+#include "core/numbers.hpp"
 #include "eval/judged.hpp"
 #include "eval/modes.hpp"
 #include "ganymede/error.hpp"
@@ -16,8 +15,7 @@ using Json = nlohmann::ordered_json;
 // On MNIST's test images, as its file has it.
 std::optional<double> stored_accuracy(const eval::ShippedJudge& judge) {
   const auto found = judge.file.metadata.find("test-accuracy");
-  if (found == judge.file.metadata.end()) return std::nullopt;
-  return std::strtod(found->second.c_str(), nullptr);
+  return found == judge.file.metadata.end() ? std::nullopt : number_from<double>(found->second);
 }
 
 // A sentence for a judge that is no better than the shipped one, where there is that.
@@ -31,9 +29,9 @@ std::string inferiority(const eval::ShippedJudge& judge) {
   const std::optional<double> own = stored_accuracy(judge);
   if (!best || (own && *own >= *best)) return {};
   return judge.source +
-         (own ? format(" is right about %.2f %% of MNIST's test images", 100 * *own)
+         (own ? formatted(" is right about %.2f %% of MNIST's test images", 100 * *own)
               : " does not say how often it is right about MNIST's test images") +
-         ", and the judge that comes with the program about " + format("%.2f %%", 100 * *best) +
+         ", and the judge that comes with the program about " + formatted("%.2f %%", 100 * *best) +
          ": leave out --judge for figures that are worth more";
 }
 
@@ -84,18 +82,18 @@ void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::ui
   const eval::JudgedScores floor = beside_real(train);
   const eval::JudgedScores ceiling = beside_real(noise);
   const auto add = [&](const char* name, const char* pattern, auto&& value) {
-    report.add(name, format(pattern, value(found)),
-               "training images " + format(pattern, value(floor)) + ", noise " + format(pattern, value(ceiling)));
+    report.add(name, formatted(pattern, value(found)),
+               "training images " + formatted(pattern, value(floor)) + ", noise " + formatted(pattern, value(ceiling)));
   };
   const std::optional<double> stored = stored_accuracy(used.file);
   report.add("by a classifier of MNIST", std::to_string(count) + " images",
              "of each kind, beside test images; weights " + used.file.digest.substr(0, 8) + "…" +
-                 (stored ? format(", accuracy on MNIST %.4f", *stored) : "") +
+                 (stored ? formatted(", accuracy on MNIST %.4f", *stored) : "") +
                  (used.right ? ", on these test images " + percent(*used.right) : ""));
   add("  classifier-FD", "%.3f", [](const eval::JudgedScores& s) { return s.frechet; });
-  report.add("  KID", format("%.4f ± %.4f", found.kernel.mean, found.kernel.standard_error),
-             "training images " + format("%.4f ± %.4f", floor.kernel.mean, floor.kernel.standard_error) + ", noise " +
-                 format("%.4f ± %.4f", ceiling.kernel.mean, ceiling.kernel.standard_error));
+  report.add("  KID", formatted("%.4f ± %.4f", found.kernel.mean, found.kernel.standard_error),
+             "training images " + formatted("%.4f ± %.4f", floor.kernel.mean, floor.kernel.standard_error) +
+                 ", noise " + formatted("%.4f ± %.4f", ceiling.kernel.mean, ceiling.kernel.standard_error));
   add("  precision", "%.3f", [](const eval::JudgedScores& s) { return s.cover.precision; });
   add("  recall", "%.3f", [](const eval::JudgedScores& s) { return s.cover.recall; });
   add("  density", "%.3f", [](const eval::JudgedScores& s) { return s.cover.density; });
@@ -104,7 +102,8 @@ void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::ui
   add("  KL of classes from real", "%.4f", [](const eval::JudgedScores& s) { return s.divergence; });
   std::string shares;
   for (const std::uint64_t n : found.histogram)
-    shares += (shares.empty() ? "" : " ") + format("%.1f", 100 * static_cast<double>(n) / static_cast<double>(count));
+    shares +=
+        (shares.empty() ? "" : " ") + formatted("%.1f", 100 * static_cast<double>(n) / static_cast<double>(count));
   report.add("  share of 0, 1 … 9", "", shares + " %");
   // An infinity has no number in JSON: null.
   report.json["metrics"]["judge"] = {{"weights", used.file.digest},
@@ -126,8 +125,8 @@ void measure_modes(eval::SampleSource& source, std::uint64_t count, std::uint64_
   report.add("modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
              "in " + std::to_string(count) + " samples; in as many stacks of training images " +
                  std::to_string(floor.found) + ", of noise " + std::to_string(ceiling.found));
-  report.add("  KL from all alike", format("%.4f", found.divergence),
-             format("training images %.4f, noise %.4f", floor.divergence, ceiling.divergence) +
+  report.add("  KL from all alike", formatted("%.4f", found.divergence),
+             formatted("training images %.4f, noise %.4f", floor.divergence, ceiling.divergence) +
                  "; by a classifier of MNIST, weights " + used.file.digest.substr(0, 8) + "…");
   const auto json = [&](const eval::Modes& modes) -> Json {
     return {{"found", modes.found}, {"possible", modes.possible}, {"kl", modes.divergence}, {"count", count}};

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/eval_classes.hpp"
+#include "core/numbers.hpp"
 #include "gan/gan.hpp"
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
@@ -92,14 +93,14 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
   const eval::Memorisation found =
       eval::memorisation(source, count, data.train(), data.test(), pairs_shown, device, ranks);
   report.add("memorisation, near copies",
-             format("%.2f ± %.2f %%", 100 * found.near_copies, 100 * found.near_copies_error()),
+             formatted("%.2f ± %.2f %%", 100 * found.near_copies, 100 * found.near_copies_error()),
              "1 % is ideal: samples nearer to one training image, beside the second nearest, than 99 % of the test "
              "images; they count as " +
-                 format("%.0f independent ones", found.independent));
+                 formatted("%.0f independent ones", found.independent));
   report.add(
-      "  distance ratio", format("%.3f", found.ratio()),
+      "  distance ratio", formatted("%.3f", found.ratio()),
       "1 is ideal, less is copying or simpler images; from samples to the nearest training image " +
-          format("%.2f, from test images %.2f (medians)", found.samples_to_training, found.held_out_to_training));
+          formatted("%.2f, from test images %.2f (medians)", found.samples_to_training, found.held_out_to_training));
   nlohmann::ordered_json& json = report.json["metrics"]["memorisation"];
   json = {{"near_copies", found.near_copies},
           {"near_copies_standard_error", found.near_copies_error()},
@@ -116,7 +117,7 @@ void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& sourc
   const auto add_membership = [&](const std::string& by, const eval::AreaUnderCurve& auc, const std::string& remark) {
     told = told || tells(auc);
     report.add("  membership by " + std::string(by == "discriminator" ? "D" : by),
-               format("AUC %.3f ± %.3f", auc.value, auc.standard_error),
+               formatted("AUC %.3f ± %.3f", auc.value, auc.standard_error),
                ".5 is ideal: how well " + remark + " tells training from test images");
     json["membership_auc_by_" + by] = auc.value;
     json["membership_auc_by_" + by + "_standard_error"] = auc.standard_error;

@@ -1,9 +1,8 @@
 // See eval_report.hpp.
 #include "cli/eval_report.hpp"
 
-#include <cstdio>
-
 #include "cli/columns.hpp"
+#include "core/numbers.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -22,18 +21,8 @@ std::string EvalReport::table() const {
   return text;
 }
 
-std::string format(const char* pattern, double a) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, a);
-  return text;
-}
-std::string format(const char* pattern, double a, double b) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, a, b);
-  return text;
-}
 std::string percent(const eval::Share& share) {
-  return format("%.2f ± %.2f %%", 100 * share.share(), 100 * share.standard_error());
+  return formatted("%.2f ± %.2f %%", 100 * share.share(), 100 * share.standard_error());
 }
 nlohmann::ordered_json json_of(const eval::Share& share) {
   return {{"share", share.share()}, {"standard_error", share.standard_error()}, {"of", share.of}};

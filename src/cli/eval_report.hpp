@@ -28,8 +28,6 @@ class EvalReport {
   std::vector<Row> rows_;
 };
 
-std::string format(const char* pattern, double a);
-std::string format(const char* pattern, double a, double b);
 std::string percent(const eval::Share& share);
 nlohmann::ordered_json json_of(const eval::Share& share);
 

@@ -14,6 +14,7 @@
 #include "cli/saved_run.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "eval/distances.hpp"
 #include "eval/latent_directions.hpp"
 #include "gan/gan.hpp"
@@ -126,7 +127,7 @@ class Explorer {
           z.push_back(static_cast<float>(centre[j] + by * found.directions[k][j]));
       }
       const double value = found.singular_values[k];
-      values += (k == 0 ? "" : ", ") + format("%.3f", value);
+      values += (k == 0 ? "" : ", ") + formatted("%.3f", value);
       std::printf("direction %2zu   singular value %7.3f   %5.1f %% of all change\n", k + 1, value,
                   100 * value * value / found.squares);
     }
@@ -136,7 +137,7 @@ class Explorer {
         "Each row walks through one sample, in the middle, along a leading right singular vector of G's Jacobian "
         "there, "
         "from " +
-            format("-%.0f to %.0f", request_.reach, request_.reach) + ". Singular values, from the top: " + values +
+            formatted("-%.0f to %.0f", request_.reach, request_.reach) + ". Singular values, from the top: " + values +
             ".");
   }
 

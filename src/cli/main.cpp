@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -26,6 +25,7 @@
 #include "core/build_info.hpp"
 #include "core/heartbeat.hpp"
 #include "core/names.hpp"
+#include "core/numbers.hpp"
 #include "doctor/probe.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
@@ -175,9 +175,7 @@ double timeout_among(const std::vector<std::string>& words) {
     std::string value;
     if (words[i] == option && i + 1 < words.size()) value = words[i + 1];
     if (words[i].starts_with(option + "=")) value = words[i].substr(option.size() + 1);
-    double seconds = 0;
-    if (std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc{} && seconds > 0)
-      return seconds;
+    if (const double seconds = number_from<double>(value).value_or(0); seconds > 0) return seconds;
   }
   return 0;
 }

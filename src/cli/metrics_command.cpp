@@ -46,9 +46,7 @@ void print_table(const std::vector<MetricsRecord>& records) {
   for (const std::size_t i : evenly(records.size(), most_rows)) {
     const MetricsRecord& r = records[i];
     const auto number = [](double value, int digits) {
-      char text[32];
-      std::snprintf(text, sizeof text, "%.*g", digits, value);
-      return std::isfinite(value) ? std::string(text) : std::string("-");
+      return std::isfinite(value) ? formatted("%.*g", digits, value) : "-";
     };
     std::printf("%10llu %8s %9s %9s %7s %7s %9s %9s\n", static_cast<unsigned long long>(r.step),
                 number(r.epoch, 4).c_str(), number(r.discriminator_loss, 4).c_str(),

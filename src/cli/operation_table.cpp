@@ -2,22 +2,12 @@
 #include "cli/operation_table.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "cli/columns.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede::cli {
-namespace {
-
-std::string number(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-}  // namespace
-
 double flops_per_second(const GpuPeaks& gpu, Precision precision) {
   const double peak = precision == Precision::tf32       ? gpu.tf32
                       : precision == Precision::bfloat16 ? gpu.bfloat16
@@ -33,7 +23,8 @@ std::string operation_table(const std::vector<Operation>& operations, const GpuP
   std::vector<std::vector<std::string>> rows = {{"part of the step", "operation", "shape", "MFLOP", "kB", "µs"}};
   const auto add = [&](const std::string& part, const std::string& name, const std::string& shape, double flops,
                        double bytes, double seconds) {
-    rows.push_back({part, name, shape, number(flops / 1e6, 1), number(bytes / 1e3, 1), number(seconds * 1e6, 2)});
+    rows.push_back({part, name, shape, formatted("%.1f", flops / 1e6), formatted("%.1f", bytes / 1e3),
+                    formatted("%.2f", seconds * 1e6)});
   };
   Operation all;
   double seconds = 0;

@@ -2,12 +2,12 @@
 #include "cli/saved_run.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <optional>
 
 #include "checkpoint/checkpoint.hpp"
+#include "core/numbers.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
@@ -42,21 +42,15 @@ SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   return run;
 }
 
-std::uint64_t whole_number(const std::string& text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
 // Takes options, step and facts from a weights file's metadata.
 void describe(SavedRun& run, const TensorFile& file) {
   std::optional<std::uint64_t> seen;
   for (const auto& [name, value] : file.metadata) {
     // `steps` in a weights file says how many were made; as an option it determines no trajectory.
     if (name == "steps")
-      run.step = whole_number(value);
+      run.step = leading_number(value);
     else if (name == "images-seen")
-      seen = whole_number(value);
+      seen = leading_number(value);
     else if (find_train_option(name) != nullptr)
       run.options[name] = value;
     else if (name != "network" && name != "format")
@@ -113,7 +107,7 @@ std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::st
 int side_of_last_layer(const SavedRun& run) {
   const TensorFile& generator = picture_weights(run);
   // The last layer by its number, not its place: other writers sort names, and "10.weight" is before "2.weight".
-  const auto layer = [](const Tensor& tensor) { return whole_number(tensor.name); };
+  const auto layer = [](const Tensor& tensor) { return leading_number(tensor.name); };
   const auto last = std::max_element(generator.tensors.begin(), generator.tensors.end(),
                                      [&](const Tensor& a, const Tensor& b) { return layer(a) < layer(b); });
   const std::int64_t pixels = last == generator.tensors.end() || last->shape.empty() ? 0 : last->shape.front();
@@ -222,7 +216,7 @@ DataShape saved_shape(const SavedRun& run) {
   const auto stated = [&](const char* name, std::uint64_t least, std::uint64_t most) -> std::optional<int> {
     const auto found = run.facts.find(name);
     if (found == run.facts.end()) return std::nullopt;
-    const std::uint64_t value = whole_number(found->second);
+    const std::uint64_t value = leading_number(found->second);
     if (value < least || value > most)
       throw Error(ExitCode::data, source + ": " + name + " is '" + found->second + "', not a whole number from " +
                                       std::to_string(least) + " to " + std::to_string(most));

@@ -1,25 +1,17 @@
 // Decides between one process and MPI.
 #include "comm/launch.hpp"
 
-#include <charconv>
 #include <cstdlib>
-#include <cstring>
 
 #include "comm/mpi.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/communicator.hpp"
 
 namespace ganymede {
 namespace comm {
 namespace {
 
-std::optional<int> number(const char* text) {
-  if (text == nullptr) return std::nullopt;
-  int value = 0;
-  const char* end = text + std::strlen(text);
-  const auto [stop, failure] = std::from_chars(text, end, value);
-  if (failure != std::errc{} || stop != end) return std::nullopt;
-  return value;
-}
+std::optional<int> number(const char* text) { return text == nullptr ? std::nullopt : number_from<int>(text); }
 
 constexpr const char* slurm_advice = "start it with `srun --mpi=pmix`, or with `mpirun` inside the batch script";
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,18 +11,13 @@
 #include <string>
 #include <string_view>
 
+#include "core/numbers.hpp"
+
 namespace ganymede::comm {
 namespace {
 
 // The innermost launcher's first: a Slurm job's step may start mpirun. srun --mpi=pmix sets the second alone.
 constexpr std::array<const char*, 2> rank_variables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK"};
-
-std::optional<long> number(std::string_view text) {
-  long value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // Behind the name in parentheses, which may hold any character: " S PARENT …".
 std::optional<long> parent_of(const std::filesystem::path& process) {
@@ -32,7 +26,7 @@ std::optional<long> parent_of(const std::filesystem::path& process) {
   if (!std::getline(file, text)) return std::nullopt;
   const std::size_t begin = text.rfind(") ");
   if (begin == std::string::npos || begin + 4 >= text.size()) return std::nullopt;
-  return number(std::string_view(text).substr(begin + 4, text.find(' ', begin + 4) - begin - 4));
+  return number_from<long>(std::string_view(text).substr(begin + 4, text.find(' ', begin + 4) - begin - 4));
 }
 
 std::optional<long> rank_of(const std::filesystem::path& process) {
@@ -41,13 +35,13 @@ std::optional<long> rank_of(const std::filesystem::path& process) {
   for (std::string variable; std::getline(file, variable, '\0');)
     for (std::size_t i = 0; i < found.size(); ++i)
       if (const std::string begin = std::string(rank_variables[i]) + "="; variable.starts_with(begin))
-        found[i] = number(std::string_view(variable).substr(begin.size()));
+        found[i] = number_from<long>(std::string_view(variable).substr(begin.size()));
   return found[0] ? found[0] : found[1];
 }
 
 std::optional<int> of_environment(const char* name) {
   const char* text = std::getenv(name);
-  const std::optional<long> value = text == nullptr ? std::nullopt : number(text);
+  const std::optional<long> value = text == nullptr ? std::nullopt : number_from<long>(text);
   return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
 }
 
@@ -57,7 +51,7 @@ std::map<int, std::uint64_t> sibling_ranks() {
   std::map<int, std::uint64_t> found;
   std::error_code error;
   for (std::filesystem::directory_iterator at("/proc", error), end; !error && at != end; at.increment(error)) {
-    const std::optional<long> process = number(at->path().filename().string());
+    const std::optional<long> process = number_from<long>(at->path().filename().string());
     if (!process || parent_of(at->path()) != ::getppid()) continue;
     if (const std::optional<long> rank = rank_of(at->path()))
       found[static_cast<int>(*rank)] = static_cast<std::uint64_t>(*process);

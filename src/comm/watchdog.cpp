@@ -27,6 +27,8 @@
 #include "comm/end_process.hpp"
 #include "comm/siblings.hpp"
 #include "core/files.hpp"
+#include "core/numbers.hpp"
+#include "core/quantile.hpp"
 #include "core/thread_without_signals.hpp"
 
 namespace ganymede::comm {
@@ -52,11 +54,7 @@ double since(Clock::time_point then) { return std::chrono::duration<double>(Cloc
 
 void sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 
-std::string shown(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, seconds < 10 ? "%.3g s" : "%.0f s", seconds);
-  return text;
-}
+std::string shown(double seconds) { return formatted(seconds < 10 ? "%.3g s" : "%.0f s", seconds); }
 
 // Whether a write to what this process prints to would have to wait for a reader.
 bool output_is_full() {
@@ -245,12 +243,10 @@ void Watchdog::learn_step_time(const Reading& now, double elapsed) {
   else
     step_times_[next_time_++ % step_times] = time;
   if (step_times_.size() < enough_step_times) return;
-  std::vector<double> sorted = step_times_;
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  deadline_ = std::max(least_deadline, steps_of_deadline * *middle);
+  const double step_time = median(step_times_);
+  deadline_ = std::max(least_deadline, steps_of_deadline * step_time);
   if (new_one && step_times_.size() == enough_step_times)
-    log("info", "watchdog: a step takes " + shown(*middle) +
+    log("info", "watchdog: a step takes " + shown(step_time) +
                     " (median), so the job ends when nothing is completed for " + shown(deadline_));
 }
 

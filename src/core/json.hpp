@@ -2,6 +2,7 @@
 // does not fit refused with the file, the field, what was expected and what was found.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "core/names.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
@@ -113,6 +115,12 @@ inline void expect_keys(const nlohmann::json& value, std::initializer_list<std::
     for (const auto key : keys) known = known || item.key() == key;
     if (!known) refuse(source, field, "only the fields " + all, in_quotes(item.key()));
   }
+}
+
+/// Six digits, which are more than a curve or a table shows; null of what is not finite.
+inline nlohmann::ordered_json rounded(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return number_from<double>(pretty(value)).value();
 }
 
 inline const std::string& expect_string(const nlohmann::json& value, const std::string& source,

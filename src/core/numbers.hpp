@@ -1,19 +1,47 @@
-// Numbers as people read them.
+// Numbers as people read and write them.
 #pragma once
 
+#include <array>
+#include <charconv>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace ganymede {
 
-/// Six digits, and no more zeros than needed: "0.0002", "1e-08".
-inline std::string pretty(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
+/// As printf writes it, up to 63 bytes.
+[[gnu::format(printf, 1, 2)]] inline std::string formatted(const char* pattern, ...) {
+  std::array<char, 64> text{};
+  std::va_list arguments;
+  va_start(arguments, pattern);
+  std::vsnprintf(text.data(), text.size(), pattern, arguments);
+  va_end(arguments);
+  return text.data();
 }
+
+/// The whole text as a number in plain notation: no locale, no leading '+', no blanks; nothing where it is none, or
+/// beyond the type's range.
+template <class T>
+std::optional<T> number_from(std::string_view text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc{} && stop == end ? std::optional(value) : std::nullopt;
+}
+
+/// The whole number that a text begins with; 0 where it begins with none.
+inline std::uint64_t leading_number(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+/// Six digits, and no more zeros than needed: "0.0002", "1e-08".
+inline std::string pretty(double value) { return formatted("%.6g", value); }
 
 /// 1234567 as "1 234 567".
 inline std::string grouped(std::uint64_t value) {
@@ -31,9 +59,7 @@ inline std::string bytes_text(double bytes) {
     bytes /= 1024;
     unit = larger;
   }
-  char text[48];
-  std::snprintf(text, sizeof text, "%.3g %s", bytes, unit);
-  return text;
+  return formatted("%.3g %s", bytes, unit);
 }
 
 /// "1 step", "2 steps".

@@ -5,7 +5,6 @@
 #include <openssl/evp.h>
 
 #include <array>
-#include <cstdio>
 #include <memory>
 #include <new>
 #include <span>
@@ -15,6 +14,7 @@
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
 #include "core/names.hpp"
+#include "core/numbers.hpp"
 #include "data/byte_reader.hpp"
 #include "ganymede/error.hpp"
 
@@ -183,9 +183,7 @@ void fetch(const std::vector<RemoteFile>& files, const std::filesystem::path& fo
       answers += (answers.empty() ? "" : "; ") + std::string(failure.what());
     }
     if (downloader.time_is_up()) {
-      std::array<char, 32> seconds{};
-      std::snprintf(seconds.data(), seconds.size(), "%g", static_cast<double>(settings.deadline.count()) / 1000);
-      answers += "; the time of " + std::string(seconds.data()) + " s is up";
+      answers += formatted("; the time of %g s is up", static_cast<double>(settings.deadline.count()) / 1000);
       break;
     }
   }

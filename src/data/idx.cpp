@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+
+#include "core/numbers.hpp"
 
 namespace ganymede::data {
 namespace {
@@ -13,11 +14,7 @@ constexpr std::uint32_t uint8_type = 0x08;
 constexpr std::uint32_t largest_side = 1024;
 constexpr std::uint8_t largest_label = 9;
 
-std::string hex(std::uint32_t value, int digits) {
-  std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), "0x%0*x", digits, value);
-  return text.data();
-}
+std::string hex(std::uint32_t value, int digits) { return formatted("0x%0*x", digits, value); }
 
 std::string type_name(std::uint32_t type) {
   switch (type) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <map>
 #include <set>
@@ -25,12 +24,6 @@ std::string ranks_text(const std::vector<int>& ranks) {
   std::vector<std::string> words;
   for (const int rank : ranks) words.push_back(std::to_string(rank));
   return "ranks " + every(words);
-}
-
-std::string number(double value, const char* format = "%.3g") {
-  char text[40];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
 }
 
 /// Findings as they are made.
@@ -79,7 +72,7 @@ class Examination {
       std::set<int> usable;
       for (const Facts* facts : here) usable.insert(facts->cores.begin(), facts->cores.end());
       if (quota > 0 && quota < static_cast<double>(usable.size()))
-        warn("the cgroup of the ranks on " + host + " grants the time of " + number(quota) + " of their " +
+        warn("the cgroup of the ranks on " + host + " grants the time of " + formatted("%.3g", quota) + " of their " +
                  std::to_string(usable.size()) + " cores, so threads are stopped in turn",
              "train with --threads " +
                  std::to_string(std::max(1, static_cast<int>(quota / static_cast<double>(here.size())))) +
@@ -132,7 +125,7 @@ class Examination {
     const double measured = links_.large_bytes / links_.large;
     if (expected > 0 && measured < 0.2 * expected)
       warn("a sum of " + bytes_text(links_.large_bytes) + " over the hosts moves " + bytes_text(measured) + "/s, " +
-               number(100 * measured / expected, "%.0f") + " % of what their interfaces give",
+               formatted("%.0f %%", 100 * measured / expected) + " of what their interfaces give",
            "name the fastest network with --mca btl_tcp_if_include SUBNET, look for other traffic on it, and for more "
            "ranks than cores");
     latency(links_.latency, "the hosts");
@@ -158,10 +151,10 @@ class Examination {
     const std::string moves =
         "a sum of " + bytes_text(sums.large_bytes) + " over the GPUs moves " + bytes_text(measured);
     if (expected > 0 && measured < 0.2 * expected)
-      warn(moves + "/s, " + number(100 * measured / expected, "%.0f") + " % of what the hosts' interfaces give",
+      warn(moves + "/s, " + formatted("%.0f %%", 100 * measured / expected) + " of what the hosts' interfaces give",
            "name the fastest network with NCCL_SOCKET_IFNAME; NCCL_DEBUG=INFO tells which NCCL takes");
     else if (measured < 0.2 * by_mpi)  // which has no way over a bus
-      warn(moves + "/s, " + number(100 * measured / by_mpi, "%.0f") + " % of what MPI does from the hosts' memory",
+      warn(moves + "/s, " + formatted("%.0f %%", 100 * measured / by_mpi) + " of what MPI does from the hosts' memory",
            "look by NCCL_DEBUG=INFO which way NCCL takes: GPUs of a host should reach each other directly (nvidia-smi "
            "topo -p2p r), and a container's /dev/shm be large (docker run --shm-size=1g)");
     latency(sums.latency, "the GPUs");
@@ -186,8 +179,8 @@ class Examination {
                        " free of " + bytes_text(static_cast<double>(facts.shared_memory)) + ", for " +
                        std::to_string(here.size()) +
                        " ranks; where it is too little they exchange messages instead, which is slower",
-             "make it " + bytes_text(wanted) + ": docker run --shm-size=" + number(wanted / mebi, "%.0f") +
-                 "m (or --ipc=host), mount -o remount,size=" + number(wanted / mebi, "%.0f") + "m /dev/shm");
+             "make it " + bytes_text(wanted) + ": docker run --shm-size=" + formatted("%.0fm", wanted / mebi) +
+                 " (or --ipc=host), mount -o remount,size=" + formatted("%.0fm /dev/shm", wanted / mebi));
       if (facts.infiniband && static_cast<double>(facts.locked_memory) < 64 * mebi)
         warn("ranks on " + host + " may lock " + bytes_text(static_cast<double>(facts.locked_memory)) +
                  " of memory, and the InfiniBand adapter needs more",
@@ -290,13 +283,13 @@ double expected_bandwidth(const std::vector<Facts>& ranks, int hosts) {
 }
 
 std::string time_text(double seconds) {
-  if (seconds < 1e-3) return number(seconds * 1e6) + " µs";
-  return seconds < 1 ? number(seconds * 1e3) + " ms" : number(seconds) + " s";
+  if (seconds < 1e-3) return formatted("%.3g µs", seconds * 1e6);
+  return seconds < 1 ? formatted("%.3g ms", seconds * 1e3) : formatted("%.3g s", seconds);
 }
 
 std::string speed_text(double megabits) {
   if (megabits <= 0) return "unknown speed";
-  return megabits < 1000 ? number(megabits) + " Mbit/s" : number(megabits / 1000) + " Gbit/s";
+  return megabits < 1000 ? formatted("%.3g Mbit/s", megabits) : formatted("%.3g Gbit/s", megabits / 1000);
 }
 
 }  // namespace ganymede::doctor

@@ -2,8 +2,8 @@
 #include "eval/judged.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
+#include "core/numbers.hpp"
 #include "eval/gan_train.hpp"
 
 namespace ganymede::eval {
@@ -46,9 +46,8 @@ Share judged_right(const ImageSet& labelled, std::uint64_t count, Judge& judge, 
 std::string illiteracy(const Share& right, const std::string& data_name) {
   constexpr double least_right = 0.9;
   if (right.share() >= least_right) return {};
-  char share[16];
-  std::snprintf(share, sizeof share, "%.1f %%", 100 * right.share());
-  return std::string("the classifier of MNIST is right about ") + share + " of the test images of " + data_name +
+  return "the classifier of MNIST is right about " + formatted("%.1f %%", 100 * right.share()) +
+         " of the test images of " + data_name +
          ": it cannot read them, and what it says of samples means nothing here";
 }
 

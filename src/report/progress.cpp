@@ -7,22 +7,13 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
+#include "core/numbers.hpp"
+
 namespace ganymede {
 namespace {
-
-[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
-  std::array<char, 64> text{};
-  std::va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(text.data(), text.size(), format, arguments);
-  va_end(arguments);
-  return text.data();
-}
 
 /// What a line shows; what a narrow terminal leaves out is false.
 struct Detail {

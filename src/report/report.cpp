@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -35,12 +34,6 @@ constexpr std::uintmax_t most_latent_bytes = std::uintmax_t{2} << 20;
 constexpr std::uintmax_t most_log_bytes = std::uintmax_t{16} << 20;
 constexpr std::size_t most_messages = 20;
 constexpr std::size_t most_starts = 20;
-
-// Six digits are more than a curve shows; null for what is not finite.
-Json rounded(double value) {
-  if (!std::isfinite(value)) return nullptr;
-  return std::strtod(pretty(value).c_str(), nullptr);
-}
 
 Json json_of(const Curves& curves) {
   const std::vector<MetricsRecord> points = curves.points();

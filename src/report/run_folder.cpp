@@ -3,27 +3,21 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cinttypes>
-#include <cstdio>
 #include <string>
+#include <string_view>
 
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede {
 
 std::filesystem::path RunFolder::sample(std::uint64_t step) const {
-  char name[40];
-  std::snprintf(name, sizeof name, "step-%08" PRIu64 ".png", step);
-  return samples() / name;
+  return samples() / formatted("step-%08" PRIu64 ".png", step);
 }
 
-std::filesystem::path RunFolder::log(int rank) const {
-  char name[40];
-  std::snprintf(name, sizeof name, "rank-%04d.log", rank);
-  return root_ / "logs" / name;
-}
+std::filesystem::path RunFolder::log(int rank) const { return root_ / "logs" / formatted("rank-%04d.log", rank); }
 
 void RunFolder::make() const {
   make_folders(samples());
@@ -58,11 +52,9 @@ std::vector<std::uint64_t> RunFolder::sampled_steps() const {
   for (std::filesystem::directory_iterator entry(samples(), error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    std::uint64_t step = 0;
-    if (name.starts_with("step-") && name.ends_with(".png") &&
-        std::from_chars(name.data() + 5, name.data() + name.size(), step).ec == std::errc() &&
-        sample(step).filename() == name)
-      steps.push_back(step);
+    if (!name.starts_with("step-")) continue;
+    const std::uint64_t step = leading_number(std::string_view(name).substr(5));
+    if (sample(step).filename() == name) steps.push_back(step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
 #include <string_view>
 
@@ -66,11 +65,7 @@ double part_of(const RankTiming& timing, const std::string& name) {
   return found == timing.parts.end() ? 0 : found->second;
 }
 
-// Six digits are more than a table shows.
-Json milliseconds(double seconds, std::uint64_t steps) {
-  const double value = 1e3 * seconds / static_cast<double>(steps);
-  return std::isfinite(value) ? Json(std::strtod(pretty(value).c_str(), nullptr)) : Json(nullptr);
-}
+Json milliseconds(double seconds, std::uint64_t steps) { return rounded(1e3 * seconds / static_cast<double>(steps)); }
 
 double to_microseconds(double seconds) { return std::round(1e6 * seconds) / 1e6; }
 

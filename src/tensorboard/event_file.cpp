@@ -2,14 +2,13 @@
 #include "tensorboard/event_file.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <string_view>
 #include <system_error>
 
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/communicator.hpp"
 #include "tensorboard/events.hpp"
 
@@ -51,14 +50,10 @@ fs::path next_event_file(const fs::path& folder, double now) {
   auto seconds = static_cast<long long>(now);
   // A clock may have been set back.
   for_each_event_file(folder, [&](const std::string& name) {
-    long long other = 0;
-    if (name.starts_with(beginning) &&
-        std::from_chars(name.data() + beginning.size(), name.data() + name.size(), other).ec == std::errc())
-      seconds = std::max(seconds, other + 1);
+    if (name.starts_with(beginning))
+      seconds = std::max(seconds, static_cast<long long>(leading_number(name.substr(beginning.size()))) + 1);
   });
-  char digits[24];
-  std::snprintf(digits, sizeof digits, "%010lld", seconds);
-  return folder / (std::string(beginning) + digits + "." + host_name());
+  return folder / (std::string(beginning) + formatted("%010lld.", seconds) + host_name());
 }
 
 fs::path exported_event_file(const fs::path& folder) {

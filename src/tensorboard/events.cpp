@@ -4,13 +4,13 @@
 #include <event.pb.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <iterator>
 #include <limits>
 #include <string_view>
 
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 #include "report/metrics_log.hpp"
@@ -50,13 +50,10 @@ std::string plugin_summary(double time, const char* tag, const Hyperparameters& 
 
 google::protobuf::Value value_of(const std::string& text) {
   google::protobuf::Value value;
-  double number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
   if (text == "true" || text == "false")
     value.set_bool_value(text == "true");
-  else if (error == std::errc() && stop == end)
-    value.set_number_value(number);
+  else if (const std::optional<double> number = number_from<double>(text))
+    value.set_number_value(*number);
   else
     value.set_string_value(text);
   return value;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <limits>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "core/names.hpp"
+#include "core/numbers.hpp"
 #include "device/precision.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
@@ -32,27 +32,19 @@ namespace {
                                    (near.empty() ? "" : "; did you mean '" + near + "'?"));
 }
 
-// The whole text as a number, in plain notation; from_chars knows no locale, no leading '+', no blanks.
-template <class T>
-T number(const OptionSpec& spec, const std::string& text, T least, T most, const char* kind) {
-  T value{};
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  const auto shown = [](T v) {
-    std::array<char, 64> buffer{};
-    return std::string(buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), v).ptr);
-  };
-  bool good = error == std::errc{} && stop == end && !text.empty();
-  if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
-  if (!good || value < least || value > most)
-    refuse(spec, text, std::string(kind) + " from " + shown(least) + " to " + shown(most));
-  return value;
-}
-
 template <class T>
 std::string number_text(T value) {
   std::array<char, 64> buffer{};
   return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+
+template <class T>
+T number(const OptionSpec& spec, const std::string& text, T least, T most, const char* kind) {
+  const std::optional<T> value = number_from<T>(text);
+  // One that is no number is neither less nor more.
+  if (!value || !(*value >= least && *value <= most))
+    refuse(spec, text, std::string(kind) + " from " + number_text(least) + " to " + number_text(most));
+  return *value;
 }
 
 // What each member's type needs of a setter, chosen by the entries below.
@@ -117,10 +109,7 @@ void set_device(TrainOptions& o, const OptionSpec& spec, const std::string& text
   if (text == "gpu") refuse(spec, text, takes, "cuda");
   const std::string cuda = "cuda:";
   if (text.starts_with(cuda)) {
-    int index = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data() + cuda.size(), end, index);
-    if (error != std::errc{} || stop != end || index < 0) refuse(spec, text, takes);
+    if (number_from<int>(text.substr(cuda.size())).value_or(-1) < 0) refuse(spec, text, takes);
   } else if (text != "auto" && text != "cpu" && text != "cuda") {
     refuse(spec, text, takes);
   }
@@ -131,9 +120,8 @@ template <auto Member>
 void set_sizes(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   std::vector<int> sizes;
   for (const std::string& item : split(text, ',')) {
-    int value = 0;
-    const auto [stop, error] = std::from_chars(item.data(), item.data() + item.size(), value);
-    if (error != std::errc{} || stop != item.data() + item.size() || value < 1 || value > 65536 || sizes.size() == 64)
+    const int value = number_from<int>(item).value_or(0);
+    if (value < 1 || value > 65536 || sizes.size() == 64)
       refuse(spec, text, "one to 64 layer widths from 1 to 65536, separated by commas, such as 128,128");
     sizes.push_back(value);
   }

@@ -1,10 +1,10 @@
 // See rollback.hpp.
 #include "train/rollback.hpp"
 
-#include <charconv>
 #include <cmath>
 #include <optional>
 
+#include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 #include "train/init_from.hpp"
 #include "train/nan_guard.hpp"
@@ -30,13 +30,12 @@ std::uint64_t rollbacks_of(const Checkpoint& checkpoint) {
   if (file == checkpoint.files.end()) return 0;
   const auto field = file->second.metadata.find(rollbacks_field);
   if (field == file->second.metadata.end()) return 0;
-  std::uint64_t count = 0;
-  const char* end = field->second.data() + field->second.size();
-  if (std::from_chars(field->second.data(), end, count).ptr != end || count > NanGuard::most_rollbacks)
+  const auto count = number_from<std::uint64_t>(field->second);
+  if (!count || *count > NanGuard::most_rollbacks)
     throw Error(ExitCode::data, "the checkpoint's generator-optimizer.safetensors says '" + field->second +
                                     "' for its roll-backs, not a number from 0 to " +
                                     std::to_string(NanGuard::most_rollbacks));
-  return count;
+  return *count;
 }
 
 void store_rollbacks(std::uint64_t rollbacks, Checkpoint& checkpoint) {

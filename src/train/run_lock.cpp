@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <ctime>
@@ -17,6 +16,7 @@
 
 #include "core/files.hpp"
 #include "core/json.hpp"
+#include "core/numbers.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/error.hpp"
 
@@ -52,10 +52,7 @@ std::optional<std::string> first_line(int file) {
 // 0 where the line names none.
 std::uint64_t generation_of(const std::string& line) {
   const std::size_t at = line.rfind(generation_field);
-  std::uint64_t generation = 0;
-  if (at != std::string::npos)
-    std::from_chars(line.data() + at + generation_field.size(), line.data() + line.size(), generation);
-  return generation;
+  return at == std::string::npos ? 0 : leading_number(line.substr(at + generation_field.size()));
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
 // Copies, begins, waits, tells.
 #include "train/state_saver.hpp"
 
-#include <array>
-#include <cstdio>
 #include <utility>
 
+#include "core/numbers.hpp"
 #include "core/stopwatch.hpp"
 #include "ganymede/error.hpp"
 #include "train/rollback.hpp"
@@ -12,11 +11,7 @@
 namespace ganymede {
 namespace {
 
-std::string milliseconds(double seconds) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f ms", seconds * 1e3);
-  return text.data();
-}
+std::string milliseconds(double seconds) { return formatted("%.1f ms", seconds * 1e3); }
 
 }  // namespace
 

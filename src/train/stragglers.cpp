@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/numbers.hpp"
+
 namespace ganymede {
 namespace {
 
@@ -12,19 +14,12 @@ std::string who(std::size_t rank, const std::vector<std::string>& hosts) {
   return "rank " + std::to_string(rank) + " on " + hosts[rank];
 }
 
-std::string milliseconds(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g ms", seconds * 1000);
-  return text;
-}
+std::string milliseconds(double seconds) { return formatted("%.3g ms", seconds * 1000); }
 
 }  // namespace
 
 std::string Stragglers::text(const GanStep::OwnTime& taken, bool held_up) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%llu %.9g %d", static_cast<unsigned long long>(taken.steps), taken.seconds,
-                held_up ? 1 : 0);
-  return text;
+  return formatted("%llu %.9g %d", static_cast<unsigned long long>(taken.steps), taken.seconds, held_up ? 1 : 0);
 }
 
 std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken,

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -353,10 +352,8 @@ class Training {
     const bool made = evaluation_->measure(setup_.step->steps(), record_);
     const Clock::duration taken = Clock::now() - began;
     interval_began_ += taken;  // the speed is that of training
-    char seconds[32];
-    std::snprintf(seconds, sizeof seconds, "%.1f", std::chrono::duration<double>(taken).count());
     if (made)
-      log_->info("{}; it took {} s", evaluation_text(record_), seconds);
+      log_->info("{}; it took {:.1f} s", evaluation_text(record_), std::chrono::duration<double>(taken).count());
     else if (setup_.step->steps() < setup_.plan.steps)
       log_->info("the evaluation of step {} ends unmade, by request; --resume makes it", setup_.step->steps());
     else
