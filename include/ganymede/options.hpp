@@ -113,20 +113,29 @@ struct TrainOptions {
   std::uint64_t tensorboard_histograms_every = 0;  ///< 0: none
 };
 
-/// One entry of the table.
+/// What an option has a say in, the least first.
+enum class OptionRole {
+  call,        ///< this call alone: it is not written to config.ini
+  execution,   ///< how a run is made and what is written of it
+  gpu,         ///< the same, on a GPU alone
+  trajectory,  ///< the weights: stored with them, and equal when a run is resumed
+  tensors      ///< also what tensors a checkpoint has, so that it fits no other value
+};
+
+/// One entry of the table. One that is added takes the default with which a training is what it was before.
 struct OptionSpec {
   const char* name;   ///< "batch", without dashes
   const char* group;  ///< heading in --help and the README
   const char* value;  ///< placeholder ("N", "NAME|DIR"); empty for a switch
   const char* help;
-  /// The weights depend on it: stored with them, and equal when a run is resumed. One that is added takes the default
-  /// with which a training is what it was before.
-  bool trajectory;
-  bool stored;  ///< written to config.ini
+  OptionRole role;
   /// Parses `text`; throws Error(usage) naming the option, what it takes and what it got.
   void (*set)(TrainOptions& options, const OptionSpec& spec, const std::string& text);
   /// The value as `set` takes it: parsing it gives the same value back.
   std::string (*get)(const TrainOptions& options);
+
+  [[nodiscard]] bool stored() const { return role != OptionRole::call; }
+  [[nodiscard]] bool trajectory() const { return role >= OptionRole::trajectory; }
 };
 
 std::span<const OptionSpec> train_option_specs();
@@ -146,6 +155,9 @@ void check_train_options(const TrainOptions& options);
 
 /// The names of those options given that only a GPU looks at: "precision".
 std::vector<std::string> given_gpu_options(const TrainOptions& options);
+
+/// The options that config.ini has, as texts by name.
+std::map<std::string, std::string> stored_options(const TrainOptions& options);
 
 /// The trajectory options as texts by name.
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options);

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -210,8 +209,10 @@ Command bench_command() {
   CommandSyntax syntax{"bench", "Times a training's step, split by phase, on this machine and these ranks.", "",
                        train_arguments()};
   // It writes nothing, goes on from nothing, and makes steps alone.
-  static const std::set<std::string> without = {"out", "resume", "allow-change", "on-nan"};
-  std::erase_if(syntax.arguments, [](const Argument& a) { return a.group == "Output" || without.contains(a.name); });
+  std::erase_if(syntax.arguments, [](const Argument& a) {
+    const OptionSpec* option = find_train_option(a.name);
+    return option != nullptr && (!option->stored() || a.group == "Output" || a.name == "on-nan");
+  });
   syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
   syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
   const std::string gpus = joined(known_gpus(), ", ", &GpuPeaks::name);

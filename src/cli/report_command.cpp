@@ -39,7 +39,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     for (const std::string& place : places) runs.push_back(read_recorded_run(place));
     const fs::path out = parsed.get(
         "out", runs.size() > 1 ? std::string(default_comparison) : RunFolder(places.front()).report().string());
-    write_file_atomically(out, report_page(runs));
+    write_file_atomically(out, report_page(runs, train_option_specs()));
     // Not into the file itself, should that be the standard output.
     std::fprintf(fs::is_regular_file(out) ? stdout : stderr, "report of %s in %s\n",
                  runs.size() == 1 ? places.front().c_str() : (std::to_string(runs.size()) + " runs").c_str(),

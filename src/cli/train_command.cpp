@@ -12,10 +12,10 @@
 #include "cli/train_arguments.hpp"
 #include "core/numbers.hpp"
 #include "ganymede/error.hpp"
+#include "ganymede/options.hpp"
 #include "ganymede/trainer.hpp"
 #include "report/output.hpp"
 #include "report/progress.hpp"
-#include "report/report.hpp"
 #include "report/run_folder.hpp"
 #include "train/stop.hpp"
 

@@ -64,21 +64,22 @@ Json json_of(const Findings& findings) {
   return list;
 }
 
-Json json_of(const std::map<std::string, std::string>& options) {
-  const std::map<std::string, std::string> defaults = stored_options({});
+Json json_of(std::map<std::string, std::string> options, std::span<const OptionSpec> known) {
+  const TrainOptions defaults;
   Json list = Json::array();
-  for (const OptionSpec& spec : train_option_specs())
+  for (const OptionSpec& spec : known) {
+    const auto option = options.extract(spec.name);
     // Someone may have written one into config.ini that the program does not put there, as out.
-    if (const auto found = options.find(spec.name); spec.stored && found != options.end())
+    if (option && spec.stored())
       list.push_back({{"name", spec.name},
                       {"group", spec.group},
                       {"help", spec.help},
-                      {"value", found->second},
-                      {"default", defaults.at(spec.name)}});
+                      {"value", option.mapped()},
+                      {"default", spec.get(defaults)}});
+  }
   // Those of another version of the program.
   for (const auto& [name, value] : options)
-    if (find_train_option(name) == nullptr)
-      list.push_back({{"name", name}, {"group", "Others"}, {"help", ""}, {"value", value}, {"default", ""}});
+    list.push_back({{"name", name}, {"group", "Others"}, {"help", ""}, {"value", value}, {"default", ""}});
   return list;
 }
 
@@ -256,21 +257,14 @@ std::string name_of(const fs::path& folder, std::size_t runs) {
 
 }  // namespace
 
-std::map<std::string, std::string> stored_options(const TrainOptions& options) {
-  std::map<std::string, std::string> result;
-  for (const OptionSpec& spec : train_option_specs())
-    if (spec.stored) result[spec.name] = spec.get(options);
-  return result;
-}
-
-std::string report_page(std::span<const ReportedRun> runs) {
+std::string report_page(std::span<const ReportedRun> runs, std::span<const OptionSpec> known) {
   Json data = {{"program", std::string("ganymede ") + version}, {"runs", Json::array()}};
   for (const ReportedRun& run : runs) {
     const RunFolder folder(run.folder);
     Json one;
     one["name"] = name_of(run.folder, runs.size());
     one["recipe"] = run.recipe;
-    one["options"] = json_of(run.options);
+    one["options"] = json_of(run.options, known);
     one["curves"] = json_of(run.curves);
     one["damage"] = run.damage;
     one["findings"] = json_of(run.findings);

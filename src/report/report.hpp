@@ -27,12 +27,10 @@ struct ReportedRun {
   std::string damage = {};  ///< why metrics.jsonl was not read to its end; empty where it was
 };
 
-/// The options that config.ini has, as it has them.
-std::map<std::string, std::string> stored_options(const TrainOptions& options);
-
 /// The page of one run, or of several beside each other. What is missing in a folder is missing in the page, and the
 /// page says so, as it does of what cannot be read; pictures are chosen evenly so that it stays below some 10 MB.
-std::string report_page(std::span<const ReportedRun> runs);
+/// `known` are the options that the program has: train_option_specs().
+std::string report_page(std::span<const ReportedRun> runs, std::span<const OptionSpec> known);
 
 /// At most `most` of the numbers 0 … count-1: the last one, the first one, and others evenly between them.
 std::vector<std::size_t> evenly(std::size_t count, std::size_t most);

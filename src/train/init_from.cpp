@@ -42,8 +42,7 @@ std::string options_of(const TensorFile& file, const TrainOptions& options) {
     const std::string name = spec.name;
     const auto found = file.metadata.find(name);
     if (found == file.metadata.end() || found->second == spec.get(options)) continue;
-    // What a run cannot change is what its tensors' shapes follow from.
-    if (!spec.trajectory || name == "optimizer" || why_not_changeable(name).empty()) continue;
+    if (spec.role != OptionRole::tensors || name == "optimizer") continue;
     // The other network's.
     if (generator ? name.starts_with("discriminator-") || name == "spectral-norm"
                   : name.starts_with("generator-") || name == "latent")

@@ -184,211 +184,211 @@ using O = TrainOptions;
 constexpr std::uint64_t most_steps = 1'000'000'000'000;
 constexpr int most_int = std::numeric_limits<int>::max();
 
+using enum OptionRole;
+
 const std::array specs = std::to_array<OptionSpec>({
     {"data", "Data and run", "NAME|DIR",
-     "image set: mnist-mini (comes with the program), mnist (fetched once), or a folder of IDX files", true, true,
+     "image set: mnist-mini (comes with the program), mnist (fetched once), or a folder of IDX files", trajectory,
      set_text<&O::data>, get_text<&O::data>},
     {"stack", "Data and run", "N",
-     "images shown at a time, one in each channel, from 1 to 3: 3 of MNIST's digits are stacked MNIST", true, true,
+     "images shown at a time, one in each channel, from 1 to 3: 3 of MNIST's digits are stacked MNIST", tensors,
      set_number<&O::stack, 1, 3>, get_number<&O::stack>},
-    {"out", "Data and run", "RUN", "the run's folder; made when missing", false, false, set_text<&O::out>,
-     get_text<&O::out>},
+    {"out", "Data and run", "RUN", "the run's folder; made when missing", call, set_text<&O::out>, get_text<&O::out>},
     {"resume", "Data and run", "",
-     "go on from the run's newest valid checkpoint, on any number of ranks; without one, from the beginning", false,
-     false, set_switch<&O::resume>, get_switch<&O::resume>},
+     "go on from the run's newest valid checkpoint, on any number of ranks; without one, from the beginning", call,
+     set_switch<&O::resume>, get_switch<&O::resume>},
     {"allow-change", "Data and run", "NAME,…",
-     "with --resume: options that may differ from the run's own although its trajectory depends on them", false, false,
+     "with --resume: options that may differ from the run's own although its trajectory depends on them", call,
      set_changes, get_changes},
 
-    {"model", "Networks", "NAME", "family of networks: mlp (fully connected), dcgan or modern (convolutions)", true,
-     true, set_choice<&O::model, model_names>, get_text<&O::model>},
-    {"latent", "Networks", "N", "dimensions of z", true, true, set_number<&O::latent, 1, 65536>,
-     get_number<&O::latent>},
-    {"latent-distribution", "Networks", "NAME", "of z: normal (N(0, 1)) or uniform (U(-1, 1))", true, true,
+    {"model", "Networks", "NAME", "family of networks: mlp (fully connected), dcgan or modern (convolutions)", tensors,
+     set_choice<&O::model, model_names>, get_text<&O::model>},
+    {"latent", "Networks", "N", "dimensions of z", tensors, set_number<&O::latent, 1, 65536>, get_number<&O::latent>},
+    {"latent-distribution", "Networks", "NAME", "of z: normal (N(0, 1)) or uniform (U(-1, 1))", trajectory,
      set_choice<&O::latent_distribution, latent_distribution_names>, get_text<&O::latent_distribution>},
     {"condition", "Networks", "NAME",
      "how networks learn of an image's class: none, concat (one-hot, into the networks' layers) or projection (in D)",
-     true, true, set_choice<&O::condition, condition_names>, get_text<&O::condition>},
-    {"generator-hidden", "Networks", "N,N,…", "mlp: widths of G's hidden layers", true, true,
+     tensors, set_choice<&O::condition, condition_names>, get_text<&O::condition>},
+    {"generator-hidden", "Networks", "N,N,…", "mlp: widths of G's hidden layers", tensors,
      set_sizes<&O::generator_hidden>, get_sizes<&O::generator_hidden>},
-    {"discriminator-hidden", "Networks", "N,N,…", "mlp: widths of D's hidden layers", true, true,
+    {"discriminator-hidden", "Networks", "N,N,…", "mlp: widths of D's hidden layers", tensors,
      set_sizes<&O::discriminator_hidden>, get_sizes<&O::discriminator_hidden>},
-    {"generator-activation", "Networks", "NAME", generator_activation_help.c_str(), true, true,
+    {"generator-activation", "Networks", "NAME", generator_activation_help.c_str(), trajectory,
      set_choice<&O::generator_activation, names_of<math::Activations>>, get_text<&O::generator_activation>},
-    {"discriminator-activation", "Networks", "NAME", discriminator_activation_help.c_str(), true, true,
+    {"discriminator-activation", "Networks", "NAME", discriminator_activation_help.c_str(), trajectory,
      set_choice<&O::discriminator_activation, names_of<math::Activations>>, get_text<&O::discriminator_activation>},
-    {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", true, true, set_number<&O::leak, 0, 1>,
+    {"leak", "Networks", "X", "slope of leaky-relu for negative inputs", trajectory, set_number<&O::leak, 0, 1>,
      get_number<&O::leak>},
-    {"generator-norm", "Networks", "NAME", "normalisation of G's hidden layers: none or batch", true, true,
+    {"generator-norm", "Networks", "NAME", "normalisation of G's hidden layers: none or batch", tensors,
      set_choice<&O::generator_norm, norm_names>, get_text<&O::generator_norm>},
     {"discriminator-norm", "Networks", "NAME", "normalisation of D's hidden layers (but dcgan's first): none or batch",
-     true, true, set_choice<&O::discriminator_norm, norm_names>, get_text<&O::discriminator_norm>},
-    {"spectral-norm", "Networks", "", "every weight of D is divided by its largest singular value", true, true,
+     tensors, set_choice<&O::discriminator_norm, norm_names>, get_text<&O::discriminator_norm>},
+    {"spectral-norm", "Networks", "", "every weight of D is divided by its largest singular value", tensors,
      set_switch<&O::spectral_norm>, get_switch<&O::spectral_norm>},
     {"dropout", "Networks", "P", "share of D's hidden units that is set to zero in training, drawn for each image",
-     true, true, set_real<&O::dropout, below_one>, get_number<&O::dropout>},
-    {"input-dropout", "Networks", "P", "the same of D's input", true, true, set_real<&O::input_dropout, below_one>,
+     trajectory, set_real<&O::dropout, below_one>, get_number<&O::dropout>},
+    {"input-dropout", "Networks", "P", "the same of D's input", trajectory, set_real<&O::input_dropout, below_one>,
      get_number<&O::input_dropout>},
-    {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", true, true,
+    {"init", "Networks", "NAME", "initial weights: glorot (uniform) or normal (N(0, 0.02²))", trajectory,
      set_choice<&O::init, init_names>, get_text<&O::init>},
     {"init-from", "Networks", "FILE,…",
      "weights to start from in place of drawn ones: a safetensors file, ours or PyTorch's, of G or D, or one of each",
-     true, true, set_files, get_files},
+     trajectory, set_files, get_files},
     {"channels", "Networks", "N,N,…",
-     "dcgan, modern: channels of D's convolutions of stride 2 from the image on; G has them in reverse", true, true,
+     "dcgan, modern: channels of D's convolutions of stride 2 from the image on; G has them in reverse", tensors,
      set_sizes<&O::channels>, get_sizes<&O::channels>},
-    {"kernel", "Networks", "N", "dcgan, modern: side of these convolutions' kernels", true, true,
+    {"kernel", "Networks", "N", "dcgan, modern: side of these convolutions' kernels", tensors,
      set_number<&O::kernel, 2, 15>, get_number<&O::kernel>},
-    {"fully-connected", "Networks", "N", "dcgan: units between the convolutions and z or the logit; 0: none", true,
-     true, set_number<&O::fully_connected, 0, 65536>, get_number<&O::fully_connected>},
-    {"blocks", "Networks", "N", "modern: 3×3 convolutions behind each of stride 2", true, true,
+    {"fully-connected", "Networks", "N", "dcgan: units between the convolutions and z or the logit; 0: none", tensors,
+     set_number<&O::fully_connected, 0, 65536>, get_number<&O::fully_connected>},
+    {"blocks", "Networks", "N", "modern: 3×3 convolutions behind each of stride 2", tensors,
      set_number<&O::blocks, 0, 16>, get_number<&O::blocks>},
 
-    {"loss", "Objective", "NAME", loss_help.c_str(), true, true, set_choice<&O::loss, loss_names>, get_text<&O::loss>},
+    {"loss", "Objective", "NAME", loss_help.c_str(), trajectory, set_choice<&O::loss, loss_names>, get_text<&O::loss>},
     {"scheme", "Objective", "NAME",
-     "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", true, true,
+     "alternating (D, then G with a fresh z) or simultaneous (both from one forward pass)", trajectory,
      set_choice<&O::scheme, scheme_names>, get_text<&O::scheme>},
     {"label-smoothing", "Objective", "X",
-     "one-sided: what the target of real images is lowered by (less than half), for losses that have one", true, true,
+     "one-sided: what the target of real images is lowered by (less than half), for losses that have one", trajectory,
      set_real<&O::label_smoothing, below_half>, get_number<&O::label_smoothing>},
-    {"d-steps", "Objective", "N", "updates of D per update of G", true, true, set_number<&O::d_steps, 1, 1000>,
+    {"d-steps", "Objective", "N", "updates of D per update of G", trajectory, set_number<&O::d_steps, 1, 1000>,
      get_number<&O::d_steps>},
     {"d-burst", "Objective", "N",
-     "updates of D in the steps that --d-burst-first and --d-burst-every name; 0: as in all others", true, true,
+     "updates of D in the steps that --d-burst-first and --d-burst-every name; 0: as in all others", trajectory,
      set_number<&O::d_burst, 0, 1000>, get_number<&O::d_burst>},
-    {"d-burst-first", "Objective", "N", "with --d-burst: the first N steps", true, true,
+    {"d-burst-first", "Objective", "N", "with --d-burst: the first N steps", trajectory,
      set_number<&O::d_burst_first, 0, most_steps>, get_number<&O::d_burst_first>},
-    {"d-burst-every", "Objective", "N", "with --d-burst: every N-th step; 0: none of these", true, true,
+    {"d-burst-every", "Objective", "N", "with --d-burst: every N-th step; 0: none of these", trajectory,
      set_number<&O::d_burst_every, 0, most_steps>, get_number<&O::d_burst_every>},
-    {"r1", "Objective", "GAMMA", "weight γ of the R1 penalty γ/2·E‖∇D(x)‖² on real images; 0: none", true, true,
+    {"r1", "Objective", "GAMMA", "weight γ of the R1 penalty γ/2·E‖∇D(x)‖² on real images; 0: none", trajectory,
      set_number<&O::r1, 0, 1'000'000>, get_number<&O::r1>},
-    {"r2", "Objective", "GAMMA", "weight γ of the same penalty on generated images; 0: none", true, true,
+    {"r2", "Objective", "GAMMA", "weight γ of the same penalty on generated images; 0: none", trajectory,
      set_number<&O::r2, 0, 1'000'000>, get_number<&O::r2>},
     {"gradient-penalty", "Objective", "LAMBDA",
-     "weight λ of WGAN-GP's penalty λ·E(‖∇D(x)‖ - 1)² between real and generated images; 0: none", true, true,
+     "weight λ of WGAN-GP's penalty λ·E(‖∇D(x)‖ - 1)² between real and generated images; 0: none", trajectory,
      set_number<&O::gradient_penalty, 0, 1'000'000>, get_number<&O::gradient_penalty>},
-    {"penalty-every", "Objective", "N", "apply penalties in every N-th step alone, N times as strong", true, true,
+    {"penalty-every", "Objective", "N", "apply penalties in every N-th step alone, N times as strong", trajectory,
      set_number<&O::penalty_every, 1, most_steps>, get_number<&O::penalty_every>},
     {"instance-noise", "Objective", "SIGMA",
-     "standard deviation of noise on every image that D sees in training, which falls linearly to 0; 0: none", true,
-     true, set_number<&O::instance_noise, 0, 1000>, get_number<&O::instance_noise>},
-    {"instance-noise-end", "Objective", "X", "fraction of the training's steps after which that noise is 0", true, true,
+     "standard deviation of noise on every image that D sees in training, which falls linearly to 0; 0: none",
+     trajectory, set_number<&O::instance_noise, 0, 1000>, get_number<&O::instance_noise>},
+    {"instance-noise-end", "Objective", "X", "fraction of the training's steps after which that noise is 0", trajectory,
      set_real<&O::instance_noise_end, tiny_to_one>, get_number<&O::instance_noise_end>},
     {"ema", "Objective", "DECAY", "per-step decay of the moving average of G that pictures are drawn from; 0: none",
-     true, true, set_real<&O::ema, below_one>, get_number<&O::ema>},
+     trajectory, set_real<&O::ema, below_one>, get_number<&O::ema>},
 
-    {"optimizer", "Optimiser", "NAME", optimizer_help.c_str(), true, true, set_choice<&O::optimizer, optimizer_names>,
+    {"optimizer", "Optimiser", "NAME", optimizer_help.c_str(), tensors, set_choice<&O::optimizer, optimizer_names>,
      get_text<&O::optimizer>},
-    {"learning-rate", "Optimiser", "X", "step size of both networks", true, true,
+    {"learning-rate", "Optimiser", "X", "step size of both networks", trajectory,
      set_number<&O::learning_rate, 0, 1000>, get_number<&O::learning_rate>},
-    {"generator-learning-rate", "Optimiser", "X", "step size of G; 0: as --learning-rate", true, true,
+    {"generator-learning-rate", "Optimiser", "X", "step size of G; 0: as --learning-rate", trajectory,
      set_number<&O::generator_learning_rate, 0, 1000>, get_number<&O::generator_learning_rate>},
-    {"discriminator-learning-rate", "Optimiser", "X", "step size of D; 0: as --learning-rate", true, true,
+    {"discriminator-learning-rate", "Optimiser", "X", "step size of D; 0: as --learning-rate", trajectory,
      set_number<&O::discriminator_learning_rate, 0, 1000>, get_number<&O::discriminator_learning_rate>},
-    {"schedule", "Optimiser", "NAME", schedule_help.c_str(), true, true, set_choice<&O::schedule, schedule_names>,
+    {"schedule", "Optimiser", "NAME", schedule_help.c_str(), trajectory, set_choice<&O::schedule, schedule_names>,
      get_text<&O::schedule>},
     {"schedule-start", "Optimiser", "X",
-     "fraction of the training's steps (0 to 1) after which step sizes begin to fall", true, true,
+     "fraction of the training's steps (0 to 1) after which step sizes begin to fall", trajectory,
      set_real<&O::schedule_start, below_one>, get_number<&O::schedule_start>},
-    {"schedule-end", "Optimiser", "FACTOR", "what step sizes have been multiplied by at the training's end", true, true,
+    {"schedule-end", "Optimiser", "FACTOR", "what step sizes have been multiplied by at the training's end", trajectory,
      set_number<&O::schedule_end, 0, 1>, get_number<&O::schedule_end>},
-    {"beta1", "Optimiser", "X", "β₁ of adam and adamw", true, true, set_real<&O::beta1, below_one>,
+    {"beta1", "Optimiser", "X", "β₁ of adam and adamw", trajectory, set_real<&O::beta1, below_one>,
      get_number<&O::beta1>},
-    {"beta2", "Optimiser", "X", "β₂ of adam and adamw", true, true, set_real<&O::beta2, below_one>,
+    {"beta2", "Optimiser", "X", "β₂ of adam and adamw", trajectory, set_real<&O::beta2, below_one>,
      get_number<&O::beta2>},
-    {"epsilon", "Optimiser", "X", "ε of adam, adamw and rmsprop", true, true, set_real<&O::epsilon, tiny_to_one>,
+    {"epsilon", "Optimiser", "X", "ε of adam, adamw and rmsprop", trajectory, set_real<&O::epsilon, tiny_to_one>,
      get_number<&O::epsilon>},
-    {"momentum", "Optimiser", "X", "momentum of sgd", true, true, set_real<&O::momentum, below_one>,
+    {"momentum", "Optimiser", "X", "momentum of sgd", trajectory, set_real<&O::momentum, below_one>,
      get_number<&O::momentum>},
-    {"rmsprop-decay", "Optimiser", "X", "decay of rmsprop's mean square (α)", true, true,
+    {"rmsprop-decay", "Optimiser", "X", "decay of rmsprop's mean square (α)", trajectory,
      set_real<&O::rmsprop_decay, below_one>, get_number<&O::rmsprop_decay>},
-    {"weight-decay", "Optimiser", "X", "added to the gradient, times the weight; with adamw decoupled from it", true,
-     true, set_number<&O::weight_decay, 0, 1000>, get_number<&O::weight_decay>},
-    {"clip-gradient", "Optimiser", "NORM", "a gradient of a greater norm is scaled to this one; 0: none", true, true,
+    {"weight-decay", "Optimiser", "X", "added to the gradient, times the weight; with adamw decoupled from it",
+     trajectory, set_number<&O::weight_decay, 0, 1000>, get_number<&O::weight_decay>},
+    {"clip-gradient", "Optimiser", "NORM", "a gradient of a greater norm is scaled to this one; 0: none", trajectory,
      set_number<&O::clip_gradient, 0, 1'000'000'000>, get_number<&O::clip_gradient>},
-    {"clip-weights", "Optimiser", "C", "after each update D's weights and biases are clipped to ±C; 0: never", true,
-     true, set_number<&O::clip_weights, 0, 1'000'000'000>, get_number<&O::clip_weights>},
+    {"clip-weights", "Optimiser", "C", "after each update D's weights and biases are clipped to ±C; 0: never",
+     trajectory, set_number<&O::clip_weights, 0, 1'000'000'000>, get_number<&O::clip_weights>},
 
-    {"batch", "Training", "N", "images per step, over all ranks together", true, true,
+    {"batch", "Training", "N", "images per step, over all ranks together", trajectory,
      set_number<&O::batch, 1, 1 << 24>, get_number<&O::batch>},
     {"micro-batch", "Training", "N",
      "images of a rank that go through the networks at a time, their gradients adding up: less memory, the same "
      "weights (to rounding; with --reproducible bit for bit), also in a run that is resumed; 0: all",
-     false, true, set_number<&O::micro_batch, 0, 1 << 24>, get_number<&O::micro_batch>},
-    {"steps", "Training", "N", "steps to train; 0: as many as --epochs take", false, true,
+     execution, set_number<&O::micro_batch, 0, 1 << 24>, get_number<&O::micro_batch>},
+    {"steps", "Training", "N", "steps to train; 0: as many as --epochs take", execution,
      set_number<&O::steps, 0, most_steps>, get_number<&O::steps>},
-    {"epochs", "Training", "X", "passes over the images to train", false, true, set_real<&O::epochs, tiny_to_huge>,
+    {"epochs", "Training", "X", "passes over the images to train", execution, set_real<&O::epochs, tiny_to_huge>,
      get_number<&O::epochs>},
-    {"seed", "Training", "N", "every random draw is a function of it", true, true,
+    {"seed", "Training", "N", "every random draw is a function of it", trajectory,
      set_number<&O::seed, 0, std::numeric_limits<std::uint64_t>::max()>, get_number<&O::seed>},
 
-    {"device", "Execution", "NAME", "auto (a GPU where there is one), cpu, cuda or cuda:N", false, true, set_device,
+    {"device", "Execution", "NAME", "auto (a GPU where there is one), cpu, cuda or cuda:N", execution, set_device,
      get_text<&O::device>},
     {"reduction", "Execution", "NAME",
-     "how GPUs sum over ranks: auto (NCCL), nccl, or mpi by way of the hosts, with which ranks may share a GPU", false,
-     true, set_choice<&O::reduction, reduction_names>, get_text<&O::reduction>},
+     "how GPUs sum over ranks: auto (NCCL), nccl, or mpi by way of the hosts, with which ranks may share a GPU", gpu,
+     set_choice<&O::reduction, reduction_names>, get_text<&O::reduction>},
     {"debug", "Execution", "",
-     "on a GPU: wait for every operation and name the first that fails or writes a number that is not finite", false,
-     true, set_switch<&O::debug>, get_switch<&O::debug>},
+     "on a GPU: wait for every operation and name the first that fails or writes a number that is not finite", gpu,
+     set_switch<&O::debug>, get_switch<&O::debug>},
     {"no-graph", "Execution", "", "on a GPU: make a step's calls one by one instead of replaying them as a CUDA graph",
-     false, true, set_switch<&O::no_graph>, get_switch<&O::no_graph>},
+     gpu, set_switch<&O::no_graph>, get_switch<&O::no_graph>},
     {"precision", "Execution", "NAME",
      "on a GPU: what large matrix products and convolutions are made of: fp32, tf32 (10 bits of fraction) or bf16 (7; "
      "weights, their updates and all sums stay fp32)",
-     false, true, set_choice<&O::precision, known_precisions>, get_text<&O::precision>},
-    {"threads", "Execution", "N", "threads per rank; 0: the node's cores shared by its ranks", false, true,
+     gpu, set_choice<&O::precision, known_precisions>, get_text<&O::precision>},
+    {"threads", "Execution", "N", "threads per rank; 0: the node's cores shared by its ranks", execution,
      set_number<&O::threads, 0, 4096>, get_number<&O::threads>},
-    {"reproducible", "Execution", "", "the same weights, bit for bit, on any number of ranks", true, true,
+    {"reproducible", "Execution", "", "the same weights, bit for bit, on any number of ranks", trajectory,
      set_switch<&O::reproducible>, get_switch<&O::reproducible>},
-    {"shards", "Execution", "V", "virtual shards of a batch with --reproducible: the most ranks it can use", true, true,
+    {"shards", "Execution", "V", "virtual shards of a batch with --reproducible: the most ranks it can use", trajectory,
      set_number<&O::shards, 1, 4096>, get_number<&O::shards>},
     {"instruction-set", "Execution", "NAME", "auto (the widest that all ranks have), x86-64-v2, x86-64-v3 or x86-64-v4",
-     false, true, set_choice<&O::instruction_set, instruction_set_names>, get_text<&O::instruction_set>},
+     execution, set_choice<&O::instruction_set, instruction_set_names>, get_text<&O::instruction_set>},
     {"on-nan", "Execution", "NAME",
      "after steps whose gradient is not finite, of which no update is made: rollback (of 3 in a row to the last "
      "checkpoint, with half the learning rate, up to 3 times), skip (up to 100 in a row) or stop",
-     false, true, set_choice<&O::on_nan, on_nan_names>, get_text<&O::on_nan>},
+     execution, set_choice<&O::on_nan, on_nan_names>, get_text<&O::on_nan>},
     {"timeout", "Execution", "SECONDS",
      "when nothing is completed for so long the job ends, and says who holds it up; 0: 60, or as long as 100 steps "
      "take",
-     false, true, set_number<&O::timeout, 0, 1'000'000>, get_number<&O::timeout>},
+     execution, set_number<&O::timeout, 0, 1'000'000>, get_number<&O::timeout>},
 
-    {"checkpoint-every", "Output", "N", "steps between checkpoints; 0: at the end alone", false, true,
+    {"checkpoint-every", "Output", "N", "steps between checkpoints; 0: at the end alone", execution,
      set_number<&O::checkpoint_every, 0, most_steps>, get_number<&O::checkpoint_every>},
-    {"keep", "Output", "N", "newest checkpoints to keep; those of interruptions come on top; 0: all", false, true,
+    {"keep", "Output", "N", "newest checkpoints to keep; those of interruptions come on top; 0: all", execution,
      set_number<&O::keep, 0, most_int>, get_number<&O::keep>},
     {"keep-every", "Output", "N",
-     "checkpoints of steps that are multiples of N are kept beside the newest; 0: none of them", false, true,
+     "checkpoints of steps that are multiples of N are kept beside the newest; 0: none of them", execution,
      set_number<&O::keep_every, 0, most_steps>, get_number<&O::keep_every>},
     {"checkpoint-failure", "Output", "NAME",
-     "when a checkpoint, a record or a picture cannot be written (disk full, say): stop, or warn and train on", false,
-     true, set_choice<&O::checkpoint_failure, checkpoint_failure_names>, get_text<&O::checkpoint_failure>},
-    {"sample-every", "Output", "N", "steps between sample grids; 0: at the end alone", false, true,
+     "when a checkpoint, a record or a picture cannot be written (disk full, say): stop, or warn and train on",
+     execution, set_choice<&O::checkpoint_failure, checkpoint_failure_names>, get_text<&O::checkpoint_failure>},
+    {"sample-every", "Output", "N", "steps between sample grids; 0: at the end alone", execution,
      set_number<&O::sample_every, 0, most_steps>, get_number<&O::sample_every>},
-    {"sample-count", "Output", "N", "images in a sample grid", false, true, set_number<&O::sample_count, 1, 10000>,
+    {"sample-count", "Output", "N", "images in a sample grid", execution, set_number<&O::sample_count, 1, 10000>,
      get_number<&O::sample_count>},
-    {"log-every", "Output", "N", "steps between records in metrics.jsonl; a diagnosis makes one, too", false, true,
+    {"log-every", "Output", "N", "steps between records in metrics.jsonl; a diagnosis makes one, too", execution,
      set_number<&O::log_every, 1, most_steps>, get_number<&O::log_every>},
-    {"drift-every", "Output", "N", "steps between comparisons of all replicas' weights; 0: at the end alone", false,
-     true, set_number<&O::drift_every, 0, most_steps>, get_number<&O::drift_every>},
+    {"drift-every", "Output", "N", "steps between comparisons of all replicas' weights; 0: at the end alone", execution,
+     set_number<&O::drift_every, 0, most_steps>, get_number<&O::drift_every>},
     {"diagnose-every", "Output", "N",
-     "steps between diagnoses: how varied samples are, how steep D is, how far updates go; 0: none", false, true,
+     "steps between diagnoses: how varied samples are, how steep D is, how far updates go; 0: none", execution,
      set_number<&O::diagnose_every, 0, most_steps>, get_number<&O::diagnose_every>},
     {"stop-on", "Output", "NAME",
-     "nothing, or collapse: end with code 5, and a checkpoint, once samples have collapsed", false, true,
+     "nothing, or collapse: end with code 5, and a checkpoint, once samples have collapsed", execution,
      set_choice<&O::stop_on, stop_names>, get_text<&O::stop_on>},
     {"eval-every", "Output", "N",
-     "steps between evaluations, as `ganymede eval` makes them, and one at the end; 0: none", false, true,
+     "steps between evaluations, as `ganymede eval` makes them, and one at the end; 0: none", execution,
      set_number<&O::eval_every, 0, most_steps>, get_number<&O::eval_every>},
     {"eval-metrics", "Output", "LIST",
      "of judge, parzen, two-sample, with --condition 1nn-error, and with --stack modes alone; auto: judge, or modes",
-     false, true, set_eval_metrics, get_eval_metrics},
-    {"eval-samples", "Output", "N", "images drawn for such an evaluation", false, true,
+     execution, set_eval_metrics, get_eval_metrics},
+    {"eval-samples", "Output", "N", "images drawn for such an evaluation", execution,
      set_number<&O::eval_samples, 2, 1 << 24>, get_number<&O::eval_samples>},
     {"tensorboard", "Output", "", "records, sample grids and options as TensorBoard reads them, in RUN/tensorboard",
-     false, true, set_switch<&O::tensorboard>, get_switch<&O::tensorboard>},
+     execution, set_switch<&O::tensorboard>, get_switch<&O::tensorboard>},
     {"tensorboard-histograms-every", "Output", "N",
-     "steps between histograms of parameters and gradients there; 0: none", false, true,
+     "steps between histograms of parameters and gradients there; 0: none", execution,
      set_number<&O::tensorboard_histograms_every, 0, most_steps>, get_number<&O::tensorboard_histograms_every>},
 });
 
@@ -446,7 +446,7 @@ void check_train_options(const TrainOptions& o) {
   // Whoever set a member, and not an option by name, is told of its range here.
   TrainOptions copy = o;
   for (const OptionSpec& spec : specs)
-    if (spec.trajectory) spec.set(copy, spec, spec.get(o));
+    if (spec.trajectory()) spec.set(copy, spec, spec.get(o));
   const auto refuse_updates = [&](const char* option, int updates) {
     throw Error(ExitCode::usage, std::string("--scheme simultaneous updates D and G from the same forward pass, so ") +
                                      option + " " + std::to_string(updates) +
@@ -558,19 +558,24 @@ void check_train_options(const TrainOptions& o) {
 }
 
 std::vector<std::string> given_gpu_options(const TrainOptions& o) {
+  const TrainOptions defaults;
   std::vector<std::string> given;
-  for (const auto& [option, is_given] : {std::pair{"reduction", o.reduction != "auto"},
-                                         {"debug", o.debug},
-                                         {"no-graph", o.no_graph},
-                                         {"precision", o.precision != "fp32"}})
-    if (is_given) given.emplace_back(option);
+  for (const OptionSpec& s : specs)
+    if (s.role == OptionRole::gpu && s.get(o) != s.get(defaults)) given.emplace_back(s.name);
   return given;
+}
+
+std::map<std::string, std::string> stored_options(const TrainOptions& options) {
+  std::map<std::string, std::string> result;
+  for (const OptionSpec& s : specs)
+    if (s.stored()) result[s.name] = s.get(options);
+  return result;
 }
 
 std::map<std::string, std::string> trajectory_options(const TrainOptions& options) {
   std::map<std::string, std::string> result;
   for (const OptionSpec& s : specs)
-    if (s.trajectory) result[s.name] = s.get(options);
+    if (s.trajectory()) result[s.name] = s.get(options);
   // Shards exist with --reproducible alone, and a folder's name says nothing about the images in it: those
   // are compared by their digest.
   if (!options.reproducible) result.erase("shards");
@@ -593,34 +598,18 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
 }
 
 std::string why_not_changeable(const std::string& name) {
-  // What shapes the networks, and whose state the optimiser's is.
-  constexpr std::array fitting = {"stack",
-                                  "model",
-                                  "latent",
-                                  "condition",
-                                  "generator-hidden",
-                                  "discriminator-hidden",
-                                  "generator-norm",
-                                  "discriminator-norm",
-                                  "spectral-norm",
-                                  "channels",
-                                  "kernel",
-                                  "fully-connected",
-                                  "blocks",
-                                  "optimizer"};
   const OptionSpec* spec = find_train_option(name);
   if (spec == nullptr) {
     std::vector<std::string> names;
     for (const OptionSpec& s : specs)
-      if (s.trajectory) names.emplace_back(s.name);
+      if (s.trajectory()) names.emplace_back(s.name);
     const std::string near = nearest_name(name, names);
     return "there is no such option" + (near.empty() ? "" : "; did you mean '" + near + "'?");
   }
-  if (std::find(fitting.begin(), fitting.end(), name) != fitting.end())
-    return "a checkpoint's tensors would not fit; train anew into another folder";
+  if (spec->role == OptionRole::tensors) return "a checkpoint's tensors would not fit; train anew into another folder";
   if (name == "init-from") return "the run has begun, and goes on from the weights of its checkpoint";
   // How long a training is matters to some trajectories.
-  if (!spec->trajectory && name != "steps" && name != "epochs")
+  if (!spec->trajectory() && name != "steps" && name != "epochs")
     return "no trajectory depends on it, and it may differ without";
   return {};
 }
@@ -631,7 +620,7 @@ std::string config_text(const TrainOptions& options, const std::string& recipe) 
                      ". To repeat it: ganymede train --config THIS_FILE --out OTHER\n";
   const char* group = "";
   for (const OptionSpec& s : specs) {
-    if (!s.stored) continue;
+    if (!s.stored()) continue;
     if (std::string(group) != s.group) text += std::string("\n# ") + s.group + "\n";
     group = s.group;
     text += std::string("# ") + s.help + "\n" + s.name + " = " + s.get(options) + "\n";

@@ -150,7 +150,7 @@ void RunWriter::write_timing(const std::string& ranks) {
   lock_.put(folder_.timing(), timing_text(all));
 }
 
-void RunWriter::write_page() { lock_.put(folder_.report(), report_page({&reported_, 1})); }
+void RunWriter::write_page() { lock_.put(folder_.report(), report_page({&reported_, 1}, train_option_specs())); }
 
 void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
                               std::map<std::string, std::string> facts) {

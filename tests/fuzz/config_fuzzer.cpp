@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // What was accepted can be written, and written it says the same: an exception here is a finding.
   const ganymede::TrainOptions again = read(ganymede::config_text(options, ""));
   for (const auto& spec : ganymede::train_option_specs()) {
-    if (spec.stored && spec.get(options) != spec.get(again)) std::abort();
+    if (spec.stored() && spec.get(options) != spec.get(again)) std::abort();
   }
   return 0;
 }

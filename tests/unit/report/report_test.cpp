@@ -61,7 +61,7 @@ class Report : public ::testing::Test {
     options.loss = "hinge";
     return {scratch_ / name, stored_options(options), "gan", Curves()};
   }
-  static Json data(const ReportedRun& run) { return data_of(report_page({&run, 1}))["runs"][0]; }
+  static Json data(const ReportedRun& run) { return data_of(report_page({&run, 1}, train_option_specs()))["runs"][0]; }
 
   test::TemporaryFolder scratch_;
 };
@@ -198,7 +198,7 @@ TEST_F(Report, ChoosesAmongManyPictures) {
   EXPECT_EQ(alone["shown"].size(), 40U);
   EXPECT_EQ(alone["shown"].front()["step"], 0);
   EXPECT_EQ(alone["shown"].back()["step"], 19'900);
-  const Json together = data_of(report_page(runs))["runs"];
+  const Json together = data_of(report_page(runs, train_option_specs()))["runs"];
   for (const Json& one : together) EXPECT_EQ(one["grids"]["shown"].size(), 13U);
 }
 
@@ -206,7 +206,7 @@ TEST_F(Report, StaysSmallWithLargePictures) {
   const std::string large(1 << 20, 'x');
   for (std::uint64_t step = 0; step < 20; ++step) write(RunFolder("run").sample(step), large);
   const ReportedRun reported = run("run");
-  const std::string page = report_page({&reported, 1});
+  const std::string page = report_page({&reported, 1}, train_option_specs());
   EXPECT_LT(page.size(), 10'000'000U);
   const Json shown = data_of(page)["runs"][0]["grids"]["shown"];
   EXPECT_EQ(shown.size(), 7U);
@@ -280,7 +280,7 @@ TEST_F(Report, NothingInTheDataEndsTheScriptElementOrFetchesAnything) {
   reported.options["data"] = evil;
   reported.recipe = evil;
   write("run/logs/rank-0000.log", "2024-05-06 07:08:10.000 warning " + evil + "\n");
-  const std::string page = report_page({&reported, 1});
+  const std::string page = report_page({&reported, 1}, train_option_specs());
   const ReportedRun plain = run("run");
   const auto count = [](const std::string& text, const std::string& what) {
     std::size_t found = 0;
@@ -289,7 +289,7 @@ TEST_F(Report, NothingInTheDataEndsTheScriptElementOrFetchesAnything) {
   };
   fs::remove_all(scratch_ / "run");
   for (const char* mark : {"</script", "<script", "<!--"})
-    EXPECT_EQ(count(page, mark), count(report_page({&plain, 1}), mark)) << mark;
+    EXPECT_EQ(count(page, mark), count(report_page({&plain, 1}, train_option_specs()), mark)) << mark;
   EXPECT_THAT(std::string(data_of(page)["runs"][0]["recipe"]), HasSubstr("</script><script>alert(1)</script><!--"));
   EXPECT_THAT(page, HasSubstr("default-src 'none'; img-src data:;"));
 }
@@ -297,7 +297,7 @@ TEST_F(Report, NothingInTheDataEndsTheScriptElementOrFetchesAnything) {
 TEST_F(Report, NamesSeveralRunsAsTheyWereGivenAndOneByItsFolder) {
   const std::vector<ReportedRun> runs = {run("some/first/"), run("some/second")};
   EXPECT_EQ(data(runs[0])["name"], "first");
-  const Json both = data_of(report_page(runs))["runs"];
+  const Json both = data_of(report_page(runs, train_option_specs()))["runs"];
   EXPECT_EQ(both[0]["name"], (scratch_ / "some/first").string());
   EXPECT_EQ(both[1]["name"], (scratch_ / "some/second").string());
 }

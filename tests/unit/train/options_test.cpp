@@ -206,7 +206,7 @@ TEST(Options, EachIsDescribed) {
     EXPECT_NE(std::string(spec.group), "") << spec.name;
     EXPECT_EQ(std::string(spec.value).empty(), switches.contains(spec.name)) << spec.name;
     // What determines the weights is needed to repeat the run.
-    EXPECT_TRUE(spec.stored || !spec.trajectory) << spec.name;
+    EXPECT_TRUE(spec.stored() || !spec.trajectory()) << spec.name;
     EXPECT_EQ(find_train_option(spec.name), &spec);
   }
   EXPECT_EQ(find_train_option("nonsense"), nullptr);
