@@ -5,7 +5,6 @@
 
 #include "core/numbers.hpp"
 #include "eval/gan_train.hpp"
-#include "eval/nearest_neighbours.hpp"
 
 namespace ganymede::cli {
 
@@ -32,19 +31,19 @@ std::string by_chance(const Dataset& data) { return formatted("; by chance %.0f 
 
 }  // namespace
 
-void measure_classification(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
-                            Communicator& ranks, EvalReport& report) {
-  const eval::Share wrong = eval::classification_error(source, count, data.test(), device, ranks);
+void measure_classification(eval::SampleSource& source, const eval::Comparison& beside, EvalReport& report) {
+  const eval::Share wrong = beside.classification_error(source);
   report.add("1-NN classification error", percent(wrong), "of the test images, by the nearest sample's class");
   report.json["metrics"]["1nn_error"] = json_of(wrong);
 }
 
-void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
-                       Communicator& ranks, EvalReport& report) {
-  const std::uint64_t images = std::min({count, std::uint64_t{data.train().count}, eval::most_gan_train_images});
+void measure_gan_train(eval::SampleSource& source, const eval::Comparison& beside, EvalReport& report) {
+  const Dataset& data = beside.data;
+  const std::uint64_t images =
+      std::min({beside.samples, std::uint64_t{data.train().count}, eval::most_gan_train_images});
   eval::ShuffledSource training(data.train());
   const eval::GanTrain found =
-      eval::gan_train(source, training, images, eval::gan_train_updates, data.test(), device, ranks);
+      eval::gan_train(source, training, images, eval::gan_train_updates, data.test(), beside.device, beside.ranks);
   report.add("GAN-train accuracy", percent(found.samples),
              "on the test images, of a classifier that learnt from " + std::to_string(images) +
                  " samples; from as many training images " + percent(found.training_images) + by_chance(data));
@@ -55,16 +54,16 @@ void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Da
                                          {"chance", chance(data)}};
 }
 
-void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data, const UsedJudge& used,
-                      Communicator& ranks, EvalReport& report) {
-  const eval::Share found = eval::gan_test(source, count, *used.judge, ranks);
+void measure_gan_test(eval::SampleSource& source, const eval::Comparison& beside, const UsedJudge& used,
+                      EvalReport& report) {
+  const eval::Share found = eval::gan_test(source, beside.samples, *used.judge, beside.ranks);
   report.add("GAN-test accuracy", percent(found),
              "of a classifier of MNIST on the samples, weights " + used.file.digest.substr(0, 8) +
-                 "…; on the test images " + percent(*used.right) + by_chance(data));
+                 "…; on the test images " + percent(*used.right) + by_chance(beside.data));
   report.json["metrics"]["gan_test"] = {{"weights", used.file.digest},
                                         {"samples", json_of(found)},
                                         {"test_images", json_of(*used.right)},
-                                        {"chance", chance(data)}};
+                                        {"chance", chance(beside.data)}};
 }
 
 }  // namespace ganymede::cli

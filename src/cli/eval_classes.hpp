@@ -6,6 +6,7 @@
 #include "cli/eval_judge.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
+#include "eval/metrics.hpp"
 #include "ganymede/dataset.hpp"
 
 namespace ganymede::cli {
@@ -17,12 +18,10 @@ std::string test_labels_obstacle(const Dataset& data);
 std::string classes_obstacle(const SavedGenerator& saved, const Dataset& data);
 
 /// Each adds to the report. Collective; the same on any number of ranks.
-void measure_classification(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
-                            Communicator& ranks, EvalReport& report);
-void measure_gan_train(eval::SampleSource& source, std::uint64_t count, const Dataset& data, Device& device,
-                       Communicator& ranks, EvalReport& report);
+void measure_classification(eval::SampleSource& source, const eval::Comparison& beside, EvalReport& report);
+void measure_gan_train(eval::SampleSource& source, const eval::Comparison& beside, EvalReport& report);
 /// The judge looked at the data's test images, too.
-void measure_gan_test(eval::SampleSource& source, std::uint64_t count, const Dataset& data, const UsedJudge& used,
-                      Communicator& ranks, EvalReport& report);
+void measure_gan_test(eval::SampleSource& source, const eval::Comparison& beside, const UsedJudge& used,
+                      EvalReport& report);
 
 }  // namespace ganymede::cli

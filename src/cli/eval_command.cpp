@@ -19,9 +19,7 @@
 #include "data/labels.hpp"
 #include "eval/distances.hpp"
 #include "eval/gan_train.hpp"
-#include "eval/judged.hpp"
-#include "eval/nearest_neighbours.hpp"
-#include "eval/parzen.hpp"
+#include "eval/metrics.hpp"
 #include "ganymede/error.hpp"
 #include "report/run_folder.hpp"
 #include "train/agreed_device.hpp"
@@ -36,22 +34,6 @@ constexpr const char* usual_data = "mnist";
 // Of eval.json, as docs/FORMATS.md describes it: raised when a member changes its meaning or goes, not when one is
 // added.
 constexpr int json_version = 2;
-// What a rank remembers of its samples, so that each metric need not draw them again.
-constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
-
-// What is measured, by the names of --metrics.
-const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"parzen",   "two-sample",   "1nn-error", "gan-train",
-                                                 "gan-test", "memorisation", "judge",     "modes"};
-  return names;
-}
-
-// Whether a metric looks at the classes of test images (of a run that knows classes).
-bool looks_at_labels(const std::string& metric) {
-  return metric == "1nn-error" || metric == "gan-train" || metric == "gan-test" || metric == "memorisation";
-}
-
-bool asks_judge(const std::string& metric) { return metric == "judge" || metric == "modes" || metric == "gan-test"; }
 
 struct Request {
   std::string place;
@@ -72,14 +54,12 @@ struct Request {
 };
 
 std::vector<std::string> parse_metrics(const std::string& text) {
-  const std::string known = joined(metric_names());
-  if (text == "all") return metric_names();
+  const std::vector<std::string> names = eval::metric_names();
   std::vector<std::string> metrics;
   for (const std::string& word : split(text, ',')) {
-    const auto& names = metric_names();
     if (std::find(names.begin(), names.end(), word) == names.end()) {
       const std::string near = nearest_name(word, names);
-      throw Error(ExitCode::usage, "--metrics takes a list of " + known + ", not '" + word + "'" +
+      throw Error(ExitCode::usage, "--metrics takes a list of " + joined(names) + ", not '" + word + "'" +
                                        (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }
     metrics.push_back(word);
@@ -95,7 +75,7 @@ Request parse_request(const Parsed& parsed) {
   request.samples = static_cast<std::uint64_t>(parse_count(parsed, "samples", 10000, 2, 1 << 24));
   request.seed = parse_seed(parsed);
   request.metrics_given = parsed.has("metrics") && parsed.values.at("metrics") != "all";
-  request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : metric_names();
+  request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : eval::metric_names();
   request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
   request.judge = parsed.get("judge", {});
   request.json = parsed.get("json", {});
@@ -107,8 +87,8 @@ Request parse_request(const Parsed& parsed) {
 Dataset open_data(const Request& request, const DataShape& shape, Communicator& ranks) {
   const bool classes = shape.classes > 0;
   const bool digits = shape.image.height == eval::Judge::side && shape.image.width == eval::Judge::side;
-  const bool looks = classes && std::any_of(request.metrics.begin(), request.metrics.end(), looks_at_labels);
-  const bool asks = std::any_of(request.metrics.begin(), request.metrics.end(), asks_judge);
+  const bool looks = classes && eval::any(request.metrics, &eval::Metric::labels);
+  const bool asks = eval::any(request.metrics, &eval::Metric::judge);
   // Where nobody asked for what needs labels, the rest is measured without.
   const bool needs_labels = looks && request.metrics_given;
   try {
@@ -198,25 +178,19 @@ void describe(const Request& request, const SavedGenerator& saved, const Dataset
   report.json["unmeasured"] = Json::object();
 }
 
-void measure_parzen(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
-                    Communicator& ranks, EvalReport& report) {
-  const eval::ParzenScore score =
-      eval::parzen_score(source, request.samples, eval::parzen_validation(data.train()), data.test(), device, ranks);
+void measure_parzen(eval::SampleSource& source, const eval::Comparison& beside, EvalReport& report) {
+  const eval::ParzenScore score = beside.parzen(source);
   report.add("Parzen log-likelihood", formatted("%.1f ± %.1f nats", score.mean, score.standard_error),
              "of the test images; σ " + formatted("%.3f", score.sigma));
   report.json["metrics"]["parzen"] = {
       {"log_likelihood", score.mean}, {"standard_error", score.standard_error}, {"sigma", score.sigma}};
 }
 
-void measure_two_sample(const Request& request, eval::SampleSource& source, const Dataset& data, Device& device,
-                        Communicator& ranks, EvalReport& report) {
-  const ImageSet& test = data.test();
-  const ImageSet real =
-      eval::part_of(test, 0, static_cast<std::uint32_t>(std::min<std::uint64_t>(test.count, request.samples)));
-  const eval::TwoSampleAccuracy found = eval::two_sample_accuracy(source, real, device, ranks);
+void measure_two_sample(eval::SampleSource& source, const eval::Comparison& beside, EvalReport& report) {
+  const eval::TwoSampleAccuracy found = beside.two_sample(source);
   report.add(
       "two-sample 1-NN accuracy", percent(found.all()),
-      "50 % is ideal; on " + std::to_string(real.count) + " test images " +
+      "50 % is ideal; on " + std::to_string(found.real.of) + " test images " +
           formatted("%.1f %%, on as many samples %.1f %%", 100 * found.real.share(), 100 * found.generated.share()));
   report.json["metrics"]["two_sample"] = {
       {"accuracy", json_of(found.all())}, {"on_real", json_of(found.real)}, {"on_generated", json_of(found.generated)}};
@@ -256,15 +230,6 @@ std::string obstacle_to(const std::string& metric, const Request& request, const
     return too_few(eval::least_judged, eval::judged_images(request.samples, data), "test");
   }
   return {};
-}
-
-// As the table has it, for a metric that was not measured.
-const char* title_of(const std::string& metric) {
-  return metric == "1nn-error"   ? "1-NN classification error"
-         : metric == "gan-train" ? "GAN-train accuracy"
-         : metric == "gan-test"  ? "GAN-test accuracy"
-         : metric == "judge"     ? "by a classifier of MNIST"
-                                 : metric.c_str();
 }
 
 // eval.json's name of a metric.
@@ -347,43 +312,47 @@ int run(const Parsed& parsed, Communicator& ranks) {
       throw Error(ExitCode::usage, "nothing can be measured: " + request.metrics.front() + " " +
                                        obstacle_to(request.metrics.front(), request, saved, data));
   });
-  const auto measures = [&](const char* metric) {
-    return std::find(measured.begin(), measured.end(), metric) != measured.end();
-  };
   UsedJudge judge;
-  if (std::any_of(measured.begin(), measured.end(), asks_judge)) judge = use_judge(request.judge, data, *device, ranks);
-  eval::RememberingSource source(*generator, remembered_bytes);
+  std::string inferior;
+  if (eval::any(measured, &eval::Metric::judge)) {
+    judge = use_judge(request.judge, data, data.test().count, *device, ranks);
+    if (!request.judge.empty()) on_root(ranks, [&] { inferior = inferiority(judge.file); });
+  }
+  eval::RememberingSource source(*generator);
+  const eval::Comparison beside{data, request.samples, *device, ranks};
 
   EvalReport report;
   describe(request, saved, data, warnings, report);
-  for (const std::string& doubt : judge.doubts) {
+  for (const std::string& doubt : {inferior, judge.doubt}) {
+    if (doubt.empty()) continue;
     warnings.push_back(doubt);
     report.json["warnings"].push_back(doubt);
   }
-  for (const std::string& metric : metric_names()) {
+  for (const eval::Metric& each : eval::metrics) {
+    const std::string metric = each.name;
     if (!request.wants(metric)) continue;
-    heartbeat::phase(metric.c_str());
-    if (!measures(metric.c_str())) {
+    heartbeat::phase(each.name);
+    if (std::find(measured.begin(), measured.end(), metric) == measured.end()) {
       const std::string why = obstacle_to(metric, request, saved, data);
-      report.add(title_of(metric), "none", why);
+      report.add(each.title, "none", why);
       report.json["metrics"][key_of(metric)] = nullptr;
       report.json["unmeasured"][key_of(metric)] = why;
     } else if (metric == "parzen") {
-      measure_parzen(request, source, data, *device, ranks, report);
+      measure_parzen(source, beside, report);
     } else if (metric == "two-sample") {
-      measure_two_sample(request, source, data, *device, ranks, report);
+      measure_two_sample(source, beside, report);
     } else if (metric == "1nn-error") {
-      measure_classification(source, request.samples, data, *device, ranks, report);
+      measure_classification(source, beside, report);
     } else if (metric == "gan-train") {
-      measure_gan_train(source, request.samples, data, *device, ranks, report);
+      measure_gan_train(source, beside, report);
     } else if (metric == "gan-test") {
-      measure_gan_test(source, request.samples, data, judge, ranks, report);
+      measure_gan_test(source, beside, judge, report);
     } else if (metric == "memorisation") {
-      measure_memorisation(saved, source, request.samples, data, {pairs, request.seed}, *device, ranks, report);
+      measure_memorisation(saved, source, beside, {pairs, request.seed}, report);
     } else if (metric == "judge") {
-      measure_by_judge(source, request.samples, request.seed, data, judge, *device, ranks, report);
+      measure_by_judge(source, request.seed, beside, judge, report);
     } else if (metric == "modes") {
-      measure_modes(source, request.samples, request.seed, saved.shape.image.channels, data, judge, ranks, report);
+      measure_modes(source, request.seed, saved.shape.image.channels, beside, judge, report);
     }
   }
 

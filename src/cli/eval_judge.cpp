@@ -2,10 +2,8 @@
 #include "cli/eval_judge.hpp"
 
 #include "core/numbers.hpp"
-#include "eval/judged.hpp"
 #include "eval/modes.hpp"
 #include "ganymede/error.hpp"
-#include "train/evaluation.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -16,23 +14,6 @@ using Json = nlohmann::ordered_json;
 std::optional<double> stored_accuracy(const eval::ShippedJudge& judge) {
   const auto found = judge.file.metadata.find("test-accuracy");
   return found == judge.file.metadata.end() ? std::nullopt : number_from<double>(found->second);
-}
-
-// A sentence for a judge that is no better than the shipped one, where there is that.
-std::string inferiority(const eval::ShippedJudge& judge) {
-  std::optional<double> best;
-  try {
-    best = stored_accuracy(eval::read_judge({}));
-  } catch (const Error&) {
-    return {};
-  }
-  const std::optional<double> own = stored_accuracy(judge);
-  if (!best || (own && *own >= *best)) return {};
-  return judge.source +
-         (own ? formatted(" is right about %.2f %% of MNIST's test images", 100 * *own)
-              : " does not say how often it is right about MNIST's test images") +
-         ", and the judge that comes with the program about " + formatted("%.2f %%", 100 * *best) +
-         ": leave out --judge for figures that are worth more";
 }
 
 Json json_of(const eval::JudgedScores& scores) {
@@ -52,31 +33,33 @@ Json json_of(const eval::JudgedScores& scores) {
 
 }  // namespace
 
-UsedJudge use_judge(const std::string& file, const Dataset& data, Device& device, Communicator& ranks) {
-  UsedJudge used;
-  used.file = shared_judge(file, ranks);
-  together(ranks, [&] { used.judge = std::make_unique<eval::Judge>(device, used.file.file, used.file.source); });
-  std::string inferior;
-  if (!file.empty()) on_root(ranks, [&] { inferior = inferiority(used.file); });
-  if (!inferior.empty()) used.doubts.push_back(inferior);
-  const ImageSet& test = data.test();
-  if (test.labels.empty()) return used;
-  used.right = eval::judged_right(test, test.count, *used.judge, ranks);
-  if (const std::string illiterate = eval::illiteracy(*used.right, data.name()); !illiterate.empty())
-    used.doubts.push_back(illiterate);
-  return used;
+std::string inferiority(const eval::ShippedJudge& judge) {
+  std::optional<double> best;
+  try {
+    best = stored_accuracy(eval::read_judge({}));
+  } catch (const Error&) {
+    return {};
+  }
+  const std::optional<double> own = stored_accuracy(judge);
+  if (!best || (own && *own >= *best)) return {};
+  return judge.source +
+         (own ? formatted(" is right about %.2f %% of MNIST's test images", 100 * *own)
+              : " does not say how often it is right about MNIST's test images") +
+         ", and the judge that comes with the program about " + formatted("%.2f %%", 100 * *best) +
+         ": leave out --judge for figures that are worth more";
 }
 
-void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::uint64_t seed, const Dataset& data,
-                      const UsedJudge& used, Device& device, Communicator& ranks, EvalReport& report) {
-  const std::uint64_t count = eval::judged_images(samples, data);
+void measure_by_judge(eval::SampleSource& source, std::uint64_t seed, const eval::Comparison& beside,
+                      const UsedJudge& used, EvalReport& report) {
+  const Dataset& data = beside.data;
+  const std::uint64_t count = eval::judged_images(beside.samples, data);
   eval::Judge& judge = *used.judge;
   eval::ShuffledSource test(data.test());
   eval::ShuffledSource train(data.train());
   eval::NoiseSource noise(data.train().pixels(), seed, count);
-  const eval::Judged real = eval::judged(test, count, judge, ranks);
+  const eval::Judged real = beside.judged(test, judge);
   const auto beside_real = [&](eval::SampleSource& other) {
-    return eval::scores(eval::judged(other, count, judge, ranks), real, device, ranks);
+    return eval::scores(beside.judged(other, judge), real, beside.device, beside.ranks);
   };
   const eval::JudgedScores found = beside_real(source);
   const eval::JudgedScores floor = beside_real(train);
@@ -115,13 +98,15 @@ void measure_by_judge(eval::SampleSource& source, std::uint64_t samples, std::ui
                                      {"noise", json_of(ceiling)}};
 }
 
-void measure_modes(eval::SampleSource& source, std::uint64_t count, std::uint64_t seed, int channels,
-                   const Dataset& data, const UsedJudge& used, Communicator& ranks, EvalReport& report) {
-  eval::StackedSource real(data.train(), channels, count);
-  eval::NoiseSource noise(data.train().pixels() * channels, seed, count);
-  const eval::Modes found = eval::modes(source, count, channels, *used.judge, ranks);
-  const eval::Modes floor = eval::modes(real, count, channels, *used.judge, ranks);
-  const eval::Modes ceiling = eval::modes(noise, count, channels, *used.judge, ranks);
+void measure_modes(eval::SampleSource& source, std::uint64_t seed, int channels, const eval::Comparison& beside,
+                   const UsedJudge& used, EvalReport& report) {
+  const ImageSet& train = beside.data.train();
+  const std::uint64_t count = beside.samples;
+  eval::StackedSource real(train, channels, count);
+  eval::NoiseSource noise(train.pixels() * channels, seed, count);
+  const eval::Modes found = eval::modes(source, count, channels, *used.judge, beside.ranks);
+  const eval::Modes floor = eval::modes(real, count, channels, *used.judge, beside.ranks);
+  const eval::Modes ceiling = eval::modes(noise, count, channels, *used.judge, beside.ranks);
   report.add("modes", std::to_string(found.found) + " of " + std::to_string(found.possible),
              "in " + std::to_string(count) + " samples; in as many stacks of training images " +
                  std::to_string(floor.found) + ", of noise " + std::to_string(ceiling.found));

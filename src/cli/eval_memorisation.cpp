@@ -87,11 +87,13 @@ std::string memorisation_obstacle(const SavedGenerator& saved, const Dataset& da
   return {};
 }
 
-void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, std::uint64_t count,
-                          const Dataset& data, const PairsPicture& picture, Device& device, Communicator& ranks,
-                          EvalReport& report) {
+void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, const eval::Comparison& beside,
+                          const PairsPicture& picture, EvalReport& report) {
+  const Dataset& data = beside.data;
+  Device& device = beside.device;
+  Communicator& ranks = beside.ranks;
   const eval::Memorisation found =
-      eval::memorisation(source, count, data.train(), data.test(), pairs_shown, device, ranks);
+      eval::memorisation(source, beside.samples, data.train(), data.test(), pairs_shown, device, ranks);
   report.add("memorisation, near copies",
              formatted("%.2f ± %.2f %%", 100 * found.near_copies, 100 * found.near_copies_error()),
              "1 % is ideal: samples nearer to one training image, beside the second nearest, than 99 % of the test "

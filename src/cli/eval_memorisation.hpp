@@ -8,6 +8,7 @@
 #include "cli/eval_report.hpp"
 #include "cli/generator_source.hpp"
 #include "eval/memorisation.hpp"
+#include "eval/metrics.hpp"
 #include "ganymede/dataset.hpp"
 
 namespace ganymede::cli {
@@ -26,8 +27,7 @@ struct PairsPicture {
 std::string memorisation_verdict(const eval::Memorisation& found, bool enough_for_membership, bool membership_told);
 
 /// Adds the metric. Of a run that knows classes D is asked where the test images have labels. Collective.
-void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, std::uint64_t count,
-                          const Dataset& data, const PairsPicture& picture, Device& device, Communicator& ranks,
-                          EvalReport& report);
+void measure_memorisation(const SavedGenerator& saved, eval::SampleSource& source, const eval::Comparison& beside,
+                          const PairsPicture& picture, EvalReport& report);
 
 }  // namespace ganymede::cli

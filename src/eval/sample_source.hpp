@@ -89,7 +89,8 @@ class NoiseSource final : public SampleSource {
 /// and a generator takes longer than a look at memory. Of several ranks each remembers its own blocks alone.
 class RememberingSource final : public SampleSource {
  public:
-  RememberingSource(SampleSource& source, std::size_t most_bytes) : source_(&source), bytes_left_(most_bytes) {}
+  explicit RememberingSource(SampleSource& source, std::size_t most_bytes = std::size_t{128} << 20U)
+      : source_(&source), bytes_left_(most_bytes) {}
   [[nodiscard]] std::uint64_t count() const override { return source_->count(); }
   [[nodiscard]] int image_size() const override { return source_->image_size(); }
   [[nodiscard]] int classes() const override { return source_->classes(); }

@@ -5,13 +5,12 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "core/heartbeat.hpp"
 #include "core/numbers.hpp"
 #include "eval/distances.hpp"
 #include "eval/modes.hpp"
-#include "eval/nearest_neighbours.hpp"
-#include "eval/parzen.hpp"
 #include "ganymede/error.hpp"
 #include "report/metrics_log.hpp"
 #include "train/agreed_device.hpp"
@@ -22,13 +21,10 @@
 namespace ganymede {
 namespace {
 
-// What a rank remembers of its samples, so that several metrics need not draw them again.
-constexpr std::size_t remembered_bytes = std::size_t{128} << 20;
-
 // Enough to see whether the judge can read the test images at all.
 constexpr std::uint32_t images_to_know_judge = 1000;
 
-bool among(const std::vector<std::string>& metrics, const char* metric) {
+bool among(const std::vector<std::string>& metrics, const std::string& metric) {
   return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
 }
 
@@ -55,23 +51,12 @@ class StoppableSource final : public eval::SampleSource {
   Communicator& ranks_;
 };
 
-std::uint32_t as_many(const TrainOptions& options, const ImageSet& set) {
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(options.eval_samples, set.count));
-}
-
 }  // namespace
-
-const std::vector<std::string>& eval_metric_names() {
-  static const std::vector<std::string> names = {"judge", "parzen", "two-sample", "1nn-error", "modes"};
-  return names;
-}
 
 std::vector<std::string> eval_metrics(const TrainOptions& options) {
   if (options.eval_metrics != std::vector<std::string>{"auto"}) return options.eval_metrics;
   return {options.stack > 1 ? "modes" : "judge"};
 }
-
-bool evaluates_labels(const TrainOptions& options) { return among(eval_metrics(options), "1nn-error"); }
 
 void check_evaluation(const TrainOptions& options, const Dataset& data) {
   if (options.eval_every == 0) return;
@@ -118,34 +103,40 @@ eval::ShippedJudge shared_judge(const std::string& file, Communicator& ranks) {
   return judge;
 }
 
+UsedJudge use_judge(const std::string& file, const Dataset& data, std::uint32_t most, Device& device,
+                    Communicator& ranks) {
+  UsedJudge used;
+  used.file = shared_judge(file, ranks);
+  together(ranks, [&] { used.judge = std::make_unique<eval::Judge>(device, used.file.file, used.file.source); });
+  const ImageSet& test = data.test();
+  if (test.labels.empty()) return used;
+  used.right = eval::judged_right(test, std::min(test.count, most), *used.judge, ranks);
+  used.doubt = eval::illiteracy(*used.right, data.name());
+  return used;
+}
+
 Evaluation::Evaluation(const TrainOptions& options, const Gan& gan, const Dataset& data, Device& device,
                        Communicator& ranks, std::vector<std::string>& warnings)
     : options_(options),
       gan_(gan),
-      data_(data),
-      ranks_(ranks),
-      metrics_(eval_metrics(options)),
       own_device_(device.is_host() ? nullptr : make_agreed_cpu_device(options.threads, ranks, warnings)),
-      device_(own_device_ ? own_device_.get() : &device),
+      comparison_{data, options.eval_samples, own_device_ ? *own_device_ : device, ranks},
+      metrics_(eval_metrics(options)),
       sampler_(gan.generator, options, gan.data.classes) {
-  if (!among(metrics_, "judge") && !among(metrics_, "modes")) return;
-  const eval::ShippedJudge shipped = shared_judge({}, ranks);
-  together(ranks, [&] { judge_.emplace(*device_, shipped.file, shipped.source); });
-  const ImageSet& test = data.test();
-  if (test.labels.empty()) return;
-  const eval::Share right = eval::judged_right(test, std::min(test.count, images_to_know_judge), *judge_, ranks);
-  if (const std::string why = eval::illiteracy(right, data.name()); !why.empty()) warnings.push_back(why);
+  if (!eval::any(metrics_, &eval::Metric::judge)) return;
+  UsedJudge used = use_judge({}, data, images_to_know_judge, comparison_.device, ranks);
+  judge_ = std::move(used.judge);
+  if (!used.doubt.empty()) warnings.push_back(used.doubt);
 }
 
 void Evaluation::judge(eval::SampleSource& source, MetricsRecord& record) {
-  const std::uint64_t count = eval::judged_images(options_.eval_samples, data_);
   if (!real_) {
-    eval::ShuffledSource test(data_.test());
-    StoppableSource stoppable(test, ranks_);
-    real_ = eval::judged(stoppable, count, *judge_, ranks_);
+    eval::ShuffledSource test(comparison_.data.test());
+    StoppableSource stoppable(test, comparison_.ranks);
+    real_ = comparison_.judged(stoppable, *judge_);
   }
   const eval::JudgedScores scores =
-      eval::scores(eval::judged(source, count, *judge_, ranks_), *real_, *device_, ranks_);
+      eval::scores(comparison_.judged(source, *judge_), *real_, comparison_.device, comparison_.ranks);
   record.classifier_fd = scores.frechet;
   record.kernel_distance = scores.kernel.mean;
   record.kernel_distance_error = scores.kernel.standard_error;
@@ -171,37 +162,30 @@ bool Evaluation::measure(std::uint64_t step, MetricsRecord& record) {
 void Evaluation::fill(std::uint64_t step, MetricsRecord& record) {
   SamplerSource generated(sampler_, gan_.picture_parameters(), gan_.generator.outputs(), gan_.data.classes,
                           options_.seed, options_.eval_samples);
-  eval::RememberingSource remembering(generated, remembered_bytes);
-  StoppableSource source(remembering, ranks_);
+  eval::RememberingSource remembering(generated);
+  StoppableSource source(remembering, comparison_.ranks);
   for (const MetricsField& field : metrics_fields())
     if (field.evaluation) record.*field.member = MetricsRecord::unknown;
   record.evaluated_step = static_cast<double>(step);
-  if (among(metrics_, "judge")) {
-    heartbeat::phase("judge");
-    judge(source, record);
-  }
-  if (among(metrics_, "parzen")) {
-    heartbeat::phase("parzen");
-    const eval::ParzenScore score = eval::parzen_score(
-        source, options_.eval_samples, eval::parzen_validation(data_.train()), data_.test(), *device_, ranks_);
-    record.parzen = score.mean;
-    record.parzen_error = score.standard_error;
-  }
-  if (among(metrics_, "two-sample")) {
-    heartbeat::phase("two-sample");
-    const ImageSet real = eval::part_of(data_.test(), 0, as_many(options_, data_.test()));
-    record.two_sample_accuracy = eval::two_sample_accuracy(source, real, *device_, ranks_).all().share();
-  }
-  if (among(metrics_, "1nn-error")) {
-    heartbeat::phase("1nn-error");
-    record.classification_error =
-        eval::classification_error(source, options_.eval_samples, data_.test(), *device_, ranks_).share();
-  }
-  if (among(metrics_, "modes")) {
-    heartbeat::phase("modes");
-    const eval::Modes modes = eval::modes(source, options_.eval_samples, options_.stack, *judge_, ranks_);
-    record.modes = static_cast<double>(modes.found);
-    record.mode_divergence = modes.divergence;
+  for (const eval::Metric& each : eval::metrics) {
+    const std::string metric = each.name;
+    if (!among(metrics_, metric)) continue;
+    heartbeat::phase(each.name);
+    if (metric == "judge") {
+      judge(source, record);
+    } else if (metric == "parzen") {
+      const eval::ParzenScore score = comparison_.parzen(source);
+      record.parzen = score.mean;
+      record.parzen_error = score.standard_error;
+    } else if (metric == "two-sample") {
+      record.two_sample_accuracy = comparison_.two_sample(source).all().share();
+    } else if (metric == "1nn-error") {
+      record.classification_error = comparison_.classification_error(source).share();
+    } else if (metric == "modes") {
+      const eval::Modes modes = eval::modes(source, comparison_.samples, options_.stack, *judge_, comparison_.ranks);
+      record.modes = static_cast<double>(modes.found);
+      record.mode_divergence = modes.divergence;
+    }
   }
 }
 

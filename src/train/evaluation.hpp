@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/judged.hpp"
+#include "eval/metrics.hpp"
 #include "eval/shipped_judge.hpp"
 #include "gan/gan.hpp"
 #include "gan/sampler.hpp"
@@ -20,19 +20,25 @@
 
 namespace ganymede {
 
-/// What --eval-metrics may list.
-const std::vector<std::string>& eval_metric_names();
 /// What the options ask for, `auto` resolved.
 std::vector<std::string> eval_metrics(const TrainOptions& options);
-
-/// Whether any of that looks at the classes of test images.
-bool evaluates_labels(const TrainOptions& options);
 
 /// Whether the data allow what the options ask for. Throws Error that says what does not.
 void check_evaluation(const TrainOptions& options, const Dataset& data);
 
 /// Rank 0 reads the judge (an empty name: the shipped one), the others get its bytes. Collective; throws AgreedError.
 eval::ShippedJudge shared_judge(const std::string& file, Communicator& ranks);
+
+struct UsedJudge {
+  eval::ShippedJudge file;
+  std::unique_ptr<eval::Judge> judge;
+  std::optional<eval::Share> right;  ///< of the test images that were looked at, where they have labels
+  std::string doubt;                 ///< a sentence for where that is too little
+};
+
+/// The same, and whether it can read the first `most` of the data's test images. Collective; throws AgreedError.
+UsedJudge use_judge(const std::string& file, const Dataset& data, std::uint32_t most, Device& device,
+                    Communicator& ranks);
 
 /// All ranks take part; each has the same numbers, and on any number of ranks those of one alone.
 class Evaluation {
@@ -52,13 +58,11 @@ class Evaluation {
 
   const TrainOptions& options_;
   const Gan& gan_;
-  const Dataset& data_;
-  Communicator& ranks_;
-  std::vector<std::string> metrics_;
   std::unique_ptr<Device> own_device_;  // where the training's is no host
-  Device* device_;
+  eval::Comparison comparison_;
+  std::vector<std::string> metrics_;
   Sampler sampler_;
-  std::optional<eval::Judge> judge_;
+  std::unique_ptr<eval::Judge> judge_;
   std::optional<eval::Judged> real_;  // test images, once they were looked at
 };
 

@@ -157,7 +157,7 @@ std::string get_changes(const TrainOptions& o) { return joined(o.allow_change, "
 
 void set_eval_metrics(TrainOptions& o, const OptionSpec& spec, const std::string& text) {
   std::vector<std::string> names = split(text, ',');
-  const std::vector<std::string>& known = eval_metric_names();
+  const std::vector<std::string> known = eval::metric_names(&eval::Metric::in_training);
   for (const std::string& name : names)
     if (text != "auto" && std::find(known.begin(), known.end(), name) == known.end())
       refuse(spec, text, "auto, or with commas " + either(known), nearest_name(name, known));

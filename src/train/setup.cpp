@@ -127,7 +127,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   DatasetNeeds needs;
   needs.train_labels = is_conditional(options);
   needs.test = options.eval_every > 0;
-  needs.test_labels = needs.test && evaluates_labels(options);
+  needs.test_labels = needs.test && eval::any(eval_metrics(options), &eval::Metric::labels);
   needs.test_if_there = options.diagnose_every > 0;
   // Of a conditional training D judges images by their classes; an evaluation asks whether its judge can read them.
   needs.test_labels_if_there = needs.train_labels || needs.test;
