@@ -163,9 +163,9 @@ void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
     file.metadata["network"] = network;
     return file.sealed();
   };
-  // A disk that has room for one of them alone keeps the pair before.
-  lock_.put(folder_.discriminator(), bytes(discriminator, "discriminator"),
-            [&] { lock_.put(folder_.generator(), bytes(generator, "generator")); });
+  // A disk that has room for one of them alone keeps the pair before. G comes last: it is what others wait for.
+  lock_.put(folder_.generator(), bytes(generator, "generator"),
+            [&] { lock_.put(folder_.discriminator(), bytes(discriminator, "discriminator")); });
   write_events([&] { tensorboard_->finish(); });
 }
 
