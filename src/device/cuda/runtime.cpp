@@ -25,7 +25,7 @@ const char* advice(cudaError_t error) {
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorMisalignedAddress:
-      return ": --debug finds the operation, compute-sanitizer the line";
+      return ": --debug finds the operation; compute-sanitizer the line, if built with -DCMAKE_CUDA_FLAGS=-lineinfo";
     case cudaErrorECCUncorrectable:
     case cudaErrorHardwareStackError:
       return ": the GPU is faulty; take its host out of the job and go on with --resume";
