@@ -301,8 +301,7 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vecto
         if (!gone || look == most_looks) reasons.emplace_back(error.what());
       }
     }
-    const bool seen_well = !some_gone && (some_listed || look > 1);
-    if (seen_well || look == most_looks) {
+    if ((some_listed && !some_gone) || look == most_looks) {
       refused.insert(refused.end(), reasons.begin(), reasons.end());
       return std::nullopt;
     }

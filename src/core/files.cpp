@@ -201,6 +201,7 @@ void write_file_atomically(const fs::path& name, std::string_view bytes, const s
   if (is_written_through(name, file)) {
     Descriptor output(name, O_WRONLY | O_TRUNC);
     if (!output.is_open()) fail(name, "cannot be opened", errno);
+    if (permit) permit();
     write_all(output.get(), bytes, name);
     if (!output.close()) fail(name, "cannot be written", errno);
     return;

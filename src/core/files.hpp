@@ -21,7 +21,7 @@ std::string read_file_start(const std::filesystem::path& file, std::size_t count
 /// Writes a file beside `name` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
 /// onto `name` and fsyncs the folder. A symbolic link stays, and what it leads to is replaced; a device or a pipe is
 /// written to as it is. Throws Error(data) with the system's reason and leaves no trace; so does what `permit` throws,
-/// which is called before the rename.
+/// which is called before the rename, or before a device or a pipe is written to.
 void write_file_atomically(const std::filesystem::path& name, std::string_view bytes,
                            const std::function<void()>& permit = {});
 

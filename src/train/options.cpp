@@ -381,7 +381,7 @@ const std::array specs = std::to_array<OptionSpec>({
      "steps between evaluations, as `ganymede eval` makes them, and one at the end; 0: none", execution,
      set_number<&O::eval_every, 0, most_steps>, get_number<&O::eval_every>},
     {"eval-metrics", "Output", "LIST",
-     "of judge, parzen, two-sample, with --condition 1nn-error, and with --stack modes alone; auto: judge, or modes",
+     "of parzen, two-sample, judge, with --condition 1nn-error, and with --stack modes alone; auto: judge, or modes",
      execution, set_eval_metrics, get_eval_metrics},
     {"eval-samples", "Output", "N", "images drawn for such an evaluation", execution,
      set_number<&O::eval_samples, 2, 1 << 24>, get_number<&O::eval_samples>},

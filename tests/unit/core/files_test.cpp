@@ -161,6 +161,9 @@ TEST(WriteFileAtomically, WritesIntoAnOpenFileWithoutAName) {
   const std::string name = "/proc/self/fd/" + std::to_string(file);
   write_file_atomically(name, "bytes");
   EXPECT_EQ(read_file(name), "bytes");
+  // What is not permitted is not written there either.
+  EXPECT_THROW(write_file_atomically(name, "others", [] { throw Error(ExitCode::data, "no"); }), Error);
+  EXPECT_NE(read_file(name), "others");
   ::close(file);
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
