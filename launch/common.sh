@@ -48,3 +48,6 @@ find_run() {
     run=$(sed -n 's/[[:space:]]*$//; s/^[[:space:]]*out[[:space:]]*=[[:space:]]*//p' "$config" | head -n 1)
   fi
 }
+
+# cached FOLDER NAME: what CMake found, or was told, for the build in the folder.
+cached() { sed -n "s|^$2:[A-Z]*=||p" "$1/CMakeCache.txt" 2> /dev/null; }
