@@ -30,7 +30,7 @@ class SumAlone {
  public:
   SumAlone(Communicator& ranks, TrainSetup& setup, bool exact) : ranks_(ranks), device_(*setup.device) {
     if (ranks.size() == 1) return;
-    const std::size_t count = setup.gan->discriminator.parameter_count() + LossSums::count;
+    const std::size_t count = setup.gan->discriminator.parameter_count() + StepResults::discriminator_extras;
     if (exact)
       fixed_ = device_.make_reduction<std::int64_t>(ranks, count + 1);
     else

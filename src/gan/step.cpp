@@ -3,7 +3,6 @@
 #include "gan/step.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <exception>
 #include <string>
 
@@ -14,58 +13,13 @@
 namespace ganymede {
 namespace {
 
-// What travels behind each gradient, and where the running sums of both stand.
-constexpr std::size_t d_extras = LossSums::count;
-constexpr std::size_t g_stop = LossSums::count;
-constexpr std::size_t g_extras = g_stop + 1;
-// What the host fetches of both: the running sums, and the squared norms of the last gradients.
-constexpr std::size_t sums_count = d_extras + g_extras;
-constexpr std::size_t fetched_count = sums_count + 2;
-
 int most_rows(const std::vector<Slice>& slices) {
   int most = 0;
   for (const Slice& slice : slices) most = std::max(most, slice.rows());
   return most;
 }
 
-// Made once: marking a phase in each step is to cost nothing.
-const std::array labels_of_phases = [] {
-  std::array<Label, static_cast<std::size_t>(Phase::count) + 1> labels;
-  for (std::size_t phase = 0; phase < labels.size(); ++phase) labels[phase] = phase_name(static_cast<Phase>(phase));
-  return labels;
-}();
-
 }  // namespace
-
-const char* phase_name(Phase phase) {
-  switch (phase) {
-    case Phase::data:
-      return "images";
-    case Phase::noise:
-      return "noise";
-    case Phase::generator_forward:
-      return "G forward";
-    case Phase::discriminator_forward:
-      return "D forward";
-    case Phase::loss:
-      return "loss";
-    case Phase::penalty:
-      return "penalty";
-    case Phase::discriminator_backward:
-      return "D backward";
-    case Phase::generator_backward:
-      return "G backward";
-    case Phase::discriminator_reduction:
-      return "D reduction";
-    case Phase::generator_reduction:
-      return "G reduction";
-    case Phase::update:
-      return "update";
-    case Phase::count:
-      break;
-  }
-  return "";
-}
 
 GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& images, const TrainOptions& options)
     : device_(&device),
@@ -83,17 +37,12 @@ GanStep::GanStep(Device& device, Communicator& ranks, Gan& gan, const ImageSet& 
       generator_sees_real_(generator_sees_real(loss_.kind)),
       one_generator_pass_(!simultaneous_ && !generator_sees_real_ && alone_ && slices_.size() == 1),
       generator_tape_(gan.generator.make_tape((one_generator_pass_ ? 2 : 1) * most_rows_, false, ranks, options.batch)),
-      discriminator_sum_(ranks, gan.discriminator, d_extras, std::max(options.d_steps, options.d_burst),
-                         options.reproducible),
-      generator_sum_(ranks, gan.generator, g_extras, 1, options.reproducible),
+      discriminator_sum_(ranks, gan.discriminator, StepResults::discriminator_extras,
+                         std::max(options.d_steps, options.d_burst), options.reproducible),
+      generator_sum_(ranks, gan.generator, StepResults::generator_extras, 1, options.reproducible),
+      results_(device, options_),
       counters_(device, 2),
       noise_{options.instance_noise, options.instance_noise_end * static_cast<double>(options.steps), counters_.data()},
-      running_(device, sums_count),
-      ahead_(device.steps_ahead()),
-      fetched_(static_cast<std::size_t>(ahead_ + 2)),
-      fetched_sums_(static_cast<double*>(device.allocate_host(fetched_.size() * fetched_count * sizeof(double)))),
-      reports_(
-          static_cast<StepReport*>(device.allocate_host(static_cast<std::size_t>(ahead_ + 1) * sizeof(StepReport)))),
       stop_flag_(static_cast<std::uint32_t*>(device.allocate_host(sizeof(std::uint32_t)))) {
   int parts = 2;
   if (has_penalties(options)) {
@@ -127,9 +76,7 @@ GanStep::~GanStep() {
   } catch (const Error&) {
     // Whoever wanted the step's result has asked for it, and been told.
   }
-  device_->release_host(fetched_sums_);
   device_->release_host(stop_flag_);
-  device_->release_host(reports_);
 }
 
 void GanStep::make_routines() {
@@ -141,50 +88,21 @@ void GanStep::make_routines() {
 }
 
 void GanStep::run(bool stop, bool means) {
-  heartbeat::step(completed_ + 1);
+  heartbeat::step(steps() + 1);
   *stop_flag_ = stop ? 1 : 0;
-  const StepKind kind = step_kind(options_, completed_);
+  const StepKind kind = step_kind(options_, steps());
   // Whatever was done since the last step ended was not a step's.
-  if (known_ == completed_) device_->time_from_here();
+  if (results_.settled()) device_->time_from_here();
   if (clock_ != nullptr) {
     enqueue(kind);
     enter(Phase::count);
   } else {
     routines_[kind.index()]->run();
   }
-  ++completed_;
-  ++since_;
-  if (means) fetch_sums(slot(completed_ - 1));
-  device_->mark(slot(completed_ - 1));
-  if (completed_ - known_ > static_cast<std::uint64_t>(ahead_)) learn(known_ + 1);
+  results_.enqueued(means, squared_norms(kind));
 }
 
-int GanStep::recorded() const {
-  return completed_ == 0 ? 0 : routines_[step_kind(options_, completed_ - 1).index()]->recorded();
-}
-
-void GanStep::settle() {
-  while (known_ < completed_) learn(known_ + 1);
-}
-
-// Reads the report of a step, after waiting until the device has written it.
-void GanStep::learn(std::uint64_t step) {
-  {
-    const heartbeat::Waiting waiting("the device's report");
-    device_->await(slot(step - 1));
-  }
-  const StepReport& report = reports_[slot(step - 1)];
-  known_ = step;
-  ++own_time_.steps;
-  own_time_.seconds += report.own_seconds;
-  if (report.stop > 0) stop_agreed_ = true;
-  const bool finite = std::isfinite(report.discriminator_squared_norm) && std::isfinite(report.generator_squared_norm);
-  not_finite_.in_a_row = finite ? 0 : not_finite_.in_a_row + 1;
-  not_finite_.longest = std::max(not_finite_.longest, not_finite_.in_a_row);
-  if (finite) return;
-  ++not_finite_.count;
-  not_finite_.last = step;
-}
+int GanStep::recorded() const { return steps() == 0 ? 0 : routines_[last_kind().index()]->recorded(); }
 
 void GanStep::enqueue(StepKind kind) {
   const int updates = discriminator_updates(options_, kind);
@@ -205,11 +123,11 @@ void GanStep::alternate(int updates, const PenaltyParts& penalised) {
       if (is_first(slice)) {
         if (repetition > 0) {
           update_discriminator(repetition - 1);
-          device_->add_to(d_extras, discriminator_sum_.extras(), running_.data());
+          device_->add_to(StepResults::discriminator_extras, discriminator_sum_.extras(), results_.running());
         }
         discriminator_sum_.begin();
       }
-      judge_for_discriminator(slice, repetition, penalised);
+      logits_for_discriminator(slice, repetition, penalised);
       discriminator_gradient(slice, penalised);
     }
     discriminator_sum_.start();
@@ -218,7 +136,7 @@ void GanStep::alternate(int updates, const PenaltyParts& penalised) {
   for (const Slice& slice : slices_) {
     if (!one_generator_pass_) draw_for_generator(slice, last);
     if (is_first(slice)) update_discriminator(last);
-    judge_for_generator(slice);
+    logits_for_generator(slice);
     generator_gradient(slice, generator_sees_real_ ? 1 : 0, one_generator_pass_ ? 1 : 0);
   }
   generator_sum_.start();
@@ -231,7 +149,7 @@ void GanStep::update_together(const PenaltyParts& penalised) {
   discriminator_sum_.begin();
   for (const Slice& slice : slices_) {
     draw_for_discriminator(slice, 0, false);
-    judge_for_discriminator(slice, 0, penalised);
+    logits_for_discriminator(slice, 0, penalised);
     // G's first: penalties turn the pass into what they need.
     generator_gradient(slice, penalised.between ? 2 : 1, 0);
     if (&slice == &slices_.back()) generator_sum_.start();
@@ -328,7 +246,7 @@ void GanStep::generate(const Slice& slice, int parts) {
 }
 
 // D's logits for its own update.
-void GanStep::judge_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised) {
+void GanStep::logits_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised) {
   if (penalised.between) {
     enter(Phase::penalty);
     device_->interpolate(options_.seed, static_cast<std::uint32_t>(math::Stream::interpolation),
@@ -338,15 +256,15 @@ void GanStep::judge_for_discriminator(const Slice& slice, int repetition, const 
   }
   set_draws(penalised.between ? math::Stream::dropout_between : math::Stream::dropout_real,
             discriminator_sample(slice, repetition));
-  judge(slice, penalised.between ? between : real, fake);
+  discriminate(slice, penalised.between ? between : real, fake);
 }
 
 // D's logits for G's update: on generated images and, where its loss sees them, on real ones before them.
-void GanStep::judge_for_generator(const Slice& slice) {
+void GanStep::logits_for_generator(const Slice& slice) {
   const Part last = one_generator_pass_ ? own : fake;
   set_draws(generator_sees_real_ ? math::Stream::dropout_generator_real : math::Stream::dropout_generator,
             generator_sample(slice));
-  judge(slice, generator_sees_real_ ? real : last, last);
+  discriminate(slice, generator_sees_real_ ? real : last, last);
 }
 
 // What D's next forward pass draws from.
@@ -354,13 +272,13 @@ void GanStep::set_draws(math::Stream first_part, StepCount first) {
   discriminator_tape_.set_draws({options_.seed, static_cast<std::uint32_t>(first_part), first});
 }
 
-void GanStep::judge(const Slice& slice, Part first, Part last) {
+void GanStep::discriminate(const Slice& slice, Part first, Part last) {
   enter(Phase::discriminator_forward);
   discriminator_tape_.set_labels(labels(slice, first));
   gan_->discriminator.forward(slice.parts(last - first + 1), images(slice, first), discriminator_tape_);
 }
 
-// From judge_for_discriminator()'s logits to D's gradient.
+// From logits_for_discriminator()'s logits to D's gradient.
 void GanStep::discriminator_gradient(const Slice& slice, const PenaltyParts& penalised) {
   const BatchLayout& pass = slice.parts(penalised.between ? 3 : 2);
   float* x = images(slice, penalised.between ? between : real);
@@ -418,7 +336,7 @@ void GanStep::update_discriminator(int repetition) {
 
 void GanStep::begin_generator_sum() {
   generator_sum_.begin();
-  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(g_stop));
+  if (!alone_) device_->flag_to_sum(stop_flag_, generator_sum_.extra(StepResults::generator_stop));
 }
 
 void GanStep::update_generator() {
@@ -440,21 +358,21 @@ void GanStep::update_generator() {
 void GanStep::end_step(int updates) {
   StepEnd end;
   end.discriminator_extras = discriminator_sum_.extras();
-  end.discriminator_count = d_extras;
+  end.discriminator_count = StepResults::discriminator_extras;
   end.generator_extras = generator_sum_.extras();
-  end.generator_count = g_extras;
-  end.running = running_.data();
+  end.generator_count = StepResults::generator_extras;
+  end.running = results_.running();
   end.discriminator_squared_norms = discriminator_sum_.squared_norm(0);
   end.discriminator_updates = updates;
   end.generator_squared_norm = generator_sum_.squared_norm(0);
   if (alone_)
     end.stop_flag = stop_flag_;
   else
-    end.stop = generator_sum_.extras() + g_stop;
+    end.stop = generator_sum_.extras() + StepResults::generator_stop;
   end.step = counters_.data();
   end.discriminator_total = counters_.data() + 1;
-  end.reports = reports_;
-  end.report_count = ahead_ + 1;
+  end.reports = results_.reports();
+  end.report_count = results_.report_count();
   device_->end_step(end);
 }
 
@@ -464,95 +382,20 @@ void GanStep::enter(Phase phase) {
     clock_->enter(phase);
   }
   device_->enter(phase_name(phase));
-  heartbeat::phase(labels_of_phases[static_cast<std::size_t>(phase)]);
+  heartbeat::phase(phase_label(phase));
 }
 
 void GanStep::set_steps(std::uint64_t steps) {
-  settle();
+  results_.set_steps(steps);
   make_routines();
-  not_finite_ = {};
-  for (Sums& sums : fetched_) sums = {};
-  device_->zero(running_.data(), running_.bytes());
-  completed_ = known_ = steps;
-  since_ = 0;
   const std::array<std::uint64_t, 2> counters = {steps, discriminator_updates(options_, steps)};
   counters_.assign(counters.data());
 }
 
 GanStep::Gradients GanStep::gradients() const { return {discriminator_sum_.host(), generator_sum_.host()}; }
 
-// Begins to: they have come when this point has been awaited.
-void GanStep::fetch_sums(int to) {
-  double* host = fetched_sums_ + static_cast<std::size_t>(to) * fetched_count;
-  device_->fetch(host, running_.data(), running_.bytes());
-  device_->zero(running_.data(), running_.bytes());
-  const StepKind kind = step_kind(options_, completed_ == 0 ? 0 : completed_ - 1);
-  device_->fetch(host + sums_count, discriminator_sum_.squared_norm(discriminator_updates(options_, kind) - 1),
-                 sizeof(double));
-  device_->fetch(host + sums_count + 1, generator_sum_.squared_norm(0), sizeof(double));
-  fetched_[static_cast<std::size_t>(to)] = {completed_,
-                                            static_cast<double>(discriminator_updates(options_, completed_) -
-                                                                discriminator_updates(options_, completed_ - since_)),
-                                            static_cast<double>(since_)};
-  since_ = 0;
-}
-
-StepMeans GanStep::means_of(int slot) const {
-  const Sums& of = fetched_[static_cast<std::size_t>(slot)];
-  const double* sums = fetched_sums_ + static_cast<std::size_t>(slot) * fetched_count;
-  StepMeans means;
-  means.discriminator_loss = sums[LossSums::loss] / of.discriminator_updates;
-  means.generator_loss = sums[d_extras + LossSums::loss] / of.generator_updates;
-  means.penalty = sums[LossSums::penalty] / of.discriminator_updates;
-  means.real_accuracy = sums[LossSums::real_right] / of.discriminator_updates;
-  means.fake_accuracy = sums[LossSums::fake_right] / of.discriminator_updates;
-  means.real_score = sums[LossSums::real_score] / of.discriminator_updates;
-  means.fake_score = sums[LossSums::fake_score] / of.discriminator_updates;
-  means.discriminator_gradient_norm = std::sqrt(sums[sums_count]);
-  means.generator_gradient_norm = std::sqrt(sums[sums_count + 1]);
-  return means;
-}
-
-std::optional<GanStep::MeansUntil> GanStep::take_wanted_means() {
-  Sums* oldest = nullptr;
-  for (Sums& each : fetched_)
-    if (each.step > 0 && each.step <= known_ && (oldest == nullptr || each.step < oldest->step)) oldest = &each;
-  if (oldest == nullptr) return {};
-  const MeansUntil taken{oldest->step, means_of(static_cast<int>(oldest - fetched_.data()))};
-  *oldest = {};
-  return taken;
-}
-
-StepMeans GanStep::take_means() {
-  settle();
-  const int at = ahead_ + 1;
-  fetch_sums(at);
-  device_->synchronize();
-  fetched_[static_cast<std::size_t>(at)].step = 0;  // nobody is to take them again
-  return means_of(at);
-}
-
-double GanStep::flops() const {
-  const double rows = share_.rows();
-  const double g = gan_->generator.flops() * rows;
-  const double d = gan_->discriminator.flops() * rows;
-  const double g_first = gan_->generator.layer(0).flops() * rows;
-  const double d_first = gan_->discriminator.layer(0).flops() * rows;
-  // D's update: G forward; D forward and weight gradients on real and fake, data gradients above the first layer.
-  const double plain = g + 4 * d + 2 * (d - d_first);
-  // A penalty adds the first layer's data gradient and the tangent (of all but the last layer) on its rows; points
-  // between images are more rows.
-  double penalty = 0;
-  for (const PenaltySpec& spec : penalties_of(options_)) {
-    penalty += d_first + d - gan_->discriminator.layer(gan_->discriminator.layers() - 1).flops() * rows;
-    if (spec.part == PenaltyPart::between) penalty += 3 * d - d_first;
-  }
-  const double d_update = plain + penalty / static_cast<double>(options_.penalty_every);
-  // G's update: G and D forward (both are there already in the simultaneous scheme), data gradients through
-  // all of D, weight gradients of G and data gradients above its first layer.
-  const double g_update = (simultaneous_ ? 0 : g + (generator_sees_real_ ? 2 : 1) * d) + d + g + (g - g_first);
-  constexpr std::uint64_t many = 1'000'000;
-  return static_cast<double>(discriminator_updates(options_, many)) / many * d_update + g_update;
+StepResults::SquaredNorms GanStep::squared_norms(StepKind kind) const {
+  return {discriminator_sum_.squared_norm(discriminator_updates(options_, kind) - 1), generator_sum_.squared_norm(0)};
 }
 
 }  // namespace ganymede

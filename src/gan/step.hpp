@@ -2,18 +2,18 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
-#include "core/heartbeat.hpp"
 #include "gan/batch_share.hpp"
 #include "gan/gan.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/gradient_sum.hpp"
+#include "gan/phases.hpp"
+#include "gan/step_flops.hpp"
+#include "gan/step_results.hpp"
 #include "gan/update_schedule.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/dataset.hpp"
@@ -21,65 +21,6 @@
 #include "math/philox.hpp"
 
 namespace ganymede {
-
-/// Where a step's time goes.
-enum class Phase {
-  data,
-  noise,
-  generator_forward,
-  discriminator_forward,
-  loss,
-  penalty,
-  discriminator_backward,
-  generator_backward,
-  discriminator_reduction,
-  generator_reduction,
-  update,
-  count
-};
-const char* phase_name(Phase phase);
-
-/// Adds up wall time by phase; a step without one measures nothing.
-class PhaseClock {
- public:
-  /// From now on time belongs to `phase`; Phase::count: to none.
-  void enter(Phase phase) {
-    const auto now = std::chrono::steady_clock::now();
-    const std::uint64_t waited = heartbeat::pulse().waited.load(std::memory_order_relaxed);
-    if (phase_ != Phase::count) {
-      seconds_[static_cast<std::size_t>(phase_)] += std::chrono::duration<double>(now - since_).count();
-      waited_[static_cast<std::size_t>(phase_)] += waited - waited_before_;
-    }
-    since_ = now;
-    waited_before_ = waited;
-    phase_ = phase;
-  }
-  [[nodiscard]] double seconds(Phase phase) const { return seconds_[static_cast<std::size_t>(phase)]; }
-  /// The part of it in which this rank waited for others.
-  [[nodiscard]] double seconds_waited(Phase phase) const {
-    return 1e-9 * static_cast<double>(waited_[static_cast<std::size_t>(phase)]);
-  }
-
- private:
-  std::chrono::steady_clock::time_point since_;
-  std::uint64_t waited_before_ = 0;
-  Phase phase_ = Phase::count;
-  std::array<double, static_cast<std::size_t>(Phase::count)> seconds_{};
-  std::array<std::uint64_t, static_cast<std::size_t>(Phase::count)> waited_{};  // nanoseconds
-};
-
-/// Means over the steps since they were last taken; global over ranks, the same on all.
-struct StepMeans {
-  double discriminator_loss = 0;
-  double generator_loss = 0;
-  double penalty = 0;
-  double real_accuracy = 0;
-  double fake_accuracy = 0;
-  double real_score = 0;  ///< D's output, logits
-  double fake_score = 0;
-  double discriminator_gradient_norm = 0;  ///< of the last step
-  double generator_gradient_norm = 0;
-};
 
 class GanStep {
  public:
@@ -94,46 +35,27 @@ class GanStep {
   /// Device::steps_ahead() steps behind, and what the next functions say is then of that many steps ago. `means`: those
   /// of the steps since the last are wanted.
   void run(bool stop, bool means = false);
-  /// Waits for all steps that were run, and learns of them.
-  void settle();
 
-  /// True once any rank had been asked to stop before a step that is known of; the same on every rank.
-  [[nodiscard]] bool stop_agreed() const { return stop_agreed_; }
-  /// What is known of steps with a gradient that was not finite, so that its update was not made.
-  struct NotFinite {
-    std::uint64_t count = 0;     ///< since the training began, was resumed or went back
-    std::uint64_t last = 0;      ///< the last such step, counted from 1; 0: none
-    std::uint64_t in_a_row = 0;  ///< up to the newest step that is known of
-    std::uint64_t longest = 0;   ///< row of them
-  };
-  [[nodiscard]] const NotFinite& not_finite() const { return not_finite_; }
-  [[nodiscard]] bool finite() const { return not_finite_.count == 0; }
+  // What is known of steps by now: see StepResults.
+  void settle() { results_.settle(); }
+  [[nodiscard]] bool stop_agreed() const { return results_.stop_agreed(); }
+  using NotFinite = StepResults::NotFinite;
+  [[nodiscard]] const NotFinite& not_finite() const { return results_.not_finite(); }
+  [[nodiscard]] bool finite() const { return not_finite().count == 0; }
+  using OwnTime = StepResults::OwnTime;
+  OwnTime take_own_time() { return results_.take_own_time(); }
+  using MeansUntil = StepResults::MeansUntil;
+  std::optional<MeansUntil> take_wanted_means() { return results_.take_wanted_means(); }
+  StepMeans take_means() { return results_.take_means(squared_norms(last_kind())); }
 
   /// Of this rank's images of a batch, those that go through the networks at a time.
   [[nodiscard]] int rows() const { return most_rows_; }
-  /// What this rank took for steps, without waiting for the others' parts of sums: those steps that have become known
-  /// since this was last asked.
-  struct OwnTime {
-    std::uint64_t steps = 0;
-    double seconds = 0;
-  };
-  OwnTime take_own_time() { return std::exchange(own_time_, {}); }
 
   /// Steps run.
-  [[nodiscard]] std::uint64_t steps() const { return completed_; }
+  [[nodiscard]] std::uint64_t steps() const { return results_.steps(); }
   /// How a training is resumed, or goes back, once its networks and optimisers are as they were then. Constants of the
   /// optimisers are read anew.
   void set_steps(std::uint64_t steps);
-
-  /// The oldest means that were wanted and are known by now, each once, before the next run(). What they are of: the
-  /// steps up to this one.
-  struct MeansUntil {
-    std::uint64_t step = 0;
-    StepMeans means;
-  };
-  std::optional<MeansUntil> take_wanted_means();
-  /// Waits for all steps, and takes the means of those since the last.
-  StepMeans take_means();
 
   /// The gradients, summed over the ranks, that the last step's (last) updates were made of; zeros before the first.
   struct Gradients {
@@ -149,8 +71,8 @@ class GanStep {
   /// Kernels and copies of one step, once a GPU has recorded it; else 0.
   [[nodiscard]] int recorded() const;
 
-  /// Floating-point operations of this rank's matrix products in one step: the mean over the steps of a training.
-  [[nodiscard]] double flops() const;
+  /// step_flops() of this rank's part of the batch.
+  [[nodiscard]] double flops() const { return step_flops(*gan_, options_, share_.rows()); }
 
  private:
   /// Parts of D's input, in the order in which they lie there.
@@ -168,10 +90,10 @@ class GanStep {
   void gather_labels(const Slice& slice, StepCount first, Part part);
   void copy_labels(const Slice& slice, Part to);
   void generate(const Slice& slice, int parts);
-  void judge_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised);
-  void judge_for_generator(const Slice& slice);
+  void logits_for_discriminator(const Slice& slice, int repetition, const PenaltyParts& penalised);
+  void logits_for_generator(const Slice& slice);
   void set_draws(math::Stream first_part, StepCount first);
-  void judge(const Slice& slice, Part first, Part last);
+  void discriminate(const Slice& slice, Part first, Part last);
   void discriminator_gradient(const Slice& slice, const PenaltyParts& penalised);
   void generator_gradient(const Slice& slice, int discriminator_part, int generator_part);
   void update_discriminator(int repetition);
@@ -198,12 +120,9 @@ class GanStep {
   }
   [[nodiscard]] bool is_first(const Slice& slice) const { return &slice == slices_.data(); }
   void enter(Phase phase);
-  void learn(std::uint64_t step);
-  void fetch_sums(int to);
-  StepMeans means_of(int slot) const;
-  [[nodiscard]] int slot(std::uint64_t step) const {
-    return static_cast<int>(step % static_cast<std::uint64_t>(ahead_ + 1));
-  }
+  /// Of the step that was run last; before the first, of that.
+  [[nodiscard]] StepKind last_kind() const { return step_kind(options_, steps() == 0 ? 0 : steps() - 1); }
+  [[nodiscard]] StepResults::SquaredNorms squared_norms(StepKind kind) const;
 
   Device* device_;
   Gan* gan_;
@@ -235,29 +154,12 @@ class GanStep {
   Tape discriminator_tape_;
   GradientSum discriminator_sum_;
   GradientSum generator_sum_;
-
-  std::uint64_t completed_ = 0;
-  std::uint64_t known_ = 0;  // steps whose reports have been read
-  // completed_, and D's updates in as many steps: where draws and updates read them
+  StepResults results_;
+  // Steps that were run, and D's updates in as many: where draws and updates read them.
   DeviceArray<std::uint64_t> counters_;
-  FallingDeviation noise_;       // on all images that D sees
-  DeviceArray<double> running_;  // sums of the extras since means were taken or wanted
-  std::uint64_t since_ = 0;      // steps since then
-  int ahead_;
-  // Sums on their way to the host: those that were wanted with a step in its slot, those taken at once in the last.
-  struct Sums {
-    std::uint64_t step = 0;  // 0: none
-    double discriminator_updates = 0;
-    double generator_updates = 0;
-  };
-  std::vector<Sums> fetched_;  // [ahead_ + 2]
-  double* fetched_sums_;       // [ahead_ + 2][fetched_count], host memory that the device writes
-  StepReport* reports_;        // [ahead_ + 1], host memory that the device writes
-  std::uint32_t* stop_flag_;   // host memory that the device reads
+  FallingDeviation noise_;                                          // on all images that D sees
+  std::uint32_t* stop_flag_;                                        // host memory that the device reads
   std::array<std::unique_ptr<Routine>, StepKind::count> routines_;  // by kind
-  bool stop_agreed_ = false;
-  NotFinite not_finite_;
-  OwnTime own_time_;
   PhaseClock* clock_ = nullptr;
 };
 

@@ -1,11 +1,7 @@
 // The loop: step, and between steps what is due: records, pictures, checkpoints, the comparison of replicas.
 #include "ganymede/trainer.hpp"
 
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/spdlog.h>
-
 #include <chrono>
-#include <cmath>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,13 +13,11 @@
 
 #include "checkpoint/checkpoint.hpp"
 #include "comm/watchdog.hpp"
-#include "core/files.hpp"
 #include "core/heartbeat.hpp"
+#include "core/numbers.hpp"
 #include "core/stopwatch.hpp"
-#include "gan/update_schedule.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
-#include "math/optimizer/schedules.hpp"
 #include "report/findings.hpp"
 #include "report/run_folder.hpp"
 #include "report/run_log.hpp"
@@ -31,6 +25,7 @@
 #include "train/evaluation.hpp"
 #include "train/memory.hpp"
 #include "train/nan_guard.hpp"
+#include "train/records.hpp"
 #include "train/replicas.hpp"
 #include "train/rollback.hpp"
 #include "train/run_lock.hpp"
@@ -41,11 +36,11 @@
 #include "train/stop.hpp"
 #include "train/stragglers.hpp"
 #include "train/time_sheet.hpp"
+#include "train/train_log.hpp"
 
 namespace ganymede {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Part = TimeSheet::Part;
 
 bool due(std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; }
@@ -77,12 +72,6 @@ Due due_after(std::uint64_t step, const TrainOptions& o) {
           .checkpoint = due(step, o.checkpoint_every)};
 }
 
-// Of update number `update`, counted from 0.
-double learning_rate(const Optimizer& optimizer, std::uint64_t update) {
-  const OptimizerConstants& c = optimizer.constants();
-  return c.learning_rate * math::schedule_factor(c.schedule, update, c.schedule.updates);
-}
-
 // One training from its set-up to its end.
 class Training {
  public:
@@ -95,9 +84,8 @@ class Training {
         setup_(set_up(options, ranks)) {
     on_root(ranks_, [&] {
       if (lock_ == nullptr) lock_ = hold_new_run(options_);
-      writer_.emplace(options_, setup_, *lock_, recipe, [this](const std::string& message) { warn(message); });
-      record_ = writer_->last_record();  // what its diagnosis found stands until the next
-      seconds_before_ = writer_->seconds_before();
+      writer_.emplace(options_, setup_, *lock_, recipe, [this](const std::string& message) { log_.warn(message); });
+      records_.resume(writer_->last_record(), writer_->seconds_before());
     });
     if (options_.diagnose_every > 0) {
       diagnostics_.emplace(options_, *setup_.gan, setup_.images, setup_.held_out, setup_.dataset.is_named(), ranks_);
@@ -107,9 +95,9 @@ class Training {
     if (options_.eval_every > 0)
       evaluation_.emplace(options_, *setup_.gan, setup_.dataset, *setup_.device, ranks_, setup_.plan.warnings);
     together(ranks_, [&] { open_log(); });
-    for (const auto& [name, value] : setup_.plan.rows) log_->info("{}: {}", name, value);
+    for (const auto& [name, value] : setup_.plan.rows) log_.info(name + ": " + value);
     if (ranks_.is_root() && events_.planned) events_.planned(setup_.plan);
-    for (const std::string& warning : setup_.plan.warnings) warn(warning);
+    for (const std::string& warning : setup_.plan.warnings) log_.warn(warning);
     Checkpoint kind;
     kind.options = trajectory_options(options_);
     kind.data_digest = setup_.data_digest;
@@ -118,8 +106,8 @@ class Training {
     kind.log = folder_.metrics();  // of which a resumed run makes its findings anew
     if (lock_ != nullptr) kind.fence = {lock_->generation(), [this] { lock_->check(); }};
     saver_.emplace(options_, ranks_, *setup_.gan, std::move(kind), setup_.plan.first_step,
-                   SaverEvents{[this](const std::string& message) { log_->info("{}", message); },
-                               [this](const std::string& message) { warn(message); }});
+                   SaverEvents{[this](const std::string& message) { log_.info(message); },
+                               [this](const std::string& message) { log_.warn(message); }});
     if (setup_.rollbacks > 0) saver_->set_rollbacks(setup_.rollbacks);
   }
 
@@ -137,8 +125,8 @@ class Training {
       const std::string what =
           std::string(failure.what()) + "; " + saver_->what_stands() + ". Mend that, and go on with --resume";
       // Its log and page say so, too, if they still can.
-      log_->set_error_handler([](const std::string& /*message*/) {});
-      log_->error("{}", what);
+      log_.ignore_failures();
+      log_.error(what);
       try {
         if (writer_) writer_->write_page();
       } catch (const std::exception&) {
@@ -150,7 +138,7 @@ class Training {
 
  private:
   TrainOutcome trained() {
-    began_ = interval_began_ = Clock::now();
+    records_.begin();
     GanStep& step = *setup_.step;
     times_.emplace(setup_.device->is_host());
     if (setup_.device->is_host()) step.measure(&times_->phases());
@@ -202,12 +190,12 @@ class Training {
       if (!last && !stopping && to_save) write_page();
       if (may_collapse) stop_on_collapse(now);
     }
-    for (const std::string& slow : stragglers_.summary(hosts_)) warn(slow);
+    for (const std::string& slow : stragglers_.summary(hosts_)) log_.warn(slow);
     TrainOutcome outcome;
     outcome.steps = step.steps();
     outcome.interrupted = step.steps() < total;
     const std::optional<AgreedError> unsaved = finish_saving(outcome.interrupted);
-    outcome.last = record_;
+    outcome.last = records_.newest();
     std::int64_t taken = static_cast<std::int64_t>(taken_memory(*setup_.device, setup_.free_memory));
     ranks_.all_max(std::span(&taken, 1));
     outcome.memory = static_cast<std::size_t>(taken);
@@ -221,49 +209,29 @@ class Training {
     gather_times();
     if (unsaved) throw AgreedError(*unsaved);
     if (outcome.interrupted)
-      log_->info("{}{} by request; --resume goes on", run_log::stopped, outcome.steps);
+      log_.info(std::string(run_log::stopped) + std::to_string(outcome.steps) + " by request; --resume goes on");
     else
-      log_->info("{}{} steps, generator {}, discriminator {}", run_log::done, outcome.steps, outcome.generator_digest,
-                 outcome.discriminator_digest);
-    log_->flush();
+      log_.info(std::string(run_log::done) + std::to_string(outcome.steps) + " steps, generator " +
+                outcome.generator_digest + ", discriminator " + outcome.discriminator_digest);
+    log_.flush();
     return outcome;
   }
 
   void open_log() {
     const std::filesystem::path file = folder_.log(ranks_.rank());
-    try {
-      // Rank 0 has made the folder; a rank whose host does not see it makes its own.
-      make_folders(file.parent_path());
-      auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string(), !options_.resume);
-      log_ = std::make_unique<spdlog::logger>("rank", std::move(sink));
-    } catch (const spdlog::spdlog_ex& failure) {
-      throw Error(ExitCode::data, "cannot write the log " + file.string() + ": " + failure.what());
-    }
-    log_->set_pattern(run_log::pattern);
-    // Of every line that is lost spdlog would tell, and on the terminal. Rank 0's log has what the others' have.
-    log_->set_error_handler([this](const std::string& reason) {
-      if (!std::exchange(log_is_incomplete_, true) && ranks_.is_root() && events_.warned)
-        events_.warned("the log is incomplete, training goes on: " + reason);
-    });
-    log_->flush_on(spdlog::level::info);
+    log_.open(file, options_.resume);
     if (comm::Watchdog* watchdog = comm::Watchdog::current()) watchdog->expect(options_.timeout, file);
-    log_->info("{}", run_log::start(version, ranks_.rank(), ranks_.size(), host_name()));
+    log_.info(run_log::start(version, ranks_.rank(), ranks_.size(), host_name()));
   }
-
-  void warn(const std::string& message) {
-    log_->warn("{}", message);
-    if (ranks_.is_root() && events_.warned) events_.warned(message);
-  }
-
-  // With the options as they are now only since the start: a batch may have been of another size before.
-  std::uint64_t images_seen(std::uint64_t steps) const { return ganymede::images_seen(options_, setup_.from, steps); }
 
   void tell_skipped(const GanStep::NotFinite& known) {
     const std::string what = "the gradient of step " + std::to_string(known.last) +
                              " is not finite: its update was not made, the training goes on without it";
-    log_->warn("{}", what);
     // The terminal hears of the first of a row alone.
-    if (known.in_a_row <= 1 && ranks_.is_root() && events_.warned) events_.warned(what);
+    if (known.in_a_row <= 1)
+      log_.warn(what);
+    else
+      log_.note_warning(what);
   }
 
   // The same on every rank: all know the same reports.
@@ -278,28 +246,24 @@ class Training {
       const std::string what = "the gradients of " + std::to_string(NanGuard::row_to_roll_back) +
                                " steps in a row up to step " + std::to_string(failed_at) +
                                " are not finite, and the training cannot go back: " + failure.what();
-      log_->error("{}", what);
+      log_.error(what);
       throw AgreedError(failure.code(), what);
     }
-    for (const std::string& reason : back.refused) warn(reason);
+    for (const std::string& reason : back.refused) log_.warn(reason);
     guard_.set_rollbacks(setup_.rollbacks);
     saver_->set_rollbacks(setup_.rollbacks);
-    interval_step_ = setup_.step->steps();
-    interval_began_ = Clock::now();
-    on_root(ranks_, [&] {
-      writer_->go_back(interval_step_);
-      record_ = writer_->last_record();
-    });
-    warn("the gradients of " + std::to_string(NanGuard::row_to_roll_back) + " steps in a row up to step " +
-         std::to_string(failed_at) + " are not finite: back to " + back.to +
-         ", with half the learning rate (roll-back " + std::to_string(guard_.rollbacks()) + " of " +
-         std::to_string(NanGuard::most_rollbacks) + ")");
+    on_root(ranks_, [&] { writer_->go_back(setup_.step->steps()); });
+    records_.go_back(writer_ ? writer_->last_record() : MetricsRecord{});
+    log_.warn("the gradients of " + std::to_string(NanGuard::row_to_roll_back) + " steps in a row up to step " +
+              std::to_string(failed_at) + " are not finite: back to " + back.to +
+              ", with half the learning rate (roll-back " + std::to_string(guard_.rollbacks()) + " of " +
+              std::to_string(NanGuard::most_rollbacks) + ")");
   }
 
   // On all ranks at once. The page shows what the time went to until then.
   [[noreturn]] void fail(const std::string& what) {
     gather_times();
-    log_->error("{}", what);
+    log_.error(what);
     throw AgreedError(ExitCode::training_failed, what);
   }
 
@@ -324,7 +288,7 @@ class Training {
       times.push_back(text.substr(text.find(' ') + 1));
       text.resize(text.find(' '));
     }
-    for (const std::string& slow : stragglers_.judge(times, hosts_)) warn(slow);
+    for (const std::string& slow : stragglers_.judge(times, hosts_)) log_.warn(slow);
     const OddReplicas odd = odd_replicas(all, hosts_);
     if (odd.who.empty()) return;
     const std::string what = "the replicas' weights differ at step " + std::to_string(step) + ": " + odd.who +
@@ -342,22 +306,24 @@ class Training {
 
   void diagnose() {
     const TimeSheet::Stage stage(*times_, Part::diagnosis);
-    if (diagnostics_) diagnostics_->measure(setup_.step->steps(), record_);
+    if (diagnostics_) diagnostics_->measure(setup_.step->steps(), records_.newest());
   }
 
   // False where a request to stop has ended it.
   bool evaluate() {
     const TimeSheet::Stage stage(*times_, Part::evaluation);
-    const Clock::time_point began = Clock::now();
-    const bool made = evaluation_->measure(setup_.step->steps(), record_);
-    const Clock::duration taken = Clock::now() - began;
-    interval_began_ += taken;  // the speed is that of training
+    const auto began = std::chrono::steady_clock::now();
+    const bool made = evaluation_->measure(setup_.step->steps(), records_.newest());
+    const auto taken = std::chrono::steady_clock::now() - began;
+    records_.leave_out(taken);
     if (made)
-      log_->info("{}; it took {:.1f} s", evaluation_text(record_), std::chrono::duration<double>(taken).count());
+      log_.info(evaluation_text(records_.newest()) + "; it took " +
+                formatted("%.1f", std::chrono::duration<double>(taken).count()) + " s");
     else if (setup_.step->steps() < setup_.plan.steps)
-      log_->info("the evaluation of step {} ends unmade, by request; --resume makes it", setup_.step->steps());
+      log_.info("the evaluation of step " + std::to_string(setup_.step->steps()) +
+                " ends unmade, by request; --resume makes it");
     else
-      warn("the evaluation of the last step was not made, by request: `ganymede eval` does");
+      log_.warn("the evaluation of the last step was not made, by request: `ganymede eval` does");
     return made;
   }
 
@@ -366,7 +332,8 @@ class Training {
   bool evaluate_what_is_due() {
     const std::uint64_t step = setup_.step->steps();
     if (step == 0 || step == setup_.plan.steps || !due(step, options_.eval_every)) return true;
-    std::int64_t known = record_.evaluated_step == static_cast<double>(step) ? 1 : 0;  // rank 0 has the records
+    std::int64_t known =
+        records_.newest().evaluated_step == static_cast<double>(step) ? 1 : 0;  // rank 0 has the records
     ranks_.broadcast(&known, sizeof known, 0);
     return known != 0 || evaluate();
   }
@@ -385,41 +352,14 @@ class Training {
 
   void write_record(const GanStep::MeansUntil& until, bool last) {
     const TimeSheet::Stage stage(*times_, Part::record);
-    const auto now = Clock::now();
-    const double seconds = std::chrono::duration<double>(now - interval_began_).count();
-    const std::uint64_t step = until.step;
-    const StepMeans& means = until.means;
-    record_.step = step;
-    record_.images_seen = images_seen(step);
-    record_.epoch = static_cast<double>(record_.images_seen) / setup_.dataset.train().count;
-    record_.discriminator_loss = means.discriminator_loss;
-    record_.generator_loss = means.generator_loss;
-    record_.penalty = means.penalty;
-    record_.real_accuracy = means.real_accuracy;
-    record_.fake_accuracy = means.fake_accuracy;
-    record_.real_score = means.real_score;
-    record_.fake_score = means.fake_score;
-    if (options_.loss == "wasserstein") record_.wasserstein_estimate = means.real_score - means.fake_score;
-    record_.discriminator_gradient_norm = means.discriminator_gradient_norm;
-    record_.generator_gradient_norm = means.generator_gradient_norm;
-    record_.discriminator_learning_rate =
-        learning_rate(*setup_.gan->discriminator_optimizer, discriminator_updates(options_, step) - 1);
-    record_.generator_learning_rate = learning_rate(*setup_.gan->generator_optimizer, step - 1);
-    const double seconds_now = std::chrono::duration<double>(now - began_).count();
-    record_.seconds = seconds_before_ + seconds_now;
-    record_.images_per_second = static_cast<double>(images_seen(step) - images_seen(interval_step_)) / seconds;
-    interval_began_ = now;
-    interval_step_ = step;
+    records_.add(until);
     on_root(ranks_, [&] {
       const bool troubled = writer_->findings().any();
-      for (const Finding& finding : writer_->write_record(record_))
-        warn("since step " + std::to_string(finding.since) + " " + finding.text);
+      for (const Finding& finding : writer_->write_record(records_.newest()))
+        log_.warn("since step " + std::to_string(finding.since) + " " + finding.text);
       if (writer_->findings().any() != troubled && events_.troubled) events_.troubled(!troubled);
       saver_->collect();
-      // A roll-back may lead to before the beginning.
-      const double done = static_cast<double>(std::max(step, setup_.plan.first_step + 1) - setup_.plan.first_step);
-      const double left = seconds_now / done * static_cast<double>(setup_.plan.steps - step);
-      if (events_.progressed) events_.progressed(record_, left, last);
+      if (events_.progressed) events_.progressed(records_.newest(), records_.seconds_left(), last);
     });
   }
 
@@ -431,7 +371,7 @@ class Training {
   void write_grid(std::uint64_t step) {
     const TimeSheet::Stage stage(*times_, Part::picture);
     picture_ = folder_.sample(step);
-    on_root(ranks_, [&] { writer_->write_grid(step, images_seen(step)); });
+    on_root(ranks_, [&] { writer_->write_grid(step, records_.images_seen(step)); });
   }
 
   // Never a reason to end: everything that it shows lies in the run's folder. Whether it was written. That it was not
@@ -447,7 +387,7 @@ class Training {
       } catch (const std::bad_alloc&) {
         return false;  // to say so takes memory, too: what the training cannot do without will
       } catch (const std::exception& failure) {
-        if (missing_.insert(what).second) warn(std::string(what) + " was not written: " + failure.what());
+        if (missing_.insert(what).second) log_.warn(std::string(what) + " was not written: " + failure.what());
         return false;
       }
     };
@@ -469,7 +409,7 @@ class Training {
 
   void save(std::uint64_t step) {
     const TimeSheet::Stage stage(*times_, Part::checkpoint);
-    saver_->save(step, images_seen(step));
+    saver_->save(step, records_.images_seen(step));
   }
 
   // What keeps the last state from being saved. Where training goes on all the same, the final weights are written
@@ -490,7 +430,7 @@ class Training {
     on_root(ranks_, [&] {
       std::map<std::string, std::string> facts = trajectory_options(options_);
       facts["steps"] = std::to_string(setup_.step->steps());
-      facts["images-seen"] = std::to_string(images_seen(setup_.step->steps()));
+      facts["images-seen"] = std::to_string(records_.images_seen(setup_.step->steps()));
       writer_->write_weights(generator, discriminator, std::move(facts));
     });
   }
@@ -501,24 +441,19 @@ class Training {
   RunFolder folder_;
   std::unique_ptr<RunLock> lock_;  // rank 0
   TrainSetup setup_;
-  std::unique_ptr<spdlog::logger> log_;
-  bool log_is_incomplete_ = false;
+  TrainLog log_{ranks_.is_root() ? events_.warned : nullptr};
+  Records records_{options_, setup_};
   std::set<std::string_view> missing_;  // what could not be written when it was to be last
   std::optional<RunWriter> writer_;     // rank 0
   std::optional<Diagnostics> diagnostics_;
   std::optional<Evaluation> evaluation_;
-  double seconds_before_ = 0;  // rank 0: before the training was resumed
   Stragglers stragglers_{!setup_.device->is_host()};
   std::uint64_t continued_ = times_continued();                      // as the ranks were last compared
   std::optional<TimeSheet> times_;                                   // since the loop began
   std::string timing_;                                               // all ranks', of when they last met for it
   std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank
   NanGuard guard_{options_.on_nan};
-  MetricsRecord record_;
   std::filesystem::path picture_;
-  Clock::time_point began_;
-  Clock::time_point interval_began_;
-  std::uint64_t interval_step_ = setup_.plan.first_step;  // at which the interval began
   std::optional<StateSaver> saver_;
 };
 
