@@ -9,6 +9,7 @@
 #include "cli/eval_judge.hpp"
 #include "cli/eval_memorisation.hpp"
 #include "cli/eval_report.hpp"
+#include "cli/file_ending.hpp"
 #include "cli/generator_source.hpp"
 #include "cli/recorded_run.hpp"
 #include "cli/train_arguments.hpp"
@@ -80,6 +81,7 @@ Request parse_request(const Parsed& parsed) {
   request.judge = parsed.get("judge", {});
   request.json = parsed.get("json", {});
   request.json_given = parsed.has("json");
+  if (request.json_given && request.json != "-") refuse_other_ending(request.json, "JSON", {".json"}, "--json");
   return request;
 }
 
@@ -305,7 +307,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     for (const std::string& metric : request.metrics) {
       const std::string obstacle = obstacle_to(metric, request, saved, data);
       if (request.metrics_given && !obstacle.empty())
-        throw Error(ExitCode::usage, "--metrics " + metric + " " + obstacle + ": leave it out, or mend that");
+        throw Error(ExitCode::usage, "--metrics " + metric + " " + obstacle + ": mend that, or leave it out");
       if (obstacle.empty()) measured.push_back(metric);
     }
     if (measured.empty())

@@ -108,6 +108,15 @@ std::string put_measured_beside(const std::string& out, const std::filesystem::p
   return why;
 }
 
+// A run's own weights and a checkpoint's are not for other files: their names say which network they are.
+void refuse_runs_own(const std::filesystem::path& out) {
+  const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
+  std::error_code error;
+  for (const char* mark : {"config.ini", "manifest.json"})
+    if (std::filesystem::exists(out, error) && std::filesystem::exists(folder / mark, error))
+      throw Error(ExitCode::usage, "--out " + out.string() + " is a file of the run's own: name another");
+}
+
 void export_network(const Parsed& parsed, const std::string& format) {
   const std::string network = parsed.get("network", "generator");
   if (network != "generator" && network != "discriminator")
@@ -117,6 +126,7 @@ void export_network(const Parsed& parsed, const std::string& format) {
     throw Error(ExitCode::usage, "--weights takes average or raw, not '" + weights + "'");
   const std::string out = parsed.get("out", network + "." + format);
   refuse_other_ending(out, format == "onnx" ? "ONNX model" : "safetensors file", {"." + format});
+  refuse_runs_own(out);
   SavedRun saved = read_saved_run(parsed.positional[0]);
   warn_of_refused(saved);
   TensorFile file = chosen(saved, network, weights);

@@ -9,10 +9,10 @@
 
 namespace ganymede::cli {
 
-void refuse_other_ending(const std::filesystem::path& out, const std::string& what,
-                         const std::vector<std::string>& own) {
+void refuse_other_ending(const std::filesystem::path& out, const std::string& what, const std::vector<std::string>& own,
+                         const std::string& option) {
   if (out == "-")
-    throw Error(ExitCode::usage, "--out - names no file: let it end in " + own.front() +
+    throw Error(ExitCode::usage, option + " - names no file: let it end in " + own.front() +
                                      ", or give /dev/stdout for the standard output");
   constexpr std::array known = {".png",  ".jpg",   ".jpeg", ".gif",  ".bmp",  ".webp",        ".tif", ".tiff", ".svg",
                                 ".pdf",  ".ppm",   ".pgm",  ".html", ".htm",  ".txt",         ".md",  ".csv",  ".tsv",
@@ -22,7 +22,7 @@ void refuse_other_ending(const std::filesystem::path& out, const std::string& wh
   std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
   if (std::find(own.begin(), own.end(), ending) != own.end()) return;
   if (std::find(known.begin(), known.end(), ending) != known.end())
-    throw Error(ExitCode::usage, "--out " + out.string() + " names another kind of file than the " + what +
+    throw Error(ExitCode::usage, option + " " + out.string() + " names another kind of file than the " + what +
                                      " that is written: let it end in " + own.front());
 }
 

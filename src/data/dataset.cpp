@@ -113,6 +113,10 @@ fs::path locate(const std::string& name, const Wanted& wanted) {
   std::error_code unknown;
   if (!fs::is_directory(name, unknown)) {
     if (fs::exists(name, unknown)) throw Error(ExitCode::data, name + " is a file: give the folder of the set's files");
+    if (name.find('/') != std::string::npos)
+      throw Error(ExitCode::data, "there is no data set '" + name +
+                                      "': " + fs::absolute(name, unknown).lexically_normal().string() +
+                                      " is no folder, or none that may be entered");
     throw Error(ExitCode::data, "there is no data set '" + name +
                                     "': the known ones are mnist-mini and mnist, and a "
                                     "folder of IDX files named as MNIST's works too");

@@ -83,6 +83,7 @@ std::vector<Finding> Findings::follow(const MetricsRecord& r) {
   const bool leads = r.fake_slope >= leading;
   const bool has_had_time = (path_ >= least_path_sooner && (falls || leads)) ||
                             (!grows && (path_ >= least_path || r.generator_update_ratio < dead));
+  if (diagnosed) recovering_ = r.sample_diversity > std::exchange(diversity_, r.sample_diversity);
   // It lasts until they are no longer alike, however much less alike than before.
   if (diagnosed)
     see(Kind::collapse, alike && (varied_ || has_had_time || present(Kind::collapse)), r.step, 1,

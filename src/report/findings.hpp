@@ -50,6 +50,8 @@ class Findings {
   [[nodiscard]] const std::vector<Finding>& all() const { return all_; }
   [[nodiscard]] bool present(Finding::Kind kind) const;
   [[nodiscard]] bool any() const;
+  /// Whether samples varied more at the newest diagnosis than at the one before.
+  [[nodiscard]] bool recovering() const { return recovering_; }
 
  private:
   /// A thing is found once enough says so in a row, records, diagnoses or steps, and gone once as much does not.
@@ -90,6 +92,8 @@ class Findings {
   Balance balance_;                                 // since it was last judged
   double diagnosed_step_ = MetricsRecord::unknown;  // of the diagnosis before
   double greatest_diversity_ = 0;
+  double diversity_ = MetricsRecord::unknown;  // at the newest diagnosis
+  bool recovering_ = false;
   bool varied_ = false;     // samples have been
   double path_ = 0;         // of G's parameters, in multiples of their norm
   std::uint64_t step_ = 0;  // of the record before

@@ -139,8 +139,12 @@ void Progress::show(const MetricsRecord& record, double seconds_left, bool last)
         total_steps_ == 0
             ? 0
             : static_cast<int>(10.0 * static_cast<double>(record.step) / static_cast<double>(total_steps_));
-    if (!last && tenth <= tenths_shown_) return;
+    // Whoever reads a log wants to know that it gets on, and no more of a short training.
+    constexpr double most_seconds = 60;
+    const double time = now();
+    if (!last && tenth <= tenths_shown_ && time - last_drawn_ < most_seconds) return;
     tenths_shown_ = tenth;
+    last_drawn_ = time;
     const auto line = progress_line(record, total_steps_, total_epochs_, seconds_left, plain_width);
     to_.print(line + "\n");
   }

@@ -18,7 +18,7 @@ class Progress {
  public:
   Progress(Output& to, std::uint64_t total_steps, double total_epochs);
   /// Redraws the line on a terminal (unless `last` at most ten times a second, and not while it takes nothing);
-  /// elsewhere prints a plain line for every tenth of the training, the first and the last record.
+  /// elsewhere prints a plain line for every tenth of the training, every minute or so, the first and the last record.
   void show(const MetricsRecord& record, double seconds_left, bool last);
   /// On a terminal, the line is yellow from now on, or no longer.
   void trouble(bool present) { troubled_ = present; }
@@ -32,7 +32,7 @@ class Progress {
   bool terminal_;
   bool troubled_ = false;
   bool drawn_ = false;
-  double last_drawn_ = -1;
+  double last_drawn_ = -1;  // or printed
   int tenths_shown_ = -1;
 };
 

@@ -63,6 +63,15 @@ void make_lasting_folders(const fs::path& folder) {
   }
 }
 
+// What a training would write over, of a folder that holds no run: the first of it that is there, else nothing.
+fs::path something_of_a_run(const TrainOptions& options) {
+  const RunFolder run(options.out);
+  std::error_code error;
+  for (const fs::path& file : {run.generator(), run.discriminator(), run.metrics(), run.report(), run.samples()})
+    if (fs::exists(file, error)) return file;
+  return {};
+}
+
 // Whether a training was begun in the run's folder.
 bool holds_run(const TrainOptions& options) {
   const fs::path run = options.out;
@@ -79,9 +88,13 @@ void check_run_place(const TrainOptions& options) {
 }
 
 void check_no_other_run(const TrainOptions& options) {
-  if (!options.resume && holds_run(options))
+  if (options.resume) return;
+  if (holds_run(options))
     throw Error(ExitCode::usage, "--out " + options.out +
                                      " already holds a run: add --resume to go on with it, or choose another folder");
+  if (const fs::path there = something_of_a_run(options); !there.empty())
+    throw Error(ExitCode::usage, "--out " + options.out + " holds no run, but " + there.string() +
+                                     ", which the training would write over: choose another folder, or move that away");
 }
 
 std::unique_ptr<RunLock> hold_begun_run(const TrainOptions& options, Communicator& ranks) {

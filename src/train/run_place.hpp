@@ -12,7 +12,8 @@ namespace ganymede {
 /// Refuses a run's folder that is missing from the options, or that could not be made or written to. Throws Error.
 void check_run_place(const TrainOptions& options);
 
-/// Refuses one that already holds a run which is not to be resumed. Throws Error(usage).
+/// Refuses one that already holds a run which is not to be resumed, or files that a run would write over. Throws
+/// Error(usage).
 void check_no_other_run(const TrainOptions& options);
 
 /// Both checks, and rank 0's hold on the run's folder, taken before anything is read in it. Null on other ranks, and

@@ -1,6 +1,7 @@
 // The loop: step, and between steps what is due: records, pictures, checkpoints, the comparison of replicas.
 #include "ganymede/trainer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -10,6 +11,7 @@
 #include <set>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "checkpoint/checkpoint.hpp"
 #include "comm/watchdog.hpp"
@@ -338,15 +340,28 @@ class Training {
     return known != 0 || evaluate();
   }
 
+  // For rank 0. A collapse that the training was resumed with may be about to end: it goes on while samples grow more
+  // varied.
+  bool has_collapsed() {
+    const Findings& found = writer_->findings();
+    if (!found.present(Finding::Kind::collapse)) return false;
+    const auto first = setup_.plan.first_step;
+    const auto newest = std::find_if(found.all().rbegin(), found.all().rend(),
+                                     [](const Finding& each) { return each.kind == Finding::Kind::collapse; });
+    return newest->since > first ||
+           (records_.newest().diagnosed_step > static_cast<double>(first) && !found.recovering());
+  }
+
   // The others learn it from rank 0, which alone has the records.
   void stop_on_collapse(std::uint64_t step) {
-    std::int64_t collapsed = writer_ && writer_->findings().present(Finding::Kind::collapse) ? 1 : 0;
+    std::int64_t collapsed = writer_ && has_collapsed() ? 1 : 0;
     ranks_.broadcast(&collapsed, sizeof collapsed, 0);
     if (collapsed == 0) return;
     write_grid(step);
     save(step);
     const std::string what = "stopped at step " + std::to_string(step) + " by --stop-on collapse: its samples, in " +
-                             picture_.string() + ", are nearly all alike; " + saver_->what_stands();
+                             picture_.string() + ", vary " + formatted("%.2g", records_.newest().sample_diversity) +
+                             " times as much as real images; " + saver_->what_stands();
     fail(what);
   }
 
@@ -355,8 +370,13 @@ class Training {
     records_.add(until);
     on_root(ranks_, [&] {
       const bool troubled = writer_->findings().any();
+      const std::vector<Finding> before = writer_->findings().all();
       for (const Finding& finding : writer_->write_record(records_.newest()))
         log_.warn("since step " + std::to_string(finding.since) + " " + finding.text);
+      for (std::size_t i = 0; i < before.size(); ++i)
+        if (const Finding& now = writer_->findings().all()[i]; now.until && !before[i].until)
+          log_.info("what was found since step " + std::to_string(now.since) + ", " + finding_name(now.kind) +
+                    ", is over since step " + std::to_string(*now.until));
       if (writer_->findings().any() != troubled && events_.troubled) events_.troubled(!troubled);
       saver_->collect();
       if (events_.progressed) events_.progressed(records_.newest(), records_.seconds_left(), last);

@@ -259,6 +259,8 @@ TEST_F(Ranks, TheLauncherSaysWhyNothingStarts) {
   for (const Refused& wrong : std::vector<Refused>{
            {{"-n", "2"}, 2, "no program is named"},
            {Words{"-n", "-3"} + recipes, 2, "-n takes the number of ranks"},
+           {Words{"-np", "2.5"} + recipes, 2, "-np takes the number of ranks, 1 or more, not '2.5'"},
+           {{"-n"}, 2, "-n wants a value"},
            {Words{"--hostfile", "nowhere", "-n", "2"} + recipes, 4, "unable to open the hostfile: nowhere"},
            {Words{"--host", "localhost", "-n", "4"} + recipes, 4, "--oversubscribe"},
            {{"-n", "1", "no-such-program"}, 4, "there is no program 'no-such-program'"},
@@ -296,6 +298,12 @@ TEST_F(Ranks, TheLauncherGoesOnWhenNobodyReadsItsOutput) {
   EXPECT_EQ(cut.code, 0) << cut.err;
   EXPECT_EQ(cut.err, "");
   EXPECT_TRUE(fs::exists(here() / "cut/generator.safetensors"));
+  const Ending closed = run(Words{"bash", "-c", "\"$@\" >&-", "bash", GANYMEDE_LAUNCH "/mpirun", "-n", "2"} +
+                                tiny_training("closed", {"--steps", "20"}),
+                            here());
+  EXPECT_EQ(closed.code, 0) << closed.err;
+  EXPECT_EQ(closed.err, "");
+  EXPECT_TRUE(fs::exists(here() / "closed/generator.safetensors"));
   const Ending whole = piped("whole", "cat");
   EXPECT_EQ(whole.code, 0) << whole.err;
   EXPECT_THAT(whole.out, HasSubstr("done: 2000 steps"));

@@ -72,6 +72,16 @@ TEST_F(Run, EndsOnCollapseWhereItIsToldTo) {
   EXPECT_THAT(content(here() / "run/timing.jsonl"), HasSubstr("\"last_step\":" + std::to_string(steps.back())));
 }
 
+TEST_F(Run, WritesOverNothingThatIsNoRun) {
+  fs::create_directory(here() / "final");
+  write(here() / "final/generator.safetensors", "somebody's");
+  const Ending refused = train("final", {"--steps", "2"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err,
+              HasSubstr("holds no run, but final/generator.safetensors, which the training would write over"));
+  EXPECT_EQ(content(here() / "final/generator.safetensors"), "somebody's");
+}
+
 TEST_F(Run, ShowsItsRecordsAndWritesThemAsATable) {
   expect_trained("run", {"--steps", "30", "--log-every", "1", "--diagnose-every", "10", "--sample-every", "0"});
   const Ending shown = run(ganymede({"metrics", "run"}), here());
@@ -832,6 +842,15 @@ TEST_F(Run, ExportWritesTheRunsOwnFiles) {
   const std::string raw = exported({"run/checkpoints/step-00000006", "--weights", "raw"});
   EXPECT_FALSE(raw == generator);
   EXPECT_TRUE(exported({"run", "--weights", "raw"}) == raw);
+  // Never in the place of a file of a run's or a checkpoint's.
+  const std::string discriminator = content(here() / "run/discriminator.safetensors");
+  for (const std::string own :
+       {"run/discriminator.safetensors", "run/checkpoints/step-00000006/generator.safetensors"}) {
+    const Ending refused = run(ganymede({"export", "run", "--out", own}), here());
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_THAT(refused.err, HasSubstr("--out " + own + " is a file of the run's own"));
+  }
+  EXPECT_TRUE(content(here() / "run/discriminator.safetensors") == discriminator);
   // Without --out the network gives the name.
   EXPECT_EQ(run(ganymede({"export", "run", "--network", "discriminator"}), here()).code, 0);
   EXPECT_TRUE(fs::exists(here() / "discriminator.safetensors"));

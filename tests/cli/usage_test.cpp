@@ -268,6 +268,8 @@ TEST_F(Usage, DamagedOrMissingFiles) {
            {{"eval", "cut"}, 3, "generator.safetensors"},
            {{"eval", "run/checkpoints/step-00000004/generator.safetensors"}, 3, "name the checkpoint's folder"},
            {{"eval", "run", "--data", "nowhere"}, 3, "there is no data set 'nowhere'"},
+           {{"eval", "run", "--data", "./nowhere"}, 3, "/nowhere is no folder"},
+           {{"eval", "run", "--json", "numbers.txt"}, 2, "--json numbers.txt names another kind of file than the JSON"},
            {{"eval", "run", "--data", "no-tests"}, 3, "no t10k-images-idx3-ubyte[.gz]"},
            {{"eval", "run", "--data", "mnist-mini", "--samples", "2", "--json", "file/x"}, 3, "file/x"},
            {{"latent", "nowhere"}, 3, "nowhere does not exist"},

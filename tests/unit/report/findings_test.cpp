@@ -146,6 +146,7 @@ TEST(Findings, ACollapseLastsAsLongAsSamplesAreAlike) {
     r.sample_diversity = diversity;
     findings.follow(r);
     EXPECT_TRUE(findings.present(Kind::collapse)) << r.step;
+    EXPECT_EQ(findings.recovering(), diversity > 0.2) << r.step;
   }
   findings.follow(healthy(3000));
   EXPECT_FALSE(findings.present(Kind::collapse));
