@@ -3,7 +3,7 @@
 
 Compiles each file as the build does, but for the architectures given as CMake writes them (75-real, 120-virtual),
 and prints a table: kernel, registers per architecture, local memory, static shared memory. Warnings are errors where
-the build makes them so. A kernel that uses local memory (a stack frame, spills) on any architecture fails.
+the build makes them so. It must be compiled with -fmad=false. A kernel that uses local memory (a stack frame, spills) on any architecture fails.
 """
 
 import collections
@@ -34,6 +34,9 @@ def command_of(commands, source):
             skip = word != "-c"
         elif not (re.match(r"--generate-code|-gencode|-arch|-MD$|--dependency", word) or word == entry["file"]):
             kept.append(word)
+    # Which products and sums become one rounding would else be each compiler's choice, and no test on CPUs sees it.
+    if "-fmad=false" not in kept:
+        sys.exit(f"resource_usage.py: {source} is compiled without -fmad=false")
     return kept, entry["directory"]
 
 
