@@ -101,7 +101,8 @@ Dataset open_data(const Request& request, const DataShape& shape, Communicator& 
   } catch (const AgreedError& failure) {
     if (request.data_given) throw;
     throw AgreedError(failure.code(),
-                      std::string(failure.what()) + "; where the set lies elsewhere now, give that with --data" +
+                      std::string(failure.what()) +
+                          "; where the set lies now with its test images, give that with --data" +
                           (digits ? ", or --data mnist-mini, the digits that come with the program" : ""));
   }
 }

@@ -75,10 +75,12 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (!recorded.damage.empty()) std::fprintf(stderr, "ganymede: warning: %s\n", recorded.damage.c_str());
     if (parsed.on("csv")) {
       const std::string out = parsed.get("out", "-");
-      if (out == "-")
+      if (out == "-") {
         std::fputs(csv(records).c_str(), stdout);
-      else
+      } else {
         write_file_atomically(out, csv(records));
+        std::printf("%zu records in %s\n", records.size(), out.c_str());
+      }
       return;
     }
     if (parsed.has("out")) throw Error(ExitCode::usage, "--out is where --csv writes to: give that too");

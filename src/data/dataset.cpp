@@ -1,9 +1,13 @@
 // Finds a set's files, reads them once per node into shared memory and describes what is there.
 #include "ganymede/dataset.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -114,13 +118,14 @@ fs::path locate(const std::string& name, const Wanted& wanted) {
   if (!fs::is_directory(name, unknown)) {
     if (fs::exists(name, unknown)) throw Error(ExitCode::data, name + " is a file: give the folder of the set's files");
     if (name.find('/') != std::string::npos)
-      throw Error(ExitCode::data, "there is no data set '" + name +
-                                      "': " + fs::absolute(name, unknown).lexically_normal().string() +
-                                      " is no folder, or none that may be entered");
+      throw Error(ExitCode::data, "there is no data set '" + name + "': " +
+                                      fs::absolute(name, unknown).lexically_normal().string() + " is no folder");
     throw Error(ExitCode::data, "there is no data set '" + name +
                                     "': the known ones are mnist-mini and mnist, and a "
                                     "folder of IDX files named as MNIST's works too");
   }
+  if (::access(name.c_str(), X_OK) != 0)
+    throw Error(ExitCode::data, name + ": the folder of the set cannot be entered: " + std::strerror(errno));
   if (const std::string missing = lacks(name, wanted); !missing.empty()) {
     throw Error(ExitCode::data, name + ": the folder lacks files of the set: " + missing);
   }

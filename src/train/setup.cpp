@@ -188,7 +188,10 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   if (found) {
     origin = go_on(s, *found, options, ranks, changed);
   } else {
-    if (options.resume) on_root(ranks, [&] { check_no_final_weights(options); });
+    if (options.resume) {
+      on_root(ranks, [&] { check_no_final_weights(options); });
+      origin += ", as there is no run to go on with";
+    }
     if (!options.init_from.empty())
       origin = "from the weights of " + load_initial_weights(options, ranks, *s.gan, s.warnings);
   }
