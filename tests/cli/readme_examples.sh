@@ -3,8 +3,8 @@
 # Runs the README's examples: the lines of its ```console blocks that begin with "$ ", one after another in one
 # scratch folder, each of which must end with 0. So that this takes seconds, trainings are cut to 20 steps
 # (--steps 20 in place of --steps or --epochs), eval to 300 samples and bench to 2 rounds of 5 steps. Not run, and
-# listed: what installs, builds or tests, what needs Slurm or a GPU, and what needs the full MNIST where that is not
-# at hand.
+# listed: what installs, builds or tests, what needs Slurm, a GPU or containers, and what needs the full MNIST where that
+# is not at hand.
 set -euo pipefail
 program=$(realpath "$1")
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -27,7 +27,8 @@ mnist=no
 ran=0
 for example in "${examples[@]}"; do
   case $example in
-    launch/install* | launch/quickstart* | launch/test* | launch/gpu-* | launch/mpirun-hosts* | srun\ * | sbatch\ *)
+    launch/install* | launch/quickstart* | launch/test* | launch/gpu-* | launch/mpirun-hosts* | srun\ * | sbatch\ * \
+      | docker\ * | apptainer\ *)
       echo "not run   $example"
       continue
       ;;
