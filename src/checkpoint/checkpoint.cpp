@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "checkpoint/manifest.hpp"
+#include "checkpoint/tensor_bytes.hpp"
 #include "core/files.hpp"
 #include "core/heartbeat.hpp"
 #include "core/json.hpp"
@@ -186,15 +187,14 @@ void delete_checkpoint(const fs::path& folder, const Fence& fence) {
   delete_folder(doomed);
 }
 
-/// The file's bytes. Only regular files: a pipe would hang, a link could point anywhere.
-std::string read_regular(const fs::path& file, std::size_t limit) {
+/// Only regular files are read: a pipe would hang, a link could point anywhere.
+void check_regular(const fs::path& file) {
   std::error_code error;
   const auto status = fs::symlink_status(file, error);
   if (status.type() == fs::file_type::not_found) {
     throw Error(ExitCode::data, file.string() + ": the file is missing from its checkpoint");
   }
   if (!fs::is_regular_file(status)) refuse(file.string(), "file", "a regular file", "something else");
-  return read_file(file, limit);
 }
 
 }  // namespace
@@ -249,7 +249,8 @@ void abandon_checkpoints(const fs::path& run, std::uint64_t step, const Fence& f
 
 Checkpoint read_checkpoint(const fs::path& folder) {
   const fs::path manifest_path = folder / manifest_name;
-  Manifest manifest = Manifest::parse(read_regular(manifest_path, most_manifest_bytes), manifest_path.string());
+  check_regular(manifest_path);
+  Manifest manifest = Manifest::parse(read_file(manifest_path, most_manifest_bytes), manifest_path.string());
   Checkpoint checkpoint;
   checkpoint.step = manifest.step;
   checkpoint.images_seen = manifest.images_seen;
@@ -264,7 +265,8 @@ Checkpoint read_checkpoint(const fs::path& folder) {
     if (!error && size != expected.bytes) {
       refuse(file.string(), "length", std::to_string(expected.bytes) + " bytes by the manifest", std::to_string(size));
     }
-    const std::string bytes = read_regular(file, 0);
+    check_regular(file);
+    const std::string bytes = read_tensor_bytes(file);
     if (const auto found = digest(bytes); found != expected.digest) {
       refuse(file.string(), "digest", expected.digest + " by the manifest", found + "; the file is damaged");
     }

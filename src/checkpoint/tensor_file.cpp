@@ -13,6 +13,7 @@
 #include <tuple>
 #include <utility>
 
+#include "checkpoint/tensor_bytes.hpp"
 #include "core/files.hpp"
 #include "core/json.hpp"
 #include "core/names.hpp"
@@ -167,19 +168,6 @@ Header parse_header(std::string_view header, std::uint64_t data_bytes, const std
   return parsed;
 }
 
-/// A size that no header accounts for is found out before there is memory for it.
-void check_size(const std::filesystem::path& file) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(file, error)) return;
-  const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) return;
-  const std::string source = file.string();
-  const std::uint64_t header_bytes = header_length(read_file_start(file, length_bytes), size, source);
-  const std::string start = read_file_start(file, length_bytes + header_bytes);
-  if (start.size() < length_bytes + header_bytes) return;  // it has shrunk meanwhile
-  parse_header(std::string_view(start).substr(length_bytes), size - length_bytes - header_bytes, source);
-}
-
 /// XXH3-128 of all that a file says but this digest itself. Tensors count in the order of their names, for other
 /// writers keep the metadata and have an order of their own.
 std::string content_digest(TensorFile file) {
@@ -289,9 +277,17 @@ std::string TensorFile::sealed() const {
 
 void TensorFile::write(const std::filesystem::path& file) const { write_file_atomically(file, sealed()); }
 
-TensorFile TensorFile::read(const std::filesystem::path& file) {
-  check_size(file);
-  return parse(read_file(file), file.string());
+std::string read_tensor_bytes(const std::filesystem::path& file) {
+  const std::string source = file.string();
+  return read_file(file, [&](std::string_view start, std::uint64_t size) -> std::size_t {
+    if (size >= length_bytes && start.size() < length_bytes) return length_bytes;
+    const std::uint64_t header_bytes = header_length(start, size, source);
+    const std::uint64_t before_data = length_bytes + header_bytes;
+    if (start.size() >= before_data) parse_header(start.substr(length_bytes, header_bytes), size - before_data, source);
+    return before_data;
+  });
 }
+
+TensorFile TensorFile::read(const std::filesystem::path& file) { return parse(read_tensor_bytes(file), file.string()); }
 
 }  // namespace ganymede

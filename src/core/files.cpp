@@ -143,18 +143,26 @@ bool is_written_through(const fs::path& name, const fs::path& file) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 [[noreturn]] void fail_of_size(const fs::path& file, std::size_t limit) {
   throw Error(ExitCode::data,
               file.string() + ": size: expected at most " + std::to_string(limit) + " bytes, found more");
 }
 
-}  // namespace
+// Reads `most` bytes, or what comes at once, to the end of `bytes`. Whether there was something.
+bool read_on(int descriptor, std::size_t most, std::string& bytes, const fs::path& file) {
+  const std::size_t before = bytes.size();
+  bytes.resize(before + std::min(most, piece));
+  ssize_t count = 0;
+  do {
+    count = ::read(descriptor, bytes.data() + before, bytes.size() - before);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) fail(file, "cannot be read", errno);
+  heartbeat::piece();
+  bytes.resize(before + static_cast<std::size_t>(count));
+  return count > 0;
+}
 
-std::string read_file(const fs::path& file, std::size_t limit) {
+std::string read_whole(const fs::path& file, std::size_t limit, const FileJudge& judge) {
   const Descriptor input(file, O_RDONLY);
   if (!input.is_open()) fail(file, "cannot be opened", errno);
   struct stat status {};
@@ -163,38 +171,24 @@ std::string read_file(const fs::path& file, std::size_t limit) {
   if (S_ISREG(status.st_mode)) {
     const auto size = static_cast<std::size_t>(status.st_size);
     if (limit != 0 && size > limit) fail_of_size(file, limit);
+    // A file that has shrunk meanwhile has no more to show.
+    for (bool more = static_cast<bool>(judge); more;) {
+      const std::size_t wanted = judge(bytes, size);
+      more = wanted > bytes.size() && read_on(input.get(), wanted - bytes.size(), bytes, file);
+    }
     bytes.reserve(size + 1);
   }
   // Up to the end, not up to the size: files in /proc and pipes have none.
-  for (;;) {
-    const std::size_t before = bytes.size();
-    const std::size_t room = std::max(bytes.capacity() - before, std::size_t{4096});
-    bytes.resize(before + std::min(room, piece));
-    const ssize_t count = ::read(input.get(), bytes.data() + before, bytes.size() - before);
-    if (count < 0 && errno != EINTR) fail(file, "cannot be read", errno);
-    heartbeat::piece();
-    bytes.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  while (read_on(input.get(), std::max(bytes.capacity() - bytes.size(), std::size_t{4096}), bytes, file))
     if (limit != 0 && bytes.size() > limit) fail_of_size(file, limit);
-    if (count == 0) return bytes;
-  }
-}
-
-std::string read_file_start(const fs::path& file, std::size_t count) {
-  const Descriptor input(file, O_RDONLY);
-  if (!input.is_open()) fail(file, "cannot be opened", errno);
-  std::string bytes(count, '\0');
-  std::size_t done = 0;
-  while (done < count) {
-    const ssize_t some = ::read(input.get(), bytes.data() + done, std::min(count - done, piece));
-    if (some < 0 && errno == EINTR) continue;
-    if (some < 0) fail(file, "cannot be read", errno);
-    heartbeat::piece();
-    if (some == 0) break;
-    done += static_cast<std::size_t>(some);
-  }
-  bytes.resize(done);
   return bytes;
 }
+
+}  // namespace
+
+std::string read_file(const fs::path& file, std::size_t limit) { return read_whole(file, limit, {}); }
+
+std::string read_file(const fs::path& file, const FileJudge& judge) { return read_whole(file, 0, judge); }
 
 void write_file_atomically(const fs::path& name, std::string_view bytes, const std::function<void()>& permit) {
   const fs::path file = followed(name);

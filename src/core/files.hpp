@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <initializer_list>
@@ -15,8 +16,13 @@ namespace ganymede {
 /// (0: no limit), which it does not read to the end: where the file has a size, not at all.
 std::string read_file(const std::filesystem::path& file, std::size_t limit = 0);
 
-/// Its first `count` bytes, fewer where it has no more. Throws as read_file().
-std::string read_file_start(const std::filesystem::path& file, std::size_t count);
+/// Looks at what a file of `size` bytes begins with, and returns how many bytes of it have to be there for more to be
+/// told: so many as there are, or fewer, when all has been. What it throws refuses the file.
+using FileJudge = std::function<std::size_t(std::string_view start, std::uint64_t size)>;
+
+/// The same of a file that `judge` has seen the start of before there is memory for the rest, unless the file has no
+/// size (a pipe).
+std::string read_file(const std::filesystem::path& file, const FileJudge& judge);
 
 /// Writes a file beside `name` (mode 0600 until complete, then as the umask says), fsyncs it, renames it
 /// onto `name` and fsyncs the folder. A symbolic link stays, and what it leads to is replaced; a device or a pipe is

@@ -474,9 +474,9 @@ TEST_F(Fault, ATrainingThatCannotGoBackSaysWhy) {
   std::replace(calm.begin(), calm.end(), std::string("2000"), std::string("1"));
   std::replace(calm.begin(), calm.end(), std::string("run"), std::string("before"));
   ASSERT_EQ(run(calm, here()).code, 0);
-  // Its weights are opened and closed three times at the start, and cannot be opened when it goes back to them.
+  // Its weights are opened and closed once at the start, and cannot be opened when it goes back to them.
   const Words unreadable = {"env", "LD_PRELOAD=" GANYMEDE_FAILING_CALLS_LIBRARY,
-                            "GANYMEDE_FAILING_CALLS=before/generator:6:1000000000:" + std::to_string(EIO)};
+                            "GANYMEDE_FAILING_CALLS=before/generator:2:1000000000:" + std::to_string(EIO)};
   const Ending ending = run(unreadable + wild + Words{"--init-from", "before/generator.safetensors"}, here());
   EXPECT_EQ(ending.code, 3) << ending.err;
   EXPECT_THAT(ending.err, AllOf(HasSubstr("are not finite, and the training cannot go back: "),

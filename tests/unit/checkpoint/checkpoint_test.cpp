@@ -15,6 +15,7 @@
 #include <random>
 #include <thread>
 
+#include "checkpoint/manifest.hpp"
 #include "core/files.hpp"
 #include "ganymede/error.hpp"
 #include "support/example_checkpoint.hpp"
@@ -191,6 +192,24 @@ TEST(NewestCheckpoint, FallsBackAndSaysWhy) {
   EXPECT_THAT(testing::refusal(ExitCode::data, [&] { newest_checkpoint(run.path()); }),
               AllOf(HasSubstr("step-00000300"), HasSubstr("step-00000200"), HasSubstr("step-00000100"),
                     HasSubstr("start afresh")));
+}
+
+// A file with holes of more than there is memory for, and a manifest that says so.
+TEST(NewestCheckpoint, FallsBackFromSizesThatNoHeaderAccountsFor) {
+  const test::TemporaryFolder run;
+  for (const std::uint64_t step : {100U, 200U}) store(run.path(), example(step), 0);
+  const auto folder = checkpoint_folder(run.path(), 200);
+  const auto manifest_file = folder / "manifest.json";
+  constexpr std::uint64_t size = std::uint64_t{1} << 40U;
+  fs::resize_file(folder / "generator.safetensors", size);
+  Manifest manifest = Manifest::parse(read_file(manifest_file), "");
+  manifest.files.at("generator.safetensors").bytes = size;
+  overwrite(manifest_file, manifest.serialize());
+  const auto found = newest_checkpoint(run.path());
+  ASSERT_TRUE(found.has_value());
+  expect_same(found->checkpoint, example(100));
+  EXPECT_THAT(found->refused, ElementsAre(AllOf(HasSubstr("step-00000200/generator.safetensors"),
+                                                HasSubstr("bytes behind the header, found 1099511"))));
 }
 
 // A training that goes on prunes it between its listing, after which `wanted` is asked, and its reading.
