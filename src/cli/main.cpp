@@ -214,6 +214,7 @@ bool first_to_speak(void* spoken) {
 int program(const std::vector<std::string>& words) {
   heartbeat::stage("start-up");
   comm::Watchdog watchdog(timeout_among(words), stop_requested, consolation(words));
+  const bool first = first_task();  // MPI, once it has started, has set such variables itself
   std::unique_ptr<Communicator> ranks;
   // The watchdogs part before the ranks do.
   const struct Parting {
@@ -227,7 +228,7 @@ int program(const std::vector<std::string>& words) {
     ranks = make_communicator();
   } catch (...) {
     const Error failure = comm::as_error(std::current_exception());
-    if (first_task()) say(failure.what());
+    if (first) say(failure.what());
     return static_cast<int>(failure.code());
   }
   // Errors are caught while the communicator lives, so that it is taken down in good order.

@@ -385,6 +385,16 @@ TEST(Launchers, OneOfTheirProcessesSpeaks) {
     }
   }
   EXPECT_EQ(lines(start({"PMI_SIZE=2"}).err).size(), 1U);
+  // MPI, which has started each of these alone, says of each that it is the first.
+  for (const char* rank : {"0", "1"}) {
+    const Ending ending =
+        start({"PMIX_NAMESPACE=x", std::string("PMIX_RANK=") + rank, "SLURM_STEP_NUM_TASKS=4", "SLURM_JOB_ID=1"});
+    EXPECT_EQ(ending.code, 4);
+    EXPECT_EQ(ending.err, rank[0] == '1' ? ""
+                                         : "ganymede: the launcher started 4 ranks, but MPI sees 1: launcher and Open "
+                                           "MPI do not fit together; under Slurm start it with `srun --mpi=pmix`, or "
+                                           "with `mpirun` inside the batch script\n");
+  }
   // mpirun's ranks in a batch job's second task.
   EXPECT_EQ(lines(start({"PMI_SIZE=2", "PMI_RANK=0", "SLURM_PROCID=1"}).err).size(), 1U);
 }
