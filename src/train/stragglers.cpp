@@ -68,7 +68,7 @@ std::vector<std::string> Stragglers::judge(const std::vector<std::string>& taken
 std::vector<std::string> Stragglers::summary(const std::vector<std::string>& hosts) const {
   std::vector<std::string> sentences;
   for (std::size_t rank = 0; rank < counts_.size(); ++rank)
-    if (windows_ >= 2 && 2 * counts_[rank] >= windows_)
+    if (counts_[rank] > 0)
       sentences.push_back(who(rank, hosts) + " was slower than the others, which waited for it, in " +
                           std::to_string(counts_[rank]) + " of " + std::to_string(windows_) +
                           " comparisons of the ranks");

@@ -27,7 +27,7 @@ class Stragglers {
   /// judged together with the next, and one in which all of them were held up, as by Ctrl-Z, not at all.
   std::vector<std::string> judge(const std::vector<std::string>& taken, const std::vector<std::string>& hosts);
 
-  /// At the end: those that were slow in half of the windows or more, a sentence each.
+  /// At the end: a sentence for each rank that judge() has named.
   [[nodiscard]] std::vector<std::string> summary(const std::vector<std::string>& hosts) const;
 
  private:

@@ -35,6 +35,9 @@ TEST(Stragglers, ARankIsNamedWhenItBecomesSlow) {
   EXPECT_THAT(window(ranks, {0.030, 0.031, 0.030}), IsEmpty());
   EXPECT_THAT(window(ranks, {0.050, 0.031, 0.030}), ElementsAre(StartsWith("rank 0 on a")));
   EXPECT_THAT(window(ranks, {0.030, 0.031, 0.062}), ElementsAre(StartsWith("rank 2 on c")));
+  // Each that was named is so at the end, however soon it was as fast as the others.
+  EXPECT_THAT(ranks.summary(hosts), ElementsAre(AllOf(StartsWith("rank 0 on a was slower"), HasSubstr("in 1 of 6 ")),
+                                                AllOf(StartsWith("rank 2 on c was slower"), HasSubstr("in 3 of 6 "))));
 }
 
 TEST(Stragglers, OfTwoTheFasterIsTheMeasure) {
