@@ -129,6 +129,8 @@ Watchdog::~Watchdog() {
 
 Watchdog* Watchdog::current() { return the_watchdog; }
 
+double Watchdog::default_deadline(double step_time) { return std::max(least_deadline, steps_of_deadline * step_time); }
+
 std::string Watchdog::rule(double seconds) {
   return "ends the job when nothing is completed for " +
          (seconds > 0 ? shown(seconds) : shown(least_deadline) + ", or for as long as 100 steps take");
@@ -244,7 +246,7 @@ void Watchdog::learn_step_time(const Reading& now, double elapsed) {
     step_times_[next_time_++ % step_times] = time;
   if (step_times_.size() < enough_step_times) return;
   const double step_time = median(step_times_);
-  deadline_ = std::max(least_deadline, steps_of_deadline * step_time);
+  deadline_ = default_deadline(step_time);
   if (new_one && step_times_.size() == enough_step_times)
     log("info", "watchdog: a step takes " + shown(step_time) +
                     " (median), so the job ends when nothing is completed for " + shown(deadline_));

@@ -46,6 +46,8 @@ class Watchdog {
 
   /// Until steps have been measured, the deadline where none was asked for, in seconds.
   static constexpr double least_deadline = 60;
+  /// Where none was asked for, by the median time of a step, in seconds.
+  static double default_deadline(double step_time);
   /// What expect(seconds) means, in words.
   static std::string rule(double seconds);
 
