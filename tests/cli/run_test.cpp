@@ -56,6 +56,13 @@ class Run : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(Run, KeepsTheNewestCheckpointsAndThoseThatItIsToldTo) {
+  expect_trained("run", {"--steps", "100", "--checkpoint-every", "10", "--keep", "2", "--keep-every", "40"});
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(here() / "run/checkpoints")) left.insert(entry.path().filename());
+  EXPECT_THAT(left, ElementsAre("step-00000040", "step-00000080", "step-00000090", "step-00000100"));
+}
+
 // With steps as large as these, a GAN without any penalty soon makes one picture of every z.
 TEST_F(Run, EndsOnCollapseWhereItIsToldTo) {
   const Ending ending =
