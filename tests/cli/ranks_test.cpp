@@ -438,6 +438,27 @@ TEST_F(Ranks, SignalsThroughTheLaunchersSaveAndTheRunGoesOnOnAnyNumberOfRanks) {
   expect_same_weights("run0", "whole");
 }
 
+// Its own code says nothing, and SIGKILL follows after a second, in which the ranks have saved.
+TEST_F(Ranks, BareMpirunThatIsToldToEndLetsTheRanksSave) {
+  Process training(
+      mpirun({"-n", "2"}, wrapped("exec \"$@\"", tiny_training("run", exact + Words{"--steps", "1000000000"}))),
+      here());
+  ASSERT_TRUE(eventually([&] { return !content(here() / "run/metrics.jsonl").empty(); }));
+  training.send(SIGTERM);
+  EXPECT_EQ(training.wait().code, 1);
+  expect_all_gone(2);
+  std::vector<std::string> saved;
+  for (const auto& entry : fs::directory_iterator(here() / "run/checkpoints")) saved.push_back(entry.path().filename());
+  ASSERT_EQ(saved.size(), 1U);
+  const std::size_t steps = lines(content(here() / "run/metrics.jsonl")).size();
+  EXPECT_THAT(saved[0], EndsWith("0" + std::to_string(steps)));
+  const Ending resumed =
+      run(tiny_training("run", exact + Words{"--resume", "--steps", std::to_string(steps + 1)}), here());
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("resumed from " + saved[0]));
+  EXPECT_EQ(lines(content(here() / "run/metrics.jsonl")).size(), steps + 1);
+}
+
 // The power goes at so many arbitrary instants, from the start of the ranks to the middle of a checkpoint, and each
 // time the run goes on with another number of ranks. GANYMEDE_KILLS: another number of them, at other instants.
 TEST_F(Ranks, KilledAtAnyInstantTheRunEndsAsIfItHadNotBeen) {
