@@ -42,6 +42,9 @@ TimeSheet::Stage::~Stage() {
   const auto at = static_cast<std::size_t>(part_);
   sheet_.seconds_[at] += watch_.seconds();
   sheet_.waited_[at] += watch_.seconds_waited();
+  // The marks are about to be those from before this stage.
+  if (std::uncaught_exceptions() > exceptions_ && !sheet_.failed_at_)
+    sheet_.failed_at_ = comm::read(heartbeat::pulse());
 }
 
 RankTiming TimeSheet::all() const {

@@ -5,7 +5,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <optional>
 
+#include "comm/diagnosis.hpp"
 #include "core/heartbeat.hpp"
 #include "core/stopwatch.hpp"
 #include "gan/step.hpp"
@@ -49,12 +52,16 @@ class TimeSheet {
    private:
     TimeSheet& sheet_;
     Part part_;
+    int exceptions_ = std::uncaught_exceptions();
     heartbeat::Stage stage_;
     Stopwatch watch_;
   };
 
   /// All since the sheet was made: seconds, and steps made. Whose it is, and of which steps, the caller knows.
   [[nodiscard]] RankTiming all() const;
+
+  /// Where an exception ended a stage, the first one that did; nothing where none has.
+  [[nodiscard]] const std::optional<comm::Reading>& failed_at() const { return failed_at_; }
 
  private:
   bool divided_;
@@ -63,6 +70,7 @@ class TimeSheet {
   Stopwatch watch_;
   std::array<double, static_cast<std::size_t>(Part::count)> seconds_{};
   std::array<double, static_cast<std::size_t>(Part::count)> waited_{};
+  std::optional<comm::Reading> failed_at_;
 };
 
 }  // namespace ganymede

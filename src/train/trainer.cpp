@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +15,8 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "comm/diagnosis.hpp"
+#include "comm/failure.hpp"
 #include "comm/watchdog.hpp"
 #include "core/heartbeat.hpp"
 #include "core/numbers.hpp"
@@ -119,9 +122,14 @@ class Training {
       if (write_page()) outcome.report = folder_.report();
       return outcome;
     } catch (const AgreedError& failure) {
-      if (failure.code() != ExitCode::data) {
+      if (failure.code() == ExitCode::training_failed) {  // fail() has told the log
         write_page();
         throw;
+      }
+      if (failure.code() != ExitCode::data) {
+        const std::exception_ptr told = tell_of<AgreedError>(std::current_exception());
+        write_page();
+        std::rethrow_exception(told);
       }
       // A file system that is full or gone: the user wants to know what is left of the training.
       const std::string what =
@@ -135,10 +143,28 @@ class Training {
         // The same failure again, of which `what` tells.
       }
       throw AgreedError(ExitCode::data, what);
+    } catch (...) {
+      std::rethrow_exception(tell_of<Error>(std::current_exception()));
     }
   }
 
  private:
+  // The failure, with where this rank was, which its log learns as well: of what is this rank's alone nobody else
+  // writes. As it is where no memory is left for more.
+  template <class Failure>
+  std::exception_ptr tell_of(const std::exception_ptr& failure) noexcept {
+    try {
+      const Error error = comm::as_error(failure);
+      const comm::Reading marks = times_ && times_->failed_at() ? *times_->failed_at() : comm::read(heartbeat::pulse());
+      const std::string what = std::string(error.what()) + "; this was in " + comm::place(marks);
+      log_.ignore_failures();
+      log_.error(what);
+      return std::make_exception_ptr(Failure(error.code(), what));
+    } catch (...) {
+      return failure;
+    }
+  }
+
   TrainOutcome trained() {
     records_.begin();
     GanStep& step = *setup_.step;

@@ -284,7 +284,9 @@ TEST_F(Fault, ARankThatFailsInACheckpoint) {
   const Ending ending = training_process.wait();
   EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
   if (ending.code == 4) {  // it was about to write a record, which now and then needs memory first
-    EXPECT_THAT(ending.err, ContainsRegex("^ganymede: (rank 0 on [^ ]*: )?out of memory"));
+    const std::string where = "out of memory; .*; this was in .*step [0-9]+";
+    EXPECT_THAT(ending.err, ContainsRegex("^ganymede: (rank 0 on [^ ]*: )?" + where));
+    EXPECT_THAT(content(here() / "run/logs/rank-0000.log"), ContainsRegex(where));
     return expect_all_gone();
   }
   EXPECT_EQ(ending.code, 3) << ending.err;
