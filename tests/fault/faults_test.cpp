@@ -275,6 +275,34 @@ TEST_F(Fault, ARankThatFailsInTheData) {
   expect_all_gone();
 }
 
+// The second rank's device, of a kind that stands in for a GPU: none is there, or it fails in a step.
+TEST_F(Fault, ARankWhoseDeviceIsAbsentOrFailsInAStep) {
+  const auto train = [&](const std::string& wrong) {
+    fs::remove_all(here() / "run");
+    write(here() / "by-rank",
+          "[ $OMPI_COMM_WORLD_RANK != 1 ] || export GANYMEDE_TEST_DEVICE='" + wrong + "'\nexec \"$@\"\n");
+    return run(job(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_FAILING_DEVICE, "sh", "by-rank"} +
+                   tiny_training("run", {"--device", "cuda", "--steps", "9", "--log-every", "1"})),
+               here());
+  };
+  const Ending sound = train("nothing");
+  EXPECT_EQ(sound.code, 0) << sound.err;
+  expect_all_gone();
+  const auto expect_end = [&](const std::string& wrong, const std::string& says) {
+    const Ending ending = train(wrong);
+    EXPECT_EQ(ending.code, 4) << ending.err;
+    EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+    EXPECT_THAT(ending.err, ContainsRegex("^ganymede: rank 1 on [^ ]*: " + says));
+    expect_all_gone();
+  };
+  expect_end("absent", "the NVIDIA driver sees no GPU that this process may use");
+  EXPECT_FALSE(fs::exists(here() / "run"));
+  const std::string failed = "the device has failed; this was in step 3, loss\n";
+  expect_end("step 3", failed);
+  // The others, which the end of the job meets in a sum, know nothing of it.
+  EXPECT_THAT(content(here() / "run/logs/rank-0001.log"), ContainsRegex(" error " + failed));
+}
+
 // From some moment on the rank that writes gets no more memory, and finds that out in a checkpoint.
 TEST_F(Fault, ARankThatFailsInACheckpoint) {
   Process training_process(job(endless("run")), here());
