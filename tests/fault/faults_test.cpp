@@ -324,6 +324,22 @@ TEST_F(Fault, ARankThatFailsInACheckpoint) {
   expect_all_gone();
 }
 
+// A file system that stands still under a checkpoint, which is noticed when the next one is due.
+TEST_F(Fault, ACheckpointThatHangsEndsTheJobAndIsNamed) {
+  const std::string hang = "GANYMEDE_FAILING_CALLS=/checkpoints/:5:1000000000:-60000";
+  const Clock::time_point began = Clock::now();
+  const Ending ending = run(job(hanging + Words{hang} +
+                                tiny_training("run", {"--steps", "100", "--checkpoint-every", "50", "--timeout", "2"})),
+                            here());
+  EXPECT_EQ(ending.code, 6) << ending.err;
+  EXPECT_LT(seconds_since(began), 2 + 5 + 5) << "two to begin in, and MPI's start";
+  EXPECT_EQ(lines(ending.err).size(), 1U) << ending.err;
+  EXPECT_THAT(ending.err,
+              ContainsRegex("rank 0 on [^ ]* holds the others up in checkpoint after step 100, being written: "
+                            "it is at work there"));
+  expect_all_gone();
+}
+
 // A file system that takes longer for the last checkpoint than the deadline, and gets on.
 TEST_F(Fault, ACheckpointThatTakesLongerThanTheDeadlineIsWaitedFor) {
   const int delay = 120;  // ms, of each system call
