@@ -103,6 +103,16 @@ class SeveralHosts(unittest.TestCase):
         started = self.under_way(HOSTS, "killed", ENDLESS)
         self.ends(started, kill, "rank 1 on h2 died of signal 9;", 15)
 
+    def test_rank_stopped_alone_on_its_host(self):
+        def stop():
+            for pid in self.ranks("h2"):
+                os.kill(pid, signal.SIGSTOP)
+        started = self.under_way(HOSTS, "stopped", ENDLESS, "--timeout", str(self.DEADLINE))
+        # None of its host is left to see why it is silent.
+        self.ends(started, stop, "nothing was completed for 2 s: rank 1 on h2 holds the others up in or before step .* it "
+                                 "does not answer, as it is stopped, dead or cut off; ranks 0 and 2 only wait.",
+                  self.DEADLINE + 5)
+
     def ranks(self, host):
         return [pid for pid, words in self.hosts[host].processes().items() if words.startswith(PROGRAM)]
 
