@@ -103,9 +103,12 @@ fs::path partial_path(const fs::path& folder, std::uint64_t generation) {
   return folder.parent_path() / ('.' + folder.filename().string() + ".partial-" + std::to_string(generation));
 }
 
+/// That it cannot be looked at does not say that it is not there. Throws Error(data).
 bool is_folder(const fs::path& path) {
   std::error_code error;
-  return fs::is_directory(path, error);
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::none) fail("cannot examine", path, error);
+  return fs::is_directory(status);
 }
 
 /// Ends an interrupted replacement: the new checkpoint stands when it got its name, else the old one does.
@@ -220,9 +223,14 @@ fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove_all(partial, ignored);
-    checkpoint.fence.check();  // a newer training's start has deleted what was being written: that is the reason then
+    std::string reason = error.what();
+    try {
+      checkpoint.fence.check();
+    } catch (const std::exception& lost) {
+      reason = lost.what();  // a newer training's start has deleted what was being written: that is the reason then
+    }
     throw Error(ExitCode::data, "the checkpoint of step " + std::to_string(checkpoint.step) +
-                                    " could not be written, earlier ones are as they were: " + error.what());
+                                    " could not be written, earlier ones are as they were: " + reason);
   }
   return folder;
 }
@@ -298,7 +306,8 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vecto
         refused.insert(refused.end(), reasons.begin(), reasons.end());
         return FoundCheckpoint{folder.path, std::move(checkpoint), {}};
       } catch (const Error& error) {
-        const bool gone = !is_folder(folder.path);
+        std::error_code ignored;
+        const bool gone = fs::status(folder.path, ignored).type() == fs::file_type::not_found;
         some_gone = some_gone || gone;
         if (!gone || look == most_looks) reasons.emplace_back(error.what());
       }

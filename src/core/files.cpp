@@ -319,7 +319,7 @@ void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   // Where a file stands in the way the library may report success.
-  if (!error && !fs::is_directory(folder, error)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && !fs::is_directory(folder, error) && !error) error = std::make_error_code(std::errc::not_a_directory);
   if (error) {
     throw Error(ExitCode::data, folder.string() + ": the folder cannot be made: " + error.message());
   }

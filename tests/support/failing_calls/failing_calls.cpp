@@ -1,7 +1,9 @@
 // Each call counts and either fails or goes to the kernel, past libc: nothing here needs libc's own function of that
-// name.
+// name, but readdir(), whose call of the kernel is none of its callers'.
 #include "support/failing_calls/failing_calls.hpp"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,13 +18,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace ganymede::test {
 namespace {
 
 std::array<char, 256> armed_path{};
-Failures armed{nullptr, 0, 0, 0};
+Failures armed{nullptr, 0, 0, 0, false};
 std::atomic<std::int64_t> counted{0};
 std::atomic<std::int64_t> failed{0};
 
@@ -75,16 +78,40 @@ struct Path {
   std::array<char, 4096> text{};
 };
 
-/// Whether a call other than write() on `path` fails now, with errno set.
-bool refused(const char* name, const char* path, const char* to = nullptr) {
+/// Whether a call on `path` that moves no bytes fails now, with errno set.
+bool refused(const char* path) {
   const int before = errno;
-  note(name, path, to);
-  if (!fails(to == nullptr ? path : to) || armed.error == 0 || armed.error == garbled) {
+  if (!fails(path) || armed.error == 0 || armed.error == garbled) {
     errno = before;
     return false;
   }
   errno = armed.error;
   return true;
+}
+bool refused(const char* name, const char* path, const char* to = nullptr) {
+  note(name, path, to);
+  return refused(to == nullptr ? path : to);
+}
+bool look_refused(int descriptor, const char* name = nullptr) {
+  return armed.looks && refused(Path(descriptor, name).text.data());
+}
+
+/// What is left of `count` bytes where a call moves half of them.
+size_t half(size_t count) { return std::max<size_t>(std::min<size_t>(count, 1), count / 2); }
+
+/// How many bytes a read is to ask for now; nothing where it fails, with errno set.
+std::optional<size_t> to_read(int descriptor, size_t count) {
+  if (!armed.looks) return count;
+  const int before = errno;
+  const bool failing = fails(Path(descriptor).text.data());
+  errno = failing && armed.error != 0 && armed.error != garbled ? armed.error : before;
+  if (failing && armed.error == 0) return half(count);
+  if (failing && armed.error != garbled) return std::nullopt;
+  return count;
+}
+
+int examined(int folder, const char* path, struct stat* status, int flags) {
+  return static_cast<int>(syscall(SYS_newfstatat, folder, path, status, flags));
 }
 
 int opened(int folder, const char* path, int flags, mode_t mode) {
@@ -153,8 +180,7 @@ ssize_t write(int descriptor, const void* bytes, size_t count) {
     return -1;
   }
   errno = before;
-  return syscall(SYS_write, descriptor, bytes,
-                 failing ? std::max<size_t>(std::min<size_t>(count, 1), count / 2) : count);
+  return syscall(SYS_write, descriptor, bytes, failing ? half(count) : count);
 }
 int fsync(int descriptor) {
   // No test turns off the power, and the disk is what they would wait for.
@@ -185,9 +211,39 @@ int unlink(const char* path) noexcept {
   if (refused("unlink", path)) return -1;
   return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
+int remove(const char* path) noexcept {
+  if (refused("unlink", path)) return -1;
+  if (syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0) return 0;
+  return errno != EISDIR ? -1 : static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR));
+}
 int unlinkat(int folder, const char* path, int flags) noexcept {
   if (refused("unlink", Path(folder, path).text.data())) return -1;
   return static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
+}
+
+ssize_t read(int descriptor, void* bytes, size_t count) {
+  const std::optional<size_t> most = to_read(descriptor, count);
+  return most ? syscall(SYS_read, descriptor, bytes, *most) : -1;
+}
+ssize_t pread(int descriptor, void* bytes, size_t count, off_t from) {
+  const std::optional<size_t> most = to_read(descriptor, count);
+  return most ? syscall(SYS_pread64, descriptor, bytes, *most, from) : -1;
+}
+int stat(const char* path, struct stat* status) noexcept {
+  return look_refused(AT_FDCWD, path) ? -1 : examined(AT_FDCWD, path, status, 0);
+}
+int lstat(const char* path, struct stat* status) noexcept {
+  return look_refused(AT_FDCWD, path) ? -1 : examined(AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW);
+}
+int fstat(int descriptor, struct stat* status) noexcept {
+  return look_refused(descriptor) ? -1 : examined(descriptor, "", status, AT_EMPTY_PATH);
+}
+ssize_t readlink(const char* path, char* text, size_t size) noexcept {
+  return look_refused(AT_FDCWD, path) ? -1 : syscall(SYS_readlinkat, AT_FDCWD, path, text, size);
+}
+dirent* readdir(DIR* folder) {
+  static const auto next = reinterpret_cast<dirent* (*)(DIR*)>(::dlsym(RTLD_NEXT, "readdir"));
+  return look_refused(::dirfd(folder)) ? nullptr : next(folder);
 }
 
 }  // extern "C"

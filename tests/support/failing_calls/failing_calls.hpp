@@ -17,6 +17,8 @@ struct Failures {
   std::int64_t last;   ///< and the last
   int error;           ///< errno of them; 0: writes write half of what they are given, the others work; -N: none
                        ///< fails, and each takes N ms more; `garbled`: none fails, and writes write something else
+  bool looks = false;  ///< calls that change nothing count as well: read(), pread(), stat(), readdir(), …; of error 0
+                       ///< reads read half of what is there
 };
 constexpr int garbled = std::numeric_limits<int>::max();
 
