@@ -15,6 +15,18 @@ find_program() {
   done
 }
 
+# find_mnist: sets `mnist` to the folder of the full MNIST, where there is one; a download that failed leaves it empty.
+find_mnist() {
+  local folder
+  mnist=
+  for folder in "${GANYMEDE_DATA:-}" "${XDG_CACHE_HOME:-${HOME:-}/.cache}/ganymede"; do
+    if [ -n "$folder" ] && compgen -G "$folder/mnist/train-images-*" > /dev/null; then
+      mnist=$folder/mnist
+      return
+    fi
+  done
+}
+
 # values_of_option OPTION: sets `values` to how many words after this option of mpirun's belong to it.
 values_of_option() {
   case ${1/#--/-} in

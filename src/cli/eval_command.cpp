@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 
 #include "cli/commands.hpp"
 #include "cli/eval_classes.hpp"
@@ -356,6 +357,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
       measure_by_judge(source, request.seed, beside, judge, report);
     } else if (metric == "modes") {
       measure_modes(source, request.seed, saved.shape.image.channels, beside, judge, report);
+    } else {
+      throw std::logic_error("metric " + metric + " is not measured");
     }
   }
 

@@ -112,8 +112,8 @@ std::string put_measured_beside(const std::string& out, const std::filesystem::p
 void refuse_runs_own(const std::filesystem::path& out) {
   const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
   std::error_code error;
-  for (const char* mark : {"config.ini", "manifest.json"})
-    if (std::filesystem::exists(out, error) && std::filesystem::exists(folder / mark, error))
+  for (const std::filesystem::path& mark : {RunFolder(folder).config(), folder / "manifest.json"})
+    if (std::filesystem::exists(out, error) && std::filesystem::exists(mark, error))
       throw Error(ExitCode::usage, "--out " + out.string() + " is a file of the run's own: name another");
 }
 

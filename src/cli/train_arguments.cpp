@@ -67,7 +67,7 @@ void refuse_of_command_line(const std::string& name) {
     throw Error(ExitCode::usage,
                 "a recipe builds on no other: give --recipe on the command line, or 'recipe' in the "
                 "file that --config names");
-  if (name == "config" || name == "dry-run")
+  if (name == "config" || name == "dry-run" || name == "memory-report")
     throw Error(ExitCode::usage, "'" + name + "' is an option of the command line alone: give --" + name + " there");
 }
 

@@ -61,12 +61,11 @@ Reading read(const Pulse& pulse) {
 }
 
 std::string place(const Reading& rank) {
-  const std::string stage = rank.stage.text();
   const std::string step = std::to_string(rank.step);
   const std::string phase = rank.phase.empty() ? "" : ", " + rank.phase.text();
-  if (stage == "steps") return "step " + step + phase;
-  if (stage == "first step") return "its first step, step " + step + phase;
-  return stage + (rank.step > 0 ? " after step " + step : "") + phase;
+  if (rank.stage == stages::steps) return "step " + step + phase;
+  if (rank.stage == stages::first_step) return "its first step, step " + step + phase;
+  return rank.stage.text() + (rank.step > 0 ? " after step " + step : "") + phase;
 }
 
 char process_state(std::uint64_t process) {

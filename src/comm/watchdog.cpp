@@ -212,7 +212,7 @@ void Watchdog::look(double elapsed) {
 // Who asks has waited for the deadline, in one step. Meanwhile this rank cannot have begun more than `steps_apart`
 // others: that its kernels get on says nothing, as one long step has many.
 bool Watchdog::nobody_asks(const Reading& now) {
-  if (now.stage.stored() != Label("steps").stored()) {
+  if (now.stage != stages::steps) {
     newest_step_ = 0;
     return false;
   }
@@ -227,7 +227,7 @@ bool Watchdog::nobody_asks(const Reading& now) {
 }
 
 void Watchdog::learn_step_time(const Reading& now, double elapsed) {
-  const bool in_steps = now.stage.stored() == Label("steps").stored();
+  const bool in_steps = now.stage == stages::steps;
   if (!in_steps || step_ == 0 || now.step < step_) {
     // Whatever else is done between steps is not theirs.
     step_ = in_steps ? now.step : 0;
@@ -257,7 +257,7 @@ Reading Watchdog::own_reading() const {
   reading.answered = true;
   reading.idle = idle_;
   // A training prints by a thread of its own, and waits for that in this stage alone.
-  const bool may_wait = log_.empty() || reading.stage.stored() == Label("output").stored();
+  const bool may_wait = log_.empty() || reading.stage == stages::output;
   reading.unread = may_wait && output_is_full();
   reading.state = process_state(static_cast<std::uint64_t>(::getpid()));
   return reading;

@@ -27,6 +27,8 @@ class Label {
   }
   constexpr explicit Label(const Words& stored) : words_(stored) {}
 
+  friend constexpr bool operator==(const Label& a, const Label& b) { return a.words_ == b.words_; }
+
   [[nodiscard]] constexpr const Words& stored() const { return words_; }
   [[nodiscard]] std::string text() const;
   [[nodiscard]] constexpr bool empty() const { return words_[0] == 0; }
@@ -34,6 +36,13 @@ class Label {
  private:
   Words words_{};
 };
+
+/// What the watchdog knows stages by.
+namespace stages {
+inline constexpr Label first_step("first step");
+inline constexpr Label steps("steps");
+inline constexpr Label output("output");  ///< waiting until what was printed has been taken
+}  // namespace stages
 
 /// The marks themselves. Zeroed memory is a valid one, also memory that processes of one host share.
 struct Pulse {
@@ -67,6 +76,10 @@ inline const Pulse& pulse() noexcept { return detail::pulse(); }
 
 /// From now on they are kept in `memory`, with what they say now; null: in this process's own again.
 void keep_in(Pulse* memory) noexcept;
+
+/// Where the marks are kept. The module of the GPU backend has all this once more, and makes its own there, too.
+[[nodiscard]] inline Pulse* memory() noexcept { return &detail::pulse(); }
+inline void mark_in(Pulse* memory) noexcept { detail::current.store(memory); }
 
 /// Something was completed.
 inline void beat() noexcept {

@@ -159,6 +159,7 @@ MakeCudaDevice cuda_device_factory(const fs::path& program) {
   const CudaModule& module = open_cuda_module(program);
   const std::string problem = cuda_problem(module.look());
   if (!problem.empty()) throw Error(ExitCode::launch, problem);
+  module.mark_in(heartbeat::memory());
   return module.make_device;
 }
 

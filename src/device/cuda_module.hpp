@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/heartbeat.hpp"
 #include "device/precision.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/device.hpp"
@@ -74,6 +75,8 @@ struct CudaModule {
   const char* interface;
   CudaSight (*look)();
   MakeCudaDevice make_device;
+  /// Where the program keeps its marks (core/heartbeat.hpp), for those of the module.
+  void (*mark_in)(Pulse* marks);
 };
 
 /// Opens the module: $GANYMEDE_CUDA_MODULE, else libganymede_cuda.so in ../lib of the folder `program`, or where an

@@ -117,11 +117,26 @@ std::vector<Interface> interfaces() {
 
 std::map<std::string, std::string> environment() {
   std::map<std::string, std::string> found;
-  for (const char* name :
-       {"CUDA_VISIBLE_DEVICES", "GANYMEDE_DATA", "GANYMEDE_CUDA_MODULE", "OMPI_COMM_WORLD_SIZE", "OMPI_MCA_btl",
-        "OMPI_MCA_btl_tcp_if_include", "OMPI_MCA_btl_tcp_if_exclude", "OMPI_MCA_pml", "PMIX_NAMESPACE", "PMIX_RANK",
-        "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS",
-        "SLURM_CPUS_PER_TASK", "SLURM_STEP_GPUS", "SLURM_RESTART_COUNT"})
+  for (const char* name : {"CUDA_VISIBLE_DEVICES",
+                           "GANYMEDE_DATA",
+                           "GANYMEDE_SHARE",
+                           "GANYMEDE_CUDA_MODULE",
+                           "XDG_CACHE_HOME",
+                           "OMPI_COMM_WORLD_SIZE",
+                           "OMPI_MCA_btl",
+                           "OMPI_MCA_btl_tcp_if_include",
+                           "OMPI_MCA_btl_tcp_if_exclude",
+                           "OMPI_MCA_pml",
+                           "PMIX_NAMESPACE",
+                           "PMIX_RANK",
+                           "SLURM_JOB_ID",
+                           "SLURM_JOB_NODELIST",
+                           "SLURM_NTASKS",
+                           "SLURM_STEP_ID",
+                           "SLURM_STEP_NUM_TASKS",
+                           "SLURM_CPUS_PER_TASK",
+                           "SLURM_STEP_GPUS",
+                           "SLURM_RESTART_COUNT"})
     if (const char* value = std::getenv(name)) found[name] = value;
   // Whatever NCCL was told.
   for (char** each = environ; *each != nullptr; ++each) {

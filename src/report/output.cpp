@@ -14,7 +14,7 @@ void Output::write(int file, std::string text) {
 
 void Output::finish(const std::function<bool()>& hurried) {
   constexpr double look_again = 0.1;
-  const heartbeat::Stage stage("output");
+  const heartbeat::Stage stage(stages::output);
   double hurried_for = 0;
   while (!executor_.idle_within(look_again)) {
     if (!hurried()) continue;

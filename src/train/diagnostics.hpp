@@ -77,7 +77,7 @@ class Diagnostics {
   /// That of all of this rank's parts.
   [[nodiscard]] Range own(std::uint64_t all) const;
 
-  /// Why D's slope cannot be had from a pass without training: it depends on the batch, or on draws.
+  /// Whether D's slope can be had from a pass without training: not where it depends on the batch, or on draws.
   [[nodiscard]] bool has_slope() const;
   /// This rank's parameters of a network.
   [[nodiscard]] std::vector<float> parameters(const Network& network) const;

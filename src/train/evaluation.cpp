@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <stdexcept>
 #include <utility>
 
 #include "core/heartbeat.hpp"
@@ -185,6 +186,8 @@ void Evaluation::fill(std::uint64_t step, MetricsRecord& record) {
       const eval::Modes modes = eval::modes(source, comparison_.samples, options_.stack, *judge_, comparison_.ranks);
       record.modes = static_cast<double>(modes.found);
       record.mode_divergence = modes.divergence;
+    } else {
+      throw std::logic_error("metric " + metric + " is not measured");
     }
   }
 }

@@ -446,7 +446,7 @@ void check_train_options(const TrainOptions& o) {
   // Whoever set a member, and not an option by name, is told of its range here.
   TrainOptions copy = o;
   for (const OptionSpec& spec : specs)
-    if (spec.trajectory()) spec.set(copy, spec, spec.get(o));
+    if (spec.stored()) spec.set(copy, spec, spec.get(o));
   const auto refuse_updates = [&](const char* option, int updates) {
     throw Error(ExitCode::usage, std::string("--scheme simultaneous updates D and G from the same forward pass, so ") +
                                      option + " " + std::to_string(updates) +

@@ -87,6 +87,7 @@ class Training {
         folder_(options.out),
         lock_(hold_begun_run(options, ranks)),
         setup_(set_up(options, ranks)) {
+    hosts_ = ranks_.all_gather(host_name());
     on_root(ranks_, [&] {
       if (lock_ == nullptr) lock_ = hold_new_run(options_);
       writer_.emplace(options_, setup_, *lock_, recipe, [this](const std::string& message) { log_.warn(message); });
@@ -178,14 +179,14 @@ class Training {
       on_root(ranks_, [&] { writer_->write_real_grid(); });
     }
     bool stopping = !evaluate_what_is_due();
-    heartbeat::stage("first step");
+    heartbeat::stage(stages::first_step);
     while (step.steps() < total && !stopping) {
       const std::uint64_t now = step.steps() + 1;
       const Due due_now = due_after(now, options_);
       if (due_now.diagnosis) keep_for_diagnosis();
       step.run(stop_requested(), due_now.record);
       times_->count_step();
-      if (now == setup_.plan.first_step + 1) heartbeat::stage("steps");
+      if (now == setup_.plan.first_step + 1) heartbeat::stage(stages::steps);
       const bool last = now == total;
       const bool may_collapse = (due_now.record || last) && options_.stop_on == "collapse";
       // Which steps are known of is the same on every rank, and so is what follows from it.
@@ -494,10 +495,10 @@ class Training {
   std::optional<Diagnostics> diagnostics_;
   std::optional<Evaluation> evaluation_;
   Stragglers stragglers_{!setup_.device->is_host()};
-  std::uint64_t continued_ = times_continued();                      // as the ranks were last compared
-  std::optional<TimeSheet> times_;                                   // since the loop began
-  std::string timing_;                                               // all ranks', of when they last met for it
-  std::vector<std::string> hosts_ = ranks_.all_gather(host_name());  // by rank
+  std::uint64_t continued_ = times_continued();  // as the ranks were last compared
+  std::optional<TimeSheet> times_;               // since the loop began
+  std::string timing_;                           // all ranks', of when they last met for it
+  std::vector<std::string> hosts_;               // by rank
   NanGuard guard_{options_.on_nan};
   std::filesystem::path picture_;
   std::optional<StateSaver> saver_;

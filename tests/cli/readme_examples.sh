@@ -20,9 +20,9 @@ mapfile -t examples < <(awk '
 ' "$source/README.md")
 [ ${#examples[@]} -gt 0 ] || { echo "README.md holds no examples" >&2; exit 1; }
 
-mnist=no
-[ ! -d "${GANYMEDE_DATA:-/nonexistent}/mnist" ] || mnist=yes
-[ ! -d "${XDG_CACHE_HOME:-$HOME/.cache}/ganymede/mnist" ] || mnist=yes
+# shellcheck source=launch/common.sh
+. "$source/launch/common.sh"
+find_mnist
 
 ran=0
 for example in "${examples[@]}"; do
@@ -33,7 +33,7 @@ for example in "${examples[@]}"; do
       continue
       ;;
     *--data\ mnist | *--data\ mnist\ * | *ganymede\ judge*)
-      if [ $mnist = no ]; then
+      if [ -z "$mnist" ]; then
         echo "no MNIST  $example"
         continue
       fi

@@ -63,5 +63,6 @@ std::unique_ptr<ganymede::Device> make_device(ganymede::Communicator& /*ranks*/,
 extern "C" {
 // NOLINTNEXTLINE(readability-identifier-naming)
 extern const ganymede::CudaModule ganymede_cuda_module;
-const ganymede::CudaModule ganymede_cuda_module = {ganymede::build_interface, look, make_device};
+const ganymede::CudaModule ganymede_cuda_module = {ganymede::build_interface, look, make_device,
+                                                   ganymede::heartbeat::mark_in};
 }

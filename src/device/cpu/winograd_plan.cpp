@@ -42,8 +42,8 @@ std::array<double, winograd_points> basis(int point, int count) {
   return result;
 }
 
-// Rows that are read at the same time lie an odd number of cache lines apart, see window_pitch(); and a vector that is
-// not full may be written behind a row.
+// Rows that are read at the same time lie an odd number of cache lines apart, so that they do not compete for one set
+// of the cache; and a vector that is not full may be written behind a row.
 int row_pitch(int floats) {
   const int lines = (floats + 15 + 15) / 16;
   return (lines + 1 - lines % 2) * 16;

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/build_info.hpp"
+#include "core/heartbeat.hpp"
 #include "device/cuda/cuda_device.hpp"
 #include "device/cuda/cudnn.hpp"
 #include "device/cuda_module.hpp"
@@ -75,5 +76,5 @@ extern "C" {
 // NOLINTNEXTLINE(readability-identifier-naming)
 __attribute__((visibility("default"))) extern const ganymede::CudaModule ganymede_cuda_module;
 const ganymede::CudaModule ganymede_cuda_module = {ganymede::build_interface, ganymede::look,
-                                                   ganymede::cuda::make_device};
+                                                   ganymede::cuda::make_device, ganymede::heartbeat::mark_in};
 }

@@ -40,5 +40,6 @@ std::unique_ptr<ganymede::Device> make_device(ganymede::Communicator&, const gan
 extern "C" {
 // NOLINTNEXTLINE(readability-identifier-naming)
 extern const ganymede::CudaModule ganymede_cuda_module;
-const ganymede::CudaModule ganymede_cuda_module = {ganymede::build_interface, look, make_device};
+const ganymede::CudaModule ganymede_cuda_module = {ganymede::build_interface, look, make_device,
+                                                   [](ganymede::Pulse* /*marks*/) {}};
 }

@@ -190,12 +190,6 @@ GANYMEDE_INLINE void copy_window_row(const Images& images, int image, int y, int
   clear_floats(to + end, count - end);
 }
 
-// Windows lie an odd number of cache lines apart, so that a tile's rows do not compete for one set of the cache.
-GANYMEDE_INLINE int window_pitch(int depth) {
-  const int lines = (depth + 15) / 16;
-  return (lines + 1 - lines % 2) * 16;
-}
-
 // The next pixel of a phase.
 struct PixelWalk {
   int row, y, x;

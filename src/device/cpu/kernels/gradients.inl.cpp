@@ -60,12 +60,6 @@ GANYMEDE_INLINE void report_overflow(std::int64_t* overflow, std::int64_t count)
   if (count != 0) __atomic_fetch_add(overflow, count, __ATOMIC_RELAXED);
 }
 
-// A run of rows that are packed together: positions k of the row order, and the shards that it touches.
-struct RowBlock {
-  Range k;
-  int shard;  // the shard that position k.begin belongs to
-};
-
 // Packs columns of x[row, ldx] for the rows of a block, [k][tile_columns].
 GANYMEDE_INLINE void pack_right(const float* x, std::ptrdiff_t ldx, int columns, const int* row, Range k, float* to) {
   for (int i = k.begin; i < k.end; ++i, to += tile_columns) {
