@@ -21,6 +21,7 @@
 
 #include "cli/commands.hpp"
 #include "comm/failure.hpp"
+#include "comm/siblings.hpp"
 #include "comm/watchdog.hpp"
 #include "core/build_info.hpp"
 #include "core/heartbeat.hpp"
@@ -198,14 +199,6 @@ void say(const std::string& message) {
   std::fprintf(stderr, "%s\n", line.c_str());
 }
 
-// Of several processes that a launcher failed to bring together, one speaks: the launcher's first, by the variables
-// that say it, the innermost launcher's before (a batch job's first task may start mpirun).
-bool first_task() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (const char* task = std::getenv(name)) return std::string(task) == "0";
-  return true;
-}
-
 bool first_to_speak(void* spoken) {
   return spoken == nullptr || std::atomic_ref(*static_cast<std::uint32_t*>(spoken)).exchange(1) == 0;
 }
@@ -214,7 +207,7 @@ bool first_to_speak(void* spoken) {
 int program(const std::vector<std::string>& words) {
   heartbeat::stage("start-up");
   comm::Watchdog watchdog(timeout_among(words), stop_requested, consolation(words));
-  const bool first = first_task();  // MPI, once it has started, has set such variables itself
+  const bool first = comm::is_first_task();
   std::unique_ptr<Communicator> ranks;
   // The watchdogs part before the ranks do.
   const struct Parting {

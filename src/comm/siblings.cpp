@@ -18,6 +18,8 @@ namespace {
 
 // The innermost launcher's first: a Slurm job's step may start mpirun. srun --mpi=pmix sets the second alone.
 constexpr std::array<const char*, 2> rank_variables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK"};
+// Of launchers whose processes cannot find each other.
+constexpr std::array<const char*, 2> task_variables = {"PMI_RANK", "SLURM_PROCID"};
 
 // Behind the name in parentheses, which may hold any character: " S PARENT …".
 std::optional<long> parent_of(const std::filesystem::path& process) {
@@ -68,6 +70,13 @@ int launched_rank() {
   for (const char* name : rank_variables)
     if (const std::optional<int> rank = of_environment(name)) return *rank;
   return 0;
+}
+
+bool is_first_task() {
+  for (const auto& names : {rank_variables, task_variables})
+    for (const char* name : names)
+      if (const std::optional<int> task = of_environment(name)) return *task == 0;
+  return true;
 }
 
 }  // namespace ganymede::comm
