@@ -576,6 +576,15 @@ TEST(Options, MembersThatWereSetOutOfRangeAreRefusedByName) {
   EXPECT_THAT(answer(&TrainOptions::momentum, std::nan("")), HasSubstr("--momentum takes a number from 0"));
   EXPECT_THAT(answer(&TrainOptions::weight_decay, -1), HasSubstr("--weight-decay takes a number from 0"));
   EXPECT_EQ(answer(&TrainOptions::weight_decay, 1e-4), "");
+  // Also of those that change no trajectory.
+  const auto named = [](std::string TrainOptions::*member, const char* name) {
+    TrainOptions options;
+    options.*member = name;
+    return testing::refusal(ExitCode::usage, [&] { check_train_options(options); });
+  };
+  EXPECT_THAT(named(&TrainOptions::on_nan, "Stop"), HasSubstr("--on-nan takes"));
+  EXPECT_THAT(named(&TrainOptions::checkpoint_failure, "Stop"), HasSubstr("--checkpoint-failure takes"));
+  EXPECT_THAT(named(&TrainOptions::precision, "fp16"), HasSubstr("--precision takes"));
 }
 
 }  // namespace
