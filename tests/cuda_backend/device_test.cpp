@@ -19,6 +19,7 @@
 #include "ganymede/error.hpp"
 #include "support/gan_settings.hpp"
 #include "support/refusal.hpp"
+#include "support/relative_distance.hpp"
 #include "support/small_gan.hpp"
 #include "train/memory.hpp"
 #include "train/step_operations.hpp"
@@ -143,6 +144,55 @@ TEST_F(SimulatedDevice, TellsMeansWithoutMakingTheHostWait) {
   step.settle();
   EXPECT_EQ(step.take_wanted_means().value().step, 12U);
   EXPECT_FALSE(step.take_wanted_means());
+}
+
+// Layers and convolutions by the libraries: TF32's factors are off by up to 2^-11 each.
+TEST_F(SimulatedDevice, RoundsToTf32WhereThatIsAskedForAlone) {
+  const Convolution g{4, 4, 3, 2, 2, 5, 4, 2, 1};
+  const int rows = 3;
+  const auto array = [](Device& device, int count, unsigned seed) {
+    DeviceArray<float> values(device, static_cast<std::size_t>(count));
+    values.assign(uniform_floats(values.size(), seed).data());
+    return values;
+  };
+  const std::unique_ptr<Device> cpu = make_cpu_device(1);
+  const auto results = [&](Device& device) {
+    DeviceArray<float> fine = array(device, rows * g.fine_size(), 1), coarse = array(device, rows * g.coarse_size(), 2);
+    DeviceArray<float> w = array(device, g.coarse_channels * g.filter(), 3);
+    const BatchLayout layout{1, rows, {0, rows}};
+    std::vector<std::vector<float>> all;
+    DeviceArray<float> result = array(device, rows * g.coarse_size(), 4);
+    device.convolve(g, rows, fine.data(), w.data(), {}, result.data());
+    all.push_back(result.host());
+    result = array(device, rows * g.fine_size(), 4);
+    device.convolve_transposed(g, rows, coarse.data(), w.data(), {}, result.data());
+    all.push_back(result.host());
+    result = array(device, g.coarse_channels * g.filter(), 4);
+    device.convolution_gradients(layout, g, fine.data(), coarse.data(), false, {result.data()});
+    all.push_back(result.host());
+    result = array(device, rows * g.coarse_channels, 4);
+    device.affine_forward(rows, g.filter(), g.coarse_channels, fine.data(), w.data(), nullptr,
+                          Activation::named("identity"), result.data());
+    all.push_back(result.host());
+    return all;
+  };
+  const std::vector<std::vector<float>> expected = results(*cpu);
+  for (const Precision precision : {Precision::float32, Precision::tf32}) {
+    SCOPED_TRACE(name_of(precision));
+    CudaOptions options;
+    options.precision = precision;
+    options.blas_from = 1;
+    const std::vector<std::vector<float>> actual = results(*make_gpu(*alone_, options));
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      const double off = distance(actual[i], expected[i]);
+      if (precision == Precision::float32) {
+        EXPECT_LT(off, 1e-6) << i;
+      } else {
+        EXPECT_LT(off, 0x1p-10) << i;
+        EXPECT_GT(off, 0x1p-14) << i << ": nothing was rounded";
+      }
+    }
+  }
 }
 
 TEST_F(SimulatedDevice, KnowsItsPeaks) {

@@ -16,6 +16,7 @@
 #include "ganymede/error.hpp"
 #include "support/bfloat16.hpp"
 #include "support/convolution_taps.hpp"
+#include "support/tf32.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -84,9 +85,17 @@ std::vector<float> values_of(const void* array, std::size_t count, Precision pre
   return values;
 }
 
+// What tensor cores make of them before they multiply.
+std::vector<float> factors_of(const void* array, std::size_t count, Precision precision) {
+  std::vector<float> factors = values_of(array, count, precision);
+  if (precision == Precision::tf32)
+    std::transform(factors.begin(), factors.end(), factors.begin(), testing::nearest_tf32);
+  return factors;
+}
+
 void compute(const ConvolutionTask& task, const void* fine, const void* weights, const void* coarse) {
   const auto factor = [&](const void* array, ConvolutionPass of) {
-    return of == task.pass ? std::vector<float>() : values_of(array, count_of(task, of), task.precision);
+    return of == task.pass ? std::vector<float>() : factors_of(array, count_of(task, of), task.precision);
   };
   const std::vector<float> f = factor(fine, ConvolutionPass::fine);
   const std::vector<float> w = factor(weights, ConvolutionPass::weights);

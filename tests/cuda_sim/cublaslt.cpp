@@ -18,6 +18,7 @@
 #include "cuda_sim/libraries.hpp"
 #include "cuda_sim/memory.hpp"
 #include "cuda_sim/scheduler.hpp"
+#include "support/tf32.hpp"
 
 namespace cuda_sim {
 namespace {
@@ -196,13 +197,6 @@ std::uint16_t to_bfloat16(float value) {
   return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
 }
 
-/// Rounded to TF32's 10 bits of fraction, to nearest.
-float to_tf32(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7F800000U) == 0x7F800000U) return value;
-  return std::bit_cast<float>((bits + 0xFFFU + ((bits >> 13) & 1U)) & ~0x1FFFU);
-}
-
 float load(const Layout& layout, const void* from, std::size_t row, std::size_t column) {
   const std::size_t at = layout.at(row, column);
   return layout.type == CUDA_R_32F ? static_cast<const float*>(from)[at]
@@ -225,7 +219,7 @@ std::vector<float> pack(const Layout& layout, const void* from, bool swap, bool 
   for (std::size_t row = 0; row < rows; ++row) {
     for (std::size_t column = 0; column < columns; ++column) {
       const float value = swap ? load(layout, from, column, row) : load(layout, from, row, column);
-      result[row * columns + column] = tf32 ? to_tf32(value) : value;
+      result[row * columns + column] = tf32 ? ganymede::testing::nearest_tf32(value) : value;
     }
   }
   return result;
