@@ -28,6 +28,23 @@ std::vector<float> part_of(const std::vector<float>& images, std::size_t image_s
   return {begin, begin + static_cast<std::ptrdiff_t>(count * image_size)};
 }
 
+// Which of the `samples` are a rank's.
+int first_of(const Communicator& ranks) { return Diagnostics::samples * ranks.rank() / ranks.size(); }
+int count_of(const Communicator& ranks) {
+  return Diagnostics::samples * (ranks.rank() + 1) / ranks.size() - first_of(ranks);
+}
+
+// Whether D's slope can be had from a pass without training: not where it depends on the batch, or on draws.
+bool has_slope(const Network& d) {
+  for (int l = 0; l < d.layers(); ++l) {
+    const LayerOperation operation = d.layer(l).operation();
+    if (std::holds_alternative<NormalisationOperation>(operation) ||
+        std::holds_alternative<IdentityOperation>(operation))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Diagnostics::Scores& Diagnostics::Scores::operator+=(const Scores& other) {
@@ -64,20 +81,30 @@ Diagnostics::Range Diagnostics::own(std::uint64_t all) const {
   return {first, range(all, first_ + count_).first - first};
 }
 
+Diagnostics::Workspace::Workspace(const TrainOptions& options, const Gan& gan, const Communicator& ranks)
+    : sampler(gan.generator, options, gan.data.classes, std::max(1, count_of(ranks))),
+      tape(gan.discriminator.make_tape(std::max(1, count_of(ranks)), false)),
+      x(gan.discriminator.device(),
+        static_cast<std::size_t>(count_of(ranks)) * static_cast<std::size_t>(gan.generator.outputs())),
+      y(gan.discriminator.device(), static_cast<std::size_t>(count_of(ranks))) {
+  Device& device = gan.discriminator.device();
+  if (has_slope(gan.discriminator)) gradient = DeviceArray<float>(device, x.size());
+  if (gan.data.classes == 0) return;
+  labels = DeviceArray<std::uint8_t>(device, y.size());
+  tape.set_labels(labels.data());
+}
+
 Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, const ImageSet& images, const ImageSet& held_out,
                          bool digits, Communicator& ranks)
     : options_(options),
       gan_(gan),
       ranks_(ranks),
-      first_(samples * ranks.rank() / ranks.size()),
-      count_(samples * (ranks.rank() + 1) / ranks.size() - first_),
+      first_(first_of(ranks)),
+      count_(count_of(ranks)),
       image_size_(static_cast<std::size_t>(gan.generator.outputs())),
       groups_(gan.data.classes > 0 && 4 * gan.data.classes <= samples ? static_cast<std::size_t>(gan.data.classes) : 1),
-      sampler_(gan.generator, options, gan.data.classes, std::max(1, count_)),
-      compared_(std::min({compared, images.count, held_out.count})),
-      tape_(gan.discriminator.make_tape(std::max(1, count_), false)),
-      x_(gan.discriminator.device(), static_cast<std::size_t>(count_) * image_size_),
-      y_(gan.discriminator.device(), static_cast<std::size_t>(count_)) {
+      work_(options, gan, ranks),
+      compared_(std::min({compared, images.count, held_out.count})) {
   if (digits && eval::Judge::takes(images)) {
     try {
       const eval::ShippedJudge shipped = shared_judge({}, ranks);
@@ -98,34 +125,18 @@ Diagnostics::Diagnostics(const TrainOptions& options, Gan& gan, const ImageSet& 
     seen_ = own_part(images, compared_);
     held_out_ = own_part(held_out, compared_);
   }
-  Device& device = gan.discriminator.device();
-  if (has_slope()) gradient_ = DeviceArray<float>(device, real_.size());
-  if (gan.data.classes == 0) return;
-  labels_ = DeviceArray<std::uint8_t>(device, static_cast<std::size_t>(count_));
-  tape_.set_labels(labels_.data());
 }
 
 void Diagnostics::show(const std::vector<float>& images, std::uint64_t number, int at, int count) {
   Device& device = gan_.discriminator.device();
-  device.upload(x_.data(), images.data() + static_cast<std::size_t>(at) * image_size_,
+  device.upload(work_.x.data(), images.data() + static_cast<std::size_t>(at) * image_size_,
                 static_cast<std::size_t>(count) * image_size_ * sizeof(float));
   if (gan_.data.classes == 0) return;
   // As the sampler and real_images() have them.
   std::vector<std::uint8_t> classes;
   for (int i = at; i < at + count; ++i)
-    classes.push_back(static_cast<std::uint8_t>(sampler_.class_of(number + static_cast<std::uint64_t>(i))));
-  device.upload(labels_.data(), classes.data(), classes.size());
-}
-
-bool Diagnostics::has_slope() const {
-  const Network& d = gan_.discriminator;
-  for (int l = 0; l < d.layers(); ++l) {
-    const LayerOperation operation = d.layer(l).operation();
-    if (std::holds_alternative<NormalisationOperation>(operation) ||
-        std::holds_alternative<IdentityOperation>(operation))
-      return false;
-  }
-  return true;
+    classes.push_back(static_cast<std::uint8_t>(work_.sampler.class_of(number + static_cast<std::uint64_t>(i))));
+  device.upload(work_.labels.data(), classes.data(), classes.size());
 }
 
 std::vector<float> Diagnostics::parameters(const Network& network) const {
@@ -144,8 +155,9 @@ void Diagnostics::before_step(std::uint64_t steps) {
 
 void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
   const bool sees_step = before_ && *before_ + 1 == steps;
-  const std::vector<float> drawn = sampler_.draw(gan_.picture_parameters(), options_.seed, math::Stream::noise_for_grid,
-                                                 static_cast<std::uint64_t>(first_), count_);
+  const std::vector<float> drawn =
+      work_.sampler.draw(gan_.picture_parameters(), options_.seed, math::Stream::noise_for_grid,
+                         static_cast<std::uint64_t>(first_), count_);
   parts_.assign(static_cast<std::size_t>(count_), {});
   if (judge_ && count_ > 0) count_classes(drawn);
   if (compared_ > 0) {
@@ -153,7 +165,7 @@ void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
     score(seen_, compared_, &Part::seen);
     score(held_out_, compared_, &Part::held_out);
   }
-  if (gradient_.size() > 0) {
+  if (work_.gradient.size() > 0) {
     slopes(real_, &Part::real_slope);
     slopes(drawn, &Part::fake_slope);
   }
@@ -171,7 +183,7 @@ void Diagnostics::measure(std::uint64_t steps, MetricsRecord& record) {
         std::count_if(all.classes.begin(), all.classes.end(), [&](double count) { return count >= least; }));
   }
   if (compared_ > 0) record.held_out_gap = held_out_gap(all, compared_);
-  if (has_slope()) {
+  if (has_slope(gan_.discriminator)) {
     record.real_slope = all.real_slope / samples;
     record.fake_slope = all.fake_slope / samples;
   }
@@ -185,12 +197,12 @@ void Diagnostics::slopes(const std::vector<float>& images, double Part::*to) {
   Device& device = d.device();
   const BatchLayout layout{1, count_, {0, count_}};
   show(images, static_cast<std::uint64_t>(first_), 0, count_);
-  d.forward(layout, x_.data(), tape_);
+  d.forward(layout, work_.x.data(), work_.tape);
   const std::vector<float> ones(static_cast<std::size_t>(count_), 1.0F);
-  device.upload(tape_.delta(), ones.data(), ones.size() * sizeof(float));
-  d.backward(layout, 0, tape_);
-  d.backward_input(layout, 0, tape_, {}, x_.data(), gradient_.data());
-  const std::vector<float> gradient = gradient_.host();
+  device.upload(work_.tape.delta(), ones.data(), ones.size() * sizeof(float));
+  d.backward(layout, 0, work_.tape);
+  d.backward_input(layout, 0, work_.tape, {}, work_.x.data(), work_.gradient.data());
+  const std::vector<float> gradient = work_.gradient.host();
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     double squares = 0;
     for (std::size_t j = i * image_size_; j < (i + 1) * image_size_; ++j)
@@ -207,8 +219,8 @@ void Diagnostics::score(const std::vector<float>& images, std::uint64_t all, Sco
   for (int at = 0; at < count; at += count_) {
     const int rows = std::min(count_, count - at);
     show(images, mine.first, at, rows);
-    d.evaluate({1, rows, {0, rows}}, d.parameter_array(), x_.data(), tape_, y_.data());
-    d.device().download(outputs.data() + at, y_.data(), static_cast<std::size_t>(rows) * sizeof(float));
+    d.evaluate({1, rows, {0, rows}}, d.parameter_array(), work_.x.data(), work_.tape, work_.y.data());
+    d.device().download(outputs.data() + at, work_.y.data(), static_cast<std::size_t>(rows) * sizeof(float));
   }
   for (int i = 0; i < count_; ++i) {
     const Range of_part = range(all, first_ + i);

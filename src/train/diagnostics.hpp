@@ -28,6 +28,18 @@ class Diagnostics {
   /// Real images of the training and held-out ones that D's outputs are compared on.
   static constexpr std::uint32_t compared = 512;
 
+  /// What they take of the GAN's device.
+  struct Workspace {
+    /// For this rank of as many.
+    Workspace(const TrainOptions& options, const Gan& gan, const Communicator& ranks);
+    Sampler sampler;
+    Tape tape;  ///< of D
+    DeviceArray<float> x;
+    DeviceArray<float> y;
+    DeviceArray<float> gradient;       ///< empty where D has no slope
+    DeviceArray<std::uint8_t> labels;  ///< empty without classes
+  };
+
   /// `gan` and `ranks` must outlive it; `images` are the training's, `held_out` others like them, or none. `digits`:
   /// they are MNIST's, so that the shipped judge knows them. Collective.
   Diagnostics(const TrainOptions& options, Gan& gan, const ImageSet& images, const ImageSet& held_out, bool digits,
@@ -77,8 +89,6 @@ class Diagnostics {
   /// That of all of this rank's parts.
   [[nodiscard]] Range own(std::uint64_t all) const;
 
-  /// Whether D's slope can be had from a pass without training: not where it depends on the batch, or on draws.
-  [[nodiscard]] bool has_slope() const;
   /// This rank's parameters of a network.
   [[nodiscard]] std::vector<float> parameters(const Network& network) const;
   /// Makes images `at` … at+count-1 of `images`, of which the first is number `number` of its kind, D's input.
@@ -102,17 +112,12 @@ class Diagnostics {
   int count_;               // may be 0
   std::size_t image_size_;  // values
   std::size_t groups_;      // of images whose variety is measured: classes, if there are enough images of each
-  Sampler sampler_;
+  Workspace work_;
   std::vector<float> real_;  // [count_, height, width, channels]
   double real_variance_;
   std::uint64_t compared_;   // images of each of these, on all ranks:
   std::vector<float> seen_;  // the training's
   std::vector<float> held_out_;
-  Tape tape_;  // of D
-  DeviceArray<std::uint8_t> labels_;
-  DeviceArray<float> x_;
-  DeviceArray<float> y_;
-  DeviceArray<float> gradient_;  // empty where D has no slope
   std::unique_ptr<Device> judges_device_;
   std::optional<eval::Judge> judge_;
   std::string warning_;

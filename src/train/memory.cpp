@@ -9,8 +9,10 @@
 #include "device/counting_device.hpp"
 #include "gan/batch_share.hpp"
 #include "gan/gan.hpp"
+#include "gan/sampler.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
+#include "train/diagnostics.hpp"
 
 namespace ganymede {
 namespace {
@@ -63,6 +65,15 @@ class Planner {
         device_(is_host, !is_host && o.precision == "bf16"),
         gan_(make_empty_gan(o, images.shape(), device_)) {
     networks_ = device_.bytes();
+    if (is_host) return;
+    // As RunWriter, Diagnostics and Evaluation have them; whose judges are on the host.
+    std::optional<Sampler> pictures;
+    std::optional<Sampler> evaluated;
+    std::optional<Diagnostics::Workspace> diagnoses;
+    if (ranks.is_root()) pictures.emplace(gan_.generator, o, gan_.data.classes);
+    if (o.eval_every > 0) evaluated.emplace(gan_.generator, o, gan_.data.classes);
+    if (o.diagnose_every > 0) diagnoses.emplace(o, gan_, ranks);
+    samples_ = device_.bytes() - networks_;
   }
 
   /// Of options that may differ from the first ones in the batch and its slices alone.
@@ -81,6 +92,7 @@ class Planner {
                   {"sums over ranks", device_.sums()},
                   {"images, activations and their gradients, " + counted(rows, "image") + " at a time",
                    device_.bytes() - networks_ - device_.sums() - data},
+                  {"samples for pictures, diagnoses and evaluations", samples_},
                   {"data set", data}};
     std::erase_if(plan.parts, [](const auto& part) { return part.second == 0; });
     return plan;
@@ -92,6 +104,7 @@ class Planner {
   CountingDevice device_;
   Gan gan_;
   std::size_t networks_ = 0;
+  std::size_t samples_ = 0;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
-// What a training takes of its devices' memory, known before any of it is taken: networks, optimisers and step are
-// built on a device that only counts (device/counting_device.hpp), so that no formula can differ from what they do.
+// What a training takes of its devices' memory, known before any of it is taken: networks, optimisers and step, and on
+// a GPU what draws and looks at samples, are built on a device that only counts (device/counting_device.hpp), so that no
+// formula can differ from what they do.
 #pragma once
 
 #include <cstddef>

@@ -15,12 +15,14 @@
 #include "cuda_sim/cuda_sim.hpp"
 #include "device/cuda/graph_routine.hpp"
 #include "device/cuda/runtime.hpp"
+#include "gan/sampler.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
 #include "support/gan_settings.hpp"
 #include "support/refusal.hpp"
 #include "support/relative_distance.hpp"
 #include "support/small_gan.hpp"
+#include "train/diagnostics.hpp"
 #include "train/memory.hpp"
 #include "train/step_operations.hpp"
 
@@ -306,6 +308,7 @@ TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {
       SCOPED_TRACE(setting.name);
       TrainOptions o = small_options();
       o.batch = 18;
+      o.eval_every = o.diagnose_every;
       setting.change(o);
       if (precision == Precision::bfloat16) o.precision = "bf16";
       const RandomImages random(20, 8, 1);
@@ -316,7 +319,11 @@ TEST_F(SimulatedDevice, TakesTheMemoryThatWasPlanned) {
       const std::size_t free_before = device->available_memory();
       Gan gan = make_gan(o, images.shape(), *device);
       const GanStep step(*device, *alone_, gan, images, o);
+      const Sampler pictures(gan.generator, o, gan.data.classes);
+      const Sampler evaluated(gan.generator, o, gan.data.classes);
+      const Diagnostics::Workspace diagnoses(o, gan, *alone_);
       EXPECT_EQ(taken_memory(*device, free_before), plan_memory(o, *alone_, images, false).total());
+      device->synchronize();  // all of it has been cleared before any is freed
     }
 }
 

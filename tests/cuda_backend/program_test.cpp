@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "cli/process.hpp"
 
@@ -77,6 +78,41 @@ TEST_F(GpuFault, ARankWhoseGpuIsTooOldForBfloat16) {
       train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100,T4", "cuda", {"--precision", "bf16"}), 4,
       "rank 1 on [^ ]*: --precision bf16 needs a GPU of compute capability 8.0 .*T4.* has 7.5: train with "
       "--precision fp32");
+}
+
+// With the batch that it proposes where one is too large, on a GPU that has little more than the data set, what
+// pictures, diagnoses and evaluations take, and a step.
+TEST_F(GpuFault, TheLargestBatchThatFitsTrainsToItsEnd) {
+  const auto train = [&](const std::string& batch) {
+    return run(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_SIMULATED_MODULE,
+                     "GANYMEDE_CUDA_SIM_DEVICES=H100:memory=16777216", "GANYMEDE_CUDA_SIM_LEAVES_ALL=1"} +
+                   ganymede({"train",      "--out",
+                             "run",        "--data",
+                             "mnist-mini", "--device",
+                             "cuda",       "--latent",
+                             "4",          "--generator-hidden",
+                             "8",          "--discriminator-hidden",
+                             "8",          "--steps",
+                             "3",          "--batch",
+                             batch,        "--diagnose-every",
+                             "2",          "--eval-every",
+                             "2",          "--eval-samples",
+                             "128",        "--memory-report"}),
+               folder_.path());
+  };
+  const Ending refused = train("1000");
+  EXPECT_EQ(refused.code, 4);
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(refused.err, found, std::regex("--batch ([0-9]+) is the largest that fits")))
+      << refused.err;
+  const Ending ending = train(found[1]);
+  EXPECT_EQ(ending.code, 0) << ending.err;
+  // A training without libraries takes what was planned.
+  std::smatch planned;
+  std::smatch measured;
+  ASSERT_TRUE(std::regex_search(ending.out, planned, std::regex("([0-9.]+ MiB)  in all\n"))) << ending.out;
+  ASSERT_TRUE(std::regex_search(ending.out, measured, std::regex("measured: ([0-9.]+ MiB)\n"))) << ending.out;
+  EXPECT_EQ(measured[1], planned[1]);
 }
 
 TEST_F(GpuFault, ARankThatCannotBindItsGpu) {
