@@ -269,6 +269,11 @@ class Device {
   virtual void release(void* pointer) noexcept = 0;
   /// Bytes that allocate() may still give, as things stand.
   [[nodiscard]] virtual std::size_t available_memory() const = 0;
+  /// What a device that runs out of memory asks for advice: given the bytes that it has for its arrays in all, it says
+  /// what to do; empty where it knows of nothing.
+  using MemoryAdvice = std::function<std::string(std::size_t)>;
+  /// To be asked from now on. A device that never runs out without a plan's knowing it needs none.
+  virtual void set_memory_advice(MemoryAdvice /*advice*/) {}
   virtual void upload(void* to_device, const void* from_host, std::size_t bytes) = 0;
   virtual void download(void* to_host, const void* from_device, std::size_t bytes) = 0;
   /// Like download(), to host memory from allocate_host() and without waiting: it is there once a later mark has been

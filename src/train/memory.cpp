@@ -107,6 +107,34 @@ class Planner {
   std::size_t samples_ = 0;
 };
 
+// The batch, smaller than that of the options, with which a rank takes no more than `bytes`, and the slices of the
+// whole one; empty where there is none.
+std::string what_fits(const TrainOptions& options, const Communicator& ranks, Planner& planner, std::size_t bytes) {
+  const auto fitting = [&](int TrainOptions::*field, int least) {
+    return largest(least, options.batch, [&](int value) {
+      TrainOptions smaller = options;
+      smaller.*field = value;
+      return planner.plan(smaller).total() <= bytes;
+    });
+  };
+  const int least = options.reproducible ? std::max(options.shards, ranks.size()) : ranks.size();
+  const auto batch = fitting(&TrainOptions::batch, least);
+  if (!batch) return {};
+  std::string advice = "--batch " + std::to_string(*batch) + " is the largest that fits";
+  TrainOptions sliced = options;
+  try {
+    sliced.micro_batch = 1;
+    check_train_options(sliced);
+    // Thousands of slices are no advice.
+    if (const auto slice = fitting(&TrainOptions::micro_batch, std::max(1, options.batch / 1024)))
+      advice += ", --micro-batch " + std::to_string(largest_slice(options, ranks.size(), *slice)) +
+                " trains with all " + std::to_string(options.batch);
+  } catch (const Error&) {
+    // Not with these networks.
+  }
+  return advice;
+}
+
 }  // namespace
 
 std::size_t MemoryPlan::total() const {
@@ -127,40 +155,24 @@ MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& rank
   const std::size_t free = all_free - kept;
   const std::size_t sharing = is_host ? static_cast<std::size_t>(ranks.node_size()) : ranks_on(device, ranks);
   Planner planner(options, ranks, images, is_host);
-  const auto needed = [&](const TrainOptions& o) { return sharing * planner.plan(o).total(); };
   MemoryPlan plan = planner.plan(options);
   const std::size_t wanted = sharing * plan.total();
   if (free == 0 || wanted <= free) return plan;
-  std::string advice = "a smaller network, or more ";
-  advice += is_host ? "hosts" : "GPUs";
-  const auto fitting = [&](int TrainOptions::*field, int least) {
-    return largest(least, options.batch, [&](int value) {
-      TrainOptions smaller = options;
-      smaller.*field = value;
-      return needed(smaller) <= free;
-    });
-  };
-  const int least = options.reproducible ? std::max(options.shards, ranks.size()) : ranks.size();
-  if (const auto batch = fitting(&TrainOptions::batch, least)) {
-    advice = "--batch " + std::to_string(*batch) + " is the largest that fits";
-    TrainOptions sliced = options;
-    try {
-      sliced.micro_batch = 1;
-      check_train_options(sliced);
-      // Thousands of slices are no advice.
-      if (const auto slice = fitting(&TrainOptions::micro_batch, std::max(1, options.batch / 1024)))
-        advice += ", --micro-batch " + std::to_string(largest_slice(options, ranks.size(), *slice)) +
-                  " trains with all " + std::to_string(options.batch);
-    } catch (const Error&) {
-      // Not with these networks.
-    }
-  }
+  std::string advice = what_fits(options, ranks, planner, free / sharing);
+  if (advice.empty()) advice = std::string("a smaller network, or more ") + (is_host ? "hosts" : "GPUs");
   throw Error(
       ExitCode::launch,
       "the training needs " + text(wanted) +
           (sharing > 1 ? " for the " + counted(sharing, "rank") + " of this " + (is_host ? "host" : "GPU") : "") +
           ", and " + (is_host ? "the host" : "the GPU") + " has " + text(all_free) + " free" +
           (kept > 0 ? ", of which " + text(kept) + " are left to CUDA's libraries" : "") + ": " + advice);
+}
+
+Device::MemoryAdvice memory_advice(const TrainOptions& options, Communicator& ranks, const ImageSet& images) {
+  return [options, &ranks, images](std::size_t available) -> std::string {
+    Planner planner(options, ranks, images, false);
+    return what_fits(options, ranks, planner, available - kept_for_libraries(options, available));
+  };
 }
 
 std::size_t taken_memory(const Device& device, std::size_t free_before) {

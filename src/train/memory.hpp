@@ -1,6 +1,6 @@
 // What a training takes of its devices' memory, known before any of it is taken: networks, optimisers and step, and on
-// a GPU what draws and looks at samples, are built on a device that only counts (device/counting_device.hpp), so that no
-// formula can differ from what they do.
+// a GPU what draws and looks at samples, are built on a device that only counts (device/counting_device.hpp), so that
+// no formula can differ from what they do.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +30,10 @@ MemoryPlan plan_memory(const TrainOptions& options, Communicator& ranks, const I
 /// is left to its libraries. Collective.
 MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
                                  const Device& device);
+
+/// For a GPU that runs out of memory in spite of the plan: the largest batch that fits what it has. All must outlive
+/// it.
+Device::MemoryAdvice memory_advice(const TrainOptions& options, Communicator& ranks, const ImageSet& images);
 
 /// How much this rank has really taken: of the host its most, of a GPU what is there now; `free_before` is what the
 /// device had when nothing was taken.

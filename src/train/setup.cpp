@@ -170,6 +170,7 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   s.free_memory = s.device->available_memory();
   together(ranks, [&] {
     s.memory = plan_available_memory(resolved, ranks, s.images, *s.device);
+    s.device->set_memory_advice(memory_advice(resolved, ranks, s.images));
     s.gan = std::make_unique<Gan>(make_gan(resolved, s.images.shape(), *s.device));
     const std::size_t most = std::max(s.gan->generator.parameter_count(), s.gan->discriminator.parameter_count());
     if (!s.device->is_host() && most + most / 16 > CudaLimits::parameters)

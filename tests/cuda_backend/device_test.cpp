@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nccl.h>
 
 #include <algorithm>
 #include <functional>
@@ -30,6 +31,7 @@ namespace ganymede::testing {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 class SimulatedDevice : public ::testing::Test {
@@ -281,7 +283,43 @@ TEST_F(SimulatedDevice, SaysHowMuchMemoryIsMissing) {
   TrainOptions o = small_options();
   o.batch = 100000;
   EXPECT_THAT(refusal(ExitCode::launch, [&] { recorded(o, small_side); }),
-              AllOf(HasSubstr("the GPU has no memory for 3.81 MiB"), HasSubstr("of its 4 MiB are free")));
+              AllOf(HasSubstr("there is no memory for 3.81 MiB on the GPU"), HasSubstr("of its 4 MiB are free")));
+}
+
+// Whatever the memory is for: what is free, and what helps.
+TEST_F(SimulatedDevice, SaysWhatToDoWithoutMemoryForItsLibraries) {
+  struct Shortage {
+    const char* function;
+    int code;
+    const char* said;
+  };
+  constexpr int no_device_memory = 4004;  // cuDNN's
+  const std::string smaller = "use a smaller --batch or --micro-batch, .*nvidia-smi shows what else has memory there";
+  for (const Shortage& s :
+       {Shortage{"cudaMalloc", cudaErrorMemoryAllocation, "there is no memory for [0-9.]+ [KMi]*B"},
+        {"cudaGraphInstantiate", cudaErrorMemoryAllocation, "CUDA could not make the step's graph"},
+        {"cublasLtCreate", CUBLAS_STATUS_ALLOC_FAILED, "cuBLASLt could not start"},
+        {"cudnnCreate", no_device_memory, "cuDNN could not start"},
+        {"ncclMemAlloc", ncclUnhandledCudaError, "NCCL could not allocate 1[0-9.]* MiB .unhandled cuda error"},
+        {"cudaHostAlloc", cudaErrorMemoryAllocation, "the host has no memory for [0-9.]+ [KMi]*B"}}) {
+    SCOPED_TRACE(s.function);
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+    cuda_sim::fail(s.function, 1, s.code);
+    TrainOptions o = small_convolutions();
+    o.latent = 300;
+    o.fully_connected = 900;
+    CudaOptions options;
+    options.blas_from = 1;
+    options.nccl_alone = true;
+    const std::string text = refusal(ExitCode::launch, [&] { recorded(o, 8, options); });
+    EXPECT_THAT(text, ContainsRegex(std::string("^") + s.said));
+    if (s.function == std::string("cudaHostAlloc")) {
+      EXPECT_THAT(text, ContainsRegex("and [0-9.]+ [GMi]*B are free there: end other programs on it, "));
+    } else {
+      EXPECT_THAT(text, ContainsRegex("on the GPU, and [0-9.]+ GiB of its 80 GiB are free: " + smaller));
+    }
+  }
 }
 
 TEST_F(SimulatedDevice, LeavesMemoryToTheLibraries) {

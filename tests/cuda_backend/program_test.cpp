@@ -80,32 +80,33 @@ TEST_F(GpuFault, ARankWhoseGpuIsTooOldForBfloat16) {
       "--precision fp32");
 }
 
-// With the batch that it proposes where one is too large, on a GPU that has little more than the data set, what
-// pictures, diagnoses and evaluations take, and a step.
-TEST_F(GpuFault, TheLargestBatchThatFitsTrainsToItsEnd) {
-  const auto train = [&](const std::string& batch) {
+// One rank with what its GPU has memory for.
+class SmallGpu : public GpuFault {
+ protected:
+  Ending train(const std::string& mebibytes, const std::string& batch, const Words& options) {
     return run(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_SIMULATED_MODULE,
-                     "GANYMEDE_CUDA_SIM_DEVICES=H100:memory=16777216", "GANYMEDE_CUDA_SIM_LEAVES_ALL=1"} +
-                   ganymede({"train",      "--out",
-                             "run",        "--data",
-                             "mnist-mini", "--device",
-                             "cuda",       "--latent",
-                             "4",          "--generator-hidden",
-                             "8",          "--discriminator-hidden",
-                             "8",          "--steps",
-                             "3",          "--batch",
-                             batch,        "--diagnose-every",
-                             "2",          "--eval-every",
-                             "2",          "--eval-samples",
-                             "128",        "--memory-report"}),
+                     "GANYMEDE_CUDA_SIM_DEVICES=H100:memory=" + std::to_string(std::stoul(mebibytes) << 20U),
+                     "GANYMEDE_CUDA_SIM_LEAVES_ALL=1"} +
+                   ganymede({"train", "--out", "run-" + batch, "--data", "mnist-mini", "--device", "cuda", "--latent",
+                             "4", "--discriminator-hidden", "8", "--batch", batch, "--memory-report"}) +
+                   options,
                folder_.path());
-  };
-  const Ending refused = train("1000");
-  EXPECT_EQ(refused.code, 4);
-  std::smatch found;
-  ASSERT_TRUE(std::regex_search(refused.err, found, std::regex("--batch ([0-9]+) is the largest that fits")))
-      << refused.err;
-  const Ending ending = train(found[1]);
+  }
+  /// The batch that a refusal proposes.
+  static std::string proposed(const Ending& refused) {
+    EXPECT_EQ(refused.code, 4) << refused.err;
+    std::smatch found;
+    EXPECT_TRUE(std::regex_search(refused.err, found, std::regex("--batch ([0-9]+) is the largest that fits")))
+        << refused.err;
+    return found[1];
+  }
+};
+
+// On a GPU that has little more than the data set, what pictures, diagnoses and evaluations take, and a step.
+TEST_F(SmallGpu, TrainsToItsEndWithTheLargestBatchThatFits) {
+  const Words options = {"--generator-hidden", "8", "--steps",        "3",  "--diagnose-every", "2",
+                         "--eval-every",       "2", "--eval-samples", "128"};
+  const Ending ending = train("16", proposed(train("16", "1000", options)), options);
   EXPECT_EQ(ending.code, 0) << ending.err;
   // A training without libraries takes what was planned.
   std::smatch planned;
@@ -113,6 +114,16 @@ TEST_F(GpuFault, TheLargestBatchThatFitsTrainsToItsEnd) {
   ASSERT_TRUE(std::regex_search(ending.out, planned, std::regex("([0-9.]+ MiB)  in all\n"))) << ending.out;
   ASSERT_TRUE(std::regex_search(ending.out, measured, std::regex("measured: ([0-9.]+ MiB)\n"))) << ending.out;
   EXPECT_EQ(measured[1], planned[1]);
+}
+
+// What was left to cuBLASLt is less than it takes, in a step.
+TEST_F(SmallGpu, ProposesABatchWhereALibraryFindsNoMemory) {
+  const Words options = {"--generator-hidden", "256", "--steps", "1", "--diagnose-every", "0"};
+  const Ending refused = train("64", "1200", options);
+  EXPECT_THAT(refused.err, ContainsRegex("^ganymede: there is no memory for 32 MiB on the GPU, and [0-9.]+ MiB of its "
+                                         "64 MiB are free: --batch [0-9]+ is the largest that fits"));
+  const Ending ending = train("64", proposed(refused), options);
+  EXPECT_EQ(ending.code, 0) << ending.err;
 }
 
 TEST_F(GpuFault, ARankThatCannotBindItsGpu) {

@@ -13,6 +13,7 @@
 #include "cuda_sim/errors.hpp"
 #include "cuda_sim/scheduler.hpp"
 #include "device/cuda/cudnn.hpp"
+#include "device/cuda/runtime.hpp"
 #include "ganymede/error.hpp"
 #include "support/bfloat16.hpp"
 #include "support/convolution_taps.hpp"
@@ -21,13 +22,17 @@
 namespace ganymede::cuda {
 namespace {
 
+constexpr int no_device_memory = 4004;  // CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+
 // Counts the call, and throws what the real one throws where it is to fail.
 class Call : public cuda_sim::Call {
  public:
   Call(const char* function, const char* what) : cuda_sim::Call(function, cudnn) {
-    if (failed())
-      throw Error(ExitCode::launch,
-                  std::string("cuDNN could not ") + what + " (simulated status " + std::to_string(error<int>()) + ")");
+    if (!failed()) return;
+    const std::string failure =
+        std::string("cuDNN could not ") + what + " (simulated status " + std::to_string(error<int>()) + ")";
+    if (error<int>() == no_device_memory) throw OutOfMemory(failure, 0);
+    throw Error(ExitCode::launch, failure);
   }
 };
 

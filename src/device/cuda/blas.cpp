@@ -21,8 +21,10 @@ namespace {
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 
 [[noreturn]] void fail(cublasStatus_t status, const std::string& what) {
-  throw Error(ExitCode::launch, "cuBLASLt could not " + what + " (" + cublasLtGetStatusName(status) + ", " +
-                                    cublasLtGetStatusString(status) + ")");
+  const std::string failure = "cuBLASLt could not " + what + " (" + cublasLtGetStatusName(status) + ", " +
+                              cublasLtGetStatusString(status) + ")";
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw OutOfMemory(failure, 0);
+  throw Error(ExitCode::launch, failure);
 }
 // No text is made where nothing failed: a step without a graph comes here for each product.
 void check(cublasStatus_t status, const char* what) {

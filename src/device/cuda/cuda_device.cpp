@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -132,15 +133,22 @@ class CudaDevice final : public Device {
   }
 
   void* allocate(std::size_t bytes) override {
-    void* pointer = cuda::allocate(bytes);
+    void* pointer = advised(Use::array, [&] { return cuda::allocate(bytes); });
+    arrays_[pointer] = bytes;
+    taken_ += bytes;
     check(cudaMemsetAsync(pointer, 0, bytes, compute_.get()), "clear memory");
     return pointer;
   }
   void release(void* pointer) noexcept override {
+    if (const auto found = arrays_.find(pointer); found != arrays_.end()) {
+      taken_ -= found->second;
+      arrays_.erase(found);
+    }
     // cudaFree waits for the GPU, which may wait for a rank that has failed: the end of the process frees all.
     if (std::uncaught_exceptions() == 0) cudaFree(pointer);
   }
   std::size_t available_memory() const override { return free_memory(); }
+  void set_memory_advice(MemoryAdvice advice) override { memory_advice_ = std::move(advice); }
   void upload(void* to_device, const void* from_host, std::size_t bytes) override {
     copy_and_wait(to_device, from_host, bytes, cudaMemcpyHostToDevice, "copy to the GPU");
   }
@@ -163,8 +171,7 @@ class CudaDevice final : public Device {
   }
   bool is_host() const override { return false; }
   void* allocate_host(std::size_t bytes) override {
-    void* pointer = nullptr;
-    check(cudaHostAlloc(&pointer, bytes, cudaHostAllocMapped), "allocate host memory that the GPU sees");
+    void* const pointer = cuda::allocate_host(bytes, cudaHostAllocMapped);
     void* view = nullptr;
     check(cudaHostGetDevicePointer(&view, pointer, 0), "let the GPU see host memory");
     std::memset(pointer, 0, bytes);
@@ -506,7 +513,7 @@ class CudaDevice final : public Device {
   }
   // Made where it is needed: it costs start-up time and memory.
   Blas& blas() {
-    if (!blas_) blas_.emplace(options_.precision == Precision::tf32);
+    if (!blas_) advised(Use::library, [&] { blas_.emplace(options_.precision == Precision::tf32); });
     return *blas_;
   }
   // c[m, n] = x[m, k] · w[k, n], or w[n, k]ᵀ. False: cuBLASLt cannot, and our own kernel has to.
@@ -541,7 +548,7 @@ class CudaDevice final : public Device {
     if (!convolutions_) convolutions_.emplace(compute_.get());
     task.alignment = alignment_of(fine, weights, coarse, task.alignment);
     task.precision = precision;
-    return convolutions_->plan(task);
+    return advised(Use::library, [&] { return convolutions_->plan(task); });
   }
   // Of arrays of float32.
   [[nodiscard]] Precision full_precision() const {
@@ -679,6 +686,23 @@ class CudaDevice final : public Device {
                                                  ": train with a smaller --learning-rate, or look at what it read");
   }
 
+  enum class Use { array, library };
+  // What `take` returns, which takes memory for one of this device's arrays or for a library. Where there is none,
+  // whoever knows what the arrays are for says how to do with less.
+  template <class Take>
+  std::invoke_result_t<Take> advised(Use use, const Take& take) {
+    try {
+      return take();
+    } catch (const OutOfMemory& shortage) {
+      if (!memory_advice_ || shortage.asked() == 0) throw;
+      const std::size_t all = taken_ + free_memory();
+      const std::size_t besides = use == Use::array ? 0 : std::min(all, shortage.asked());
+      const std::string advice = memory_advice_(all - besides);
+      if (advice.empty()) throw;
+      throw shortage.with(advice);
+    }
+  }
+
   template <class T>
   std::unique_ptr<Reduction<T>> reduction(Communicator& ranks, std::size_t count) {
     if (ranks.size() == 1 && !options_.nccl_alone) return make_alone_reduction<T>(compute_.get(), count);
@@ -694,11 +718,18 @@ class CudaDevice final : public Device {
     }
     return make_nccl_reduction<T>(*nccl_, *timer_, compute_.get(), urgent_.get(), count);
   }
+  // Its array is the training's, for as long as that lasts.
+  template <class T>
+  std::unique_ptr<Reduction<T>> advised_reduction(Communicator& ranks, std::size_t count) {
+    auto made = advised(Use::array, [&] { return reduction<T>(ranks, count); });
+    taken_ += count * sizeof(T);
+    return made;
+  }
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
-    return reduction<float>(ranks, count);
+    return advised_reduction<float>(ranks, count);
   }
   std::unique_ptr<Reduction<std::int64_t>> make_fixed_reduction(Communicator& ranks, std::size_t count) override {
-    return reduction<std::int64_t>(ranks, count);
+    return advised_reduction<std::int64_t>(ranks, count);
   }
 
   CudaOptions options_;
@@ -714,6 +745,9 @@ class CudaDevice final : public Device {
   Scratch scratch_;
   Event marked_;
   std::vector<std::unique_ptr<Event>> marks_;
+  std::map<void*, std::size_t> arrays_;  // bytes of what allocate() gave
+  std::size_t taken_ = 0;                // those of all of them, and of reductions
+  MemoryAdvice memory_advice_;
   std::map<const void*, void*> views_;  // the GPU's addresses of host memory
   std::optional<StepTimer> timer_;      // of several ranks
   std::optional<Blas> blas_;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/cuda/runtime.hpp"
 #include "ganymede/error.hpp"
 
 namespace ganymede::cuda {
@@ -35,7 +36,9 @@ std::string reason(cudnnStatus_t status) {
 
 void check(cudnnStatus_t status, const char* what) {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  throw Error(ExitCode::launch, std::string("cuDNN could not ") + what + " (" + reason(status) + ")");
+  const std::string failure = std::string("cuDNN could not ") + what + " (" + reason(status) + ")";
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) throw OutOfMemory(failure, 0);
+  throw Error(ExitCode::launch, failure);
 }
 
 void check_version() {

@@ -7,6 +7,8 @@
 #include <thread>
 #include <type_traits>
 
+#include "core/numbers.hpp"
+
 namespace ganymede::cuda {
 namespace {
 
@@ -41,7 +43,13 @@ class NcclReduction final : public Reduction<T> {
       pointer = plain_.emplace(bytes).template as<void>();
     } else {
       // Memory that NCCL takes itself and knows of needs no copies through its buffers.
-      group_.complete(ncclMemAlloc(&pointer, bytes), "allocate memory");
+      const ncclResult_t taken = ncclMemAlloc(&pointer, bytes);
+      // It has no code of its own for memory: what CUDA refuses here is that.
+      if (taken == ncclUnhandledCudaError)
+        throw OutOfMemory("NCCL could not allocate " + bytes_text(static_cast<double>(bytes)) + " (" +
+                              ncclGetErrorString(taken) + ")",
+                          bytes);
+      group_.complete(taken, "allocate memory");
       // Registering is an optimisation that some set-ups refuse.
       if (ncclCommRegister(group_.get(), pointer, bytes, &registration_) != ncclSuccess) registration_ = nullptr;
     }

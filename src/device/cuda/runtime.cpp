@@ -2,9 +2,10 @@
 #include "device/cuda/runtime.hpp"
 
 #include <exception>
+#include <utility>
 
+#include "core/host_memory.hpp"
 #include "core/numbers.hpp"
-#include "ganymede/error.hpp"
 
 namespace ganymede::cuda {
 namespace {
@@ -18,8 +19,6 @@ const char* advice(cudaError_t error) {
              "another GPU with --device cuda:N";
     case cudaErrorInvalidDevice:
       return ": nvidia-smi -L lists the GPUs; --device cuda:N counts those that CUDA_VISIBLE_DEVICES leaves";
-    case cudaErrorMemoryAllocation:
-      return ": use a smaller --batch or network, more ranks, or a GPU that nobody else uses";
     case cudaErrorNoKernelImageForDevice:
       return ": the GPU backend was built for other GPUs; build it with -DGANYMEDE_CUDA_ARCHITECTURES=native or all";
     case cudaErrorIllegalAddress:
@@ -34,13 +33,36 @@ const char* advice(cudaError_t error) {
   }
 }
 
+std::string text(std::size_t bytes) { return bytes_text(static_cast<double>(bytes)); }
+
+std::string with_what_is_free(const std::string& failure) {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) {
+    cudaGetLastError();
+    return failure;
+  }
+  return failure + " on the GPU, and " + text(free) + " of its " + text(total) + " are free";
+}
+
 }  // namespace
+
+OutOfMemory::OutOfMemory(const std::string& failure, std::size_t asked)
+    : OutOfMemory(Facts{with_what_is_free(failure)}, asked) {}
+OutOfMemory::OutOfMemory(Facts facts, std::size_t asked)
+    : Error(ExitCode::launch, facts.text +
+                                  ": use a smaller --batch or --micro-batch, a smaller network or more GPUs; "
+                                  "nvidia-smi shows what else has memory there"),
+      facts_(std::move(facts.text)),
+      asked_(asked) {}
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // so that the next check does not find this one again
-  throw Error(ExitCode::launch, std::string("CUDA could not ") + what + " (" + cudaGetErrorName(error) + ", " +
-                                    cudaGetErrorString(error) + ")" + advice(error));
+  const std::string failure =
+      std::string("CUDA could not ") + what + " (" + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + ")";
+  if (error == cudaErrorMemoryAllocation) throw OutOfMemory(failure, 0);
+  throw Error(ExitCode::launch, failure + advice(error));
 }
 
 Stream::Stream(bool urgent) {
@@ -73,9 +95,7 @@ Memory::~Memory() {
   if (std::uncaught_exceptions() == 0) cudaFree(pointer_);
 }
 
-HostMemory::HostMemory(std::size_t bytes) {
-  check(cudaHostAlloc(&pointer_, bytes == 0 ? 1 : bytes, cudaHostAllocDefault), "allocate page-locked host memory");
-}
+HostMemory::HostMemory(std::size_t bytes) : pointer_(allocate_host(bytes, cudaHostAllocDefault)) {}
 // See CudaDevice::release().
 HostMemory::~HostMemory() {
   if (std::uncaught_exceptions() == 0) cudaFreeHost(pointer_);
@@ -89,13 +109,21 @@ void* allocate(std::size_t bytes) {
     return pointer;
   }
   cudaGetLastError();
-  std::size_t free = 0;
-  std::size_t total = 0;
-  cudaMemGetInfo(&free, &total);
-  throw Error(ExitCode::launch, "the GPU has no memory for " + bytes_text(static_cast<double>(bytes)) + ": " +
-                                    bytes_text(static_cast<double>(free)) + " of its " +
-                                    bytes_text(static_cast<double>(total)) +
-                                    " are free; use a smaller --batch or network, or more ranks");
+  throw OutOfMemory("there is no memory for " + text(bytes), bytes);
+}
+
+void* allocate_host(std::size_t bytes, unsigned flags) {
+  void* pointer = nullptr;
+  const cudaError_t error = cudaHostAlloc(&pointer, bytes == 0 ? 1 : bytes, flags);
+  if (error != cudaErrorMemoryAllocation) {
+    check(error, "allocate page-locked memory of the host");
+    return pointer;
+  }
+  cudaGetLastError();
+  throw Error(ExitCode::launch, "the host has no memory for " + text(bytes) +
+                                    " that the GPU copies from or writes to, and " + text(available_host_memory()) +
+                                    " are free there: end other programs on it, start fewer ranks on it, or grant its "
+                                    "container or job more memory");
 }
 
 std::size_t free_memory() {

@@ -6,9 +6,29 @@
 #include <cstddef>
 #include <string>
 
+#include "ganymede/error.hpp"
+
 namespace ganymede::cuda {
 
-/// Throws Error(launch) that names `what` was being done and what CUDA says of it.
+/// There is too little of the GPU's memory for something. Says how much is free, and what to do in general.
+class OutOfMemory : public Error {
+ public:
+  /// `failure`: what could not be had, in a sentence; `asked`: its bytes, 0 where only a library knows them.
+  OutOfMemory(const std::string& failure, std::size_t asked);
+  /// The same with other advice.
+  [[nodiscard]] Error with(const std::string& advice) const { return {code(), facts_ + ": " + advice}; }
+  [[nodiscard]] std::size_t asked() const { return asked_; }
+
+ private:
+  struct Facts {
+    std::string text;
+  };
+  OutOfMemory(Facts facts, std::size_t asked);
+  std::string facts_;
+  std::size_t asked_;
+};
+
+/// Throws Error(launch) that names `what` was being done and what CUDA says of it; OutOfMemory where that is why.
 void check(cudaError_t error, const char* what);
 
 class Stream {
@@ -73,8 +93,10 @@ class HostMemory {
   void* pointer_ = nullptr;
 };
 
-/// cudaMalloc; when there is not enough, Error(launch) with what was asked for and what is free.
+/// cudaMalloc; when there is not enough, OutOfMemory.
 void* allocate(std::size_t bytes);
+/// cudaHostAlloc with these flags; when there is not enough, Error(launch) with what was asked for and what is free.
+void* allocate_host(std::size_t bytes, unsigned flags);
 /// Of the current device.
 std::size_t free_memory();
 
