@@ -306,6 +306,8 @@ class Device {
   /// Says what the operations that follow belong to ("D forward"): for profilers and error messages. `name`
   /// lives as long as the program.
   virtual void enter(const char* name) = 0;
+  /// That they are a layer's, by its number from 1 in its network; 0: of none. For error messages.
+  virtual void enter_layer(int /*number*/) {}
 
   // --- sums over ranks ------------------------------------------------------------------------------
   /// A sum over all ranks of arrays in this device's memory. Collective. Must not outlive the device.

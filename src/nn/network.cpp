@@ -15,6 +15,18 @@
 namespace ganymede {
 namespace {
 
+/// While it lives, the device's operations are those of layer l.
+class InLayer {
+ public:
+  InLayer(Device& device, int l) : device_(device) { device_.enter_layer(l + 1); }
+  InLayer(const InLayer&) = delete;
+  InLayer& operator=(const InLayer&) = delete;
+  ~InLayer() { device_.enter_layer(0); }
+
+ private:
+  Device& device_;
+};
+
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   return "[" + joined(shape, ", ", [](std::int64_t extent) { return std::to_string(extent); }) + "]";
 }
@@ -248,6 +260,7 @@ Pass Network::pass(const BatchLayout& layout, int l, int first_row, Tape& tape) 
 
 void Network::forward(const BatchLayout& layout, const float* x, Tape& tape, float* y) {
   for (int l = 0; l < layers(); ++l) {
+    const InLayer in_layer(*device_, l);
     float* out = l + 1 == layers() ? y : tape.output(l);
     Pass own = pass(layout, l, 0, tape);
     own.buffers = parameters_.data() + buffer_offsets_[static_cast<std::size_t>(l)];
@@ -264,6 +277,7 @@ void Network::evaluate(const BatchLayout& layout, const DeviceArray<float>& para
     throw std::logic_error("a network with spectral normalisation is evaluated with its own parameters");
   const float* trainable = spectral_ ? spectral_->parameters() : flat;
   for (int l = 0; l < layers(); ++l) {
+    const InLayer in_layer(*device_, l);
     const auto index = static_cast<std::size_t>(l);
     float* out = l + 1 == layers() ? y : tape.output(l);
     Pass own{*device_, layout, trainable + offsets_[index], flat + buffer_offsets_[index]};
@@ -277,6 +291,7 @@ void Network::evaluate(const BatchLayout& layout, const DeviceArray<float>& para
 
 void Network::backward(const BatchLayout& layout, int first_row, Tape& tape) const {
   for (int l = layers() - 1; l > 0; --l) {
+    const InLayer in_layer(*device_, l);
     const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
     const std::ptrdiff_t skip_below = static_cast<std::ptrdiff_t>(first_row) * layer(l).inputs();
     layer(l).backward_data(pass(layout, l, first_row, tape), tape.delta(l) + skip, layer(l - 1).activation(),
@@ -286,12 +301,14 @@ void Network::backward(const BatchLayout& layout, int first_row, Tape& tape) con
 
 void Network::backward_input(const BatchLayout& layout, int first_row, Tape& tape, Activation below, const float* x,
                              float* to) const {
+  const InLayer in_layer(*device_, 0);
   const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(0).outputs();
   layer(0).backward_data(pass(layout, 0, first_row, tape), tape.delta(0) + skip, below, x, to);
 }
 
 void Network::tangent(const BatchLayout& layout, int first_row, const float* v, Tape& tape) const {
   for (int l = 0; l + 1 < layers(); ++l) {
+    const InLayer in_layer(*device_, l);
     const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
     layer(l).tangent(pass(layout, l, first_row, tape), v, tape.output(l) + skip, tape.tangent(l));
     v = tape.tangent(l);
@@ -301,6 +318,7 @@ void Network::tangent(const BatchLayout& layout, int first_row, const float* v, 
 void Network::gradients(const BatchLayout& layout, int first_row, const float* x, Tape& tape, const float* row_scale,
                         bool accumulate, SumTarget gradient) const {
   for (int l = 0; l < layers(); ++l) {
+    const InLayer in_layer(*device_, l);
     const std::ptrdiff_t skip = static_cast<std::ptrdiff_t>(first_row) * layer(l).outputs();
     const std::ptrdiff_t skip_below = static_cast<std::ptrdiff_t>(first_row) * layer(l).inputs();
     layer(l).gradients(pass(layout, l, first_row, tape), l == 0 ? x : tape.output(l - 1) + skip_below,

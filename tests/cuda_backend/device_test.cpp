@@ -33,6 +33,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class SimulatedDevice : public ::testing::Test {
  protected:
@@ -237,8 +238,35 @@ TEST_F(SimulatedDevice, DebugNamesTheFirstBadNumber) {
   device->upload(gan.discriminator.parameters(), &bad, sizeof bad);
   EXPECT_THAT(refusal(ExitCode::training_failed, [&] { step.run(false); }),
               HasSubstr("a layer's forward pass, " + std::to_string(small_side * small_side) +
-                        " → 6, in D "
+                        " → 6, of layer 1 in D "
                         "forward wrote a value that is not finite, first at element 0 of 72"));
+}
+
+// Layers of the same widths are told apart, and what fails does not advise what is on already.
+TEST_F(SimulatedDevice, DebugNamesTheLayerOfAFailure) {
+  TrainOptions o = small_options();
+  o.discriminator_hidden = {6, 6, 6};
+  const RandomImages images(20, small_side, 1);
+  std::set<std::string> places;
+  for (int nth = 1; nth < 100; ++nth) {
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+    CudaOptions options;
+    options.debug = true;
+    const std::unique_ptr<Device> device = make_gpu(*alone_, options);
+    Gan gan = make_gan(o, DataShape::grey(small_side), *device);
+    GanStep step(*device, *alone_, gan, images.set(), o);
+    device->synchronize();
+    cuda_sim::fail("operation", nth, cudaErrorIllegalAddress);
+    const std::string text = refusal(ExitCode::launch, [&] { step.run(false); });
+    EXPECT_THAT(text, AllOf(HasSubstr("CUDA could not "), HasSubstr("compute-sanitizer finds the line"),
+                            Not(HasSubstr("--debug"))));
+    for (const char* place : {" → 6, of layer 2 in D forward", " → 6, of layer 3 in D forward",
+                              " → 6, of layer 2 in D backward", " → 6, of layer 3 in D backward"})
+      if (text.find("6" + std::string(place)) != std::string::npos) places.insert(place);
+    if (places.size() == 4) break;
+  }
+  EXPECT_EQ(places.size(), 4U);
 }
 
 // Deltas whose sum is too large for a float, of inputs that are 0: the weights' gradients are 0.

@@ -42,6 +42,36 @@ class Nccl : public ::testing::Test {
   }
 };
 
+// --debug looks at sums as at kernels, and says where in a step they were, whichever way they go.
+TEST_F(Nccl, DebugNamesASumThatIsNotFiniteOrFails) {
+  for (const bool through_mpi : {false, true}) {
+    SCOPED_TRACE(through_mpi ? "through MPI" : "through NCCL");
+    CudaOptions options;
+    options.debug = true;
+    options.through_mpi = through_mpi;
+    for (const bool fails : {false, true}) {
+      prepare_gpus(world().node_size(), 1);
+      const std::unique_ptr<Device> device = make_gpu(world(), options);
+      const std::unique_ptr<Reduction<float>> sum = device->make_reduction<float>(world(), 7);
+      sum->start();
+      sum->finish();
+      const float large = 3e38F;  // twice as much is no float
+      device->upload(sum->data() + 2, &large, sizeof large);
+      device->enter("D reduction");
+      if (fails) cuda_sim::fail("cudaEventRecord", 1);
+      EXPECT_THAT(refusal(fails ? ExitCode::launch : ExitCode::training_failed,
+                          [&] {
+                            sum->start();
+                            sum->finish();
+                          }),
+                  HasSubstr(fails ? "a sum over ranks in D reduction: CUDA could not record an event"
+                                  : "a sum over ranks in D reduction wrote a value that is not finite, first at "
+                                    "element 2 of 7"));
+      device->synchronize();  // what is freed now has been cleared
+    }
+  }
+}
+
 // The first and the last call of each function fail, on all ranks at a time: each rank throws one message, or goes on
 // as if nothing had been, where a call is one that may fail; and no communicator is left.
 TEST_F(Nccl, AnyCallMayFail) {

@@ -101,6 +101,7 @@ class CudaDevice final : public Device {
         partial_(Scratch::partial_count * sizeof(double)),
         ticket_(sizeof(unsigned)),
         first_bad_(sizeof(unsigned long long)) {
+    set_debugging(options_.debug);
     major_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMajor));
     minor_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMinor));
     check(cudaMemsetAsync(ticket_.as<void>(), 0, sizeof(unsigned), compute_.get()), "clear memory");
@@ -198,6 +199,7 @@ class CudaDevice final : public Device {
     };
     return make_graph_routine(compute_.get(), all, [this, graph] { return graph && !staged_; });
   }
+  void enter_layer(int number) override { layer_ = number; }
   void enter(const char* name) override {
     phase_ = name;
     if (named_) nvtxRangePop();
@@ -666,13 +668,20 @@ class CudaDevice final : public Device {
     const cudaError_t error = cudaPeekAtLastError();
     if (error != cudaSuccess || options_.debug) examine(what, written, count, widths);
   }
+  // " of layer 2 in D forward": where a step is.
+  [[nodiscard]] std::string place() const {
+    std::string text;
+    if (layer_ > 0) text += " of layer " + std::to_string(layer_);
+    if (*phase_ != '\0') text += std::string(" in ") + phase_;
+    return text;
+  }
   void examine(const char* what, const float* written, std::size_t count, Widths widths) {
     std::string operation = what;
     if (widths.in > 0)
       operation += ", " + std::to_string(widths.in) + " → " + std::to_string(widths.out) + ",";
     else if (widths.out > 0)
       operation += " of " + std::to_string(widths.out) + " channels";
-    if (*phase_ != '\0') operation += std::string(" in ") + phase_;
+    operation += place();
     const std::string where = "run " + operation;
     check(cudaGetLastError(), where.c_str());
     check(cudaStreamSynchronize(compute_.get()), where.c_str());
@@ -718,11 +727,46 @@ class CudaDevice final : public Device {
     }
     return make_nccl_reduction<T>(*nccl_, *timer_, compute_.get(), urgent_.get(), count);
   }
+  // With --debug: a sum is waited for, as kernels are, and looked at.
+  template <class T>
+  class ExaminedReduction final : public Reduction<T> {
+   public:
+    ExaminedReduction(CudaDevice& device, std::unique_ptr<Reduction<T>> sum) : device_(device), of_(std::move(sum)) {
+      this->size_ = of_->size();
+      this->data_ = of_->data();
+      this->sum_ = of_->sum();
+    }
+    void start() override {
+      named([this] { of_->start(); });
+    }
+    void finish() override {
+      named([this] {
+        of_->finish();
+        device_.synchronize();
+      });
+      if constexpr (std::is_same_v<T, float>) device_.examine("a sum over ranks", this->sum_, this->size_, {});
+    }
+
+   private:
+    template <class Do>
+    void named(const Do& work) {
+      try {
+        work();
+      } catch (const Error& failure) {
+        throw Error(failure.code(), "a sum over ranks" + device_.place() + ": " + failure.what());
+      }
+    }
+    CudaDevice& device_;
+    std::unique_ptr<Reduction<T>> of_;
+  };
+
   // Its array is the training's, for as long as that lasts.
   template <class T>
   std::unique_ptr<Reduction<T>> advised_reduction(Communicator& ranks, std::size_t count) {
-    auto made = advised(Use::array, [&] { return reduction<T>(ranks, count); });
+    std::unique_ptr<Reduction<T>> made = advised(Use::array, [&] { return reduction<T>(ranks, count); });
     taken_ += count * sizeof(T);
+    if (options_.debug && (ranks.size() > 1 || options_.nccl_alone))
+      return std::make_unique<ExaminedReduction<T>>(*this, std::move(made));
     return made;
   }
   std::unique_ptr<Reduction<float>> make_float_reduction(Communicator& ranks, std::size_t count) override {
@@ -755,6 +799,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<comm::NcclGroup> nccl_;
   bool staged_ = false;
   const char* phase_ = "";
+  int layer_ = 0;
   bool named_ = false;
 };
 

@@ -10,6 +10,8 @@
 namespace ganymede::cuda {
 namespace {
 
+bool debugging = false;
+
 // How to mend what can be mended; empty where CUDA's own words have to do.
 const char* advice(cudaError_t error) {
   switch (error) {
@@ -24,7 +26,9 @@ const char* advice(cudaError_t error) {
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorMisalignedAddress:
-      return ": --debug finds the operation; compute-sanitizer the line, if built with -DCMAKE_CUDA_FLAGS=-lineinfo";
+      return debugging ? ": compute-sanitizer finds the line, if built with -DCMAKE_CUDA_FLAGS=-lineinfo"
+                       : ": --debug finds the operation; compute-sanitizer the line, if built with "
+                         "-DCMAKE_CUDA_FLAGS=-lineinfo";
     case cudaErrorECCUncorrectable:
     case cudaErrorHardwareStackError:
       return ": the GPU is faulty; take its host out of the job and go on with --resume";
@@ -46,6 +50,8 @@ std::string with_what_is_free(const std::string& failure) {
 }
 
 }  // namespace
+
+void set_debugging(bool on) { debugging = on; }
 
 OutOfMemory::OutOfMemory(const std::string& failure, std::size_t asked)
     : OutOfMemory(Facts{with_what_is_free(failure)}, asked) {}

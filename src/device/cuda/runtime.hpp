@@ -28,6 +28,9 @@ class OutOfMemory : public Error {
   std::size_t asked_;
 };
 
+/// Whether --debug is on in this process, so that no failure advises it.
+void set_debugging(bool on);
+
 /// Throws Error(launch) that names `what` was being done and what CUDA says of it; OutOfMemory where that is why.
 void check(cudaError_t error, const char* what);
 
