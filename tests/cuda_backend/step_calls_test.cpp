@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "cuda_backend/gpu.hpp"
@@ -46,6 +47,31 @@ TEST_P(GpuStepCalls, AreALaunchAndAMark) {
                           {"cudaMemcpyAsync", 3 * count / every},  // running sums, and two squared norms
                           {"cudaMemsetAsync", count / every}}));
   gpu.step.settle();
+}
+
+// Sums over ranks, and what times them, go before the kernels that they run beside, in a graph as without one.
+TEST(GpuStep, PutsItsSumsFirst) {
+  Communicator& ranks = world();
+  prepare_gpus(ranks.node_size(), 1);
+  CudaOptions options;
+  options.nccl_alone = true;
+  const RandomImages images(40, side, 3);
+  Training gpu(make_gpu(ranks, options), options_of({"", normalised_dcgan}, false), ranks, images.set());
+  int least = 0;
+  int greatest = 0;
+  ASSERT_EQ(cudaDeviceGetStreamPriorityRange(&least, &greatest), cudaSuccess);
+  gpu.go(3);
+  int sums = 0;
+  for (const auto& [name, priorities] : cuda_sim::priorities()) {
+    const bool is_sum = name.find("ncclAllReduce") == 0;
+    const bool first = is_sum || name.find("timer") != std::string::npos;
+    // The timer's memory is cleared on its own stream.
+    if (name != "memset") {
+      EXPECT_EQ(priorities, std::set<int>{first ? greatest : least}) << name;
+    }
+    sums += is_sum ? 1 : 0;
+  }
+  EXPECT_GE(sums, 3);  // G's, D's, batch normalisation's
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuda, GpuStepCalls,

@@ -39,6 +39,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,8 @@ void note_access(const void* begin, std::size_t bytes, bool write);
 /// The priority that the operation now running has on its device: its stream's, or in a graph what instantiation makes
 /// of it. Nothing here goes before anything else because of it.
 [[nodiscard]] int running_priority();
+/// Those that operations of each name (see NodeInfo) have run at since the start or reset().
+[[nodiscard]] std::map<std::string, std::set<int>> priorities();
 
 // --- violations -----------------------------------------------------------------------------------------------
 /// Collects violations while it lives, instead of ending the process. Not nested.

@@ -7,7 +7,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -37,6 +39,7 @@ struct Scheduler {
   std::uint64_t kernel_time = 1000;  ///< nanoseconds
   std::chrono::nanoseconds put_forward{0};
   std::vector<Access> noted;  ///< by the running operation
+  std::map<std::string, std::set<int>> priorities;
 };
 
 Scheduler& scheduler() {
@@ -145,6 +148,7 @@ void run(std::size_t index) {
   if (sticky_error() != cudaSuccess || !check_accesses(operation, work.accesses)) return finish(operation);
   open_memory();
   running = &operation;
+  state.priorities[work.name].insert(operation.priority);
   state.in_host_function = work.kind == cudaGraphNodeTypeHost;
   if (work.start) {
     operation.poll = work.start();
@@ -391,6 +395,11 @@ std::uint64_t device_clock() {
 int running_priority() {
   const Operation* const operation = running;
   return operation == nullptr ? 0 : operation->priority;
+}
+
+std::map<std::string, std::set<int>> priorities() {
+  const std::lock_guard lock(simulation_mutex());
+  return scheduler().priorities;
 }
 
 Operation* executing() { return running; }
