@@ -59,12 +59,31 @@ TEST_F(GpuFault, TheProgramTrainsOnThem) {
   const Ending ending = train("");
   EXPECT_EQ(ending.code, 0) << ending.err;
   EXPECT_EQ(ending.err, "");
-  EXPECT_THAT(ending.out, AllOf(HasSubstr("simulated H100 (no GPU)"), HasSubstr("done: 3 steps")));
+  EXPECT_THAT(ending.out, AllOf(ContainsRegex("\nrank 0 +[^ ]+  simulated H100 .no GPU. .0000:17:00.0.\n"
+                                              "rank 1 +[^ ]+  simulated H100 .no GPU. .0000:18:00.0.\n"),
+                                HasSubstr("done: 3 steps")));
   // What a graph's phases take nobody knows.
   const std::string whole = R"re("parts":.*"steps":[0-9.]+\}\})re";
   EXPECT_THAT(lines(content(folder_.path() / "run/timing.jsonl")),
               ElementsAre(AllOf(HasSubstr(R"("steps":3,"rank":0)"), ContainsRegex(whole), Not(HasSubstr("forward"))),
                           AllOf(HasSubstr(R"("steps":3,"rank":1)"), ContainsRegex(whole), Not(HasSubstr("forward")))));
+}
+
+// Graphs, waiting and the way of sums are no part of what is computed.
+TEST_F(GpuFault, TheProgramTrainsToTheSameWeightsWithoutAGraphThroughMpiAndWithDebug) {
+  const auto digests = [&](const std::string& out, const Words& options) {
+    const Ending ending =
+        on_gpus("", tiny_training(out, Words{"--steps", "3", "--sample-every", "0", "--device", "cuda"} + options));
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    const std::string log = content(folder_.path() / out / "logs/rank-0000.log");
+    std::smatch found;
+    EXPECT_TRUE(std::regex_search(log, found, std::regex("steps, (generator .+, discriminator .+)"))) << log;
+    return found.str(1);
+  };
+  const std::string usual = digests("usual", {});
+  EXPECT_EQ(digests("plain", {"--no-graph"}), usual);
+  EXPECT_EQ(digests("mpi", {"--reduction", "mpi"}), usual);
+  EXPECT_EQ(digests("debug", {"--debug"}), usual);
 }
 
 TEST_F(GpuFault, TheProgramTrainsInBfloat16) {
