@@ -67,8 +67,9 @@ void make_lasting_folders(const fs::path& folder) {
 fs::path something_of_a_run(const TrainOptions& options) {
   const RunFolder run(options.out);
   std::error_code error;
-  for (const fs::path& file : {run.generator(), run.discriminator(), run.metrics(), run.report(), run.samples()})
-    if (fs::exists(file, error)) return file;
+  for (const fs::path& file : {run.generator(), run.discriminator(), run.metrics(), run.report()})
+    if (fs::is_regular_file(file, error)) return file;
+  if (fs::is_directory(run.samples(), error) && !fs::is_empty(run.samples(), error) && !error) return run.samples();
   return {};
 }
 
