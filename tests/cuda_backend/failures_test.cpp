@@ -42,7 +42,9 @@ bool may_fail_unnoticed(const std::string& function) {
 class EveryCall : public ::testing::TestWithParam<bool> {};
 
 TEST_P(EveryCall, MayFail) {
-  // On several ranks their sums are what is new, and an MLP has those.
+  // On several ranks their sums are what is new, and an MLP has those. Where layers sum as well, call number n of one
+  // rank need not be that of another, which then waits for it: a training's failed rank ends the job, no rank here
+  // does.
   if (world().size() > 1 && GetParam()) return;
   const auto anew = [] { prepare_gpus(world().node_size(), 1); };
   anew();
