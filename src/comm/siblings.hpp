@@ -16,8 +16,8 @@ int launched_ranks();
 /// This process's rank by the launcher; 0 where it says nothing.
 int launched_rank();
 
-/// Of several processes that a launcher failed to bring together, one speaks: whether it is this one. To be asked before
-/// MPI starts, which sets such variables itself.
+/// Of several processes that a launcher failed to bring together, one speaks: whether it is this one. To be asked
+/// before MPI starts, which sets such variables itself.
 bool is_first_task();
 
 }  // namespace ganymede::comm
