@@ -26,8 +26,9 @@ struct Case {
   }
 };
 // Channels below, at and beyond a warp; pieces of shards that are full and not.
-const std::vector<Case> cases = {{1, 4, 1, 1},   {1, 5, 1, 3},   {2, 7, 4, 5},   {1, 40, 1, 130}, {3, 9, 30, 8},
-                                 {1, 33, 49, 2}, {2, 50, 9, 33}, {1, 70, 64, 1}, {2, 6, 400, 20}};
+const std::vector<Case> cases = {{1, 4, 1, 1},    {1, 5, 1, 3},   {2, 7, 4, 5},   {1, 40, 1, 130},
+                                 {3, 9, 30, 8},   {1, 33, 49, 2}, {2, 50, 9, 33}, {1, 70, 64, 1},
+                                 {2, 6, 400, 20}, {1, 1, 9, 31},  {2, 31, 1, 32}};
 
 // visit(element, part, channel) over all elements.
 template <class Visit>

@@ -23,6 +23,14 @@ class CpuReference {
                    std::uint64_t offset, int rows, int columns, float* out) {
     device_->draw_normal(seed, draw, {&step, per_step, offset}, rows, columns, out);
   }
+  void draw_uniform(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
+                    std::uint64_t offset, int rows, int columns, float* out) {
+    device_->draw_uniform(seed, draw, {&step, per_step, offset}, rows, columns, out);
+  }
+  void gather_labels(std::uint64_t seed, std::uint64_t step, std::uint64_t per_step, std::uint64_t offset,
+                     const std::uint8_t* labels, std::uint32_t count, int rows, std::uint8_t* out) {
+    device_->gather_labels(seed, {&step, per_step, offset}, labels, count, rows, out);
+  }
   void add_noise(std::uint64_t seed, std::uint32_t draw, std::uint64_t step, std::uint64_t per_step,
                  std::uint64_t offset, double start, double end, int rows, int columns, const float* x, float* out) {
     device_->add_noise(seed, draw, {&step, per_step, offset}, {start, end, &step}, rows, columns, x, out);

@@ -21,11 +21,16 @@ TEST_F(CudaDraws, NoiseIsTheCpus) {
       for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
         // A sample beyond 2^32 uses both halves of its number.
         const std::uint64_t offset = shift == 0 ? 9 : std::uint64_t{1} << 33U;
+        const std::string what = std::to_string(rows) + "x" + std::to_string(columns);
         Memory<float> out(area(rows, columns), nan, shift);
         cuda::draw_normal(nullptr, 77, draw, step.data(), 50, offset, rows, columns, out.data());
         Values expected(area(rows, columns));
         cpu_.draw_normal(77, draw, 4, 50, offset, rows, columns, expected.data());
-        expect_same_bits(out.host(), expected, std::to_string(rows) + "x" + std::to_string(columns));
+        expect_same_bits(out.host(), expected, what);
+        Memory<float> even(area(rows, columns), nan, shift);
+        cuda::draw_uniform(nullptr, 77, draw, step.data(), 50, offset, rows, columns, even.data());
+        cpu_.draw_uniform(77, draw, 4, 50, offset, rows, columns, expected.data());
+        expect_same_bits(even.host(), expected, what + ", uniform");
       }
     }
 }
@@ -71,6 +76,21 @@ TEST_F(CudaDraws, ImagesAreTheCpus) {
         cpu_.gather_images(3, 2, 100, 5, images.data(), count, rows, pixels, channels, expected.data());
         expect_same_bits(out.host(), expected, std::to_string(pixels) + " pixels");
       }
+    }
+}
+
+TEST_F(CudaDraws, LabelsAreTheCpus) {
+  for (const std::uint32_t count : {1U, 31U, 32U, 37U})
+    for (const int rows : {0, 1, 31, 32, 33, 255, 256, 257}) {
+      std::vector<std::uint8_t> labels(count);
+      for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::uint8_t>(i * 7 % 10);
+      Memory<std::uint8_t> device_labels(labels, 1);
+      Memory<std::uint64_t> step(1, 2);
+      Memory<std::uint8_t> out(area(rows, 1), 0xFF);
+      cuda::gather_labels(nullptr, 3, step.data(), 100, 5, device_labels.data(), count, rows, out.data());
+      std::vector<std::uint8_t> expected(area(rows, 1));
+      cpu_.gather_labels(3, 2, 100, 5, labels.data(), count, rows, expected.data());
+      EXPECT_EQ(out.host(), expected) << rows << " of " << count;
     }
 }
 
