@@ -564,6 +564,9 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   const CommunicatorPtr communicator = find(comm);
   if (communicator == nullptr) return ncclInvalidArgument;
   communicator->gone = true;
+  // What will never run refers to its communicator.
+  communicator->sequence->last = nullptr;
+  communicator->delayed = nullptr;
   nccl().communicators.erase(comm);
   return ncclSuccess;
 }
