@@ -156,9 +156,9 @@ void Findings::judge_balance(const MetricsRecord& record, std::uint64_t steps, s
       begun);
 }
 
-bool Findings::present(Kind kind) const {
+const Finding* Findings::current(Kind kind) const {
   const State& state = states_[static_cast<std::size_t>(kind)];
-  return state.found && !all_[*state.found].until;
+  return state.found && !all_[*state.found].until ? &all_[*state.found] : nullptr;
 }
 
 bool Findings::any() const {

@@ -48,7 +48,9 @@ class Findings {
   std::vector<Finding> follow(const MetricsRecord& record);
   /// All so far, in the order in which they began.
   [[nodiscard]] const std::vector<Finding>& all() const { return all_; }
-  [[nodiscard]] bool present(Finding::Kind kind) const;
+  /// That of this kind which goes on; null where none does.
+  [[nodiscard]] const Finding* current(Finding::Kind kind) const;
+  [[nodiscard]] bool present(Finding::Kind kind) const { return current(kind) != nullptr; }
   [[nodiscard]] bool any() const;
   /// Whether samples varied more at the newest diagnosis than at the one before.
   [[nodiscard]] bool recovering() const { return recovering_; }

@@ -1,7 +1,6 @@
 // The loop: step, and between steps what is due: records, pictures, checkpoints, the comparison of replicas.
 #include "ganymede/trainer.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -371,11 +370,10 @@ class Training {
   // varied.
   bool has_collapsed() {
     const Findings& found = writer_->findings();
-    if (!found.present(Finding::Kind::collapse)) return false;
-    const auto first = setup_.plan.first_step;
-    const auto newest = std::find_if(found.all().rbegin(), found.all().rend(),
-                                     [](const Finding& each) { return each.kind == Finding::Kind::collapse; });
-    return newest->since > first ||
+    const Finding* collapse = found.current(Finding::Kind::collapse);
+    if (collapse == nullptr) return false;
+    const std::uint64_t first = setup_.plan.first_step;
+    return collapse->since > first ||
            (records_.newest().diagnosed_step > static_cast<double>(first) && !found.recovering());
   }
 
