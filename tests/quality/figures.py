@@ -45,9 +45,9 @@ TRAININGS = {  # name: what is measured, number of seeds, options
     "literal-mnist-200": ("parzen", 5, "--recipe gan-literal --data mnist --epochs 200"),
     "literal-mini-1000": ("parzen", 5, "--recipe gan-literal --data mnist-mini --epochs 1000"),
     "wgan-mlp": ("wgan", 5, "--recipe wgan --data mnist --steps 24000 --keep 0 --checkpoint-every 600"),
-    "wgan-dcgan": ("wgan", 1, "--recipe wgan --model dcgan --channels 32,64 --generator-norm batch "
+    "wgan-dcgan": ("wgan", 5, "--recipe wgan --model dcgan --channels 32,64 --generator-norm batch "
                    "--discriminator-norm batch --data mnist --steps 6000 --keep 0 --checkpoint-every 150"),
-    "wgan-dcgan-no-bn": ("wgan", 1, "--recipe wgan --model dcgan --channels 32,64 --data mnist --steps 6000 --keep 0 "
+    "wgan-dcgan-no-bn": ("wgan", 5, "--recipe wgan --model dcgan --channels 32,64 --data mnist --steps 6000 --keep 0 "
                          "--checkpoint-every 150"),
     "dcgan-6000": ("nearest", 1, "--recipe dcgan --data mnist --steps 6000"),
     "modern-6000": ("course", 5, "--recipe modern --data mnist --steps 6000 --keep 0 --checkpoint-every 500"),
