@@ -200,6 +200,21 @@ void check_regular(const fs::path& file) {
   if (!fs::is_regular_file(status)) refuse(file.string(), "file", "a regular file", "something else");
 }
 
+/// Whether it is of the step that its name says is looked at, too.
+Checkpoint read_listed(const StoredFolder& folder) {
+  Checkpoint checkpoint = read_checkpoint(folder.path);
+  if (checkpoint.step != folder.step)
+    refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
+           std::to_string(checkpoint.step));
+  return checkpoint;
+}
+
+/// A training that goes on may prune what was listed before it is read.
+bool is_gone(const StoredFolder& folder) {
+  std::error_code ignored;
+  return fs::status(folder.path, ignored).type() == fs::file_type::not_found;
+}
+
 }  // namespace
 
 fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) { return run / "checkpoints" / step_name(step); }
@@ -284,6 +299,23 @@ Checkpoint read_checkpoint(const fs::path& folder) {
   return checkpoint;
 }
 
+std::vector<CheckpointState> check_checkpoints(const fs::path& run) {
+  std::vector<CheckpointState> all;
+  for (const StoredFolder& folder : list_folders(run / "checkpoints")) {
+    if (folder.kind == StoredFolder::Kind::partial) continue;
+    CheckpointState state{folder.path, folder.step, 0, {}};
+    try {
+      state.images_seen = read_listed(folder).images_seen;
+    } catch (const Error& error) {
+      if (is_gone(folder)) continue;
+      state.refused = error.what();
+    }
+    all.push_back(std::move(state));
+  }
+  std::reverse(all.begin(), all.end());
+  return all;
+}
+
 std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vector<std::string>& refused,
                                                  const std::function<bool(std::uint64_t)>& wanted) {
   // While a training goes on, what was listed may be pruned before it is read, and a newer one stand in its place; both
@@ -298,16 +330,11 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vecto
       some_listed = true;
       if (!wanted(folder.step)) continue;
       try {
-        Checkpoint checkpoint = read_checkpoint(folder.path);
-        if (checkpoint.step != folder.step) {
-          refuse((folder.path / manifest_name).string(), "step", std::to_string(folder.step) + " by the folder's name",
-                 std::to_string(checkpoint.step));
-        }
+        Checkpoint checkpoint = read_listed(folder);
         refused.insert(refused.end(), reasons.begin(), reasons.end());
         return FoundCheckpoint{folder.path, std::move(checkpoint), {}};
       } catch (const Error& error) {
-        std::error_code ignored;
-        const bool gone = fs::status(folder.path, ignored).type() == fs::file_type::not_found;
+        const bool gone = is_gone(folder);
         some_gone = some_gone || gone;
         if (!gone || look == most_looks) reasons.emplace_back(error.what());
       }

@@ -78,6 +78,17 @@ std::optional<FoundCheckpoint> newest_checkpoint(
     const std::filesystem::path& run, std::vector<std::string>& refused,
     const std::function<bool(std::uint64_t)>& wanted = [](std::uint64_t) { return true; });
 
+/// A checkpoint of a run, as it was found when it was read and checked.
+struct CheckpointState {
+  std::filesystem::path folder;
+  std::uint64_t step = 0;
+  std::uint64_t images_seen = 0;
+  std::string refused;  ///< why it cannot be used; empty: it can
+};
+
+/// All of a run's, by step; one that is pruned meanwhile is none of them. Throws Error(data) where they cannot be listed.
+std::vector<CheckpointState> check_checkpoints(const std::filesystem::path& run);
+
 /// Deletes what an interrupted write left behind. Throws Error(data) for the first that stays, once the others are
 /// gone.
 void sweep_checkpoints(const std::filesystem::path& run);

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "cli/commands.hpp"
+#include "cli/earlier_numbers.hpp"
 #include "cli/eval_classes.hpp"
 #include "cli/eval_judge.hpp"
 #include "cli/eval_memorisation.hpp"
@@ -236,12 +237,6 @@ std::string obstacle_to(const std::string& metric, const Request& request, const
   return {};
 }
 
-// eval.json's name of a metric.
-std::string key_of(std::string metric) {
-  std::replace(metric.begin(), metric.end(), '-', '_');
-  return metric;
-}
-
 // A file of the run's own; nowhere when `place` is no run's folder, or one that others own: what is measured is printed
 // then all the same.
 std::string own_file(const std::string& place, std::filesystem::path (RunFolder::*file)() const,
@@ -339,8 +334,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
     if (std::find(measured.begin(), measured.end(), metric) == measured.end()) {
       const std::string why = obstacle_to(metric, request, saved, data);
       report.add(each.title, "none", why);
-      report.json["metrics"][key_of(metric)] = nullptr;
-      report.json["unmeasured"][key_of(metric)] = why;
+      report.json["metrics"][key_of(each)] = nullptr;
+      report.json["unmeasured"][key_of(each)] = why;
     } else if (metric == "parzen") {
       measure_parzen(source, beside, report);
     } else if (metric == "two-sample") {
@@ -363,6 +358,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
   }
 
   on_root(ranks, [&] {
+    // A file that was asked for by name is of this call alone.
+    if (!request.json_given && !request.json.empty()) {
+      const EarlierNumbers earlier = keep_earlier(report.json, request.json);
+      if (!earlier.kept.empty())
+        report.say("kept", joined(earlier.kept) + ", measured before of the same samples, in " + request.json);
+      if (!earlier.lost.empty())
+        warnings.push_back("what " + request.json + " had of " + joined(earlier.lost) + " was of " + earlier.of +
+                           " and is gone from it: measure that again, or give this call a file of its own (--json)");
+    }
     for (const std::string& warning : warnings) std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
     // File names may hold bytes that are no UTF-8, which JSON cannot.
     const std::string json = report.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -1,6 +1,8 @@
 // See eval_report.hpp.
 #include "cli/eval_report.hpp"
 
+#include <algorithm>
+
 #include "cli/columns.hpp"
 #include "core/numbers.hpp"
 
@@ -21,6 +23,11 @@ std::string EvalReport::table() const {
   return text;
 }
 
+std::string key_of(const eval::Metric& metric) {
+  std::string key = metric.name;
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
 std::string percent(const eval::Share& share) {
   return formatted("%.2f ± %.2f %%", 100 * share.share(), 100 * share.standard_error());
 }

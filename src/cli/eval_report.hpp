@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "eval/metrics.hpp"
 #include "eval/share.hpp"
 
 namespace ganymede::cli {
@@ -28,6 +29,8 @@ class EvalReport {
   std::vector<Row> rows_;
 };
 
+/// eval.json's name of a metric.
+std::string key_of(const eval::Metric& metric);
 std::string percent(const eval::Share& share);
 nlohmann::ordered_json json_of(const eval::Share& share);
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/checkpoint.hpp"
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
 
@@ -14,7 +15,7 @@ std::size_t parameters(const TensorFile& file) {
   return count;
 }
 
-void print_json(const SavedRun& saved) {
+void print_json(const SavedRun& saved, const std::vector<CheckpointState>& checkpoints) {
   nlohmann::ordered_json json;
   json["kind"] = saved.kind;
   json["source"] = saved.source.string();
@@ -29,11 +30,18 @@ void print_json(const SavedRun& saved) {
     for (const Tensor& t : file.tensors) entry["tensors"][t.name] = t.shape;
   }
   json["refused"] = saved.refused;
+  json["checkpoints"] = nlohmann::ordered_json::array();
+  for (const CheckpointState& state : checkpoints) {
+    nlohmann::ordered_json entry = {{"folder", state.folder.string()}, {"step", state.step}};
+    entry["images_seen"] = state.refused.empty() ? nlohmann::ordered_json(state.images_seen) : nullptr;
+    entry["refused"] = state.refused.empty() ? nullptr : nlohmann::ordered_json(state.refused);
+    json["checkpoints"].push_back(entry);
+  }
   // File names may hold bytes that are no UTF-8, which JSON cannot.
   std::printf("%s\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
-void print_table(const SavedRun& saved) {
+void print_table(const SavedRun& saved, const std::vector<CheckpointState>& checkpoints) {
   std::printf("%-30s%s\n", saved.kind.c_str(), saved.source.c_str());
   std::printf("%-30s%llu\n", "step", static_cast<unsigned long long>(saved.step));
   std::printf("%-30s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
@@ -43,16 +51,26 @@ void print_table(const SavedRun& saved) {
   std::printf("\nweights (digest: XXH3-128 of the values)\n");
   for (const auto& [name, file] : saved.files)
     std::printf("  %-28s%s  %zu values\n", name.c_str(), file.weights_digest().c_str(), parameters(file));
+  if (!checkpoints.empty()) std::printf("\ncheckpoints\n");
+  for (const CheckpointState& state : checkpoints) {
+    const std::string seen = std::to_string(state.images_seen) + " images seen";
+    std::printf("  %-28s%s\n", state.folder.filename().c_str(),
+                state.refused.empty() ? seen.c_str() : ("cannot be used: " + state.refused).c_str());
+  }
 }
 
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
-    const SavedRun saved = read_saved_run(parsed.positional[0]);
+    const std::filesystem::path place = parsed.positional[0];
+    const SavedRun saved = read_saved_run(place);
     warn_of_refused(saved);
+    // A weights file or a checkpoint has none of its own.
+    const std::vector<CheckpointState> checkpoints =
+        std::filesystem::is_directory(place) ? check_checkpoints(place) : std::vector<CheckpointState>{};
     if (parsed.on("json"))
-      print_json(saved);
+      print_json(saved, checkpoints);
     else
-      print_table(saved);
+      print_table(saved, checkpoints);
   });
   return 0;
 }
@@ -61,7 +79,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
 
 Command inspect_command() {
   return {{"inspect",
-           "Says what is in a run, a checkpoint or a weights file.",
+           "Says what is in a run, a checkpoint or a weights file, and which of a run's checkpoints are sound.",
            "RUN",
            {{"json", "", "as JSON", "Options"}}},
           run};

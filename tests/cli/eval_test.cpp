@@ -208,6 +208,48 @@ TEST_F(Eval, WhatIsExportedHasItsNumbersBesideItAndNoOthers) {
   EXPECT_THAT(exported({"--out", "g.safetensors"}), HasSubstr("run/eval.json is of other weights"));
 }
 
+// What was measured of the same samples before stays in the run's file beside what is measured now.
+TEST_F(Eval, KeepsWhatStillHolds) {
+  train("run", {"--steps", "4"});
+  const fs::path here = folder_.path();
+  const auto kept = [&] { return Json::parse(content(here / "run/eval.json")); };
+  const auto asked = [&](const char* samples, const Words& more) {
+    return run(ganymede(Words{"eval", "run", "--data", "mnist-mini", "--samples", samples} + more), here);
+  };
+  evaluated({}, {"--samples", "300"});
+  const Json all = kept();
+  EXPECT_THAT(evaluated({}, {"--samples", "300", "--metrics", "parzen"}),
+              AllOf(HasSubstr("kept"), HasSubstr("two-sample, memorisation, judge, measured before")));
+  EXPECT_EQ(kept(), all);
+  // Measured anew, not kept: a forged number goes.
+  Json forged = all;
+  forged["metrics"]["parzen"]["log_likelihood"] = 1000;
+  forged["metrics"]["two_sample"] = "kept as it is";
+  forged["warnings"].push_back("of before");
+  write(here / "run/eval.json", forged.dump());
+  evaluated({}, {"--samples", "300", "--metrics", "parzen"});
+  EXPECT_EQ(kept()["metrics"]["parzen"], all["metrics"]["parzen"]);
+  EXPECT_EQ(kept()["metrics"]["two_sample"], "kept as it is");
+  EXPECT_EQ(kept()["warnings"].back(), "of before");
+  // A file that is named has what this call measured, whatever lay there.
+  write(here / "own.json", all.dump());
+  evaluated({}, {"--samples", "300", "--metrics", "parzen", "--json", "own.json"});
+  EXPECT_EQ(Json::parse(content(here / "own.json"))["metrics"].size(), 1U);
+  // Of other samples nothing stays, and that is said.
+  const Ending fewer = asked("200", {"--metrics", "parzen"});
+  EXPECT_THAT(fewer.err, AllOf(HasSubstr("had of two-sample, memorisation, judge was of other samples"),
+                               HasSubstr("a file of its own")));
+  EXPECT_EQ(kept()["metrics"].size(), 1U);
+  EXPECT_EQ(asked("300", {"--metrics", "two-sample"}).code, 0);
+  EXPECT_FALSE(kept()["metrics"].contains("parzen"));
+  // Nor of other weights.
+  EXPECT_EQ(run(ganymede({"train", "--out", "run", "--resume", "--steps", "8"}), here).code, 0);
+  EXPECT_THAT(asked("300", {"--metrics", "parzen"}).err, HasSubstr("had of two-sample was of other weights"));
+  EXPECT_EQ(kept()["metrics"].size(), 1U);
+  write(here / "run/eval.json", "no JSON");
+  EXPECT_EQ(asked("300", {"--metrics", "parzen"}).err, "");
+}
+
 // A picture lies beside the numbers that it belongs to.
 TEST_F(Eval, TheClosestPairsLieBesideTheirNumbers) {
   train("run", {"--steps", "4"});

@@ -742,6 +742,21 @@ TEST_F(Run, InspectSaysWhatIsThere) {
   EXPECT_EQ(table.code, 0);
   EXPECT_THAT(table.out,
               AllOf(HasSubstr("finished run"), HasSubstr(finished["files"]["generator"]["digest"].get<std::string>())));
+  // Its checkpoints, the damaged among them.
+  for (const char* step : {"step-00000002 ", "step-00000004 ", "step-00000006 "})
+    EXPECT_THAT(table.out, HasSubstr(step));
+  EXPECT_EQ(finished["checkpoints"].size(), 3U);
+  fs::resize_file(here() / "run/checkpoints/step-00000002/generator.safetensors", 100);
+  const Json checkpoints = inspected("run")["checkpoints"];
+  EXPECT_THAT(checkpoints[0]["refused"].dump(), HasSubstr("generator.safetensors: length"));
+  EXPECT_EQ(checkpoints[0]["images_seen"], nullptr);
+  EXPECT_EQ(checkpoints[1], Json({{"folder", "run/checkpoints/step-00000004"},
+                                  {"step", 4},
+                                  {"images_seen", 4 * 24 * 2},
+                                  {"refused", nullptr}}));
+  EXPECT_THAT(run(ganymede({"inspect", "run"}), here()).out,
+              ContainsRegex("step-00000002 +cannot be used: [^\n]*length[^\n]*\n +step-00000004 +192 images seen\n"));
+  EXPECT_EQ(inspected("run/generator.safetensors")["checkpoints"].size(), 0U);
   // A name that is no UTF-8.
   fs::rename(here() / "run", here() / "\xFFrun");
   EXPECT_EQ(inspected("\xFFrun")["step"], 6);
