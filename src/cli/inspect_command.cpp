@@ -5,6 +5,7 @@
 #include "checkpoint/checkpoint.hpp"
 #include "cli/commands.hpp"
 #include "cli/saved_run.hpp"
+#include "ganymede/error.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -59,14 +60,22 @@ void print_table(const SavedRun& saved, const std::vector<CheckpointState>& chec
   }
 }
 
+// A weights file or a checkpoint has none of its own. That a run's cannot be listed was said when it was read.
+std::vector<CheckpointState> checkpoints_of(const std::filesystem::path& place) {
+  if (!std::filesystem::is_directory(place)) return {};
+  try {
+    return check_checkpoints(place);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     const std::filesystem::path place = parsed.positional[0];
     const SavedRun saved = read_saved_run(place);
     warn_of_refused(saved);
-    // A weights file or a checkpoint has none of its own.
-    const std::vector<CheckpointState> checkpoints =
-        std::filesystem::is_directory(place) ? check_checkpoints(place) : std::vector<CheckpointState>{};
+    const std::vector<CheckpointState> checkpoints = checkpoints_of(place);
     if (parsed.on("json"))
       print_json(saved, checkpoints);
     else

@@ -2,6 +2,8 @@
 #include "cli/train_arguments.hpp"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -49,17 +51,35 @@ void let_epochs_count(TrainOptions& options, const Names& names) {
 
 // What a layer says although it does nothing beside what that layer and those beneath say is meant, and a mistake; what
 // a later layer leaves without effect is neither.
-template <class Names>
-void find_meant(std::set<std::string>& meant, const TrainOptions& options, const Names& names) {
-  const std::map<std::string, std::string> idle = options_without_effect(options);
-  for (const OptionSpec& spec : train_option_specs()) {
-    if (!names(spec.name)) continue;
-    if (idle.contains(spec.name))
-      meant.insert(spec.name);
-    else
-      meant.erase(spec.name);
+class Meant {
+ public:
+  /// `place(name)`: where a layer says it, to begin a sentence with. Null where it does not.
+  template <class Place>
+  void judge(const TrainOptions& options, const Place& place) {
+    const std::map<std::string, std::string> idle = options_without_effect(options);
+    for (const OptionSpec& spec : train_option_specs()) {
+      const std::optional<std::string> said = place(spec.name);
+      if (!said) continue;
+      if (idle.contains(spec.name))
+        places_[spec.name] = *said;
+      else
+        places_.erase(spec.name);
+    }
   }
-}
+  void forget() { places_.clear(); }
+  /// Leaves in `options` no others that do nothing. Throws Error(usage) for the first that is there.
+  void settle(TrainOptions& options) const {
+    std::set<std::string> names;
+    for (const auto& [name, place] : places_) names.insert(name);
+    reset_options_without_effect(options, names);
+    for (const auto& [name, why] : options_without_effect(options))
+      if (const auto place = places_.find(name); place != places_.end())
+        throw Error(ExitCode::usage, place->second + why);
+  }
+
+ private:
+  std::map<std::string, std::string> places_;
+};
 
 // Options of `train` that are none of a training's.
 void refuse_of_command_line(const std::string& name) {
@@ -71,11 +91,12 @@ void refuse_of_command_line(const std::string& name) {
     throw Error(ExitCode::usage, "'" + name + "' is an option of the command line alone: give --" + name + " there");
 }
 
-void apply(TrainOptions& options, std::set<std::string>& meant, const std::vector<Setting>& settings,
-           const std::string& source) {
-  const auto names = [&](const char* name) {
-    return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
+void apply(TrainOptions& options, Meant& meant, const std::vector<Setting>& settings, const std::string& source) {
+  const auto place = [&](const Setting& s) { return source + ", line " + std::to_string(s.line) + ": "; };
+  const auto setting = [&](const char* name) {
+    return std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
   };
+  const auto names = [&](const char* name) { return setting(name) != settings.end(); };
   let_epochs_count(options, names);
   for (const Setting& s : settings) {
     try {
@@ -86,10 +107,11 @@ void apply(TrainOptions& options, std::set<std::string>& meant, const std::vecto
       else
         set_train_option(options, s.name, s.value);
     } catch (const Error& failure) {
-      throw Error(failure.code(), source + ", line " + std::to_string(s.line) + ": " + failure.what());
+      throw Error(failure.code(), place(s) + failure.what());
     }
   }
-  find_meant(meant, options, names);
+  meant.judge(options,
+              [&](const char* name) { return names(name) ? std::optional(place(*setting(name))) : std::nullopt; });
 }
 
 // The recipe that the first line of a run's config.ini names (see config_text); empty where there is none.
@@ -180,14 +202,14 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
     settings.erase(own_recipe);
   }
   resolved.recipe = !recipe.empty() ? recipe : !first_recipe.empty() ? first_recipe : !config.empty() ? config : "gan";
-  std::set<std::string> meant;
+  Meant meant;
   if (!recipe.empty()) {
     const Recipe found = read_recipe(recipe);
     apply(resolved.options, meant, found.settings, found.file.string());
     resolved.notes = found.notes;
   }
   apply(resolved.options, meant, settings, config);
-  if (own) meant.clear();
+  if (own) meant.forget();
   const auto names = [&](const char* name) { return parsed.has(name); };
   let_epochs_count(resolved.options, names);
   for (const auto& [name, value] : parsed.values)
@@ -195,8 +217,9 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
   if (names("steps") && names("epochs") && resolved.options.steps > 0)
     throw Error(ExitCode::usage, "--steps " + parsed.values.at("steps") + " and --epochs " +
                                      parsed.values.at("epochs") + " both say how long to train: give one of them");
-  find_meant(meant, resolved.options, names);
-  reset_options_without_effect(resolved.options, meant);
+  meant.judge(resolved.options,
+              [&](const char* name) { return names(name) ? std::optional<std::string>("") : std::nullopt; });
+  meant.settle(resolved.options);
   return resolved;
 }
 

@@ -75,12 +75,17 @@ std::string changed_options(const TrainOptions& options) {
   return changed;
 }
 
-std::string end_text(const TrainOutcome& outcome, const std::string& out, bool with_memory) {
+// `begun` at a step that was the last already: nothing was trained.
+std::string end_text(const TrainOutcome& outcome, std::uint64_t begun, const std::string& out, bool with_memory) {
   const std::string steps = std::to_string(outcome.steps);
   std::string text = outcome.interrupted
-                         ? "stopped at step " + steps + " with a complete checkpoint; to go on: ganymede train --out " +
+                         ? "stopped at step " + steps +
+                               " with a complete checkpoint; to go on, on any number of ranks: ganymede train --out " +
                                out + " --resume\n"
-                         : "done: " + steps + (outcome.steps == 1 ? " step" : " steps") + "; pictures in " + out +
+                         : (begun == outcome.steps ? "there was nothing left to train (give more with --epochs or "
+                                                     "--steps): "
+                                                   : "done: ") +
+                               steps + (outcome.steps == 1 ? " step" : " steps") + "; pictures in " + out +
                                "/samples, the last is " + outcome.picture.string() + "\n";
   if (with_memory)
     text += "memory of the rank with most, measured: " + bytes_text(static_cast<double>(outcome.memory)) + "\n";
@@ -113,11 +118,13 @@ int run(const Parsed& parsed, Communicator& ranks) {
 
   Output output(STDOUT_FILENO, STDERR_FILENO);
   std::optional<Progress> progress;
+  std::uint64_t begun = 0;
   TrainEvents events;
   events.planned = [&](const TrainPlan& plan) {
     output.print(begin_text(plan));
     for (const std::string& note : resolved.notes) output.complain(remark("note", note));
     progress.emplace(output, plan.steps, plan.epochs);
+    begun = plan.first_step;
   };
   events.progressed = [&](const MetricsRecord& record, double seconds_left, bool last) {
     progress->show(record, seconds_left, last);
@@ -144,7 +151,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   interrupted = outcome.interrupted;
   if (ranks.is_root()) {
     if (progress) progress->finish();
-    output.print(end_text(outcome, out, with_memory));
+    output.print(end_text(outcome, begun, out, with_memory));
     finish();
   }
   return static_cast<int>(interrupted ? ExitCode::interrupted : ExitCode::done);

@@ -266,6 +266,8 @@ TEST_F(Ranks, TheLauncherSaysWhyNothingStarts) {
            {{"-n", "1", "no-such-program"}, 4, "there is no program 'no-such-program'"},
            {{"-n", "2", "/no/such/program"}, 4, "there is no program '/no/such/program'"},
            {{"-n", "0", "ganymede", "--version"}, 2, "-n takes the number of ranks, 1 or more"},
+           {{"-n", "1000000", "ganymede", "--version"}, 2, "1000000 ranks do not fit in this machine's memory"},
+           {{"-n", "100000000000000000000", "ganymede", "--version"}, 2, "ranks do not fit in this machine's memory"},
        }) {
     const Ending ending = run(Words{GANYMEDE_LAUNCH "/mpirun"} + wrong.words, here());
     EXPECT_EQ(ending.code, wrong.code) << ending.err;

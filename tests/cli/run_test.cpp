@@ -254,7 +254,8 @@ TEST_F(Run, ResumeGoesOnWithTheRunsOwnOptions) {
   EXPECT_EQ(again.code, 0) << again.err;
   EXPECT_THAT(again.out, Not(HasSubstr("\nchanged ")));
   EXPECT_THAT(again.out,
-              HasSubstr("done: 12 steps; pictures in parts/samples, the last is parts/samples/step-00000012.png"));
+              HasSubstr("there was nothing left to train (give more with --epochs or --steps): 12 steps; pictures in "
+                        "parts/samples, the last is parts/samples/step-00000012.png"));
   expect_same_weights("whole", "parts");
 }
 
@@ -349,7 +350,7 @@ TEST_F(Run, AnInterruptedRunEndsCompleteAndGoesOn) {
     const std::vector<std::uint64_t> steps = logged_steps(name);
     const std::uint64_t at = steps.back();
     EXPECT_THAT(ending.out, HasSubstr("stopped at step " + std::to_string(at) +
-                                      " with a complete checkpoint; to go on: "
+                                      " with a complete checkpoint; to go on, on any number of ranks: "
                                       "ganymede train --out " +
                                       name + " --resume"));
     EXPECT_EQ(inspected(name)["kind"], "checkpoint");
