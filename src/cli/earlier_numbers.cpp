@@ -62,7 +62,8 @@ EarlierNumbers keep_earlier(Json& report, const std::filesystem::path& file) {
     const Json& metrics = is_new ? now : before["metrics"];
     const Json& unmeasured = is_new ? now_unmeasured : before["unmeasured"];
     if (!metrics.contains(key)) continue;
-    if (!is_new && !metrics[key].is_null()) (earlier.of.empty() ? earlier.kept : earlier.lost).push_back(metric.name);
+    if (!is_new && !metrics[key].is_null())
+      (earlier.of.empty() ? earlier.kept : earlier.lost).emplace_back(metric.name);
     if (!is_new && !earlier.of.empty()) continue;
     report["metrics"][key] = metrics[key];
     if (unmeasured.contains(key)) report["unmeasured"][key] = unmeasured[key];
