@@ -75,7 +75,7 @@ TEST(Step, AllocatesNothing) {
         step.measure(&clock);
         for (int i = 0; i < 3; ++i) step.run(false);  // one of each kind
         allocations::counting(true);
-        for (int i = 0; i < 50; ++i) step.run(false);
+        for (int i = 0; i < 20; ++i) step.run(false);
         const bool stop = step.stop_agreed();
         const StepMeans means = step.take_means();
         snapshot.take();
