@@ -10,12 +10,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// On MNIST's test images, as its file has it.
-std::optional<double> stored_accuracy(const eval::ShippedJudge& judge) {
-  const auto found = judge.file.metadata.find("test-accuracy");
-  return found == judge.file.metadata.end() ? std::nullopt : number_from<double>(found->second);
-}
-
 Json json_of(const eval::JudgedScores& scores) {
   return {{"classifier_fd", scores.frechet},
           {"kid",
@@ -36,11 +30,11 @@ Json json_of(const eval::JudgedScores& scores) {
 std::string inferiority(const eval::ShippedJudge& judge) {
   std::optional<double> best;
   try {
-    best = stored_accuracy(eval::read_judge({}));
+    best = eval::read_judge({}).test_accuracy();
   } catch (const Error&) {
     return {};
   }
-  const std::optional<double> own = stored_accuracy(judge);
+  const std::optional<double> own = judge.test_accuracy();
   if (!best || (own && *own >= *best)) return {};
   return judge.source +
          (own ? formatted(" is right about %.2f %% of MNIST's test images", 100 * *own)
@@ -68,7 +62,7 @@ void measure_by_judge(eval::SampleSource& source, std::uint64_t seed, const eval
     report.add(name, formatted(pattern, value(found)),
                "training images " + formatted(pattern, value(floor)) + ", noise " + formatted(pattern, value(ceiling)));
   };
-  const std::optional<double> stored = stored_accuracy(used.file);
+  const std::optional<double> stored = used.file.test_accuracy();
   report.add("by a classifier of MNIST", std::to_string(count) + " images",
              "of each kind, beside test images; weights " + used.file.digest.substr(0, 8) + "…" +
                  (stored ? formatted(", accuracy on MNIST %.4f", *stored) : "") +

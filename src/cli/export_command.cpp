@@ -32,7 +32,7 @@ const TensorFile& chosen(SavedRun& saved, const std::string& network, const std:
   if (!saved.files.contains(network)) throw Error(ExitCode::data, saved.source.string() + " holds no " + network);
   if (network == "discriminator" || !averages(saved)) return saved.files.at(network);
   if (saved.kind == "weights file") {
-    const bool holds_raw = saved.facts.contains("weights") && saved.facts.at("weights") == "raw";
+    const bool holds_raw = saved.facts.raw();
     if (raw != holds_raw)
       throw Error(ExitCode::data, saved.source.string() + " holds " +
                                       (holds_raw ? "G's raw weights alone: export it with --weights raw"
@@ -131,19 +131,17 @@ void export_network(const Parsed& parsed, const std::string& format) {
   warn_of_refused(saved);
   TensorFile file = chosen(saved, network, weights);
   const bool raw = network == "generator" && weights == "raw" && averages(saved);
-  file.metadata = saved.options;
-  for (const char* fact : {"data-digest", "image-side", "image-channels", "classes"})
-    if (saved.facts.contains(fact)) file.metadata[fact] = saved.facts.at(fact);
-  file.metadata["network"] = network;
-  if (raw) file.metadata["weights"] = "raw";
-  file.metadata["steps"] = std::to_string(saved.step);
-  file.metadata["images-seen"] = std::to_string(saved.images_seen);
-  if (format == "onnx") {
+  WeightsFacts facts(saved.options);
+  facts.copy_data(saved.facts);
+  facts.set_network(network);
+  facts.set_raw(raw);
+  facts.set_progress(saved.step, saved.images_seen);
+  if (format == "safetensors") facts.set_pytorch();
+  file.metadata = facts.entries();
+  if (format == "onnx")
     write_file_atomically(out, onnx_model(saved, network, file));
-  } else {
-    file.metadata["format"] = "pt";
+  else
     file.write(out);
-  }
   // Not into the file itself, nor beside it, should that be the standard output.
   const bool lasting = std::filesystem::is_regular_file(out);
   std::string measured;

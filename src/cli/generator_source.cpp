@@ -1,58 +1,10 @@
 // See generator_source.hpp.
 #include "cli/generator_source.hpp"
 
-#include "checkpoint/finite.hpp"
-#include "cli/train_arguments.hpp"
-#include "train/shared_tensor_file.hpp"
-
 namespace ganymede::cli {
-namespace {
-
-Network loaded_generator(const SavedGenerator& saved, Device& device) {
-  Network generator = make_generator(saved.options, saved.shape, device);
-  generator.load(saved.weights, saved.source);
-  return generator;
-}
-
-}  // namespace
-
-SavedGenerator read_saved_generator(const std::string& place, Communicator& ranks) {
-  SavedGenerator saved;
-  bool has_discriminator = false;
-  on_root(ranks, [&] {
-    const SavedRun run = read_saved_run(place);
-    warn_of_refused(run);
-    saved.kind = run.kind;
-    saved.source = run.source.string();
-    saved.step = run.step;
-    saved.options = saved_options(run);
-    const auto raw = run.facts.find("weights");
-    saved.averaged = saved.options.ema > 0 && (raw == run.facts.end() || raw->second != "raw");
-    if (const auto digest = run.facts.find("data-digest"); digest != run.facts.end())
-      saved.data_digest = digest->second;
-    saved.shape = saved_shape(run);
-    saved.weights = picture_weights(run);
-    check_finite(saved.weights, saved.source);
-    if (const auto d = run.files.find("discriminator"); d != run.files.end()) saved.discriminator = d->second;
-    has_discriminator = saved.discriminator.has_value();
-  });
-  saved.kind = shared_text(ranks, saved.kind);
-  saved.source = shared_text(ranks, saved.source);
-  saved.data_digest = shared_text(ranks, saved.data_digest);
-  ranks.broadcast(&saved.step, sizeof saved.step, 0);
-  ranks.broadcast(&saved.averaged, sizeof saved.averaged, 0);
-  ranks.broadcast(&saved.shape, sizeof saved.shape, 0);
-  share_train_options(saved.options, ranks);
-  saved.weights = shared_tensor_file(ranks, std::move(saved.weights), saved.source);
-  ranks.broadcast(&has_discriminator, sizeof has_discriminator, 0);
-  if (has_discriminator)
-    saved.discriminator =
-        shared_tensor_file(ranks, std::move(saved.discriminator).value_or(TensorFile{}), saved.source);
-  return saved;
-}
 
 GeneratorSource::GeneratorSource(const SavedGenerator& saved, std::uint64_t seed, std::uint64_t count, Device& device)
-    : generator_(loaded_generator(saved, device)),
+    : generator_(load_generator(saved, device)),
       sampler_(generator_, saved.options, saved.shape.classes),
       images_(sampler_, generator_.parameter_array(), generator_.outputs(), saved.shape.classes, seed, count) {}
 

@@ -3,35 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
 
-#include "cli/saved_run.hpp"
+#include "cli/saved_generator.hpp"
 #include "eval/sample_source.hpp"
-#include "gan/gan.hpp"
 #include "gan/sampler.hpp"
-#include "ganymede/communicator.hpp"
 #include "train/sampler_source.hpp"
 
 namespace ganymede::cli {
-
-/// What an evaluation needs of a saved run.
-struct SavedGenerator {
-  std::string kind;  ///< see SavedRun
-  std::string source;
-  std::uint64_t step = 0;
-  bool averaged = false;    ///< the weights are the moving average
-  std::string data_digest;  ///< of the images it was trained on; empty where it does not say
-  TrainOptions options;
-  DataShape shape;
-  TensorFile weights;
-  std::optional<TensorFile> discriminator;  ///< where it holds one
-};
-
-/// Rank 0 reads; the others get what it read, so that no other host needs to have the run. Says on stderr what was
-/// passed over. Collective; throws AgreedError.
-SavedGenerator read_saved_generator(const std::string& place, Communicator& ranks);
 
 /// The images that `ganymede sample` draws, number 0 first, in 8 bits; of a generator that is told classes, these in
 /// turn.

@@ -23,7 +23,7 @@ void print_json(const SavedRun& saved, const std::vector<CheckpointState>& check
   json["step"] = saved.step;
   json["images_seen"] = saved.images_seen;
   json["options"] = saved.options;
-  for (const auto& [name, value] : saved.facts) json[name] = value;
+  for (const auto& [name, value] : saved.facts.entries()) json[name] = value;
   for (const auto& [name, file] : saved.files) {
     nlohmann::ordered_json& entry = json["files"][name];
     entry["digest"] = file.weights_digest();
@@ -46,7 +46,7 @@ void print_table(const SavedRun& saved, const std::vector<CheckpointState>& chec
   std::printf("%-30s%s\n", saved.kind.c_str(), saved.source.c_str());
   std::printf("%-30s%llu\n", "step", static_cast<unsigned long long>(saved.step));
   std::printf("%-30s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
-  for (const auto& [name, value] : saved.facts) std::printf("%-30s%s\n", name.c_str(), value.c_str());
+  for (const auto& [name, value] : saved.facts.entries()) std::printf("%-30s%s\n", name.c_str(), value.c_str());
   std::printf("\noptions that determine the trajectory\n");
   for (const auto& [name, value] : saved.options) std::printf("  %-28s%s\n", name.c_str(), value.c_str());
   std::printf("\nweights (digest: XXH3-128 of the values)\n");

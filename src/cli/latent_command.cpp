@@ -7,17 +7,15 @@
 #include <numeric>
 #include <optional>
 
-#include "checkpoint/finite.hpp"
 #include "cli/commands.hpp"
 #include "cli/eval_report.hpp"
 #include "cli/recorded_run.hpp"
-#include "cli/saved_run.hpp"
+#include "cli/saved_generator.hpp"
 #include "cli/train_arguments.hpp"
 #include "core/files.hpp"
 #include "core/numbers.hpp"
 #include "eval/distances.hpp"
 #include "eval/latent_directions.hpp"
-#include "gan/gan.hpp"
 #include "gan/sampler.hpp"
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
@@ -58,18 +56,15 @@ Request parse_request(const Parsed& parsed) {
 /// The generator of a run, and what is drawn of it.
 class Explorer {
  public:
-  Explorer(const Request& request, const SavedRun& saved, Device& device)
+  Explorer(const Request& request, const SavedGenerator& saved, Device& device)
       : request_(request),
-        options_(saved_options(saved)),
-        shape_(saved_shape(saved)),
-        generator_(make_generator(options_, shape_, device)),
-        sampler_(generator_, options_, shape_.classes),
+        shape_(saved.shape),
+        generator_(load_generator(saved, device)),
+        sampler_(generator_, saved.options, shape_.classes),
         latent_(static_cast<std::size_t>(generator_.inputs())),
         step_(saved.step),
         folder_(request.out.empty() ? RunFolder(request.place).samples() : fs::path(request.out)) {
-    check_finite(picture_weights(saved), saved.source.string());
-    generator_.load(picture_weights(saved), saved.source.string());
-    json_ = {{"format", "ganymede-latent"}, {"version", json_version}, {"source", saved.source.string()},
+    json_ = {{"format", "ganymede-latent"}, {"version", json_version}, {"source", saved.source},
              {"step", saved.step},          {"seed", request.seed},    {"pictures", Json::array()}};
   }
 
@@ -212,7 +207,6 @@ class Explorer {
   }
 
   const Request& request_;
-  TrainOptions options_;
   DataShape shape_;
   Network generator_;
   Sampler sampler_;
@@ -237,8 +231,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     Request request = parse_request(parsed);
     const bool data_given = !request.data.empty();
-    const SavedRun saved = read_saved_run(request.place);
-    warn_of_refused(saved);
+    const SavedGenerator saved = read_saved_generator(request.place);
     const std::unique_ptr<Device> device = make_cpu_device(1);
     Explorer explorer(request, saved, *device);
     // Before anything is drawn: it may be refused.

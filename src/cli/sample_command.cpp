@@ -4,13 +4,11 @@
 #include <filesystem>
 #include <optional>
 
-#include "checkpoint/finite.hpp"
 #include "cli/commands.hpp"
 #include "cli/file_ending.hpp"
-#include "cli/saved_run.hpp"
+#include "cli/saved_generator.hpp"
 #include "cli/train_arguments.hpp"
 #include "eval/latent_directions.hpp"
-#include "gan/gan.hpp"
 #include "gan/sampler.hpp"
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
@@ -38,20 +36,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
     const std::uint64_t seed = parse_seed(parsed);
     const std::string out = parsed.get("out", "samples.png");
     refuse_other_ending(out, "PNG", {".png"});
-    const SavedRun saved = read_saved_run(parsed.positional[0]);
-    warn_of_refused(saved);
-    const TrainOptions options = saved_options(saved);
-    const TensorFile& weights = picture_weights(saved);
-    check_finite(weights, saved.source.string());
-    const DataShape shape = saved_shape(saved);
-    const std::optional<int> only = only_class(parsed, shape.classes, saved.source.string());
+    const SavedGenerator saved = read_saved_generator(parsed.positional[0]);
+    const int classes = saved.shape.classes;
+    const std::optional<int> only = only_class(parsed, classes, saved.source);
     const std::unique_ptr<Device> device = make_cpu_device(1);
-    Network generator = make_generator(options, shape, *device);
-    generator.load(weights, saved.source.string());
-    Sampler sampler(generator, options, shape.classes);
+    Network generator = load_generator(saved, *device);
+    Sampler sampler(generator, saved.options, classes);
 
     std::vector<float> images;
-    int columns = grid_columns(count, only ? 0 : shape.classes);
+    int columns = grid_columns(count, only ? 0 : classes);
     int drawn = count;
     if (steps > 0) {
       // Row r goes from sample r to sample r+1, all of the class of r.
@@ -65,7 +58,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
           eval::interpolate(
               ends.data() + static_cast<std::size_t>(r) * latent,
               ends.data() + static_cast<std::size_t>(r + 1) * latent, latent, static_cast<double>(i) / (steps - 1),
-              options.latent_distribution == "normal",
+              saved.options.latent_distribution == "normal",
               z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) + static_cast<std::size_t>(i)) *
                              latent);
         }
@@ -75,7 +68,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     } else {
       images = sampler.draw(generator.parameter_array(), seed, math::Stream::noise_for_samples, 0, count, only);
     }
-    write_png_grid(out, images, drawn, shape.image, columns,
+    write_png_grid(out, images, drawn, saved.shape.image, columns,
                    {{"step", std::to_string(saved.step)}, {"seed", std::to_string(seed)}});
     // Not into the file itself, should that be the standard output.
     std::fprintf(std::filesystem::is_regular_file(out) ? stdout : stderr, "%d %s from %s (step %llu) in %s\n", drawn,

@@ -23,9 +23,6 @@ bool is_checkpoint(const fs::path& folder) {
   return fs::exists(folder / "manifest.json", error);
 }
 
-constexpr std::uint64_t most_side = 1024;
-constexpr std::uint64_t most_classes = 256;
-
 SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   SavedRun run;
   run.kind = "checkpoint";
@@ -33,40 +30,26 @@ SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   run.step = checkpoint.step;
   run.images_seen = checkpoint.images_seen;
   run.options = std::move(checkpoint.options);
-  run.facts = {{"data-digest", checkpoint.data_digest},
-               {"arithmetic", checkpoint.arithmetic},
-               {"written-by", checkpoint.program}};
   run.files = std::move(checkpoint.files);
+  WeightsFacts::Entries facts = {{"arithmetic", checkpoint.arithmetic}, {"written-by", checkpoint.program}};
   if (const auto generator = run.files.find("generator"); generator != run.files.end())
-    for (const auto& fact : generator->second.metadata) run.facts.insert(fact);
+    facts.insert(generator->second.metadata.begin(), generator->second.metadata.end());
+  run.facts = WeightsFacts(std::move(facts), folder.string());
+  run.facts.set_data_digest(checkpoint.data_digest);
   return run;
 }
 
 // Takes options, step and facts from a weights file's metadata.
-void describe(SavedRun& run, const TensorFile& file) {
-  std::optional<std::uint64_t> seen;
-  for (const auto& [name, value] : file.metadata) {
-    // `steps` in a weights file says how many were made; as an option it determines no trajectory.
-    if (name == "steps")
-      run.step = leading_number(value);
-    else if (name == "images-seen")
-      seen = leading_number(value);
-    else if (find_train_option(name) != nullptr)
-      run.options[name] = value;
-    else if (name != "network" && name != "format")
-      run.facts[name] = value;
-  }
+void describe(SavedRun& run, const WeightsFacts& file) {
+  run.step = file.steps().value_or(0);
+  WeightsFacts::Entries facts = file.of_training();
+  for (const OptionSpec& spec : train_option_specs())
+    if (auto option = facts.extract(spec.name)) run.options.insert(std::move(option));
+  run.facts = WeightsFacts(std::move(facts), run.source.string());
   if (run.options.empty()) return;
   const TrainOptions options = saved_options(run);
   // Files of earlier versions do not say it; these are right where the batch was never changed.
-  run.images_seen = seen.value_or(images_seen(options, {}, run.step));
-}
-
-// What the final weights of both networks have to say alike.
-std::map<std::string, std::string> of_both(const TensorFile& file) {
-  std::map<std::string, std::string> metadata = file.metadata;
-  metadata.erase("network");
-  return metadata;
+  run.images_seen = file.images_seen().value_or(images_seen(options, {}, run.step));
 }
 
 // The final weights of a run that has ended. They are two files, written one after the other: where one is missing or
@@ -87,12 +70,19 @@ std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::st
   SavedRun run;
   run.kind = "finished run";
   run.source = place;
-  TensorFile& generator = run.files["generator"] = TensorFile::read(folder.generator());
-  TensorFile& discriminator = run.files["discriminator"] = TensorFile::read(folder.discriminator());
+  const auto read = [&](const char* network, const fs::path& file) {
+    TensorFile& weights = run.files[network] = TensorFile::read(file);
+    return WeightsFacts(weights.metadata, file.string());
+  };
+  const WeightsFacts generator = read("generator", folder.generator());
+  const WeightsFacts discriminator = read("discriminator", folder.discriminator());
+  const auto of_both = [](WeightsFacts facts) {
+    facts.set_network({});
+    return facts.entries();
+  };
   if (of_both(generator) != of_both(discriminator)) {
-    const auto step = [](const TensorFile& file) {
-      const auto found = file.metadata.find("steps");
-      return found == file.metadata.end() ? std::string("an unknown step") : "step " + found->second;
+    const auto step = [](const WeightsFacts& facts) {
+      return facts.steps() ? "step " + std::to_string(*facts.steps()) : std::string("an unknown step");
     };
     refused.push_back("the run's final weights do not belong together: " + folder.generator().string() + " is of " +
                       step(generator) + ", " + folder.discriminator().filename().string() + " of " +
@@ -130,13 +120,14 @@ SavedRun read_saved_run(const fs::path& place) {
     run.kind = "weights file";
     run.source = place;
     TensorFile file = TensorFile::read(place);
-    const auto network = file.metadata.find("network");
-    if (network != file.metadata.end() && network->second == "judge")
+    const WeightsFacts facts(file.metadata, place.string());
+    const std::string network = facts.network();
+    if (network == "judge")
       throw Error(ExitCode::data,
                   place.string() + " holds a judge of digits and no network of a GAN: `ganymede judge --check --out " +
                       place.string() + "` looks at it, and `ganymede eval --judge` uses it");
-    describe(run, file);
-    run.files[network == file.metadata.end() ? place.stem().string() : network->second] = std::move(file);
+    describe(run, facts);
+    run.files[network.empty() ? place.stem().string() : network] = std::move(file);
     return run;
   }
   if (is_checkpoint(place)) return from_checkpoint(place, read_checkpoint(place));
@@ -212,22 +203,10 @@ const TensorFile& picture_weights(const SavedRun& run) {
 }
 
 DataShape saved_shape(const SavedRun& run) {
-  const std::string source = run.source.string();
-  const auto stated = [&](const char* name, std::uint64_t least, std::uint64_t most) -> std::optional<int> {
-    const auto found = run.facts.find(name);
-    if (found == run.facts.end()) return std::nullopt;
-    const std::uint64_t value = leading_number(found->second);
-    if (value < least || value > most)
-      throw Error(ExitCode::data, source + ": " + name + " is '" + found->second + "', not a whole number from " +
-                                      std::to_string(least) + " to " + std::to_string(most));
-    return static_cast<int>(value);
-  };
-  const int classes = stated("classes", 0, most_classes).value_or(0);
-  std::optional<int> side = stated("image-side", 1, most_side);
+  std::optional<int> side = run.facts.image_side();
   // Files of before, whose networks were all fully connected.
   if (!side) side = side_of_last_layer(run);
-  const int channels = stated("image-channels", 1, 3).value_or(1);
-  return {{*side, *side, channels}, classes};
+  return {{*side, *side, run.facts.image_channels().value_or(1)}, run.facts.classes().value_or(0)};
 }
 
 }  // namespace ganymede::cli

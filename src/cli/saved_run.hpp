@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/weights_facts.hpp"
 #include "ganymede/options.hpp"
 #include "ganymede/shapes.hpp"
 #include "ganymede/tensor_file.hpp"
@@ -20,9 +21,9 @@ struct SavedRun {
   std::uint64_t step = 0;
   std::uint64_t images_seen = 0;
   std::map<std::string, std::string> options;
-  std::map<std::string, std::string> facts;  ///< further things it says of itself, by name
-  std::map<std::string, TensorFile> files;   ///< "generator", "discriminator", and in checkpoints the rest
-  std::vector<std::string> refused;          ///< what was passed over for it, and why: a sentence each
+  WeightsFacts facts;                       ///< what else it says of itself
+  std::map<std::string, TensorFile> files;  ///< "generator", "discriminator", and in checkpoints the rest
+  std::vector<std::string> refused;         ///< what was passed over for it, and why: a sentence each
 };
 
 /// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has none (both networks', of one

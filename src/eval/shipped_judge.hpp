@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "eval/judge.hpp"
@@ -13,6 +14,8 @@ struct ShippedJudge {
   std::string source;
   std::string digest;  ///< file.weights_digest()
   TensorFile file;
+  /// On MNIST's test images, as the file has it.
+  [[nodiscard]] std::optional<double> test_accuracy() const;
 };
 
 /// Reads a judge; of an empty name, the one in the program's share folder. Throws Error(data), also of a file whose

@@ -96,12 +96,6 @@ Network make_discriminator(const TrainOptions& options, const DataShape& data, D
   return {device, family_named(options.model).discriminator(options, data)};
 }
 
-std::map<std::string, std::string> shape_facts(const DataShape& data) {
-  return {{"image-side", std::to_string(data.image.height)},
-          {"image-channels", std::to_string(data.image.channels)},
-          {"classes", std::to_string(data.classes)}};
-}
-
 void draw_latent(Device& device, const TrainOptions& options, std::uint64_t seed, std::uint32_t stream, StepCount first,
                  int rows, float* z) {
   if (options.latent_distribution == "uniform")

@@ -43,9 +43,6 @@ Gan make_empty_gan(const TrainOptions& options, const DataShape& data, Device& d
 Network make_generator(const TrainOptions& options, const DataShape& data, Device& device);
 Network make_discriminator(const TrainOptions& options, const DataShape& data, Device& device);
 
-/// The shape of data in a weights file's metadata, by name.
-std::map<std::string, std::string> shape_facts(const DataShape& data);
-
 /// Latent vectors z[rows, options.latent] of global samples `first` …: normal, or uniform on (-1, 1).
 void draw_latent(Device& device, const TrainOptions& options, std::uint64_t seed, std::uint32_t stream, StepCount first,
                  int rows, float* z);

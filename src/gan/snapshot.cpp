@@ -3,6 +3,8 @@
 
 #include <iterator>
 
+#include "checkpoint/weights_facts.hpp"
+
 namespace ganymede {
 
 GanSnapshot::GanSnapshot(const Gan& gan) : gan_(&gan) {
@@ -32,7 +34,9 @@ std::map<std::string, TensorFile> GanSnapshot::files() const {
     all.insert(all.end(), std::make_move_iterator(tensors.begin()), std::make_move_iterator(tensors.end()));
   }
   // Convolutions' shapes do not say for which images they are.
-  files["generator"].metadata = shape_facts(gan_->data);
+  WeightsFacts facts;
+  facts.set_shape(gan_->data);
+  files["generator"].metadata = facts.entries();
   return files;
 }
 

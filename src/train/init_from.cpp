@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/finite.hpp"
+#include "checkpoint/weights_facts.hpp"
 #include "core/names.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/tensor_file.hpp"
@@ -34,21 +35,20 @@ std::string why_not_loaded(Network& network, const TensorFile& file, const std::
 }
 
 // What shapes the file's network and is other than here, as the command line has it; of a file of ours.
-std::string options_of(const TensorFile& file, const TrainOptions& options) {
-  const auto named = file.metadata.find("network");
-  const bool generator = named != file.metadata.end() && named->second == "generator";
+std::string options_of(const WeightsFacts& facts, const TrainOptions& options) {
+  const bool generator = facts.network() == "generator";
   std::vector<std::string> given;
   for (const OptionSpec& spec : train_option_specs()) {
     const std::string name = spec.name;
-    const auto found = file.metadata.find(name);
-    if (found == file.metadata.end() || found->second == spec.get(options)) continue;
+    const std::string* found = facts.find(name);
+    if (found == nullptr || *found == spec.get(options)) continue;
     if (spec.role != OptionRole::tensors || name == "optimizer") continue;
     // The other network's.
     if (generator ? name.starts_with("discriminator-") || name == "spectral-norm"
                   : name.starts_with("generator-") || name == "latent")
       continue;
     const bool is_switch = spec.value[0] == '\0';
-    given.push_back("--" + name + (!is_switch ? " " + found->second : found->second == "true" ? "" : "=false"));
+    given.push_back("--" + name + (!is_switch ? " " + *found : *found == "true" ? "" : "=false"));
   }
   return joined(given, " ");
 }
@@ -56,12 +56,13 @@ std::string options_of(const TensorFile& file, const TrainOptions& options) {
 enum class Holds { generator, discriminator };
 
 Holds load(const TensorFile& file, const std::string& source, const TrainOptions& options, Gan& gan) {
-  const auto named = file.metadata.find("network");
-  const bool may_be_generator = named == file.metadata.end() || named->second == "generator";
-  const bool may_be_discriminator = named == file.metadata.end() || named->second == "discriminator";
+  const WeightsFacts facts(file.metadata, source);
+  const std::string named = facts.network();
+  const bool may_be_generator = named.empty() || named == "generator";
+  const bool may_be_discriminator = named.empty() || named == "discriminator";
   if (!may_be_generator && !may_be_discriminator)
-    throw Error(ExitCode::data, source + " says that it is of the network '" + named->second +
-                                    "', not of a generator or discriminator");
+    throw Error(ExitCode::data,
+                source + " says that it is of the network '" + named + "', not of a generator or discriminator");
   std::string reasons;
   if (may_be_generator) {
     reasons = why_not_loaded(gan.generator, file, source);
@@ -72,14 +73,14 @@ Holds load(const TensorFile& file, const std::string& source, const TrainOptions
     if (why.empty()) return Holds::discriminator;
     reasons = reasons.empty() ? why : "as a generator's: " + reasons + "; as a discriminator's: " + why;
   }
-  const std::string given = options_of(file, options);
+  const std::string given = options_of(facts, options);
   throw Error(ExitCode::data, "cannot start from these weights: " + reasons +
                                   ". Give the options of the network that they are of" +
                                   (given.empty() ? "" : ": " + given));
 }
 
 // What a network makes of its weights beside their shapes, where the file says that it was trained with another.
-std::string other_meaning(const TensorFile& file, Holds holds, const TrainOptions& options) {
+std::string other_meaning(const WeightsFacts& facts, Holds holds, const TrainOptions& options) {
   const bool generator = holds == Holds::generator;
   const std::string activation = generator ? "generator-activation" : "discriminator-activation";
   const auto value = [&](const std::string& name) { return find_train_option(name)->get(options); };
@@ -88,9 +89,9 @@ std::string other_meaning(const TensorFile& file, Holds holds, const TrainOption
   if (value(activation) == "leaky-relu") names.emplace_back("leak");
   std::string said;
   for (const std::string& name : names) {
-    const auto found = file.metadata.find(name);
-    if (found == file.metadata.end() || found->second == value(name)) continue;
-    said += (said.empty() ? "" : ", ") + std::string("--") + name + " " + found->second + " (here " + value(name) + ")";
+    const std::string* found = facts.find(name);
+    if (found == nullptr || *found == value(name)) continue;
+    said += (said.empty() ? "" : ", ") + std::string("--") + name + " " + *found + " (here " + value(name) + ")";
     // Whose leak is not compared with that of another function.
     if (name == activation) break;
   }
@@ -126,7 +127,7 @@ std::string load_initial_weights(const TrainOptions& options, Communicator& rank
         throw Error(ExitCode::usage, std::string("--init-from names two files of ") + network +
                                          ": give one of each network, or one alone");
       before = holds;
-      if (const std::string other = other_meaning(file, holds, options); !other.empty())
+      if (const std::string other = other_meaning(WeightsFacts(file.metadata), holds, options); !other.empty())
         warnings.push_back("the weights of " + source + " were trained with " + other +
                            ": in this network they mean something else; give the same, unless that is meant");
       origin += (origin.empty() ? "" : ", ") + std::string(network) + " in " + source;

@@ -45,15 +45,13 @@ std::map<std::string, std::string> differences(const std::map<std::string, std::
   return result;
 }
 
-// What the generator's file says of its data; empty where that is nothing.
-std::string fact_of(const Checkpoint& checkpoint, const std::string& name) {
-  const auto file = checkpoint.files.find("generator");
-  if (file == checkpoint.files.end()) return {};
-  const auto fact = file->second.metadata.find(name);
-  return fact == file->second.metadata.end() ? std::string() : fact->second;
-}
-
 }  // namespace
+
+WeightsFacts generator_facts(const FoundCheckpoint& found) {
+  const auto file = found.checkpoint.files.find("generator");
+  if (file == found.checkpoint.files.end()) return {};
+  return WeightsFacts(file->second.metadata, (found.folder / "generator.safetensors").string());
+}
 
 std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
                                                const std::function<std::optional<FoundCheckpoint>()>& find) {
@@ -107,11 +105,11 @@ TrajectoryChanges check_same_trajectory(const FoundCheckpoint& found, const Trai
             (fixed.empty() ? "" : "; with another " + either(fixed) + " train anew, into another --out"));
   if (checkpoint.data_digest != data_digest) {
     // Leave to differ would lead to tensors that do not fit.
-    for (const auto& [name, value] : shape_facts(shape))
-      if (const std::string then = fact_of(checkpoint, name); !then.empty() && then != value)
-        throw Error(ExitCode::data, cannot + "it was trained on images with " + name + " " + then + ", and those of " +
-                                        data + " have " + value +
-                                        ": give the run's own --data, or train anew, into another --out");
+    if (const auto other = generator_facts(found).difference_from(shape))
+      throw Error(ExitCode::data, cannot + "it was trained on images with " + other->name + " " +
+                                      std::to_string(other->stated) + ", and those of " + data + " have " +
+                                      std::to_string(other->needed) +
+                                      ": give the run's own --data, or train anew, into another --out");
     if (!allowed("data"))
       throw Error(ExitCode::data, cannot + "it was trained on other images than those of " + data + " (digest " +
                                       checkpoint.data_digest + ", here " + data_digest +

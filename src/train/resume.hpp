@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/weights_facts.hpp"
 #include "gan/gan.hpp"
 #include "ganymede/communicator.hpp"
 #include "ganymede/options.hpp"
@@ -17,6 +18,9 @@ namespace ganymede {
 /// Collective.
 std::optional<FoundCheckpoint> find_checkpoint(Communicator& ranks,
                                                const std::function<std::optional<FoundCheckpoint>()>& find);
+
+/// What its generator's file says of itself.
+WeightsFacts generator_facts(const FoundCheckpoint& found);
 
 /// How a training differs from that of the checkpoint it goes on from.
 struct TrajectoryChanges {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/weights_facts.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 #include "report/image_grid.hpp"
@@ -152,15 +153,16 @@ void RunWriter::write_timing(const std::string& ranks) {
 
 void RunWriter::write_page() { lock_.put(folder_.report(), report_page({&reported_, 1}, train_option_specs())); }
 
-void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator,
-                              std::map<std::string, std::string> facts) {
-  facts["format"] = "pt";
-  facts["data-digest"] = setup_.data_digest;
-  facts.merge(shape_facts(setup_.gan->data));
+void RunWriter::write_weights(TensorFile& generator, TensorFile& discriminator, const Shown& shown) {
+  WeightsFacts facts(trajectory_options(options_));
+  facts.set_progress(shown.steps, shown.images);
+  facts.set_data_digest(setup_.data_digest);
+  facts.set_shape(setup_.gan->data);
+  facts.set_pytorch();
   // Both say of which step they are, so that two of different steps are told from a pair.
   const auto bytes = [&](TensorFile& file, const char* network) {
-    file.metadata = facts;
-    file.metadata["network"] = network;
+    facts.set_network(network);
+    file.metadata = facts.entries();
     return file.sealed();
   };
   // A disk that has room for one of them alone keeps the pair before. G comes last: it is what others wait for.

@@ -66,8 +66,9 @@ class RunWriter {
   /// before.
   void write_timing(const std::string& ranks);
 
-  /// `facts` become both files' metadata. The generator's comes last: where it is, the run has ended.
-  void write_weights(TensorFile& generator, TensorFile& discriminator, std::map<std::string, std::string> facts);
+  /// The final weights, with what they are of as metadata. The generator's come last: where they are, the run has
+  /// ended.
+  void write_weights(TensorFile& generator, TensorFile& discriminator, const Shown& shown);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -60,10 +59,9 @@ void load_checkpoint(Gan& gan, const FoundCheckpoint& found, const TrajectoryCha
   const std::string folder = found.folder.string();
   try {
     gan.load(found.checkpoint.files, folder);
-    const std::map<std::string, std::string>& facts = found.checkpoint.files.at("generator").metadata;
-    for (const auto& [name, value] : shape_facts(gan.data))
-      if (facts.contains(name) && facts.at(name) != value)
-        throw Error(ExitCode::data, folder + " is of images with " + name + " " + facts.at(name) + ", not " + value);
+    if (const auto other = generator_facts(found).difference_from(gan.data))
+      throw Error(ExitCode::data, folder + " is of images with " + other->name + " " + std::to_string(other->stated) +
+                                      ", not " + std::to_string(other->needed));
   } catch (const Error& failure) {
     if (changes.made.empty()) throw;
     throw Error(ExitCode::usage, "the checkpoint does not fit what --allow-change let through (" +

@@ -473,10 +473,8 @@ class Training {
   void write_weights(TensorFile& generator, TensorFile& discriminator) {
     const TimeSheet::Stage stage(*times_, Part::final_weights);
     on_root(ranks_, [&] {
-      std::map<std::string, std::string> facts = trajectory_options(options_);
-      facts["steps"] = std::to_string(setup_.step->steps());
-      facts["images-seen"] = std::to_string(records_.images_seen(setup_.step->steps()));
-      writer_->write_weights(generator, discriminator, std::move(facts));
+      const std::uint64_t steps = setup_.step->steps();
+      writer_->write_weights(generator, discriminator, {steps, records_.images_seen(steps)});
     });
   }
 

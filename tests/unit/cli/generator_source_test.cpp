@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "gan/gan.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ganymede::cli {
@@ -21,9 +22,12 @@ TEST(GeneratorSource, GivesWhatTheSamplerDraws) {
   Network generator = make_generator(options, shape, *device);
   generator.initialise(7, 1);
   TensorFile file;
-  file.metadata = {{"network", "generator"}, {"generator-hidden", "9"}, {"latent", "5"}, {"condition", "concat"},
-                   {"steps", "12"},          {"data-digest", "abc"},    {"ema", "0"}};
-  file.metadata.merge(shape_facts(shape));
+  WeightsFacts facts({{"generator-hidden", "9"}, {"latent", "5"}, {"condition", "concat"}, {"ema", "0"}});
+  facts.set_network("generator");
+  facts.set_progress(12, 768);
+  facts.set_data_digest("abc");
+  facts.set_shape(shape);
+  file.metadata = facts.entries();
   file.tensors = generator.tensors(generator.parameter_array());
   file.write(folder.path() / "g.safetensors");
 
