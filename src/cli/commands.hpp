@@ -12,7 +12,13 @@ namespace ganymede::cli {
 struct Command {
   CommandSyntax syntax;
   /// Runs on every rank; returns the exit code. Throws Error.
-  int (*run)(const Parsed& parsed, Communicator& ranks);
+  int (*run)(const Parsed& parsed, Communicator& ranks) = nullptr;
+  /// Says of itself which stage it is in.
+  bool has_stages = false;
+  /// What it prints may be lost: what it is for is in a file.
+  bool prints_aside = false;
+  /// What the watchdog adds to its diagnosis; by its ending launch/mpirun knows whose sentence it is.
+  const char* consolation = "Its last file may be missing, or in a pipe cut short: start it again";
 };
 
 Command train_command();

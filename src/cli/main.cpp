@@ -161,11 +161,10 @@ int run(const std::vector<std::string>& words, Communicator& ranks) {
   });
   if (parsed.help) return print(help_text(command->syntax));
   together(ranks, [&] { watch_over(command->syntax, parsed); });
-  // A training has stages of its own, of which this is the first.
-  if (command->syntax.name != "train") heartbeat::stage(command->syntax.name.c_str());
+  // Before the first of a command's own it is set-up still.
+  if (!command->has_stages) heartbeat::stage(command->syntax.name.c_str());
   const int code = command->run(parsed, ranks);
-  // What a training is for is in its folder; lines of its progress may be lost.
-  if (command->syntax.name != "train" || parsed.on("dry-run")) check_output(ranks);
+  if (!command->prints_aside || parsed.on("dry-run")) check_output(ranks);
   return code;
 }
 
@@ -181,11 +180,11 @@ double timeout_among(const std::vector<std::string>& words) {
   return 0;
 }
 
-// By these endings launch/mpirun knows what the watchdog says.
 std::string consolation(const std::vector<std::string>& words) {
-  return !words.empty() && words[0] == "train"
-             ? "Complete checkpoints stand, where there are any, and --resume goes on from the newest"
-             : "Its last file may be missing, or in a pipe cut short: start it again";
+  const std::vector<Command> all = commands();
+  const auto named = std::find_if(all.begin(), all.end(),
+                                  [&](const Command& c) { return !words.empty() && c.syntax.name == words[0]; });
+  return named == all.end() ? Command().consolation : named->consolation;
 }
 
 // One line, whatever was quoted in it.

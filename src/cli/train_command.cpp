@@ -166,7 +166,8 @@ Command train_command() {
   syntax.arguments.push_back({"memory-report", "",
                               "say what the memory is for, before the first step, and how much it was at the end",
                               "Output"});
-  return {syntax, run};
+  return {syntax, run, true, true,
+          "Complete checkpoints stand, where there are any, and --resume goes on from the newest"};
 }
 
 }  // namespace ganymede::cli
