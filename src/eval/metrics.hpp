@@ -15,24 +15,33 @@
 namespace ganymede::eval {
 
 struct Metric {
+  enum class Kind { parzen, two_sample, classification_error, gan_train, gan_test, memorisation, judge, modes };
+
+  Kind kind;
   const char* name;   ///< as --metrics takes it
   const char* title;  ///< as a table has it
   bool in_training;   ///< quick enough for --eval-metrics
   bool labels;        ///< looks at the classes of test images
   bool judge;         ///< asks a judge
+  bool stacked;       ///< of images that show several digits at a time (--stack), of which the others say nothing
 };
 
 /// In the order in which they are measured.
 inline constexpr std::array metrics = std::to_array<Metric>({
-    {"parzen", "parzen", true, false, false},
-    {"two-sample", "two-sample", true, false, false},
-    {"1nn-error", "1-NN classification error", true, true, false},
-    {"gan-train", "GAN-train accuracy", false, true, false},
-    {"gan-test", "GAN-test accuracy", false, true, true},
-    {"memorisation", "memorisation", false, true, false},
-    {"judge", "by a classifier of MNIST", true, false, true},
-    {"modes", "modes", true, false, true},
+    {Metric::Kind::parzen, "parzen", "parzen", true, false, false, false},
+    {Metric::Kind::two_sample, "two-sample", "two-sample", true, false, false, false},
+    {Metric::Kind::classification_error, "1nn-error", "1-NN classification error", true, true, false, false},
+    {Metric::Kind::gan_train, "gan-train", "GAN-train accuracy", false, true, false, false},
+    {Metric::Kind::gan_test, "gan-test", "GAN-test accuracy", false, true, true, false},
+    {Metric::Kind::memorisation, "memorisation", "memorisation", false, true, false, false},
+    {Metric::Kind::judge, "judge", "by a classifier of MNIST", true, false, true, false},
+    {Metric::Kind::modes, "modes", "modes", true, false, true, true},
 });
+
+/// The one of this name, which is one of them.
+inline const Metric& metric_named(const std::string& name) {
+  return *std::find_if(metrics.begin(), metrics.end(), [&](const Metric& metric) { return metric.name == name; });
+}
 
 /// The names of all, or of those with a property.
 inline std::vector<std::string> metric_names(bool Metric::*property = nullptr) {

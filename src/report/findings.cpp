@@ -3,6 +3,7 @@
 #include "report/findings.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -42,19 +43,27 @@ constexpr std::size_t least_norms = 10;
 // The fewest that D's accuracy and outputs are judged by: those of a few batches vary too much.
 constexpr std::uint64_t balance_steps = 100;
 
-// How many records or diagnoses in a row it takes to find a thing, and to take it back; of who wins, how many steps.
-constexpr std::uint64_t needed(Kind kind) {
-  switch (kind) {
-    case Kind::discriminator_wins:
-    case Kind::generator_wins:
-      return 500;
-    case Kind::steep_discriminator:
-    case Kind::overfitting_discriminator:
-      return 2;
-    default:
-      return 1;
-  }
-}
+struct KindOfFinding {
+  Kind kind;
+  const char* name;
+  /// How many records or diagnoses in a row it takes to find it, and to take it back; of who wins, how many steps.
+  std::uint64_t needed;
+};
+
+constexpr std::array kinds_of_findings = std::to_array<KindOfFinding>({
+    {Kind::collapse, "collapse", 1},
+    {Kind::discriminator_wins, "discriminator-wins", 500},
+    {Kind::generator_wins, "generator-wins", 500},
+    {Kind::steep_discriminator, "steep-discriminator", 2},
+    {Kind::discriminator_gradient, "discriminator-gradient", 1},
+    {Kind::generator_gradient, "generator-gradient", 1},
+    {Kind::overfitting_discriminator, "overfitting-discriminator", 2},
+});
+static_assert(kinds_of_findings.size() == Finding::kinds);
+
+constexpr const KindOfFinding& about(Kind kind) { return kinds_of_findings[static_cast<std::size_t>(kind)]; }
+static_assert(std::all_of(kinds_of_findings.begin(), kinds_of_findings.end(),
+                          [](const KindOfFinding& each) { return about(each.kind).kind == each.kind; }));
 
 // As advice: one that is there already is to be greater.
 std::string stronger(const char* option, double now) {
@@ -175,7 +184,7 @@ void Findings::see(Kind kind, bool now, std::uint64_t step, std::uint64_t weight
   }
   if (state.in_a_row == 0) state.since = step;
   state.in_a_row += weight;
-  if (state.in_a_row < needed(kind)) return;
+  if (state.in_a_row < about(kind).needed) return;
   state.in_a_row = 0;
   if (before) {
     all_[*state.found].until = state.since;
@@ -200,24 +209,6 @@ void Findings::Norms::add(double norm) {
   if (last.size() > remembered_norms) last.pop_front();
 }
 
-const char* finding_name(Kind kind) {
-  switch (kind) {
-    case Kind::collapse:
-      return "collapse";
-    case Kind::discriminator_wins:
-      return "discriminator-wins";
-    case Kind::generator_wins:
-      return "generator-wins";
-    case Kind::steep_discriminator:
-      return "steep-discriminator";
-    case Kind::discriminator_gradient:
-      return "discriminator-gradient";
-    case Kind::generator_gradient:
-      return "generator-gradient";
-    case Kind::overfitting_discriminator:
-      return "overfitting-discriminator";
-  }
-  return "";
-}
+const char* finding_name(Kind kind) { return about(kind).name; }
 
 }  // namespace ganymede

@@ -61,16 +61,17 @@ std::vector<std::string> eval_metrics(const TrainOptions& options) {
 
 void check_evaluation(const TrainOptions& options, const Dataset& data) {
   if (options.eval_every == 0) return;
-  const std::vector<std::string> metrics = eval_metrics(options);
+  std::vector<eval::Metric> metrics;
+  for (const std::string& name : eval_metrics(options)) metrics.push_back(eval::metric_named(name));
   const ImageSet& train = data.train();
-  const auto without = [&](const std::string& metric) {
-    return (metric == "judge"   ? ": give --eval-metrics parzen,two-sample, or"
-            : metric == "modes" ? std::string(": give")
-                                : ": give other --eval-metrics than " + metric + ", or") +
+  const auto without = [&](const eval::Metric& metric) {
+    return (metric.stacked ? std::string(": give")
+            : metric.judge ? ": give --eval-metrics parzen,two-sample, or"
+                           : ": give other --eval-metrics than " + std::string(metric.name) + ", or") +
            " --eval-every 0";
   };
-  for (const char* metric : {"judge", "modes"})
-    if (among(metrics, metric) && !eval::Judge::takes(train))
+  for (const eval::Metric& metric : metrics)
+    if (metric.judge && !eval::Judge::takes(train))
       throw Error(ExitCode::usage, "--eval-every judges digits of 28×28, as MNIST's, and those of " + data.name() +
                                        " are of " + std::to_string(train.height) + "×" + std::to_string(train.width) +
                                        without(metric));
@@ -79,12 +80,13 @@ void check_evaluation(const TrainOptions& options, const Dataset& data) {
                                      std::to_string(eval::least_samples) + ", not " +
                                      std::to_string(options.eval_samples) + ": fewer say nothing");
   const std::uint64_t judged = eval::judged_images(options.eval_samples, data);
-  if (among(metrics, "judge") && judged < eval::least_judged)
-    throw Error(ExitCode::usage, "--eval-every needs at least " + std::to_string(eval::least_judged) +
-                                     " samples to judge and as many test images, and there are " +
-                                     std::to_string(judged) + without("judge"));
-  for (const char* metric : {"parzen", "two-sample", "1nn-error"})
-    if (among(metrics, metric) && data.test().count < eval::least_samples)
+  for (const eval::Metric& metric : metrics)
+    if (metric.kind == eval::Metric::Kind::judge && judged < eval::least_judged)
+      throw Error(ExitCode::usage, "--eval-every needs at least " + std::to_string(eval::least_judged) +
+                                       " samples to judge and as many test images, and there are " +
+                                       std::to_string(judged) + without(metric));
+  for (const eval::Metric& metric : metrics)
+    if (!metric.judge && data.test().count < eval::least_samples)
       throw Error(ExitCode::usage, "--eval-every needs at least " + std::to_string(eval::least_samples) +
                                        " test images, and " + data.name() + " has " +
                                        std::to_string(data.test().count) + without(metric));
@@ -169,25 +171,34 @@ void Evaluation::fill(std::uint64_t step, MetricsRecord& record) {
     if (field.evaluation) record.*field.member = MetricsRecord::unknown;
   record.evaluated_step = static_cast<double>(step);
   for (const eval::Metric& each : eval::metrics) {
-    const std::string metric = each.name;
-    if (!among(metrics_, metric)) continue;
+    if (!among(metrics_, each.name)) continue;
     heartbeat::phase(each.name);
-    if (metric == "judge") {
-      judge(source, record);
-    } else if (metric == "parzen") {
-      const eval::ParzenScore score = comparison_.parzen(source);
-      record.parzen = score.mean;
-      record.parzen_error = score.standard_error;
-    } else if (metric == "two-sample") {
-      record.two_sample_accuracy = comparison_.two_sample(source).all().share();
-    } else if (metric == "1nn-error") {
-      record.classification_error = comparison_.classification_error(source).share();
-    } else if (metric == "modes") {
-      const eval::Modes modes = eval::modes(source, comparison_.samples, options_.stack, *judge_, comparison_.ranks);
-      record.modes = static_cast<double>(modes.found);
-      record.mode_divergence = modes.divergence;
-    } else {
-      throw std::logic_error("metric " + metric + " is not measured");
+    switch (each.kind) {
+      case eval::Metric::Kind::judge:
+        judge(source, record);
+        break;
+      case eval::Metric::Kind::parzen: {
+        const eval::ParzenScore score = comparison_.parzen(source);
+        record.parzen = score.mean;
+        record.parzen_error = score.standard_error;
+        break;
+      }
+      case eval::Metric::Kind::two_sample:
+        record.two_sample_accuracy = comparison_.two_sample(source).all().share();
+        break;
+      case eval::Metric::Kind::classification_error:
+        record.classification_error = comparison_.classification_error(source).share();
+        break;
+      case eval::Metric::Kind::modes: {
+        const eval::Modes modes = eval::modes(source, comparison_.samples, options_.stack, *judge_, comparison_.ranks);
+        record.modes = static_cast<double>(modes.found);
+        record.mode_divergence = modes.divergence;
+        break;
+      }
+      case eval::Metric::Kind::gan_train:
+      case eval::Metric::Kind::gan_test:
+      case eval::Metric::Kind::memorisation:
+        throw std::logic_error(std::string(each.name) + " is not for trainings");
     }
   }
 }

@@ -533,14 +533,15 @@ void check_train_options(const TrainOptions& o) {
                 "default");
   if (o.eval_every > 0)
     for (const std::string& metric : eval_metrics(o)) {
-      if ((metric == "modes") != (o.stack > 1))
+      const eval::Metric& of = eval::metric_named(metric);
+      if (of.stacked != (o.stack > 1))
         throw Error(ExitCode::usage, o.stack > 1
                                          ? "--eval-metrics " + metric + " looks at single images, and --stack " +
                                                std::to_string(o.stack) + " shows " + std::to_string(o.stack) +
                                                " at a time: give --eval-metrics modes"
                                          : "--eval-metrics modes counts those of stacked images, and this "
                                            "training has none: leave it out, or give --stack");
-      if (metric == "1nn-error" && !is_conditional(o))
+      if (of.labels && !is_conditional(o))
         throw Error(ExitCode::usage,
                     "--eval-metrics 1nn-error needs samples that have labels, and --condition none gives them none: "
                     "leave it out, or give --condition");
