@@ -143,9 +143,6 @@ std::span<const OptionSpec> train_option_specs();
 /// nullptr when there is none of that name.
 const OptionSpec* find_train_option(const std::string& name);
 
-/// The known name nearest to a mistyped one; empty when none is near.
-std::string nearest_name(const std::string& mistyped, std::span<const std::string> known);
-
 /// Sets one option by name; an unknown name is an Error(usage) that suggests the nearest.
 void set_train_option(TrainOptions& options, const std::string& name, const std::string& text);
 

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cli/columns.hpp"
+#include "core/names.hpp"
 #include "core/numbers.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/options.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,9 @@ inline std::string listed(const std::vector<std::string>& parts, const char* las
 inline std::string either(const std::vector<std::string>& names) { return listed(names, " or "); }
 /// "a, b and c".
 inline std::string every(const std::vector<std::string>& names) { return listed(names, " and "); }
+
+/// The known name nearest to a mistyped one; empty when none is near.
+std::string nearest_name(const std::string& mistyped, std::span<const std::string> known);
 
 /// The index in the list; throws Error(usage) naming the known ones. `what` is what the list's types are ("loss").
 template <class List>

@@ -4,24 +4,22 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
+#include "comm/watchdog.hpp"
 #include "core/names.hpp"
 #include "core/numbers.hpp"
 #include "device/precision.hpp"
-#include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
 #include "gan/models/models.hpp"
-#include "ganymede/device.hpp"
 #include "ganymede/error.hpp"
 #include "math/activation/activations.hpp"
 #include "nn/optimizer.hpp"
 #include "train/evaluation.hpp"
-#include "train/without_effect.hpp"
+#include "train/nan_guard.hpp"
 
 namespace ganymede {
 namespace {
@@ -179,6 +177,14 @@ const std::string discriminator_activation_help = "of D's hidden layers: " + eit
 const std::string loss_help = "GAN loss: " + either(loss_names());
 const std::string optimizer_help = "of both networks: " + either(optimizer_names());
 const std::string schedule_help = "how step sizes fall over the training: " + either(schedule_names());
+static_assert(NanGuard::rollback_factor == 0.5);
+const std::string on_nan_help = "after steps whose gradient is not finite, of which no update is made: rollback (of " +
+                                number_text(NanGuard::row_to_roll_back) +
+                                " in a row to the last checkpoint, with half the learning rate, up to " +
+                                number_text(NanGuard::most_rollbacks) + " times), skip (up to " +
+                                number_text(NanGuard::row_to_give_up) + " in a row) or stop";
+const std::string timeout_help = "when nothing is completed for so long the job ends, and says who holds it up; 0: " +
+                                 number_text(comm::Watchdog::least_deadline) + ", or as long as 100 steps take";
 
 using O = TrainOptions;
 constexpr std::uint64_t most_steps = 1'000'000'000'000;
@@ -344,14 +350,10 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::shards, 1, 4096>, get_number<&O::shards>},
     {"instruction-set", "Execution", "NAME", "auto (the widest that all ranks have), x86-64-v2, x86-64-v3 or x86-64-v4",
      execution, set_choice<&O::instruction_set, instruction_set_names>, get_text<&O::instruction_set>},
-    {"on-nan", "Execution", "NAME",
-     "after steps whose gradient is not finite, of which no update is made: rollback (of 3 in a row to the last "
-     "checkpoint, with half the learning rate, up to 3 times), skip (up to 100 in a row) or stop",
-     execution, set_choice<&O::on_nan, on_nan_names>, get_text<&O::on_nan>},
-    {"timeout", "Execution", "SECONDS",
-     "when nothing is completed for so long the job ends, and says who holds it up; 0: 60, or as long as 100 steps "
-     "take",
-     execution, set_number<&O::timeout, 0, 1'000'000>, get_number<&O::timeout>},
+    {"on-nan", "Execution", "NAME", on_nan_help.c_str(), execution, set_choice<&O::on_nan, on_nan_names>,
+     get_text<&O::on_nan>},
+    {"timeout", "Execution", "SECONDS", timeout_help.c_str(), execution, set_number<&O::timeout, 0, 1'000'000>,
+     get_number<&O::timeout>},
 
     {"checkpoint-every", "Output", "N", "steps between checkpoints; 0: at the end alone", execution,
      set_number<&O::checkpoint_every, 0, most_steps>, get_number<&O::checkpoint_every>},
@@ -392,20 +394,6 @@ const std::array specs = std::to_array<OptionSpec>({
      set_number<&O::tensorboard_histograms_every, 0, most_steps>, get_number<&O::tensorboard_histograms_every>},
 });
 
-// Optimal string alignment distance: one insertion, deletion, substitution or swap counts as one.
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
-  for (std::size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-  for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i)
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  return d[a.size()][b.size()];
-}
-
 }  // namespace
 
 std::span<const OptionSpec> train_option_specs() { return specs; }
@@ -413,20 +401,6 @@ std::span<const OptionSpec> train_option_specs() { return specs; }
 const OptionSpec* find_train_option(const std::string& name) {
   const auto found = std::find_if(specs.begin(), specs.end(), [&](const OptionSpec& s) { return name == s.name; });
   return found == specs.end() ? nullptr : &*found;
-}
-
-std::string nearest_name(const std::string& mistyped, std::span<const std::string> known) {
-  std::string best;
-  // A name that shares less than about two thirds with what was typed is a guess, not a suggestion.
-  std::size_t least = mistyped.size() / 3 + 1;
-  for (const std::string& name : known) {
-    const std::size_t d = distance(mistyped, name);
-    if (d <= least && (best.empty() || d < least)) {
-      best = name;
-      least = d;
-    }
-  }
-  return best;
 }
 
 void set_train_option(TrainOptions& options, const std::string& name, const std::string& text) {
@@ -440,193 +414,6 @@ void set_train_option(TrainOptions& options, const std::string& name, const std:
                 "there is no option '" + name + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
   }
   spec->set(options, *spec, text);
-}
-
-void check_train_options(const TrainOptions& o) {
-  // Whoever set a member, and not an option by name, is told of its range here.
-  TrainOptions copy = o;
-  for (const OptionSpec& spec : specs)
-    if (spec.stored()) spec.set(copy, spec, spec.get(o));
-  const auto refuse_updates = [&](const char* option, int updates) {
-    throw Error(ExitCode::usage, std::string("--scheme simultaneous updates D and G from the same forward pass, so ") +
-                                     option + " " + std::to_string(updates) +
-                                     " makes no sense with it: use --scheme alternating");
-  };
-  if (o.scheme == "simultaneous" && o.d_steps != 1) refuse_updates("--d-steps", o.d_steps);
-  if (o.scheme == "simultaneous" && o.d_burst > 0) refuse_updates("--d-burst", o.d_burst);
-  if (o.reproducible && o.shards > o.batch)
-    throw Error(ExitCode::usage, "--shards " + std::to_string(o.shards) + " cuts a batch of " +
-                                     std::to_string(o.batch) + " into empty pieces: use at most --shards " +
-                                     std::to_string(o.batch));
-  for (const auto& [option, norm] : {std::pair{"--generator-norm batch", &o.generator_norm},
-                                     std::pair{"--discriminator-norm batch", &o.discriminator_norm}}) {
-    if (*norm != "batch") continue;
-    if (o.micro_batch > 0)
-      throw Error(ExitCode::usage, std::string(option) +
-                                       " takes statistics over the whole batch, and --micro-batch shows the networks "
-                                       "a slice at a time: use --micro-batch 0, or no batch normalisation");
-    if (o.batch < 2)
-      throw Error(
-          ExitCode::usage,
-          std::string(option) + " takes statistics over the batch, and one image is none: use --batch 2 or more");
-  }
-  if (o.micro_batch > 0) {
-    const int largest = (o.batch + o.shards - 1) / o.shards;
-    if (o.reproducible && largest > o.micro_batch)
-      throw Error(ExitCode::usage, "--reproducible sums a virtual shard at a time, of up to " +
-                                       std::to_string(largest) + " images, so --micro-batch " +
-                                       std::to_string(o.micro_batch) + " is too small: use --micro-batch " +
-                                       std::to_string(largest) + " or more, or at least --shards " +
-                                       std::to_string((o.batch + o.micro_batch - 1) / o.micro_batch) +
-                                       " (which changes the trajectory)");
-  }
-  if (o.keep_every > 0 && o.keep == 0)
-    throw Error(ExitCode::usage, "--keep 0 keeps every checkpoint, so --keep-every " + std::to_string(o.keep_every) +
-                                     " makes no sense with it: use --keep-every 0, or --keep 1 or more");
-  if (o.keep_every > 0 && (o.checkpoint_every == 0 || o.keep_every % o.checkpoint_every != 0))
-    throw Error(ExitCode::usage, "--keep-every " + std::to_string(o.keep_every) +
-                                     " keeps checkpoints of steps that are multiples of it, and --checkpoint-every " +
-                                     std::to_string(o.checkpoint_every) +
-                                     " does not write one at each: use a multiple of --checkpoint-every");
-  if (o.precision != "fp32" && o.reproducible)
-    throw Error(ExitCode::usage, "--precision " + o.precision +
-                                     " and --reproducible exclude each other: the products of --reproducible are "
-                                     "float32's, in an order of their own: use --precision fp32");
-  for (const PenaltySpec& spec : penalties_of(o)) {
-    if (!Activation::named(o.discriminator_activation).piecewise_linear())
-      throw Error(ExitCode::usage,
-                  std::string(spec.option) +
-                      " needs a discriminator made of straight lines, but --discriminator-activation " +
-                      o.discriminator_activation + " is curved: use relu or leaky-relu, or " + spec.option + " 0");
-    if (o.discriminator_norm == "batch")
-      throw Error(ExitCode::usage, std::string(spec.option) +
-                                       " needs a discriminator that judges each image by itself, but "
-                                       "--discriminator-norm batch looks at the whole batch: use "
-                                       "--discriminator-norm none, or " +
-                                       spec.option + " 0");
-  }
-  if (o.stack > 1 && is_conditional(o))
-    throw Error(ExitCode::usage, "--stack " + std::to_string(o.stack) +
-                                     " shows images of several classes at a time, so --condition " + o.condition +
-                                     " makes no sense with it: use --condition none");
-  if (loss_is_unbounded(loss_index(o.loss)) && o.clip_weights == 0 && !o.spectral_norm && !has_penalties(o))
-    throw Error(ExitCode::usage,
-                "--loss " + o.loss +
-                    " has no least value: D makes it smaller by growing alone, and nothing here bounds D; add "
-                    "--clip-weights 0.01 (as in WGAN), --gradient-penalty 10, --r1 or --spectral-norm");
-  if (o.clip_weights > 0 && o.gradient_penalty > 0)
-    throw Error(ExitCode::usage,
-                "--clip-weights and --gradient-penalty exclude each other: a critic of clipped weights does not reach "
-                "the slope of 1 that the penalty asks for; use --clip-weights 0");
-  if (o.spectral_norm && o.clip_weights > 0)
-    throw Error(ExitCode::usage,
-                "--clip-weights and --spectral-norm exclude each other: weights that are divided by their largest "
-                "singular value are no longer within ±C; use --clip-weights 0");
-  if (o.spectral_norm && o.discriminator_norm == "batch")
-    throw Error(
-        ExitCode::usage,
-        "--spectral-norm and --discriminator-norm batch exclude each other: batch normalisation divides the "
-        "scale of the weights before it away, so that their norm bounds nothing; use --discriminator-norm none");
-  if (o.stop_on == "collapse" && o.diagnose_every == 0)
-    throw Error(ExitCode::usage,
-                "--stop-on collapse needs diagnoses to see one, and --diagnose-every 0 makes none: leave that at its "
-                "default");
-  if (o.eval_every > 0)
-    for (const std::string& metric : eval_metrics(o)) {
-      const eval::Metric& of = eval::metric_named(metric);
-      if (of.stacked != (o.stack > 1))
-        throw Error(ExitCode::usage, o.stack > 1
-                                         ? "--eval-metrics " + metric + " looks at single images, and --stack " +
-                                               std::to_string(o.stack) + " shows " + std::to_string(o.stack) +
-                                               " at a time: give --eval-metrics modes"
-                                         : "--eval-metrics modes counts those of stacked images, and this "
-                                           "training has none: leave it out, or give --stack");
-      if (of.labels && !is_conditional(o))
-        throw Error(ExitCode::usage,
-                    "--eval-metrics 1nn-error needs samples that have labels, and --condition none gives them none: "
-                    "leave it out, or give --condition");
-    }
-  if (!o.allow_change.empty() && !o.resume)
-    throw Error(ExitCode::usage,
-                "--allow-change lets a run go on with other options, and nothing is resumed here: add --resume, or "
-                "leave it out");
-  if (o.d_burst > 0 && o.d_burst_first == 0 && o.d_burst_every == 0)
-    throw Error(ExitCode::usage, "--d-burst " + std::to_string(o.d_burst) +
-                                     " names no step with --d-burst-first 0 and --d-burst-every 0: give one of them, "
-                                     "or --d-burst 0");
-  const std::map<std::string, std::string> idle = options_without_effect(o);
-  if (!idle.empty()) throw Error(ExitCode::usage, idle.begin()->second);
-}
-
-std::vector<std::string> given_gpu_options(const TrainOptions& o) {
-  const TrainOptions defaults;
-  std::vector<std::string> given;
-  for (const OptionSpec& s : specs)
-    if (s.role == OptionRole::gpu && s.get(o) != s.get(defaults)) given.emplace_back(s.name);
-  return given;
-}
-
-std::map<std::string, std::string> stored_options(const TrainOptions& options) {
-  std::map<std::string, std::string> result;
-  for (const OptionSpec& s : specs)
-    if (s.stored()) result[s.name] = s.get(options);
-  return result;
-}
-
-std::map<std::string, std::string> trajectory_options(const TrainOptions& options) {
-  std::map<std::string, std::string> result;
-  for (const OptionSpec& s : specs)
-    if (s.trajectory()) result[s.name] = s.get(options);
-  // Shards exist with --reproducible alone, and a folder's name says nothing about the images in it: those
-  // are compared by their digest.
-  if (!options.reproducible) result.erase("shards");
-  result.erase("data");
-  if (options.init_from.empty()) result.erase("init-from");
-  // How long a training is matters where its learning rate or its noise depends on that, and how these fall where they
-  // do.
-  const bool falling_rate = options.schedule != "constant";
-  const bool noise = options.instance_noise > 0;
-  if (!falling_rate) {
-    result.erase("schedule-start");
-    result.erase("schedule-end");
-  }
-  if (!noise) result.erase("instance-noise-end");
-  if (falling_rate || noise) {
-    const OptionSpec& length = *find_train_option(options.steps > 0 ? "steps" : "epochs");
-    result[length.name] = length.get(options);
-  }
-  return result;
-}
-
-std::string why_not_changeable(const std::string& name) {
-  const OptionSpec* spec = find_train_option(name);
-  if (spec == nullptr) {
-    std::vector<std::string> names;
-    for (const OptionSpec& s : specs)
-      if (s.trajectory()) names.emplace_back(s.name);
-    const std::string near = nearest_name(name, names);
-    return "there is no such option" + (near.empty() ? "" : "; did you mean '" + near + "'?");
-  }
-  if (spec->role == OptionRole::tensors) return "a checkpoint's tensors would not fit; train anew into another folder";
-  if (name == "init-from") return "the run has begun, and goes on from the weights of its checkpoint";
-  // How long a training is matters to some trajectories.
-  if (!spec->trajectory() && name != "steps" && name != "epochs")
-    return "no trajectory depends on it, and it may differ without";
-  return {};
-}
-
-std::string config_text(const TrainOptions& options, const std::string& recipe) {
-  std::string text = "# Every option of this run, resolved" +
-                     (recipe.empty() ? std::string() : " (recipe: " + recipe + ")") +
-                     ". To repeat it: ganymede train --config THIS_FILE --out OTHER\n";
-  const char* group = "";
-  for (const OptionSpec& s : specs) {
-    if (!s.stored()) continue;
-    if (std::string(group) != s.group) text += std::string("\n# ") + s.group + "\n";
-    group = s.group;
-    text += std::string("# ") + s.help + "\n" + s.name + " = " + s.get(options) + "\n";
-  }
-  return text;
 }
 
 }  // namespace ganymede

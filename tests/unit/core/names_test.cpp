@@ -18,6 +18,14 @@ TEST(Names, AreJoined) {
   EXPECT_EQ(joined(std::vector<int>{128, 64}, ",", [](int width) { return std::to_string(width); }), "128,64");
 }
 
+TEST(Names, ThatAreMistypedAreNearToOthers) {
+  const Words known = {"batch", "seed"};
+  EXPECT_EQ(nearest_name("bathc", known), "batch");
+  EXPECT_EQ(nearest_name("sed", known), "seed");
+  EXPECT_EQ(nearest_name("quux", known), "");
+  EXPECT_EQ(nearest_name("abc", {}), "");
+}
+
 TEST(Names, AreSplitAgain) {
   EXPECT_THAT(split("", ','), ElementsAre(""));
   EXPECT_THAT(split("a", ','), ElementsAre("a"));

@@ -342,7 +342,6 @@ TEST(Options, UnknownNamesAreAnsweredWithTheNearest) {
   EXPECT_EQ(answer("Batch"), "there is no option 'Batch'; did you mean 'batch'?");
   EXPECT_EQ(answer("quux"), "there is no option 'quux'");
   EXPECT_THAT(answer(""), HasSubstr("there is no option ''"));
-  EXPECT_EQ(nearest_name("abc", {}), "");
 }
 
 TEST(Options, ThoseThatDoNotGoTogether) {
