@@ -36,6 +36,13 @@ struct DatasetNeeds {
   bool test_labels = false;
   bool test_if_there = false;         ///< test images, if they lie beside the training images
   bool test_labels_if_there = false;  ///< the labels of test images that are wanted or there
+
+  // What an error adds where it helps, empty for nothing: how to do without files that are missing or wrong, and what
+  // else to give where there is no such set.
+  std::string without_train_labels = {};
+  std::string without_test = {};
+  std::string without_test_labels = {};
+  std::string otherwise = {};
 };
 
 class Dataset {

@@ -58,17 +58,39 @@ std::optional<fs::path> find_file(const fs::path& folder, const FileKind& file) 
   return std::nullopt;
 }
 
-// What `folder` lacks of the wanted files, for people; empty when it has them all.
-std::string lacks(const fs::path& folder, const Wanted& wanted) {
+// What `folder` lacks of the wanted files, for people; empty when it has them all. Each adds itself to `missing`.
+std::string lacks(const fs::path& folder, const Wanted& wanted, Wanted& missing) {
   std::error_code unknown;
   if (!fs::is_directory(folder, unknown)) return "no such folder";
-  std::string missing;
+  std::string names;
   for (std::size_t i = 0; i < file_kinds.size(); ++i) {
-    if (wanted[i] && !find_file(folder, file_kinds[i])) {
-      missing += (missing.empty() ? "no " : ", no ") + usual_name(file_kinds[i]) + "[.gz]";
-    }
+    if (!wanted[i] || find_file(folder, file_kinds[i])) continue;
+    names += (names.empty() ? "no " : ", no ") + usual_name(file_kinds[i]) + "[.gz]";
+    missing[i] = true;
   }
-  return missing;
+  return names;
+}
+
+// What is wrong with `files`, and how to do without them.
+Error fault_of(const Wanted& files, const DatasetNeeds& needs, const std::string& what) {
+  const std::array<std::string, file_kinds.size()> without = {"", needs.without_train_labels, needs.without_test,
+                                                              needs.without_test_labels};
+  std::string all;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (files[i] && !without[i].empty()) all += (all.empty() ? "" : ". ") + without[i];
+  return {ExitCode::data, what + (all.empty() ? "" : " (" + all + ")")};
+}
+
+// Does something with the file number `i`.
+template <class Action>
+void at_file(std::size_t i, const DatasetNeeds& needs, const Action& action) {
+  try {
+    action();
+  } catch (const Error& failure) {
+    Wanted file{};
+    file[i] = true;
+    throw fault_of(file, needs, failure.what());
+  }
 }
 
 std::optional<fs::path> folder_in_environment(const char* variable) {
@@ -88,20 +110,21 @@ std::optional<fs::path> cache_folder(const std::string& name) {
   return *base / "ganymede" / name;
 }
 
-fs::path locate_named(const std::string& name, const Wanted& wanted) {
+fs::path locate_named(const std::string& name, const Wanted& wanted, const DatasetNeeds& needs) {
   std::vector<fs::path> places;
   if (const auto base = folder_in_environment("GANYMEDE_DATA")) places.push_back(*base / name);
   const auto cache = cache_folder(name);
   if (cache) places.push_back(*cache);
   if (name == "mnist-mini") places.push_back(share_folder() / "data" / name);
   std::string seen;
+  Wanted missing{};
   for (const fs::path& place : places) {
-    const std::string missing = lacks(place, wanted);
-    if (missing.empty()) return place;
-    seen += (seen.empty() ? "" : "; ") + place.string() + ": " + missing;
+    const std::string lacking = lacks(place, wanted, missing);
+    if (lacking.empty()) return place;
+    seen += (seen.empty() ? "" : "; ") + place.string() + ": " + lacking;
   }
   if (name == "mnist-mini") {
-    throw Error(ExitCode::data, "mnist-mini is not where it should be (" + seen + "): install Ganymede again");
+    throw fault_of(missing, needs, "mnist-mini is not where it should be (" + seen + "): install Ganymede again");
   }
   if (!cache) {
     throw Error(ExitCode::data,
@@ -112,23 +135,25 @@ fs::path locate_named(const std::string& name, const Wanted& wanted) {
   return *cache;
 }
 
-fs::path locate(const std::string& name, const Wanted& wanted) {
-  if (name == "mnist-mini" || name == "mnist") return locate_named(name, wanted);
+fs::path locate(const std::string& name, const Wanted& wanted, const DatasetNeeds& needs) {
+  if (name == "mnist-mini" || name == "mnist") return locate_named(name, wanted, needs);
   std::error_code unknown;
   if (!fs::is_directory(name, unknown)) {
     if (fs::exists(name, unknown)) throw Error(ExitCode::data, name + " is a file: give the folder of the set's files");
-    if (name.find('/') != std::string::npos)
-      throw Error(ExitCode::data, "there is no data set '" + name + "': " +
-                                      fs::absolute(name, unknown).lexically_normal().string() + " is no folder");
-    throw Error(ExitCode::data, "there is no data set '" + name +
-                                    "': the known ones are mnist-mini and mnist, and a "
-                                    "folder of IDX files named as MNIST's works too");
+    const bool place = name.find('/') != std::string::npos;
+    throw Error(
+        ExitCode::data,
+        "there is no data set '" + name + "': " +
+            (place ? fs::absolute(name, unknown).lexically_normal().string() + " is no folder"
+                   : "the known ones are mnist-mini and mnist, and a folder of IDX files named as MNIST's works "
+                     "too") +
+            (needs.otherwise.empty() ? "" : "; " + needs.otherwise));
   }
   if (::access(name.c_str(), X_OK) != 0)
     throw Error(ExitCode::data, name + ": the folder of the set cannot be entered: " + std::strerror(errno));
-  if (const std::string missing = lacks(name, wanted); !missing.empty()) {
-    throw Error(ExitCode::data, name + ": the folder lacks files of the set: " + missing);
-  }
+  Wanted missing{};
+  if (const std::string lacking = lacks(name, wanted, missing); !lacking.empty())
+    throw fault_of(missing, needs, name + ": the folder lacks files of the set: " + lacking);
   return name;
 }
 
@@ -159,20 +184,21 @@ Plan open_files(const fs::path& folder, Wanted wanted, const DatasetNeeds& needs
     if (!file) {
       throw Error(ExitCode::data, folder.string() + ": " + usual_name(file_kinds[i]) + " has just disappeared");
     }
-    readers[i] = std::make_unique<IdxReader>(*file, file_kinds[i].kind);
+    at_file(i, needs, [&] { readers[i] = std::make_unique<IdxReader>(*file, file_kinds[i].kind); });
     constexpr std::uint64_t alignment = 64;
     plan.parts[i] = {plan.bytes, readers[i]->bytes(), readers[i]->count(), readers[i]->height(), readers[i]->width()};
     plan.bytes += (readers[i]->bytes() + alignment - 1) / alignment * alignment;
   }
   for (const std::size_t half : {std::size_t{0}, std::size_t{2}}) {
-    if (readers[half] && readers[half + 1]) data::check_same_count(*readers[half], *readers[half + 1]);
+    if (readers[half] && readers[half + 1])
+      at_file(half + 1, needs, [&] { data::check_same_count(*readers[half], *readers[half + 1]); });
   }
-  if (readers[2] && (readers[2]->height() != readers[0]->height())) {
-    data::damaged(
-        readers[2]->source(), "image size",
-        std::to_string(readers[0]->height()) + " × " + std::to_string(readers[0]->width()) + ", as the training images",
-        std::to_string(readers[2]->height()) + " × " + std::to_string(readers[2]->width()));
-  }
+  const auto size = [&](std::size_t i) {
+    return std::to_string(readers[i]->height()) + " × " + std::to_string(readers[i]->width());
+  };
+  if (readers[2] && readers[2]->height() != readers[0]->height())
+    at_file(2, needs,
+            [&] { data::damaged(readers[2]->source(), "image size", size(0) + ", as the training images", size(2)); });
   return plan;
 }
 
@@ -215,7 +241,7 @@ Dataset Dataset::open(const std::string& name, const DatasetNeeds& needs, Commun
   Readers readers;
   together(ranks, [&] {
     if (!reads) return;
-    set.folder_ = locate(name, wanted).string();
+    set.folder_ = locate(name, wanted, needs).string();
     plan = open_files(set.folder_, wanted, needs, readers);
     plan.folder_length = set.folder_.size();
   });
@@ -234,7 +260,7 @@ Dataset Dataset::open(const std::string& name, const DatasetNeeds& needs, Commun
     if (!reads) return;
     std::string all;
     for (std::size_t i = 0; i < file_kinds.size(); ++i) {
-      if (readers[i]) readers[i]->read(elements(i));
+      if (readers[i]) at_file(i, needs, [&] { readers[i]->read(elements(i)); });
       all += digest_of(plan.parts[i], elements(i));
     }
     digests = all;

@@ -129,27 +129,16 @@ TrainSetup set_up(const TrainOptions& options, Communicator& ranks) {
   needs.test_if_there = options.diagnose_every > 0;
   // Of a conditional training D judges images by their classes; an evaluation asks whether its judge can read them.
   needs.test_labels_if_there = needs.train_labels || needs.test;
-  try {
-    s.dataset = Dataset::open(options.data, needs, ranks);
-  } catch (const AgreedError& failure) {
-    // A file of the set that is missing or wrong is named.
-    const std::string what = failure.what();
-    const auto names = [&](const char* file) { return what.find(file) != std::string::npos; };
-    if (options.resume && names("there is no data set"))
-      throw AgreedError(failure.code(), what + "; where the set lies elsewhere now, give that with --data");
-    std::string why;
-    if (needs.train_labels && names("train-labels"))
-      why = "--condition " + options.condition + " needs labels; " +
-            (options.resume ? "a run goes on with the --condition that it began with"
-                            : "--condition none trains without");
-    if (needs.test_labels && names("t10k-labels"))
-      why += (why.empty() ? "" : ". ") +
-             std::string("--eval-metrics 1nn-error needs labelled test images; leave it out to do without the labels");
-    else if (needs.test && names("t10k-images"))
-      why += (why.empty() ? "" : ". ") + std::string("--eval-every compares with test images; 0 trains without");
-    if (why.empty()) throw;
-    throw AgreedError(failure.code(), what + " (" + why + ")");
-  }
+  if (needs.train_labels)
+    needs.without_train_labels =
+        "--condition " + options.condition + " needs labels; " +
+        (options.resume ? "a run goes on with the --condition that it began with" : "--condition none trains without");
+  if (needs.test) needs.without_test = "--eval-every compares with test images; 0 trains without";
+  if (needs.test_labels)
+    needs.without_test_labels =
+        "--eval-metrics 1nn-error needs labelled test images; leave it out to do without the labels";
+  if (options.resume) needs.otherwise = "where the set lies elsewhere now, give that with --data";
+  s.dataset = Dataset::open(options.data, needs, ranks);
   together(ranks, [&] { check_evaluation(options, s.dataset); });
   s.images = s.dataset.train();
   s.images.channels = options.stack;

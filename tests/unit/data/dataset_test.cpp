@@ -32,9 +32,11 @@ using test::put_set;
 using test::TemporaryFolder;
 using test::ThreadRanks;
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
-constexpr DatasetNeeds everything{.train_labels = true, .test = true, .test_labels = true};
+const DatasetNeeds everything{.train_labels = true, .test = true, .test_labels = true};
 
 Dataset open(const std::string& name, const DatasetNeeds& needs = {}) {
   return Dataset::open(name, needs, *make_local_communicator());
@@ -119,6 +121,35 @@ TEST_F(DatasetTest, ReadsOnlyWhatIsNeeded) {
   EXPECT_THAT(error_of(folder.path().string(), {.train_labels = true}), HasSubstr("magic number"));
   EXPECT_THAT(error_of(folder.path().string(), {.test = true, .test_labels = true}),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("no t10k-labels-idx1-ubyte[.gz]")));
+}
+
+TEST_F(DatasetTest, WhoCanDoWithoutAFileIsToldSoWhereThatIsAtFault) {
+  const TemporaryFolder folder;
+  put_set(folder.path());
+  DatasetNeeds needs = everything;
+  needs.without_train_labels = "A";
+  needs.without_test = "B";
+  needs.without_test_labels = "C";
+  needs.otherwise = "D";
+  const auto said = [&] { return error_of(folder.path().string(), needs); };
+  put(folder / "t10k-labels-idx1-ubyte", idx_labels(6));
+  EXPECT_THAT(said(), EndsWith(" (C)"));  // too few
+  put(folder / "t10k-labels-idx1-ubyte", idx_labels(7) + "more");
+  EXPECT_THAT(said(), EndsWith(" (C)"));  // seen when they are read
+  put(folder / "t10k-images-idx3-ubyte", idx_images(7, 5, 2));
+  EXPECT_THAT(said(), AllOf(HasSubstr("image size"), EndsWith(" (B)")));
+  put(folder / "train-labels-idx1-ubyte", "damaged");
+  EXPECT_THAT(said(), EndsWith(" (A)"));
+  fs::remove(folder / "train-labels-idx1-ubyte");
+  fs::remove(folder / "t10k-images-idx3-ubyte");
+  EXPECT_THAT(said(), EndsWith(" (A. B)"));
+  needs.without_train_labels.clear();
+  EXPECT_THAT(said(), EndsWith(" (B)"));
+  put_set(folder.path());
+  put(folder / "train-images-idx3-ubyte", "damaged");
+  EXPECT_THAT(said(), Not(HasSubstr("(")));
+  EXPECT_THAT(error_of("nowhere", needs), EndsWith("; D"));
+  EXPECT_THAT(error_of("./nowhere", needs), EndsWith("; D"));
 }
 
 TEST_F(DatasetTest, TestImagesDoWithoutLabelsThatNobodyNeeds) {
