@@ -1,6 +1,8 @@
 // Looks losses up in the one list that every backend dispatches on.
 #include "gan/losses.hpp"
 
+#include <type_traits>
+
 #include "core/names.hpp"
 #include "math/loss/losses.hpp"
 
@@ -34,6 +36,10 @@ bool loss_is_unbounded(int loss) {
 
 bool loss_of_differences(int loss) {
   return of(loss, [](auto known) { return decltype(known)::of_differences; });
+}
+
+bool loss_estimates_distance(int loss) {
+  return of(loss, [](auto known) { return std::is_same_v<decltype(known), math::Wasserstein>; });
 }
 
 }  // namespace ganymede

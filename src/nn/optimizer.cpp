@@ -9,6 +9,7 @@ namespace ganymede {
 std::vector<std::string> optimizer_names() { return names_of<math::Optimizers>(); }
 std::vector<std::string> schedule_names() { return names_of<math::Schedules>(); }
 int schedule_index(const std::string& name) { return index_of<math::Schedules>("schedule", name); }
+bool schedule_falls(const std::string& name) { return schedule_index(name) != Schedule{}.kind; }
 
 Optimizer::Optimizer(const std::string& name, const OptimizerConstants& constants, Device& device, std::size_t count)
     : device_(&device), index_(index_of<math::Optimizers>("optimiser", name)), constants_(constants), count_(count) {

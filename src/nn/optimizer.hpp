@@ -14,6 +14,8 @@ std::vector<std::string> schedule_names();
 
 /// Index in math::Schedules; throws Error(usage) naming the known ones.
 int schedule_index(const std::string& name);
+/// Whether learning rates change by it.
+bool schedule_falls(const std::string& name);
 
 class Optimizer {
  public:

@@ -10,6 +10,7 @@
 #include "checkpoint/finite.hpp"
 #include "checkpoint/weights_facts.hpp"
 #include "core/names.hpp"
+#include "gan/models/models.hpp"
 #include "ganymede/error.hpp"
 #include "ganymede/tensor_file.hpp"
 #include "report/run_folder.hpp"
@@ -86,7 +87,7 @@ std::string other_meaning(const WeightsFacts& facts, Holds holds, const TrainOpt
   const auto value = [&](const std::string& name) { return find_train_option(name)->get(options); };
   std::vector<std::string> names = {"model", activation};
   if (generator) names.emplace_back("latent-distribution");
-  if (value(activation) == "leaky-relu") names.emplace_back("leak");
+  if (takes_leak(value(activation))) names.emplace_back("leak");
   std::string said;
   for (const std::string& name : names) {
     const std::string* found = facts.find(name);

@@ -9,6 +9,7 @@
 #include "device/counting_device.hpp"
 #include "gan/batch_share.hpp"
 #include "gan/gan.hpp"
+#include "gan/models/models.hpp"
 #include "gan/sampler.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
@@ -45,7 +46,7 @@ int largest_slice(const TrainOptions& o, int ranks, int most) {
 // kernels that are loaded, and cuDNN's workspace (Cudnn::most_workspace). Small GPUs have algorithms that take less.
 std::size_t kept_for_libraries(const TrainOptions& o, std::size_t free) {
   constexpr std::size_t mebibyte = std::size_t{1} << 20;
-  const bool by_cudnn = o.model != "mlp" && !o.reproducible;
+  const bool by_cudnn = family_named(o.model).convolutions && !o.reproducible;
   return std::min(free / 4, (by_cudnn ? 768 : 256) * mebibyte);
 }
 

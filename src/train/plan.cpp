@@ -38,7 +38,7 @@ std::string optimizer_row(const TrainOptions& o, const Gan& gan) {
   const OptimizerConstants& d = gan.discriminator_optimizer->constants();
   std::string text = o.optimizer + ", learning rate " + pretty(g.learning_rate);
   if (d.learning_rate != g.learning_rate) text += " for G and " + pretty(d.learning_rate) + " for D";
-  if (o.schedule != "constant")
+  if (schedule_falls(o.schedule))
     text += ", " + o.schedule + " to " + pretty(o.schedule_end) + " times that" +
             (o.schedule_start > 0 ? " from " + pretty(o.schedule_start) + " of the training on" : "");
   for (const auto& [name, value] : gan.generator_optimizer->own_constants()) text += ", " + name + " " + pretty(value);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "gan/losses.hpp"
 #include "gan/update_schedule.hpp"
 #include "math/optimizer/schedules.hpp"
 
@@ -42,7 +43,8 @@ void Records::add(const GanStep::MeansUntil& until) {
   newest_.fake_accuracy = means.fake_accuracy;
   newest_.real_score = means.real_score;
   newest_.fake_score = means.fake_score;
-  if (options_.loss == "wasserstein") newest_.wasserstein_estimate = means.real_score - means.fake_score;
+  if (loss_estimates_distance(loss_index(options_.loss)))
+    newest_.wasserstein_estimate = means.real_score - means.fake_score;
   newest_.discriminator_gradient_norm = means.discriminator_gradient_norm;
   newest_.generator_gradient_norm = means.generator_gradient_norm;
   newest_.discriminator_learning_rate =

@@ -1,6 +1,7 @@
 // Training options as runs and their weights keep them, and what of them may differ when a run is resumed.
 #include "core/names.hpp"
 #include "ganymede/options.hpp"
+#include "nn/optimizer.hpp"
 
 namespace ganymede {
 
@@ -30,7 +31,7 @@ std::map<std::string, std::string> trajectory_options(const TrainOptions& option
   if (options.init_from.empty()) result.erase("init-from");
   // How long a training is matters where its learning rate or its noise depends on that, and how these fall where they
   // do.
-  const bool falling_rate = options.schedule != "constant";
+  const bool falling_rate = schedule_falls(options.schedule);
   const bool noise = options.instance_noise > 0;
   if (!falling_rate) {
     result.erase("schedule-start");

@@ -7,7 +7,9 @@
 #include "core/names.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
+#include "gan/models/models.hpp"
 #include "math/optimizer/optimizers.hpp"
+#include "nn/optimizer.hpp"
 
 namespace ganymede {
 namespace {
@@ -45,19 +47,11 @@ std::map<std::string, std::string> options_without_effect(const TrainOptions& o)
     const std::vector<std::string> names = optimizers_with(constant);
     needs(name, "--optimizer " + either(names), among(o.optimizer, names));
   };
-  const auto of_models = [&](const char* name, const std::vector<std::string>& models) {
-    rule(name, among(o.model, models),
+  for (const auto& [name, models] : models_with_options())
+    rule(name.c_str(), among(o.model, models),
          "belongs to --model " + either(models) + ", and this is --model " + o.model + ": leave it at its default");
-  };
-
-  of_models("generator-hidden", {"mlp"});
-  of_models("discriminator-hidden", {"mlp"});
-  of_models("channels", {"dcgan", "modern"});
-  of_models("kernel", {"dcgan", "modern"});
-  of_models("fully-connected", {"dcgan"});
-  of_models("blocks", {"modern"});
   needs("leak", "--generator-activation or --discriminator-activation leaky-relu",
-        o.generator_activation == "leaky-relu" || o.discriminator_activation == "leaky-relu");
+        takes_leak(o.generator_activation) || takes_leak(o.discriminator_activation));
   rule("init", o.init_from.size() < 2,
        "draws the weights that both networks have from --init-from: leave it at its default");
 
@@ -73,9 +67,9 @@ std::map<std::string, std::string> options_without_effect(const TrainOptions& o)
        "is for networks without one of their own, and there are --generator-learning-rate and "
        "--discriminator-learning-rate: leave it at its default");
   const std::string falling = "a --schedule by which step sizes fall";
-  needs("schedule-start", falling, o.schedule != "constant");
-  needs("schedule-end", falling, o.schedule != "constant");
-  if (o.schedule != "constant")
+  needs("schedule-start", falling, schedule_falls(o.schedule));
+  needs("schedule-end", falling, schedule_falls(o.schedule));
+  if (schedule_falls(o.schedule))
     rule("schedule-end", o.schedule_end < 1,
          "is the part of the step size that --schedule " + o.schedule +
              " falls to, and all of it is no fall: use less "

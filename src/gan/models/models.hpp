@@ -1,8 +1,10 @@
 // The families of networks, one file each. To add one: a file beside this one, and its line in models.cpp.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,11 +20,15 @@ using Layers = std::vector<std::unique_ptr<Layer>>;
 /// any.
 struct Family {
   const char* name;
+  bool convolutions;                     ///< its networks have some
+  std::span<const char* const> options;  ///< that are for some families alone, this one among them
   Layers (*generator)(const TrainOptions& options, const DataShape& data);
   Layers (*discriminator)(const TrainOptions& options, const DataShape& data);
 };
 
 std::vector<std::string> model_names();
+/// The options that are for some families alone, each with these.
+std::map<std::string, std::vector<std::string>> models_with_options();
 /// Throws Error(usage) naming the known ones.
 const Family& family_named(const std::string& name);
 
@@ -39,6 +45,9 @@ bool is_conditional(const TrainOptions& options);
 bool projects_class(const TrainOptions& options);
 /// What may follow a hidden layer's map before its activation, by --generator-norm and --discriminator-norm.
 std::vector<std::string> norm_names();
+
+/// Whether an activation looks at --leak.
+bool takes_leak(const std::string& activation);
 
 /// What a network's hidden layers share.
 struct Hidden {
