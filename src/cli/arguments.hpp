@@ -52,6 +52,22 @@ std::string help_text(const CommandSyntax& syntax);
 /// A whole number from least to most; throws Error(usage) naming the option.
 long parse_count(const Parsed& parsed, const std::string& name, long otherwise, long least, long most);
 
+/// An option that is a whole number: what the help says of it and what is parsed follow from the same default.
+struct CountOption {
+  const char* name;
+  long otherwise;  ///< the default
+  long least;
+  long most;
+  [[nodiscard]] Argument argument(const std::string& help, const std::string& group = "Options") const {
+    return {name, "N", help, group, std::to_string(otherwise)};
+  }
+  /// Throws Error(usage).
+  [[nodiscard]] long of(const Parsed& parsed) const { return parse_count(parsed, name, otherwise, least, most); }
+};
+
+/// --threads of a command, by default so many as the rank's share of its node has cores.
+inline constexpr CountOption threads_option{"threads", 0, 0, 1024};
+
 /// --timeout, with its default.
 Argument timeout_argument(int seconds);
 

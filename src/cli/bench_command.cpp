@@ -68,14 +68,17 @@ class SumAlone {
   std::vector<double> seconds_;
 };
 
+constexpr CountOption rounds_option{"rounds", 30, 1, 1'000'000};
+constexpr CountOption round_steps_option{"round-steps", 50, 1, 1'000'000};
+
 int run(const Parsed& parsed, Communicator& ranks) {
   const ResolvedOptions resolved = resolve_train_options(parsed, ranks);
   long rounds = 0;
   long per_round = 0;
   const GpuPeaks* roofline = nullptr;
   together(ranks, [&] {
-    rounds = parse_count(parsed, "rounds", 30, 1, 1'000'000);
-    per_round = parse_count(parsed, "round-steps", 50, 1, 1'000'000);
+    rounds = rounds_option.of(parsed);
+    per_round = round_steps_option.of(parsed);
     if (parsed.has("roofline")) {
       roofline = &gpu_named(parsed.get("roofline", ""));
       static_cast<void>(flops_per_second(*roofline, precision_named(resolved.options.precision)));
@@ -213,8 +216,8 @@ Command bench_command() {
     const OptionSpec* option = find_train_option(a.name);
     return option != nullptr && (!option->stored() || a.group == "Output" || a.name == "on-nan");
   });
-  syntax.arguments.push_back({"rounds", "N", "rounds that are timed", "Measurement", "30"});
-  syntax.arguments.push_back({"round-steps", "N", "steps in a round", "Measurement", "50"});
+  syntax.arguments.push_back(rounds_option.argument("rounds that are timed", "Measurement"));
+  syntax.arguments.push_back(round_steps_option.argument("steps in a round", "Measurement"));
   const std::string gpus = joined(known_gpus(), ", ", &GpuPeaks::name);
   syntax.arguments.push_back(
       {"roofline", "GPU", "also a step's operations, and the least time that each takes by the data sheet of a " + gpus,

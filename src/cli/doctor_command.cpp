@@ -129,6 +129,8 @@ void remove(const std::string& file) {
   if (!file.empty()) Probe<int>([file] { return ::unlink(file.c_str()); }).within(file_seconds);
 }
 
+// --timeout, by default.
+constexpr int usual_timeout = 6;
 // In all, for what it does to be read after ten.
 constexpr double most_seconds = 9.5;
 
@@ -175,7 +177,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     auto left = static_cast<std::int64_t>(1e3 * (most_seconds - watch.seconds()));
     ranks.all_min(std::span(&left, 1));
     // Before the watchdog's deadline: NCCL knows more of the reason.
-    const double timeout = std::stod(parsed.get("timeout", "6"));
+    const double timeout = std::stod(parsed.get("timeout", std::to_string(usual_timeout)));
     links.gpus = measure_gpu_sums(ranks, 1e-3 * static_cast<double>(left), std::floor(.75 * timeout));
   }
   std::vector<Finding> findings;
@@ -221,7 +223,7 @@ Command doctor_command() {
            "",
            {{"out", "RUN", "the folder that a run is to go to", "Options", "the current folder"},
             {"json", "", "as JSON"},
-            timeout_argument(6)}},
+            timeout_argument(usual_timeout)}},
           run};
 }
 

@@ -42,6 +42,8 @@ void check(const std::string& file, Device& device, const Dataset& mnist) {
                                     "with ganymede judge --out FILE");
 }
 
+constexpr CountOption epochs_option{"epochs", eval::JudgeRecipe{}.epochs, 1, 10000};
+
 struct Request {
   bool check = false;
   eval::JudgeRecipe recipe;
@@ -54,9 +56,9 @@ Request parse_request(const Parsed& parsed) {
   request.check = parsed.on("check");
   if (request.check && (parsed.has("epochs") || parsed.has("seed")))
     throw Error(ExitCode::usage, "--check trains nothing: leave out --epochs and --seed");
-  request.recipe.epochs = static_cast<int>(parse_count(parsed, "epochs", request.recipe.epochs, 1, 10000));
+  request.recipe.epochs = static_cast<int>(epochs_option.of(parsed));
   request.recipe.seed = parse_seed(parsed);
-  request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
+  request.threads = static_cast<int>(threads_option.of(parsed));
   request.file = parsed.get("out", {});
   if (!request.check) refuse_other_ending(request.file, "safetensors file", {".safetensors"});
   return request;
@@ -111,16 +113,15 @@ int run(const Parsed& parsed, Communicator& ranks) {
 }  // namespace
 
 Command judge_command() {
-  return {
-      {"judge",
-       "Trains the classifier of digits that `eval` judges by, or checks the shipped one.",
-       "",
-       {{"check", "", "train nothing: say what the shipped judge is, or --out's, and check it on MNIST", "Options"},
-        {"epochs", "N", "passes over the images to train", "Options", "30"},
-        {"seed", "N", "of weights, order and shifts", "Options", "1"},
-        {"out", "FILE", "where the judge goes; with --check which one", "Options", "judge.safetensors"},
-        {"threads", "N", "threads of the rank that trains; 0: the node's cores shared by its ranks", "Options", "0"}}},
-      run};
+  return {{"judge",
+           "Trains the classifier of digits that `eval` judges by, or checks the shipped one.",
+           "",
+           {{"check", "", "train nothing: say what the shipped judge is, or --out's, and check it on MNIST", "Options"},
+            epochs_option.argument("passes over the images to train"),
+            seed_argument("of weights, order and shifts"),
+            {"out", "FILE", "where the judge goes; with --check which one", "Options", "judge.safetensors"},
+            threads_option.argument("threads of the rank that trains; 0: the node's cores shared by its ranks")}},
+          run};
 }
 
 }  // namespace ganymede::cli

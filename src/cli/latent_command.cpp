@@ -31,12 +31,16 @@ using Json = nlohmann::ordered_json;
 constexpr int json_version = 1;
 constexpr int nearest_shown = 7;
 
+constexpr CountOption rows_option{"rows", 8, 1, 100};
+constexpr CountOption steps_option{"steps", 11, 3, 101};
+constexpr CountOption reach_option{"reach", 3, 1, 1000};
+
 struct Request {
   std::string place;
-  std::uint64_t seed = 1;
-  int rows = 8;
-  int steps = 11;
-  double reach = 3;
+  std::uint64_t seed = 0;
+  int rows = 0;
+  int steps = 0;
+  double reach = 0;
   std::string data;  // empty: the run's own, if it says
   std::string out;   // empty: the run's samples
 };
@@ -45,9 +49,9 @@ Request parse_request(const Parsed& parsed) {
   Request request;
   request.place = parsed.positional[0];
   request.seed = parse_seed(parsed);
-  request.rows = static_cast<int>(parse_count(parsed, "rows", request.rows, 1, 100));
-  request.steps = static_cast<int>(parse_count(parsed, "steps", request.steps, 3, 101));
-  request.reach = static_cast<double>(parse_count(parsed, "reach", 3, 1, 1000));
+  request.rows = static_cast<int>(rows_option.of(parsed));
+  request.steps = static_cast<int>(steps_option.of(parsed));
+  request.reach = static_cast<double>(reach_option.of(parsed));
   request.data = parsed.get("data", {});
   request.out = parsed.get("out", {});
   return request;
@@ -182,7 +186,8 @@ class Explorer {
   }
 
   void write_json() const {
-    write_file_atomically(folder_ / "latent.json", json_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    write_file_atomically(folder_ / RunFolder(request_.place).latent().filename(),
+                          json_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   }
   [[nodiscard]] const DataShape& shape() const { return shape_; }
 
@@ -277,10 +282,10 @@ Command latent_command() {
   return {{"latent",
            "Draws what a run's generator has made of its latent space: walks, classes, directions, neighbours.",
            "RUN",
-           {{"rows", "N", "of each picture: latent vectors, and directions", "Options", "8"},
-            {"steps", "N", "images of a walk", "Options", "11"},
-            {"reach", "N", "how far walks along directions go to either side", "Options", "3"},
-            {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
+           {rows_option.argument("of each picture: latent vectors, and directions"),
+            steps_option.argument("images of a walk"),
+            reach_option.argument("how far walks along directions go to either side"),
+            seed_argument("of z; `ganymede sample` draws the same images from it"),
             {"data", "NAME|DIR", "whose training images are looked for beside samples", "Options", "the run's own"},
             {"out", "FOLDER", "where the pictures go; `ganymede report RUN` shows those in their default place",
              "Options", "RUN/samples"}}},

@@ -16,6 +16,10 @@
 namespace ganymede::cli {
 namespace {
 
+// By default.
+constexpr int usual_images = 64;
+constexpr int usual_rows = 8;
+
 // The class that is asked for, if any.
 std::optional<int> only_class(const Parsed& parsed, int classes, const std::string& source) {
   if (!parsed.has("class")) return std::nullopt;
@@ -28,7 +32,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
   on_root(ranks, [&] {
     constexpr int most_images = 100'000;
     const auto steps = static_cast<int>(parse_count(parsed, "interpolate", 0, 2, 1000));
-    const auto count = static_cast<int>(parse_count(parsed, "count", steps > 0 ? 8 : 64, 1, most_images));
+    const auto count =
+        static_cast<int>(parse_count(parsed, "count", steps > 0 ? usual_rows : usual_images, 1, most_images));
     if (count > most_images / std::max(steps, 1))
       throw Error(ExitCode::usage, std::to_string(count) + " rows of --interpolate " + std::to_string(steps) +
                                        " are more than the " + std::to_string(most_images) +
@@ -84,8 +89,9 @@ Command sample_command() {
   return {{"sample",
            "Draws images from a run, a checkpoint or a weights file into a PNG grid.",
            "RUN",
-           {{"count", "N", "images; with --interpolate, rows", "Options", "64, or 8 rows"},
-            {"seed", "N", "of z; the same seed draws the same images", "Options", "1"},
+           {{"count", "N", "images; with --interpolate, rows", "Options",
+             std::to_string(usual_images) + ", or " + std::to_string(usual_rows) + " rows"},
+            seed_argument("of z; the same seed draws the same images"),
             {"class", "N", "of all images, where the run has classes", "Options", "the classes in turn"},
             {"interpolate", "N",
              "rows of N images, each row a walk (spherical, for normal z) from one sample to the next", "Options"},

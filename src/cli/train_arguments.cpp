@@ -10,6 +10,7 @@
 #include "core/files.hpp"
 #include "core/names.hpp"
 #include "ganymede/error.hpp"
+#include "report/run_folder.hpp"
 #include "train/without_effect.hpp"
 
 namespace ganymede::cli {
@@ -159,6 +160,10 @@ StoredConfiguration read_stored_configuration(const fs::path& config) {
   return stored;
 }
 
+Argument seed_argument(const std::string& help) {
+  return {"seed", "N", help, "Options", std::to_string(TrainOptions().seed)};
+}
+
 std::uint64_t parse_seed(const Parsed& parsed) {
   TrainOptions seeded;
   if (parsed.has("seed")) set_train_option(seeded, "seed", parsed.values.at("seed"));
@@ -184,7 +189,7 @@ ResolvedOptions resolve_train_options(const Parsed& parsed) {
   std::string first_recipe;
   bool own = false;  // what the program wrote into it, nobody gave
   if (config.empty() && !parsed.has("recipe") && parsed.on("resume") && parsed.has("out")) {
-    const fs::path file = fs::path(parsed.values.at("out")) / "config.ini";
+    const fs::path file = RunFolder(parsed.values.at("out")).config();
     std::error_code error;
     if (fs::exists(file, error)) {
       config = file.string();

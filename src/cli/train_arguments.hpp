@@ -41,7 +41,8 @@ struct StoredConfiguration {
 /// Throws Error(data).
 StoredConfiguration read_stored_configuration(const std::filesystem::path& config);
 
-/// --seed of another command, which takes what a training's does; 1 without it.
+/// --seed of another command, which takes what a training's does, and without it has the same.
+Argument seed_argument(const std::string& help);
 std::uint64_t parse_seed(const Parsed& parsed);
 
 struct Recipe {

@@ -17,12 +17,12 @@ std::filesystem::path RunFolder::sample(std::uint64_t step) const {
   return samples() / formatted("step-%08" PRIu64 ".png", step);
 }
 
-std::filesystem::path RunFolder::log(int rank) const { return root_ / "logs" / formatted("rank-%04d.log", rank); }
+std::filesystem::path RunFolder::log(int rank) const { return logs() / formatted("rank-%04d.log", rank); }
 
 void RunFolder::make() const {
   make_folders(samples());
-  make_folders(root_ / "logs");
-  make_folders(root_ / "checkpoints");
+  make_folders(logs());
+  make_folders(checkpoints());
 }
 
 void RunFolder::sweep() const {

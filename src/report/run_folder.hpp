@@ -27,6 +27,8 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path nearest_pairs() const { return samples() / "nearest.png"; }
   /// Of the pictures beside it that `ganymede latent` has drawn.
   [[nodiscard]] std::filesystem::path latent() const { return samples() / "latent.json"; }
+  [[nodiscard]] std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
+  [[nodiscard]] std::filesystem::path logs() const { return root_ / "logs"; }
   [[nodiscard]] std::filesystem::path log(int rank) const;
   /// The final weights: the generator's are those that pictures are drawn from (its average with --ema).
   [[nodiscard]] std::filesystem::path generator() const { return root_ / "generator.safetensors"; }

@@ -75,9 +75,9 @@ fs::path something_of_a_run(const TrainOptions& options) {
 
 // Whether a training was begun in the run's folder.
 bool holds_run(const TrainOptions& options) {
-  const fs::path run = options.out;
+  const RunFolder run(options.out);
   std::error_code error;
-  return fs::exists(run / "config.ini", error) || fs::exists(run / "checkpoints", error);
+  return fs::exists(run.config(), error) || fs::exists(run.checkpoints(), error);
 }
 
 }  // namespace
