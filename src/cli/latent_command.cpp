@@ -12,6 +12,7 @@
 #include "cli/recorded_run.hpp"
 #include "cli/saved_generator.hpp"
 #include "cli/train_arguments.hpp"
+#include "cli/walks.hpp"
 #include "core/files.hpp"
 #include "core/numbers.hpp"
 #include "eval/distances.hpp"
@@ -74,19 +75,10 @@ class Explorer {
 
   /// Each row a walk from one sample to the next, whose class the whole row has.
   void draw_walks(bool spherical) {
-    const std::vector<float> ends =
-        sampler_.latents(request_.seed, math::Stream::noise_for_samples, 0, request_.rows + 1);
-    std::vector<float> z(static_cast<std::size_t>(request_.rows * request_.steps) * latent_);
-    std::vector<std::uint8_t> labels;
-    float* to = z.data();
-    for (int r = 0; r < request_.rows; ++r)
-      for (int i = 0; i < request_.steps; ++i, to += latent_) {
-        const float* const from = ends.data() + static_cast<std::size_t>(r) * latent_;
-        eval::interpolate(from, from + latent_, latent_, static_cast<double>(i) / (request_.steps - 1), spherical, to);
-        labels.push_back(class_of(r));
-      }
     const std::string kind = spherical ? "spherical" : "linear";
-    put("latent-" + kind, draw(z, labels), request_.steps, "Walks between samples, " + kind,
+    put("latent-" + kind,
+        cli::draw_walks(sampler_, generator_, request_.seed, request_.rows, request_.steps, spherical), request_.steps,
+        "Walks between samples, " + kind,
         "Each row goes from one latent vector to another, " +
             std::string(spherical ? "on the sphere that both lie near" : "straight") +
             (shape_.classes > 0 ? ", and keeps its class." : "."));

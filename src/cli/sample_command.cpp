@@ -8,7 +8,7 @@
 #include "cli/file_ending.hpp"
 #include "cli/saved_generator.hpp"
 #include "cli/train_arguments.hpp"
-#include "eval/latent_directions.hpp"
+#include "cli/walks.hpp"
 #include "gan/sampler.hpp"
 #include "ganymede/error.hpp"
 #include "report/image_grid.hpp"
@@ -52,22 +52,7 @@ int run(const Parsed& parsed, Communicator& ranks) {
     int columns = grid_columns(count, only ? 0 : classes);
     int drawn = count;
     if (steps > 0) {
-      // Row r goes from sample r to sample r+1, all of the class of r.
-      const auto latent = static_cast<std::size_t>(generator.inputs());
-      const std::vector<float> ends = sampler.latents(seed, math::Stream::noise_for_samples, 0, count + 1);
-      std::vector<float> z(static_cast<std::size_t>(count) * static_cast<std::size_t>(steps) * latent);
-      std::vector<std::uint8_t> labels;
-      for (int r = 0; r < count; ++r)
-        for (int i = 0; i < steps; ++i) {
-          labels.push_back(static_cast<std::uint8_t>(only ? *only : sampler.class_of(static_cast<std::uint64_t>(r))));
-          eval::interpolate(
-              ends.data() + static_cast<std::size_t>(r) * latent,
-              ends.data() + static_cast<std::size_t>(r + 1) * latent, latent, static_cast<double>(i) / (steps - 1),
-              saved.options.latent_distribution == "normal",
-              z.data() + (static_cast<std::size_t>(r) * static_cast<std::size_t>(steps) + static_cast<std::size_t>(i)) *
-                             latent);
-        }
-      images = sampler.images(generator.parameter_array(), z, labels);
+      images = draw_walks(sampler, generator, seed, count, steps, saved.options.latent_distribution == "normal", only);
       columns = steps;
       drawn = count * steps;
     } else {
