@@ -1,9 +1,9 @@
 // `ganymede eval`
 #include <algorithm>
 #include <cstdio>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <stdexcept>
 
 #include "cli/commands.hpp"
 #include "cli/earlier_numbers.hpp"
@@ -38,12 +38,14 @@ constexpr const char* usual_data = "mnist";
 // added.
 constexpr int json_version = 2;
 
+constexpr CountOption samples_option{"samples", 10000, 2, 1 << 24};
+
 struct Request {
   std::string place;
   std::string data;  // empty until it is known what the run's own is
   bool data_given = false;
-  std::uint64_t samples = 10000;
-  std::uint64_t seed = 1;
+  std::uint64_t samples = 0;
+  std::uint64_t seed = 0;
   std::vector<std::string> metrics;
   bool metrics_given = false;
   int threads = 0;
@@ -75,11 +77,11 @@ Request parse_request(const Parsed& parsed) {
   request.place = parsed.positional[0];
   request.data = parsed.get("data", {});
   request.data_given = parsed.has("data");
-  request.samples = static_cast<std::uint64_t>(parse_count(parsed, "samples", 10000, 2, 1 << 24));
+  request.samples = static_cast<std::uint64_t>(samples_option.of(parsed));
   request.seed = parse_seed(parsed);
   request.metrics_given = parsed.has("metrics") && parsed.values.at("metrics") != "all";
   request.metrics = request.metrics_given ? parse_metrics(parsed.values.at("metrics")) : eval::metric_names();
-  request.threads = static_cast<int>(parse_count(parsed, "threads", 0, 0, 1024));
+  request.threads = static_cast<int>(threads_option.of(parsed));
   request.judge = parsed.get("judge", {});
   request.json = parsed.get("json", {});
   request.json_given = parsed.has("json");
@@ -127,7 +129,7 @@ void check_sizes(const SavedGenerator& saved, const Dataset& data) {
 // what can be measured, and refuses what was asked for by name and cannot.
 void choose_metrics(Request& request, const SavedGenerator& saved) {
   const bool stacked = saved.shape.image.channels > 1;
-  const auto impossible = [&](const std::string& metric) { return (metric == "modes") != stacked; };
+  const auto impossible = [&](const std::string& metric) { return eval::metric_named(metric).stacked != stacked; };
   const auto first = std::find_if(request.metrics.begin(), request.metrics.end(), impossible);
   if (first == request.metrics.end()) return;
   if (request.metrics_given)
@@ -213,28 +215,60 @@ std::string obstacle_to(const std::string& metric, const Request& request, const
   if (request.samples < eval::least_samples)
     return "needs at least " + std::to_string(eval::least_samples) + " samples, and --samples is " +
            std::to_string(request.samples);
-  if (metric == "memorisation") return memorisation_obstacle(saved, data);
-  if (metric == "modes") return digits_obstacle(data);
-  if (metric != "judge" && data.test().count < eval::least_samples)
-    return "needs at least " + std::to_string(eval::least_samples) + " test images, and there are " +
-           std::to_string(data.test().count);
-  if (metric == "1nn-error") return classes_obstacle(saved, data);
-  const auto too_few = [&](std::uint64_t least, std::uint64_t count, const char* which) -> std::string {
+  const auto too_few = [](std::uint64_t least, std::uint64_t count, const char* which) -> std::string {
     if (count >= least) return {};
-    return "needs at least " + std::to_string(least) + " samples and as many " + which + " images, and there are " +
-           std::to_string(count);
+    return "needs at least " + std::to_string(least) + which + " images, and there are " + std::to_string(count);
   };
-  if (metric == "gan-train" || metric == "gan-test") {
-    if (std::string why = classes_obstacle(saved, data); !why.empty()) return why;
-    if (std::string why = digits_obstacle(data); !why.empty() || metric == "gan-test") return why;
-    return too_few(eval::least_gan_train_images, std::min<std::uint64_t>(request.samples, data.train().count),
-                   "training");
-  }
-  if (metric == "judge") {
-    if (std::string why = digits_obstacle(data); !why.empty()) return why;
-    return too_few(eval::least_judged, eval::judged_images(request.samples, data), "test");
+  const auto first = [](std::initializer_list<std::string> obstacles) {
+    const auto* found = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });
+    return found == obstacles.end() ? std::string() : *found;
+  };
+  const std::string few_tests = too_few(eval::least_samples, data.test().count, " test");
+  switch (eval::metric_named(metric).kind) {
+    case eval::Metric::Kind::parzen:
+    case eval::Metric::Kind::two_sample:
+      return few_tests;
+    case eval::Metric::Kind::classification_error:
+      return first({few_tests, classes_obstacle(saved, data)});
+    case eval::Metric::Kind::gan_train:
+      return first({few_tests, classes_obstacle(saved, data), digits_obstacle(data),
+                    too_few(eval::least_gan_train_images, std::min<std::uint64_t>(request.samples, data.train().count),
+                            " samples and as many training")});
+    case eval::Metric::Kind::gan_test:
+      return first({few_tests, classes_obstacle(saved, data), digits_obstacle(data)});
+    case eval::Metric::Kind::memorisation:
+      return memorisation_obstacle(saved, data);
+    case eval::Metric::Kind::judge:
+      return first({digits_obstacle(data), too_few(eval::least_judged, eval::judged_images(request.samples, data),
+                                                   " samples and as many test")});
+    case eval::Metric::Kind::modes:
+      return digits_obstacle(data);
   }
   return {};
+}
+
+// Of a metric that nothing hinders; adds to the report.
+void measure(const eval::Metric& metric, const Request& request, const SavedGenerator& saved,
+             eval::SampleSource& source, const eval::Comparison& beside, const UsedJudge& judge,
+             const std::string& pairs, EvalReport& report) {
+  switch (metric.kind) {
+    case eval::Metric::Kind::parzen:
+      return measure_parzen(source, beside, report);
+    case eval::Metric::Kind::two_sample:
+      return measure_two_sample(source, beside, report);
+    case eval::Metric::Kind::classification_error:
+      return measure_classification(source, beside, report);
+    case eval::Metric::Kind::gan_train:
+      return measure_gan_train(source, beside, report);
+    case eval::Metric::Kind::gan_test:
+      return measure_gan_test(source, beside, judge, report);
+    case eval::Metric::Kind::memorisation:
+      return measure_memorisation(saved, source, beside, {pairs, request.seed}, report);
+    case eval::Metric::Kind::judge:
+      return measure_by_judge(source, request.seed, beside, judge, report);
+    case eval::Metric::Kind::modes:
+      return measure_modes(source, request.seed, saved.shape.image.channels, beside, judge, report);
+  }
 }
 
 // A file of the run's own; nowhere when `place` is no run's folder, or one that others own: what is measured is printed
@@ -336,24 +370,8 @@ int run(const Parsed& parsed, Communicator& ranks) {
       report.add(each.title, "none", why);
       report.json["metrics"][key_of(each)] = nullptr;
       report.json["unmeasured"][key_of(each)] = why;
-    } else if (metric == "parzen") {
-      measure_parzen(source, beside, report);
-    } else if (metric == "two-sample") {
-      measure_two_sample(source, beside, report);
-    } else if (metric == "1nn-error") {
-      measure_classification(source, beside, report);
-    } else if (metric == "gan-train") {
-      measure_gan_train(source, beside, report);
-    } else if (metric == "gan-test") {
-      measure_gan_test(source, beside, judge, report);
-    } else if (metric == "memorisation") {
-      measure_memorisation(saved, source, beside, {pairs, request.seed}, report);
-    } else if (metric == "judge") {
-      measure_by_judge(source, request.seed, beside, judge, report);
-    } else if (metric == "modes") {
-      measure_modes(source, request.seed, saved.shape.image.channels, beside, judge, report);
     } else {
-      throw std::logic_error("metric " + metric + " is not measured");
+      measure(each, request, saved, source, beside, judge, pairs, report);
     }
   }
 
@@ -385,8 +403,8 @@ Command eval_command() {
        "RUN",
        {{"data", "NAME|DIR", "real images to compare with: mnist, mnist-mini, or a folder of IDX files, test pair too",
          "Options", "the run's own, or mnist"},
-        {"samples", "N", "images drawn, the first N of the seed", "Options", "10000"},
-        {"seed", "N", "of z; `ganymede sample` draws the same images from it", "Options", "1"},
+        samples_option.argument("images drawn, the first N of the seed"),
+        seed_argument("of z; `ganymede sample` draws the same images from it"),
         {"metrics", "LIST",
          "of parzen, two-sample, memorisation, judge and, where the run knows classes, 1nn-error, gan-train and "
          "gan-test; "
@@ -397,7 +415,7 @@ Command eval_command() {
          "the numbers as JSON, which `ganymede report RUN` shows from their default place; elsewhere the closest pairs "
          "of memorisation lie beside it, as FILE.nearest.png; -: to the standard output alone, and no table",
          "Options", "RUN/eval.json of a run's folder"},
-        {"threads", "N", "threads per rank; 0: the node's cores shared by its ranks", "Options", "0"}}},
+        threads_option.argument("threads per rank; 0: the node's cores shared by its ranks")}},
       run};
 }
 
