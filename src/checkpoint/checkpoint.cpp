@@ -18,6 +18,7 @@
 #include "core/json.hpp"
 #include "core/numbers.hpp"
 #include "ganymede/error.hpp"
+#include "report/run_folder.hpp"
 
 namespace ganymede {
 namespace {
@@ -171,7 +172,7 @@ void publish(const fs::path& partial, const fs::path& folder, const Fence& fence
 template <class Tidy>
 void for_each_folder(const fs::path& run, const Tidy& tidy) {
   std::optional<Error> failure;
-  for (const auto& folder : list_folders(run / "checkpoints")) {
+  for (const auto& folder : list_folders(RunFolder(run).checkpoints())) {
     try {
       tidy(folder);
     } catch (const Error& error) {
@@ -217,7 +218,9 @@ bool is_gone(const StoredFolder& folder) {
 
 }  // namespace
 
-fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) { return run / "checkpoints" / step_name(step); }
+fs::path checkpoint_folder(const fs::path& run, std::uint64_t step) {
+  return RunFolder(run).checkpoints() / step_name(step);
+}
 
 fs::path write_checkpoint(const fs::path& run, const Checkpoint& checkpoint) {
   fs::path folder = checkpoint_folder(run, checkpoint.step);
@@ -270,6 +273,11 @@ void abandon_checkpoints(const fs::path& run, std::uint64_t step, const Fence& f
   });
 }
 
+bool is_checkpoint(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / manifest_name, error);
+}
+
 Checkpoint read_checkpoint(const fs::path& folder) {
   const fs::path manifest_path = folder / manifest_name;
   check_regular(manifest_path);
@@ -301,7 +309,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
 
 std::vector<CheckpointState> check_checkpoints(const fs::path& run) {
   std::vector<CheckpointState> all;
-  for (const StoredFolder& folder : list_folders(run / "checkpoints")) {
+  for (const StoredFolder& folder : list_folders(RunFolder(run).checkpoints())) {
     if (folder.kind == StoredFolder::Kind::partial) continue;
     CheckpointState state{folder.path, folder.step, 0, {}};
     try {
@@ -325,7 +333,7 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run, std::vecto
     std::vector<std::string> reasons;
     bool some_listed = false;
     bool some_gone = false;
-    for (const auto& folder : list_folders(run / "checkpoints")) {
+    for (const auto& folder : list_folders(RunFolder(run).checkpoints())) {
       if (folder.kind == StoredFolder::Kind::partial) continue;
       some_listed = true;
       if (!wanted(folder.step)) continue;
@@ -357,7 +365,7 @@ std::optional<FoundCheckpoint> newest_checkpoint(const fs::path& run) {
   std::string reasons;
   for (const auto& reason : refused) reasons += "\n  " + reason;
   throw Error(ExitCode::data,
-              "no checkpoint in " + (run / "checkpoints").string() +
+              "no checkpoint in " + RunFolder(run).checkpoints().string() +
                   " can be used; put back a sound one, or delete that folder to start afresh:" + reasons);
 }
 

@@ -59,6 +59,9 @@ void prune_checkpoints(const std::filesystem::path& run, std::uint64_t step, con
 /// Deletes those beyond `step`, in the same way: of a training that went back to before them.
 void abandon_checkpoints(const std::filesystem::path& run, std::uint64_t step, const Fence& fence);
 
+/// Whether a folder looks like one, sound or not.
+bool is_checkpoint(const std::filesystem::path& folder);
+
 /// Reads and checks one; throws Error(data) that says what is wrong with which file.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
 

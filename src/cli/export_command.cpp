@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "checkpoint/checkpoint.hpp"
 #include "cli/commands.hpp"
 #include "cli/file_ending.hpp"
 #include "cli/recorded_run.hpp"
@@ -112,9 +113,9 @@ std::string put_measured_beside(const std::string& out, const std::filesystem::p
 void refuse_runs_own(const std::filesystem::path& out) {
   const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
   std::error_code error;
-  for (const std::filesystem::path& mark : {RunFolder(folder).config(), folder / "manifest.json"})
-    if (std::filesystem::exists(out, error) && std::filesystem::exists(mark, error))
-      throw Error(ExitCode::usage, "--out " + out.string() + " is a file of the run's own: name another");
+  const bool own = std::filesystem::exists(RunFolder(folder).config(), error) || is_checkpoint(folder);
+  if (own && std::filesystem::exists(out, error))
+    throw Error(ExitCode::usage, "--out " + out.string() + " is a file of the run's own: name another");
 }
 
 void export_network(const Parsed& parsed, const std::string& format) {

@@ -18,11 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_checkpoint(const fs::path& folder) {
-  std::error_code error;
-  return fs::exists(folder / "manifest.json", error);
-}
-
 SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   SavedRun run;
   run.kind = "checkpoint";
