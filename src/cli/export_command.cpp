@@ -32,7 +32,7 @@ const TensorFile& chosen(SavedRun& saved, const std::string& network, const std:
   if (network == "generator" && !raw && saved.files.contains("generator-average")) return picture_weights(saved);
   if (!saved.files.contains(network)) throw Error(ExitCode::data, saved.source.string() + " holds no " + network);
   if (network == "discriminator" || !averages(saved)) return saved.files.at(network);
-  if (saved.kind == "weights file") {
+  if (saved.kind == SavedRun::Kind::weights_file) {
     const bool holds_raw = saved.facts.raw();
     if (raw != holds_raw)
       throw Error(ExitCode::data, saved.source.string() + " holds " +
@@ -41,7 +41,7 @@ const TensorFile& chosen(SavedRun& saved, const std::string& network, const std:
                                                    "the raw weights"));
     return saved.files.at("generator");
   }
-  if (raw && saved.kind == "finished run") {
+  if (raw && saved.kind == SavedRun::Kind::finished_run) {
     // Its last checkpoint has the same step and G as it was trained.
     std::optional<SavedRun> last = newest_saved_checkpoint(saved.source);
     if (!last || last->step != saved.step)

@@ -18,7 +18,7 @@ std::size_t parameters(const TensorFile& file) {
 
 void print_json(const SavedRun& saved, const std::vector<CheckpointState>& checkpoints) {
   nlohmann::ordered_json json;
-  json["kind"] = saved.kind;
+  json["kind"] = kind_text(saved.kind);
   json["source"] = saved.source.string();
   json["step"] = saved.step;
   json["images_seen"] = saved.images_seen;
@@ -43,7 +43,7 @@ void print_json(const SavedRun& saved, const std::vector<CheckpointState>& check
 }
 
 void print_table(const SavedRun& saved, const std::vector<CheckpointState>& checkpoints) {
-  std::printf("%-30s%s\n", saved.kind.c_str(), saved.source.c_str());
+  std::printf("%-30s%s\n", kind_text(saved.kind), saved.source.c_str());
   std::printf("%-30s%llu\n", "step", static_cast<unsigned long long>(saved.step));
   std::printf("%-30s%llu\n", "images seen", static_cast<unsigned long long>(saved.images_seen));
   for (const auto& [name, value] : saved.facts.entries()) std::printf("%-30s%s\n", name.c_str(), value.c_str());

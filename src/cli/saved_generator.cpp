@@ -12,7 +12,7 @@ SavedGenerator read_saved_generator(const std::string& place) {
   const SavedRun run = read_saved_run(place);
   warn_of_refused(run);
   SavedGenerator saved;
-  saved.kind = run.kind;
+  saved.kind = kind_text(run.kind);
   saved.source = run.source.string();
   saved.step = run.step;
   saved.options = saved_options(run);

@@ -12,7 +12,7 @@
 namespace ganymede::cli {
 
 struct SavedGenerator {
-  std::string kind;  ///< see SavedRun
+  std::string kind;  ///< kind_text()
   std::string source;
   std::uint64_t step = 0;
   bool averaged = false;    ///< the weights are the moving average

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 SavedRun from_checkpoint(const fs::path& folder, Checkpoint checkpoint) {
   SavedRun run;
-  run.kind = "checkpoint";
+  run.kind = SavedRun::Kind::checkpoint;
   run.source = folder;
   run.step = checkpoint.step;
   run.images_seen = checkpoint.images_seen;
@@ -63,7 +63,7 @@ std::optional<SavedRun> final_weights(const fs::path& place, std::vector<std::st
     return std::nullopt;
   }
   SavedRun run;
-  run.kind = "finished run";
+  run.kind = SavedRun::Kind::finished_run;
   run.source = place;
   const auto read = [&](const char* network, const fs::path& file) {
     TensorFile& weights = run.files[network] = TensorFile::read(file);
@@ -105,6 +105,18 @@ int side_of_last_layer(const SavedRun& run) {
 
 }  // namespace
 
+const char* kind_text(SavedRun::Kind kind) {
+  switch (kind) {
+    case SavedRun::Kind::finished_run:
+      return "finished run";
+    case SavedRun::Kind::checkpoint:
+      return "checkpoint";
+    case SavedRun::Kind::weights_file:
+      break;
+  }
+  return "weights file";
+}
+
 SavedRun read_saved_run(const fs::path& place) {
   std::error_code error;
   if (!fs::exists(place, error))
@@ -112,7 +124,6 @@ SavedRun read_saved_run(const fs::path& place) {
                 place.string() + " does not exist: name a run's folder, a checkpoint or a .safetensors file");
   if (!fs::is_directory(place)) {
     SavedRun run;
-    run.kind = "weights file";
     run.source = place;
     TensorFile file = TensorFile::read(place);
     const WeightsFacts facts(file.metadata, place.string());

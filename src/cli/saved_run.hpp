@@ -16,7 +16,9 @@
 namespace ganymede::cli {
 
 struct SavedRun {
-  std::string kind;  ///< "finished run", "checkpoint" or "weights file"
+  enum class Kind { finished_run, checkpoint, weights_file };
+
+  Kind kind = Kind::weights_file;
   std::filesystem::path source;
   std::uint64_t step = 0;
   std::uint64_t images_seen = 0;
@@ -25,6 +27,9 @@ struct SavedRun {
   std::map<std::string, TensorFile> files;  ///< "generator", "discriminator", and in checkpoints the rest
   std::vector<std::string> refused;         ///< what was passed over for it, and why: a sentence each
 };
+
+/// "finished run", "checkpoint" or "weights file".
+const char* kind_text(SavedRun::Kind kind);
 
 /// Reads it. A run's folder: its final weights, or its newest valid checkpoint when it has none (both networks', of one
 /// step) or when that is newer. Throws Error(data).
