@@ -112,6 +112,7 @@ void GanStep::enqueue(StepKind kind) {
   else
     alternate(updates, penalised);
   end_step(updates);
+  device_->enter(phase_name(Phase::count));  // what comes until the next step is in no phase
 }
 
 // D's updates, then G's through the new D.

@@ -181,6 +181,30 @@ TEST_F(GpuFault, NcclThatFails) {
                      "^ganymede: rank 1 on [^ ]*: NCCL could not sum over the ranks: ");
 }
 
+// What a profiler is told: each phase's range by its name, none within another, and none around what is no step.
+TEST_F(GpuFault, ProfilersSeeThePhases) {
+  const auto ranges = [&](const std::string& out, const Words& options) {
+    const std::filesystem::path file = folder_.path() / (out + ".ranges");
+    const Ending ending =
+        run(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_SIMULATED_MODULE,
+                  "NVTX_INJECTION64_PATH=" GANYMEDE_RANGE_RECORDER, "GANYMEDE_RANGES=" + file.string()} +
+                tiny_training(out, Words{"--steps", "3", "--sample-every", "0", "--diagnose-every", "0", "--r1", "0",
+                                         "--device", "cuda"} +
+                                       options),
+            folder_.path());
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    return lines(content(file));
+  };
+  Words step;
+  for (const char* phase : {"images", "noise", "noise", "G forward", "D forward", "loss", "D backward", "D reduction",
+                            "update", "D forward", "loss", "D backward", "G backward", "G reduction", "update"})
+    step = step + Words{phase, "."};
+  EXPECT_EQ(ranges("plain", {"--no-graph"}), step + step + step);
+  // The second step is recorded, and then replayed, as the third is: by one call each.
+  const Words replay = {"step", "."};
+  EXPECT_EQ(ranges("graph", {}), step + step + replay + replay);
+}
+
 class GpuDoctor : public GpuFault {
  protected:
   // What the doctor says, within ten seconds.
