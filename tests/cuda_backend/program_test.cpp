@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <set>
 
 #include "cli/process.hpp"
 
@@ -255,6 +257,101 @@ TEST_F(GpuDoctor, SaysWhyThereAreNone) {
   EXPECT_EQ(apart["gpu_all_reduce"].count("latency_seconds"), 0U);
   // Ranks that share a GPU are another finding.
   EXPECT_FALSE(look("export CUDA_VISIBLE_DEVICES=0", 0).contains("gpu_all_reduce"));
+}
+
+// On images of four pixels, with networks of a few units: what a step asks for is what a device counts that only
+// counts.
+class GpuBench : public GpuFault {
+ protected:
+  Ending bench(const Words& options) {
+    const std::string header("\0\0\x08\x03\0\0\0\x04\0\0\0\x02\0\0\0\x02", 16);
+    write(folder_.path() / "set/train-images-idx3-ubyte", header + std::string(16, 'X'));
+    const Ending ending = on_gpus("", ganymede({"bench", "--data",
+                                                "set",   "--latent",
+                                                "2",     "--generator-hidden",
+                                                "2",     "--discriminator-hidden",
+                                                "2",     "--batch",
+                                                "2",     "--r1",
+                                                "0",     "--ema",
+                                                "0",     "--rounds",
+                                                "2",     "--round-steps",
+                                                "2",     "--device",
+                                                "cuda",  "--roofline",
+                                                "H100"}) +
+                                          options);
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_EQ(ending.err, "");
+    return ending;
+  }
+  nlohmann::json json(const Words& options = {}) { return nlohmann::json::parse(bench(options + Words{"--json"}).out); }
+};
+
+TEST_F(GpuBench, ComparesAStepWithWhatTheGpuCanDo) {
+  const nlohmann::json json = this->json();
+  const double best = json["seconds_per_step"]["min"];
+  EXPECT_GT(best, 0);
+
+  double flops = 0;
+  double bytes = 0;
+  std::set<std::string> parts;
+  for (const nlohmann::json& each : json["roofline"]["operations"]) {
+    const double own_flops = each["flops"];
+    const double own_bytes = each["bytes"];
+    flops += own_flops;
+    bytes += own_bytes;
+    parts.insert(each["part"]);
+    EXPECT_DOUBLE_EQ(each["least_seconds"], std::max(own_flops / 67e12, own_bytes / 3350e9)) << each;
+  }
+  // Of a rank's one real image and one generated one: of G, 2 → 2 → 4, two passes forward and one backward; of D,
+  // 4 → 2 → 1, one of both images forward and backward, and one of the generated one, back to its pixels.
+  constexpr int g = 2 * 2 + 2 * 4;
+  constexpr int d = 4 * 2 + 2 * 1;
+  EXPECT_EQ(flops, 2 * ((g + g) + (2 * 4 + g) + (2 * d + 2 * 2 * 1 + 2 * d) + (d + d)));
+  EXPECT_DOUBLE_EQ(json["flops_per_step_and_rank"], flops);
+  EXPECT_DOUBLE_EQ(json["least_bytes_per_step_and_rank"], bytes);
+  EXPECT_DOUBLE_EQ(json["gflops_per_rank"], flops / best / 1e9);
+  EXPECT_DOUBLE_EQ(json["gbytes_per_second_per_rank"], bytes / best / 1e9);
+  // By the attributes of the simulated H100: 132 multiprocessors, 128 multiply-adds, 1.98 GHz; 5120 bits, 2.619 GHz.
+  EXPECT_DOUBLE_EQ(json["peak_gflops_per_rank"], 2 * 132 * 128 * 1.98);
+  EXPECT_DOUBLE_EQ(json["peak_gbytes_per_second_per_rank"], 2 * 2.619 * 5120 / 8);
+
+  // All phases but the penalty's, which this training has not.
+  double phases = 0;
+  for (const auto& [name, seconds] : json["phases"].items()) {
+    EXPECT_EQ(seconds > 0, name != "penalty") << name;
+    EXPECT_EQ(parts.count(name), name == "penalty" ? 0U : 1U) << name;
+    phases += seconds.get<double>();
+  }
+  EXPECT_EQ(json["phases"].size(), 11U);
+  EXPECT_LE(phases, json["clocked_seconds_per_step"]);
+  EXPECT_GT(phases, 0.5 * json["clocked_seconds_per_step"].get<double>());
+  // Each of them is one kernel, copy or sum; a stopwatch stops and goes on for each of two sums.
+  EXPECT_EQ(json["recorded_operations_per_step"], json["roofline"]["operations"].size() + 4);
+  EXPECT_EQ(json["discriminator_sum"]["bytes"], 4 * 19);
+  EXPECT_GT(json["discriminator_sum"]["seconds_alone"], 0);
+}
+
+// The same as a table.
+TEST_F(GpuBench, SaysSoToPeople) {
+  const std::string table = bench({}).out;
+  EXPECT_THAT(table, ContainsRegex("\narithmetic    [0-9.]+ MFLOP a step and rank in matrix products; [0-9.]+ GFLOP/s "
+                                   "at best, [0-9]+% of 66908\\.2\n"
+                                   "memory        [0-9.]+ MB a step and rank at least; [0-9.]+ GB/s at best, "
+                                   "[0-9]+% of 3352\n"
+                                   "graph         33 kernels and copies a step\n"));
+  double shares = 0;
+  for (const char* phase : {"images", "noise", "G forward", "D forward", "loss", "D backward", "G backward",
+                            "D reduction", "G reduction", "update"}) {
+    std::smatch share;
+    ASSERT_TRUE(std::regex_search(table, share,
+                                  std::regex("\n" + std::string(phase) + " +[0-9]+\\.[0-9] +([0-9]+\\.[0-9])%\n")))
+        << phase << " in\n"
+        << table;
+    shares += std::stod(share[1]);
+  }
+  EXPECT_NEAR(shares, 100, 10 * 0.05);
+  EXPECT_THAT(table, ContainsRegex("\nall +29 operations "));
+  EXPECT_THAT(bench({"--no-graph"}).out, HasSubstr("\ngraph         none: the step's calls are made one by one\n"));
 }
 
 // As many steps as are judged together, twice, on images of four pixels: by the GPUs' clock a kernel takes 2 ms, and
