@@ -16,10 +16,12 @@
 #include "device/cuda/cudnn.hpp"
 #include "eval/judge.hpp"
 #include "gan/models/models.hpp"
+#include "gan/sampler.hpp"
 #include "gan/step.hpp"
 #include "ganymede/error.hpp"
 #include "quality/forwarding_device.hpp"
 #include "support/small_gan.hpp"
+#include "train/diagnostics.hpp"
 
 namespace ganymede::testing {
 namespace {
@@ -77,16 +79,29 @@ class NotingDevice : public quality::ForwardingDevice {
   std::string network_;
 };
 
-/// A step of the training that this command line asks for, whole and in two slices.
+/// What a training draws of its generator and looks at besides its steps: pictures, diagnoses, blocks of an evaluation.
+void look(Gan& gan, const TrainOptions& options, const ImageSet& images, Communicator& ranks) {
+  Sampler sampler(gan.generator, options, gan.data.classes);
+  const int last_block = static_cast<int>(options.eval_samples % eval::most_block_images);
+  for (const int count : {options.sample_count, eval::most_block_images, last_block})
+    sampler.draw(gan.picture_parameters(), options.seed, math::Stream::noise_for_grid, 0, count);
+  Diagnostics diagnostics(options, gan, images, images, false, ranks);
+  diagnostics.before_step(0);
+  MetricsRecord record;
+  diagnostics.measure(1, record);
+}
+
+/// The training that this command line asks for: a step, whole and in two slices, and what it looks at.
 void train(NotingDevice& device, const std::vector<std::string>& words) {
   const cli::CommandSyntax syntax{"train", "", "", cli::train_arguments()};
   TrainOptions options = cli::resolve_train_options(cli::parse_command_line(syntax, words)).options;
   // The same convolutions as in any other step.
   options.d_steps = 1;
   options.d_burst = 0;
-  RandomImages images(10, 28, 1);
+  RandomImages images(Diagnostics::compared, 28, 1);
   ImageSet set = images.set();
-  const std::vector<std::uint8_t> labels = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  std::vector<std::uint8_t> labels(set.count);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::uint8_t>(i % 10);
   set.labels = is_conditional(options) ? std::span(labels) : std::span<const std::uint8_t>();
   set.channels = options.stack;
   const std::unique_ptr<Communicator> alone = make_local_communicator();
@@ -96,6 +111,7 @@ void train(NotingDevice& device, const std::vector<std::string>& words) {
     GanStep step(device, *alone, gan, set, options);
     step.run(false);
     step.settle();
+    if (slice == 0) look(gan, options, set, *alone);
   }
 }
 
@@ -154,12 +170,15 @@ TEST(ShippedConvolutions, AreAllNoted) {
   std::set<ConvolutionPass> passes;
   std::set<bool> accumulate;
   std::set<std::string> networks;
+  std::set<int> drawn, looked_at;
   for (const auto& [task, network] : shipped()) {
     channels.insert({task.geometry.fine_channels, task.geometry.coarse_channels});
     kernels.insert(task.geometry.kernel);
     strides.insert(task.geometry.stride);
     passes.insert(task.pass);
     networks.insert(network);
+    if (network == "modern" && task.pass == ConvolutionPass::fine) drawn.insert(task.rows);
+    if (network == "modern" && task.pass == ConvolutionPass::coarse) looked_at.insert(task.rows);
     if (task.pass == ConvolutionPass::weights) accumulate.insert(task.accumulate);
   }
   EXPECT_THAT(channels, ::testing::IsSupersetOf({1, 11, 16, 32, 64, 74, 128}));
@@ -169,6 +188,9 @@ TEST(ShippedConvolutions, AreAllNoted) {
   EXPECT_EQ(accumulate.size(), 2U);
   EXPECT_THAT(networks, ::testing::IsSupersetOf({"dcgan", "modern", "wgan with --model dcgan", "the judge",
                                                  "the network that peers are compared on"}));
+  // Pictures, blocks of an evaluation, diagnoses.
+  EXPECT_THAT(drawn, ::testing::IsSupersetOf({100, 256, 10000 % 256, Diagnostics::samples}));
+  EXPECT_THAT(looked_at, ::testing::IsSupersetOf({Diagnostics::samples}));
 }
 
 class Plans : public ::testing::TestWithParam<const char*> {
