@@ -60,7 +60,8 @@ struct Communicator {
   int tag = 0;
   int device = 0;
   bool blocking = true;
-  bool gone = false;  ///< destroyed or aborted
+  bool gone = false;     ///< destroyed or aborted
+  bool aborted = false;  ///< what was enqueued before then ends without a sum
   bool ready = false;
   std::vector<bool> met;  ///< by rank: its Hello has come
   std::vector<Hello> hellos;
@@ -409,7 +410,7 @@ ncclResult_t all_reduce(const void* from, void* to, std::size_t count, ncclDataT
   work->sequence = communicator->sequence;
   work->start = [=]() -> std::function<bool()> {
     if (communicator->gone) {
-      violation("an all-reduce runs on a communicator that was destroyed");
+      if (!communicator->aborted) violation("an all-reduce runs on a communicator that was destroyed");
       return [] { return true; };
     }
     auto under_way = std::make_shared<AllReduce>(communicator, from, to, count, type);
@@ -563,7 +564,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (call.failed()) return call.error<ncclResult_t>();
   const CommunicatorPtr communicator = find(comm);
   if (communicator == nullptr) return ncclInvalidArgument;
-  communicator->gone = true;
+  communicator->gone = communicator->aborted = true;
   // What will never run refers to its communicator.
   communicator->sequence->last = nullptr;
   communicator->delayed = nullptr;

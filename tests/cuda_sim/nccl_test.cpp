@@ -300,6 +300,17 @@ TEST_F(Nccl, APeerThatNeverComesLeavesItInProgress) {
   NCCL_OK(ncclCommAbort(communicator));
 }
 
+// As NCCL promises of what it aborts, whether or not its turn has come.
+TEST_F(Nccl, SumsThatAreAbortedEndWithoutOne) {
+  float* const x = upload(std::vector<float>(8, 1));
+  Violations violations;
+  for (int i = 0; i < 20; ++i) all_reduce(x, x, 8, stream_);
+  NCCL_OK(ncclCommAbort(std::exchange(communicator_, nullptr)));
+  CUDA_OK(cudaStreamSynchronize(stream_));
+  EXPECT_THAT(violations.texts(), ::testing::IsEmpty());
+  CUDA_OK(cudaFree(x));
+}
+
 TEST_F(Nccl, RegisteredBuffers) {
   void* x = nullptr;
   NCCL_OK(ncclMemAlloc(&x, 400));
