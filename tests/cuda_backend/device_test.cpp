@@ -495,6 +495,23 @@ TEST_F(SimulatedDevice, KnowsItsAddressesOfHostMemory) {
 }
 
 // Whatever memory the host has it in, and does with it next.
+// Nothing is left to be done in its memory when that goes: of a device that has done nothing, and of one that was
+// waited for before the first of its sums.
+TEST_F(SimulatedDevice, MayEndBeforeItsFirstSum) {
+  cuda_sim::Violations violations;
+  CudaOptions options;
+  options.nccl_alone = true;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    cuda_sim::set_seed(seed);
+    make_gpu(*alone_, options).reset();
+    const std::unique_ptr<Device> device = make_gpu(*alone_, options);
+    const auto sum = device->make_reduction<float>(*alone_, 10);
+    device->synchronize();
+  }
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_THAT(violations.texts(), ::testing::IsEmpty());
+}
+
 TEST_F(SimulatedDevice, HasWhatWasUploadedWhenTheCallReturns) {
   const std::unique_ptr<Device> device = make_gpu(*alone_);
   DeviceArray<float> x(*device, 1000);

@@ -105,6 +105,7 @@ class CudaDevice final : public Device {
     major_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMajor));
     minor_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMinor));
     check(cudaMemsetAsync(ticket_.as<void>(), 0, sizeof(unsigned), compute_.get()), "clear memory");
+    check(cudaStreamSynchronize(compute_.get()), "clear memory");  // a device may end before anything waits for it
     scratch_ = {partial_.as<double>(), ticket_.as<unsigned>()};
     for (int i = 0; i <= steps_ahead(); ++i) marks_.push_back(std::make_unique<Event>());
   }

@@ -6,6 +6,7 @@ namespace ganymede::cuda {
 // Urgent: a time is taken where it is due, not behind kernels that fill the GPU.
 StepTimer::StepTimer() : stream_(true), memory_(sizeof(Timer)) {
   check(cudaMemsetAsync(timer(), 0, sizeof(Timer), stream()), "clear memory");
+  apart_ = true;
 }
 
 void StepTimer::begin(cudaStream_t compute) {
