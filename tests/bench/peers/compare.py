@@ -18,7 +18,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 # On a GPU: how many times ganymede's median these should take.
 GOALS = {"eager": 20, "eager-graph": 2, "compile-graph": 2}
-CONVOLUTIONS_GOALS = {"eager": 3, "compile": 1.3, "eager-graph": 1.3, "compile-graph": 1.3}
+CONVOLUTIONS_GOALS = {"eager": 3, "compile": 1.3, "eager-graph": 1.3, "compile-graph": 1.3, "jax": 1.3}
 
 
 def visible_gpu(arguments):
@@ -203,9 +203,8 @@ def on_gpu(arguments):
               ("PyTorch, eager, fused Adam", peer("eager")),
               ("PyTorch, torch.compile", peer("compile")),
               ("PyTorch, eager in a CUDA graph", peer("eager-graph")),
-              ("PyTorch, compiled in a CUDA graph", peer("compile-graph"))]
-    if arguments.recipe != "convolutions":
-        makers += [("JAX, jit of the step", peer("jax"))]
+              ("PyTorch, compiled in a CUDA graph", peer("compile-graph")),
+              ("JAX, jit of the step", peer("jax"))]
     return compare(f"{arguments.recipe}, one GPU", makers, arguments)
 
 
@@ -220,15 +219,15 @@ def on_cpu(arguments, cores):
         use = cores[:threads]
         makers = [("ganymede", own(1, use, threads)),
                   ("PyTorch, eager, fused Adam", peer("eager", use, threads)),
-                  ("PyTorch, torch.compile", peer("compile", use, threads))]
-        if arguments.recipe != "convolutions":
-            makers += [("JAX, jit of the step", peer("jax", use, threads))]
+                  ("PyTorch, torch.compile", peer("compile", use, threads)),
+                  ("JAX, jit of the step", peer("jax", use, threads))]
         yield compare(f"{arguments.recipe}, {threads} thread{'s' if threads > 1 else ''}", makers, arguments)
     if arguments.only in (None, "ranks") and len(cores) == 2 and arguments.recipe == "convolutions":
         yield compare("convolutions, 2 ranks of 1 thread", [
             ("ganymede, 2 ranks", own(2, cores, 1)),
             ("PyTorch DDP on gloo, 2 ranks", peer("ddp", cores, 1)),
-            ("PyTorch, eager, 2 threads", peer("eager", cores, 2))], arguments)
+            ("PyTorch, eager, 2 threads", peer("eager", cores, 2)),
+            ("JAX, jit of the step, 2 threads", peer("jax", cores, 2))], arguments)
     elif arguments.only in (None, "ranks") and len(cores) == 2:
         yield compare(f"{arguments.recipe}, 2 ranks of 1 thread (JAX: 2 threads)", [
             ("ganymede, 2 ranks", own(2, cores, 1)),

@@ -303,25 +303,71 @@ def torch_compiled(folder, gamma, ema, threads, device, graph=False):
 # --- JAX ----------------------------------------------------------------------------------------------------------
 
 
-def jax_jit(folder, gamma, ema, device):
-    """The whole step, draws included, in one jit with donated buffers. Its threads are the cores it may run on."""
+def jax_networks(k_g, k_d):
+    """Parameters of G and of D, G as a function of its own and z, and D's logits as one of its own and images, whose
+    pixels lie in rows. Convolutions are channels last, as in PyTorch's step."""
     import jax
     import jax.numpy as jnp
-    from jax.nn import relu, sigmoid, softplus
+    from jax.nn import leaky_relu, relu, sigmoid
 
-    if device == "cuda":
-        jax.config.update("jax_default_matmul_precision", "highest")  # else TF32
-    data = jnp.asarray(images(folder))
-    count = len(data)
+    def uniform(key, shape, bound):
+        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+    if CONVOLUTIONS:
+        # As PyTorch initialises them.
+        def network(key, *layers):
+            return [(uniform(k, shape, fan**-0.5), uniform(jax.random.fold_in(k, 1), shape[-1:], fan**-0.5))
+                    for k, (shape, fan) in zip(jax.random.split(key, len(layers)), layers)]
+
+        def convolution(x, layer, **how):
+            w, b = layer
+            return jax.lax.conv_general_dilated(x, w, dimension_numbers=("NHWC", "HWIO", "NHWC"), **how) + b
+
+        def down(x, layer):
+            return convolution(x, layer, window_strides=(2, 2), padding=((1, 1), (1, 1)))
+
+        # A transposed convolution, with zeros between the pixels; its filter is PyTorch's turned around.
+        def up(x, layer):
+            return convolution(x, layer, window_strides=(1, 1), padding=((2, 2), (2, 2)), lhs_dilation=(2, 2))
+
+        def generate(p, z):
+            x = relu(z @ p[0][0] + p[0][1]).reshape(-1, 7, 7, 128)
+            return sigmoid(up(relu(up(x, p[1])), p[2])).reshape(-1, PIXELS)
+
+        def logits(p, x):
+            x = leaky_relu(down(x.reshape(-1, 28, 28, 1), p[0]), 0.2)
+            x = leaky_relu(down(x, p[1]), 0.2).reshape(-1, 6272)
+            return x @ p[2][0] + p[2][1]
+
+        g = network(k_g, ((LATENT, 6272), LATENT), ((4, 4, 128, 64), 64 * 16), ((4, 4, 64, 1), 16))
+        d = network(k_d, ((4, 4, 1, 64), 16), ((4, 4, 64, 128), 64 * 16), ((6272, 1), 6272))
+        return g, d, generate, logits
 
     def network(key, widths):
-        return [(jax.random.uniform(k, (i, o), jnp.float32, -1, 1) * (6 / (i + o)) ** 0.5, jnp.zeros(o))
+        return [(uniform(k, (i, o), (6 / (i + o)) ** 0.5), jnp.zeros(o))
                 for k, i, o in zip(jax.random.split(key, len(widths)), widths, widths[1:])]
 
     def forward(p, x):
         for w, b in p[:-1]:
             x = relu(x @ w + b)
         return x @ p[-1][0] + p[-1][1]
+
+    return (network(k_g, [LATENT, HIDDEN, HIDDEN, PIXELS]), network(k_d, [PIXELS, HIDDEN, HIDDEN, 1]),
+            lambda p, z: sigmoid(forward(p, z)), forward)
+
+
+def jax_jit(folder, gamma, ema, device):
+    """The whole step, draws included, in one jit with donated buffers. Its threads are the cores it may run on."""
+    import jax
+    import jax.numpy as jnp
+    from jax.nn import softplus
+
+    if device == "cuda":
+        jax.config.update("jax_default_matmul_precision", "highest")  # else TF32
+    data = jnp.asarray(images(folder))
+    count = len(data)
+    k_g, k_d, k_order, key = jax.random.split(jax.random.key(1), 4)
+    gp, dp, generate, forward = jax_networks(k_g, k_d)
 
     def d_objective(p, real, fake):
         logits = forward(p, jnp.concatenate([real, fake]))
@@ -333,7 +379,7 @@ def jax_jit(folder, gamma, ema, device):
         return total, (loss, (logits[:BATCH] > 0).mean(), (logits[BATCH:] < 0).mean())
 
     def g_objective(p, q, z):
-        return softplus(-forward(q, sigmoid(forward(p, z)))).mean()
+        return softplus(-forward(q, generate(p, z))).mean()
 
     def adam(p, gradient, m, v, t):
         m = jax.tree.map(lambda a, b: BETA1 * a + (1 - BETA1) * b, m, gradient)
@@ -349,7 +395,7 @@ def jax_jit(folder, gamma, ema, device):
         order, at = jax.lax.cond(at + BATCH > count, lambda: (jax.random.permutation(k_order, count), 0),
                                  lambda: (order, at))
         real = data[jax.lax.dynamic_slice(order, (at,), (BATCH,))].astype(jnp.float32) / 255
-        fake = sigmoid(forward(gp, jax.random.normal(k_d, (BATCH, LATENT))))
+        fake = generate(gp, jax.random.normal(k_d, (BATCH, LATENT)))
         gradient, (loss, real_right, fake_right) = jax.grad(d_objective, has_aux=True)(dp, real, fake)
         dp, dm, dv = adam(dp, gradient, dm, dv, t)
         g_loss, gradient = jax.value_and_grad(g_objective)(gp, dp, jax.random.normal(k_g, (BATCH, LATENT)))
@@ -359,8 +405,6 @@ def jax_jit(folder, gamma, ema, device):
         sums = sums + jnp.stack([loss, g_loss, real_right, fake_right])
         return gp, dp, gm, gv, dm, dv, average, t + 1, key, order, at + BATCH, sums
 
-    k_g, k_d, k_order, key = jax.random.split(jax.random.key(1), 4)
-    gp, dp = network(k_g, [LATENT, HIDDEN, HIDDEN, PIXELS]), network(k_d, [PIXELS, HIDDEN, HIDDEN, 1])
     zeros = lambda like: jax.tree.map(jnp.zeros_like, like)
     state = (gp, dp, zeros(gp), zeros(gp), zeros(dp), zeros(dp), jax.tree.map(jnp.copy, gp), jnp.ones(()), key,
              jax.random.permutation(k_order, count), 0, jnp.zeros(4))
