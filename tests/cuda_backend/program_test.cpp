@@ -27,10 +27,20 @@ constexpr int ranks = 2;
 
 class GpuFault : public ::testing::Test {
  protected:
-  // A command with a GPU for each rank; `shell` is run before it, where $rank is the rank.
+  // A command with a GPU for each rank; `shell` is run before it, where $rank is the rank. Each rank's own exit code is
+  // kept: mpirun has one for all.
   Ending on_gpus(const std::string& shell, const Words& command) {
-    write(folder_.path() / "wrapper", "rank=$OMPI_COMM_WORLD_RANK\nexport GANYMEDE_CUDA_SIM_DEVICES=H100,H100\n" +
-                                          shell + "\necho $$ > pid.$rank\nexec \"$@\"\n");
+    for (int rank = 0; rank < ranks; ++rank) std::filesystem::remove(code_file(rank));
+    // mpirun ends the rest as soon as one has ended with an error: each shell waits for its program's end all the same.
+    write(folder_.path() / "wrapper",
+          "rank=$OMPI_COMM_WORLD_RANK\nexport GANYMEDE_CUDA_SIM_DEVICES=H100,H100\n" + shell + R"(
+trap 'told=1' TERM
+"$@" &
+echo $! > pid.$rank
+while told=; wait $!; now=$?; [ $now = 127 ] || code=$now; [ "$told" ]; do :; done
+echo $code > code.$rank
+exit $code
+)");
     return run(Words{"env", "GANYMEDE_CUDA_MODULE=" GANYMEDE_SIMULATED_MODULE, GANYMEDE_LAUNCH "/mpirun", "-n",
                      std::to_string(ranks), "sh", "wrapper"} +
                    command,
@@ -50,6 +60,17 @@ class GpuFault : public ::testing::Test {
       EXPECT_TRUE(eventually([&] { return ::kill(static_cast<pid_t>(std::stol(text)), 0) != 0 && errno == ESRCH; }))
           << "rank " << rank << " is still there";
     }
+  }
+
+  /// What all ranks have found out together ends each of them in good order, with the same code.
+  void expect_one_message_of_all(const Ending& ending, int code, const std::string& expression) const {
+    expect_one_message(ending, code, expression);
+    for (int rank = 0; rank < ranks; ++rank)
+      EXPECT_TRUE(eventually([&] { return content(code_file(rank)) == std::to_string(code) + "\n"; }))
+          << "rank " << rank << " ended with " << content(code_file(rank));
+  }
+  [[nodiscard]] std::filesystem::path code_file(int rank) const {
+    return folder_.path() / ("code." + std::to_string(rank));
   }
 
   /// A process that fails frees nothing by itself.
@@ -95,7 +116,7 @@ TEST_F(GpuFault, TheProgramTrainsInBfloat16) {
 }
 
 TEST_F(GpuFault, ARankWhoseGpuIsTooOldForBfloat16) {
-  expect_one_message(
+  expect_one_message_of_all(
       train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100,T4", "cuda", {"--precision", "bf16"}), 4,
       "rank 1 on [^ ]*: --precision bf16 needs a GPU of compute capability 8.0 .*T4.* has 7.5: train with "
       "--precision fp32");
@@ -149,13 +170,13 @@ TEST_F(SmallGpu, ProposesABatchWhereALibraryFindsNoMemory) {
 
 TEST_F(GpuFault, ARankThatCannotBindItsGpu) {
   const std::string rank_1 = "^ganymede: rank 1 on [^ ]*: ";
-  expect_one_message(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100:busy"), 4,
-                     rank_1 + ".*another process has the GPU to itself");
-  expect_one_message(train("[ $rank = 0 ] || export CUDA_VISIBLE_DEVICES=7"), 4,
-                     rank_1 + ".*no GPU that this process may use.*CUDA_VISIBLE_DEVICES says \"7\"");
-  expect_one_message(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100", "cuda:1"), 4,
-                     rank_1 + "there is no GPU 1 here: this process sees 1");
-  expect_one_message(train("export CUDA_VISIBLE_DEVICES=0"), 4, "ranks 0 and 1 on [^ ]* share one GPU");
+  expect_one_message_of_all(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100:busy"), 4,
+                            rank_1 + ".*another process has the GPU to itself");
+  expect_one_message_of_all(train("[ $rank = 0 ] || export CUDA_VISIBLE_DEVICES=7"), 4,
+                            rank_1 + ".*no GPU that this process may use.*CUDA_VISIBLE_DEVICES says \"7\"");
+  expect_one_message_of_all(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100", "cuda:1"), 4,
+                            rank_1 + "there is no GPU 1 here: this process sees 1");
+  expect_one_message_of_all(train("export CUDA_VISIBLE_DEVICES=0"), 4, "ranks 0 and 1 on [^ ]* share one GPU");
 }
 
 TEST_F(GpuFault, ARankThatFailsInAStep) {
@@ -167,18 +188,18 @@ TEST_F(GpuFault, ARankThatFailsInAStep) {
 TEST_F(GpuFault, RanksThatNcclCannotJoin) {
   const std::string apart = leaves + "export GANYMEDE_CUDA_SIM_UNREACHABLE=1";
   const auto begin = std::chrono::steady_clock::now();
-  expect_one_message(train(apart, "cuda", {"--timeout", "4"}), 4,
-                     "^ganymede: NCCL could not join the ranks within 3 s: a rank is missing, or "
-                     "hosts cannot reach each other on the interface that NCCL chose; .*NCCL_SOCKET_IFNAME.*");
+  expect_one_message_of_all(train(apart, "cuda", {"--timeout", "4"}), 4,
+                            "^ganymede: NCCL could not join the ranks within 3 s: a rank is missing, or "
+                            "hosts cannot reach each other on the interface that NCCL chose; .*NCCL_SOCKET_IFNAME.*");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4 + 5));
 }
 
 // Its own errors are told in its words: 2 is ncclSystemError.
 TEST_F(GpuFault, NcclThatFails) {
-  expect_one_message(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclCommInitRankConfig:1:2"), 4,
-                     "^ganymede: rank 1 on [^ ]*: NCCL cannot join the ranks: .*NCCL_DEBUG=INFO");
-  expect_one_message(train(leaves + "[ $rank = 1 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclGetUniqueId:1:2"), 4,
-                     "^ganymede: (rank 0 on [^ ]*: )?NCCL cannot start: .*NCCL_DEBUG=INFO");
+  expect_one_message_of_all(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclCommInitRankConfig:1:2"),
+                            4, "^ganymede: rank 1 on [^ ]*: NCCL cannot join the ranks: .*NCCL_DEBUG=INFO");
+  expect_one_message_of_all(train(leaves + "[ $rank = 1 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclGetUniqueId:1:2"), 4,
+                            "^ganymede: (rank 0 on [^ ]*: )?NCCL cannot start: .*NCCL_DEBUG=INFO");
   expect_one_message(train(leaves + "[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_FAIL=ncclAllReduce:1:2"), 4,
                      "^ganymede: rank 1 on [^ ]*: NCCL could not sum over the ranks: ");
 }
