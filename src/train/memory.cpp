@@ -151,10 +151,11 @@ MemoryPlan plan_memory(const TrainOptions& o, Communicator& ranks, const ImageSe
 MemoryPlan plan_available_memory(const TrainOptions& options, Communicator& ranks, const ImageSet& images,
                                  const Device& device) {
   const bool is_host = device.is_host();
+  // First, as all ranks take part in it: one that has failed before is none of them.
+  const std::size_t sharing = is_host ? static_cast<std::size_t>(ranks.node_size()) : ranks_on(device, ranks);
   const std::size_t all_free = device.available_memory();
   const std::size_t kept = is_host ? 0 : kept_for_libraries(options, all_free);
   const std::size_t free = all_free - kept;
-  const std::size_t sharing = is_host ? static_cast<std::size_t>(ranks.node_size()) : ranks_on(device, ranks);
   Planner planner(options, ranks, images, is_host);
   MemoryPlan plan = planner.plan(options);
   const std::size_t wanted = sharing * plan.total();

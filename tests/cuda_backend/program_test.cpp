@@ -184,6 +184,51 @@ TEST_F(GpuFault, ARankThatFailsInAStep) {
                      "^ganymede: rank 1 on [^ ]*: CUDA could not launch the step's graph");
 }
 
+// Each function that a training with convolutions and batch normalisation on two ranks calls, whose sums stand in the
+// midst of each pass, fails on one rank in its first call and in one on the way: the other, which waits for it, ends
+// too.
+class GpuEveryFunction : public GpuFault {
+ protected:
+  void fail_each(const std::string& reduction) {
+    const std::string header("\0\0\x08\x03\0\0\0\x08\0\0\0\x08\0\0\0\x08", 16);
+    write(folder_.path() / "set/train-images-idx3-ubyte", header + std::string(8 * 8 * 8, 'X'));
+    write(folder_.path() / "options.ini",
+          "data = set\nmodel = dcgan\nchannels = 3,4\nfully-connected = 6\nlatent = 3\nbatch = 4\nsteps = 4\n"
+          "generator-norm = batch\nr1 = 0\nsample-every = 2\nsample-count = 4\ndiagnose-every = 0\ndevice = cuda\n"
+          "reduction = " +
+              reduction + "\n");
+    const auto train = [&](const std::string& out, const std::string& rank_1) {
+      return on_gpus(leaves + "[ $rank = 0 ] || export " + rank_1,
+                     ganymede({"train", "--config", "options.ini", "--out", out}));
+    };
+    const std::filesystem::path file = folder_.path() / "calls";
+    const Ending whole = train("whole", "GANYMEDE_CUDA_SIM_CALLS=" + file.string());
+    ASSERT_EQ(whole.code, 0) << whole.err;
+    int failures = 0;
+    for (const std::string& line : lines(content(file))) {
+      const std::string function = line.substr(0, line.find(' '));
+      const int count = std::stoi(line.substr(function.size() + 1));
+      // What ends things, asks, or tells of errors may fail unnoticed.
+      if (std::regex_search(function, std::regex("Destroy|Free|GetError|LastError|GetNodes|Version|Abort|Finalize$")))
+        continue;
+      // Of what is called a few times all: set-up's functions among them.
+      std::set<int> numbers = {1, count / 2 + 1};
+      for (int n = 2; n <= count && count <= 4; ++n) numbers.insert(n);
+      for (const int nth : numbers) {
+        const std::string call = function + ":" + std::to_string(nth);
+        SCOPED_TRACE(call);
+        expect_one_message(train("failed", "GANYMEDE_CUDA_SIM_FAIL=" + call), 4, "^ganymede: rank 1 on [^ ]*: ");
+        std::filesystem::remove_all(folder_.path() / "failed");
+        ++failures;
+      }
+    }
+    EXPECT_GT(failures, 30);
+  }
+};
+
+TEST_F(GpuEveryFunction, EndsAllRanksThatNcclJoins) { fail_each("nccl"); }
+TEST_F(GpuEveryFunction, EndsAllRanksThatMpiJoins) { fail_each("mpi"); }
+
 // NCCL's deadline is before the watchdog's, which knows less of the reason.
 TEST_F(GpuFault, RanksThatNcclCannotJoin) {
   const std::string apart = leaves + "export GANYMEDE_CUDA_SIM_UNREACHABLE=1";

@@ -28,6 +28,7 @@
 //   GANYMEDE_CUDA_SIM_FAIL=FUNCTION:N[:CODE],…   the N-th call of that function fails (see fail())
 //   GANYMEDE_CUDA_SIM_KERNEL_MICROSECONDS=N  what a kernel takes, by the device's clock (default 1)
 //   GANYMEDE_CUDA_SIM_UNREACHABLE=1       see make_peers_unreachable()
+//   GANYMEDE_CUDA_SIM_CALLS=FILE          how often each function was called, a line each, is written there at the end
 //   GANYMEDE_CUDA_SIM_LEAVES_ALL=1        what the process has not released at its end is not told
 //   CUDA_VISIBLE_DEVICES                  as for CUDA: indices or UUID prefixes
 #pragma once

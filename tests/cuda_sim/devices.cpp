@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <sstream>
 #include <utility>
 
@@ -223,7 +224,11 @@ cudaError_t attribute(int* to, cudaDeviceAttr which, int device) {
   return cudaSuccess;
 }
 
-void print_leaks_at_exit() {
+void write_at_exit() {
+  if (const char* name = std::getenv("GANYMEDE_CUDA_SIM_CALLS"); name != nullptr) {
+    std::ofstream file(name);
+    for (const auto& [function, count] : calls()) file << function << ' ' << count << '\n';
+  }
   if (std::getenv("GANYMEDE_CUDA_SIM_LEAVES_ALL") != nullptr) return;
   for (const std::string& leak : leaks()) std::fprintf(stderr, "[cuda_sim] leak: %s\n", leak.c_str());
 }
@@ -266,7 +271,7 @@ void start() {
   reset_scheduler();
   reset_devices();
   reset_errors();
-  std::atexit(print_leaks_at_exit);
+  std::atexit(write_at_exit);
 }
 
 std::vector<std::string> reset() {
