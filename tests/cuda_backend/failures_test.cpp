@@ -1,5 +1,6 @@
 // Every call that a training makes of CUDA and its libraries fails, one each time, on all ranks: an Error says so, and
-// nothing else happens. Some of them fail in each run of the suite (device_test.cpp). Simulated GPUs alone.
+// nothing else happens. Some of them fail in each run of the suite (device_test.cpp). Simulated GPUs alone. That one
+// rank's failure ends the others, in the midst of whatever they wait for, is the program's affair (program_test.cpp).
 #include <gtest/gtest.h>
 
 #include <map>
@@ -39,13 +40,14 @@ bool may_fail_unnoticed(const std::string& function) {
   return world().size() > 1 && function == "cudaEventQuery";
 }
 
+// With convolutions two ranks take minutes: of a function that is called often, every seventh call and the last.
+bool is_tried(std::size_t nth, std::size_t count, bool convolutions) {
+  return world().size() == 1 || !convolutions || nth % 7 == 1 || nth == count;
+}
+
 class EveryCall : public ::testing::TestWithParam<bool> {};
 
 TEST_P(EveryCall, MayFail) {
-  // On several ranks their sums are what is new, and an MLP has those. Where layers sum as well, call number n of one
-  // rank need not be that of another, which then waits for it: a training's failed rank ends the job, no rank here
-  // does.
-  if (world().size() > 1 && GetParam()) return;
   const auto anew = [] { prepare_gpus(world().node_size(), 1); };
   anew();
   train(GetParam());
@@ -53,6 +55,7 @@ TEST_P(EveryCall, MayFail) {
   for (const auto& [function, count] : std::map(cuda_sim::calls())) {
     if (may_fail_unnoticed(function)) continue;
     for (std::size_t nth = 1; nth <= count; ++nth) {
+      if (!is_tried(nth, count, GetParam())) continue;
       // The step's destructor tells nobody.
       if ((function == "cudaEventRecord" || function == "cudaEventQuery") && nth == count) continue;
       anew();
@@ -67,7 +70,7 @@ TEST_P(EveryCall, MayFail) {
     }
   }
   anew();
-  EXPECT_GT(failures, GetParam() ? 300U : 150U);
+  EXPECT_GT(failures, !GetParam() ? 150U : world().size() == 1 ? 300U : 100U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuda, EveryCall, ::testing::Bool(),
