@@ -99,14 +99,15 @@ class CudaDevice final : public Device {
         compute_(false),
         urgent_(true),
         partial_(Scratch::partial_count * sizeof(double)),
-        ticket_(sizeof(unsigned)),
+        tickets_(Scratch::ticket_count * sizeof(unsigned)),
         first_bad_(sizeof(unsigned long long)) {
     set_debugging(options_.debug);
     major_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMajor));
     minor_ = static_cast<int>(attribute(cudaDevAttrComputeCapabilityMinor));
-    check(cudaMemsetAsync(ticket_.as<void>(), 0, sizeof(unsigned), compute_.get()), "clear memory");
+    check(cudaMemsetAsync(tickets_.as<void>(), 0, Scratch::ticket_count * sizeof(unsigned), compute_.get()),
+          "clear memory");
     check(cudaStreamSynchronize(compute_.get()), "clear memory");  // a device may end before anything waits for it
-    scratch_ = {partial_.as<double>(), ticket_.as<unsigned>()};
+    scratch_ = {partial_.as<double>(), tickets_.as<unsigned>()};
     for (int i = 0; i <= steps_ahead(); ++i) marks_.push_back(std::make_unique<Event>());
   }
   ~CudaDevice() override {
@@ -785,7 +786,7 @@ class CudaDevice final : public Device {
   Stream compute_;
   Stream urgent_;
   Memory partial_;
-  Memory ticket_;
+  Memory tickets_;
   Memory first_bad_;
   Scratch scratch_;
   Event marked_;

@@ -37,11 +37,13 @@ struct Sum {
 };
 
 /// Memory that launches on one stream share to sum over blocks in a fixed order: `partial` holds at least
-/// partial_count doubles, `ticket` counts the blocks that are done, is 0 before a launch and after it.
+/// partial_count doubles; each of ticket_count `tickets` counts the blocks of one sum that are done, and is 0 before a
+/// launch and after it. Most kernels have one sum, and use the first.
 struct Scratch {
   static constexpr std::size_t partial_count = 65536;
+  static constexpr std::size_t ticket_count = 64;
   double* partial = nullptr;
-  unsigned* ticket = nullptr;
+  unsigned* tickets = nullptr;
 };
 
 /// OptimizerUpdate as a kernel takes it. There have been *step · per_step + offset updates before this one.

@@ -145,18 +145,22 @@ class Target {
   Memory<std::int64_t> overflow_;
 };
 
-/// Partial sums for kernels that add over blocks; checks that the ticket is back at 0.
+/// Partial sums for kernels that add over blocks; checks that the tickets are back at 0.
 class Partials {
  public:
-  Partials() : partial_(cuda::Scratch::partial_count, std::numeric_limits<double>::quiet_NaN()), ticket_(1, 0U) {}
-  ~Partials() { EXPECT_EQ(ticket_[0], 0U); }
+  Partials()
+      : partial_(cuda::Scratch::partial_count, std::numeric_limits<double>::quiet_NaN()),
+        tickets_(cuda::Scratch::ticket_count, 0U) {}
+  ~Partials() {
+    for (std::size_t i = 0; i < cuda::Scratch::ticket_count; ++i) EXPECT_EQ(tickets_[i], 0U);
+  }
   Partials(const Partials&) = delete;
   Partials& operator=(const Partials&) = delete;
-  cuda::Scratch scratch() { return {partial_.data(), ticket_.data()}; }
+  cuda::Scratch scratch() { return {partial_.data(), tickets_.data()}; }
 
  private:
   Memory<double> partial_;
-  Memory<unsigned> ticket_;
+  Memory<unsigned> tickets_;
 };
 
 }  // namespace ganymede::testing

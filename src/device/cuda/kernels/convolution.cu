@@ -340,16 +340,16 @@ class WindowPlaces {
   Digits at_[Slice::loads];
 };
 
-// The sums of `splits` blocks for each tile, added in order by whichever block is done last.
+// The sums of a tile's `splits` blocks, added in order by whichever of them is done last.
 template <class T, class Store>
-__device__ __forceinline__ void join_splits(const GradientWork& work, int tile_size, Store&& store) {
-  if (!last_block(work.scratch.ticket)) return;
-  const auto* partial = reinterpret_cast<const T*>(work.scratch.partial);
-  for (int i = static_cast<int>(threadIdx.x); i < work.tiles * tile_size; i += product_threads) {
-    const T* from = partial + static_cast<std::ptrdiff_t>(i / tile_size) * work.splits * tile_size + i % tile_size;
+__device__ __forceinline__ void join_splits(const GradientWork& work, int tile, int tile_size, Store&& store) {
+  if (!last_block(work.scratch.tickets + tile, static_cast<unsigned>(work.splits))) return;
+  const T* from =
+      reinterpret_cast<const T*>(work.scratch.partial) + static_cast<std::ptrdiff_t>(tile) * work.splits * tile_size;
+  for (int place = static_cast<int>(threadIdx.x); place < tile_size; place += product_threads) {
     T total{};
-    for (int split = 0; split < work.splits; ++split) total += from[static_cast<std::ptrdiff_t>(split) * tile_size];
-    store(i / tile_size, i % tile_size, total);
+    for (int split = 0; split < work.splits; ++split) total += from[split * tile_size + place];
+    store(place, total);
   }
 }
 
@@ -426,9 +426,9 @@ __global__ void __launch_bounds__(product_threads, 2)
   T* partial = reinterpret_cast<T*>(work.scratch.partial) + static_cast<std::ptrdiff_t>(blockIdx.x) * tile_size;
   finish_tile<Tile::tile_rows>(all, pitch, 0, Tile::tile_rows, 0, tile_columns,
                                [&](int r, int c, T sum) { partial[r * tile_columns + c] = sum; });
-  join_splits<T>(work, tile_size, [&](int tile, int place, T sum) {
-    const int r = tile / across * Tile::tile_rows + place / tile_columns;
-    const int c = tile % across * tile_columns + place % tile_columns;
+  join_splits<T>(work, number, tile_size, [&](int place, T sum) {
+    const int r = row + place / tile_columns;
+    const int c = column + place % tile_columns;
     if (r < out && c < work.columns) store(r, c, sum);
   });
 }
@@ -436,6 +436,7 @@ __global__ void __launch_bounds__(product_threads, 2)
 // How many blocks share the sums of a tile, where there are few tiles: so many that all together fill a large GPU, as
 // long as each has `least` of `parts` things to add.
 int splits_for(int tiles, int parts, int least) {
+  static_assert(enough_tiles / 2 <= Scratch::ticket_count);  // the most tiles that are shared
   const int wanted = enough_tiles / tiles;
   const int possible = parts / least;
   return wanted < 1 || possible < 1 ? 1 : wanted < possible ? wanted : possible;
@@ -513,7 +514,7 @@ __global__ void __launch_bounds__(channel_threads) float_channels_kernel(FloatPi
   }
   double* partial = pieces.scratch.partial;
   if (mine) partial[piece * sums.channels + thread.channel] = sum[0];
-  if (!last_block(pieces.scratch.ticket)) return;
+  if (!last_block(pieces.scratch.tickets, gridDim.x)) return;
   for (int channel = static_cast<int>(threadIdx.x); channel < sums.channels; channel += channel_threads) {
     double total = 0;
     for (int i = 0; i < pieces.count; ++i) total += partial[i * sums.channels + channel];

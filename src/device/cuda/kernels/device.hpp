@@ -167,14 +167,14 @@ __device__ __forceinline__ void sum_rows(const Shards& shards, const Sum& target
   }
 }
 
-/// Called by all threads of all blocks once they have written their parts: true in the block that finds all others
-/// done, which then sees what they wrote. Leaves the ticket at 0.
-__device__ __forceinline__ bool last_block(unsigned* ticket) {
+/// Called by all threads of the `blocks` blocks that share a sum once they have written their parts: true in the one
+/// that finds all others done, which then sees what they wrote. Leaves the ticket at 0.
+__device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
   GANYMEDE_SHARED(bool, last, [1]);
   __syncthreads();
   if (threadIdx.x == 0) {
     __threadfence();
-    last[0] = atomicAdd(ticket, 1U) + 1U == gridDim.x;
+    last[0] = atomicAdd(ticket, 1U) + 1U == blocks;
     __threadfence();
     if (last[0]) *ticket = 0;
   }

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(penalty_threads)
     if (threadIdx.x == 0)
       scratch.partial[row] = static_cast<double>(coefficient) * value_of(math::Penalties{}, penalty, total);
   }
-  if (!last_block(scratch.ticket)) return;
+  if (!last_block(scratch.tickets, gridDim.x)) return;
   sum_rows<1, penalty_warps>(shards, value, true, [&](int r, double(&sums)[1]) { sums[0] += scratch.partial[r]; });
 }
 

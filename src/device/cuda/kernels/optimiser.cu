@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(threads)
   }
   sum = block_sum(sum, by_warp);
   if (threadIdx.x == 0) scratch.partial[blockIdx.x] = sum;
-  if (!last_block(scratch.ticket)) return;
+  if (!last_block(scratch.tickets, gridDim.x)) return;
   double total = 0;
   for (unsigned i = threadIdx.x; i < gridDim.x; i += threads) total += scratch.partial[i];
   total = block_sum(total, by_warp);

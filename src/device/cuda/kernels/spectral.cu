@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(threads)
     dot = fma(static_cast<double>(a[i]), static_cast<double>(b[i]), dot);
   dot = block_sum(dot, by_warp);
   if (threadIdx.x == 0) work[row] = dot;
-  if (!last_block(scratch.ticket)) return;
+  if (!last_block(scratch.tickets, gridDim.x)) return;
   if constexpr (Kind == Finish::unit_vector) {
     normalise(rows, work, u, by_warp);
   } else {
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(threads)
     for (int slice = 0; slice < warps; ++slice) total += slices[slice][thread_lane()];
     work[column] = total;
   }
-  if (last_block(scratch.ticket)) normalise(columns, work, v, by_warp);
+  if (last_block(scratch.tickets, gridDim.x)) normalise(columns, work, v, by_warp);
 }
 
 // An element to a thread.
