@@ -223,7 +223,7 @@ std::string obstacle_to(const std::string& metric, const Request& request, const
     const auto* found = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });
     return found == obstacles.end() ? std::string() : *found;
   };
-  const std::string few_tests = too_few(eval::least_samples, data.test().count, " test");
+  std::string few_tests = too_few(eval::least_samples, data.test().count, " test");
   switch (eval::metric_named(metric).kind) {
     case eval::Metric::Kind::parzen:
     case eval::Metric::Kind::two_sample:
