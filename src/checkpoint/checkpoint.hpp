@@ -89,7 +89,8 @@ struct CheckpointState {
   std::string refused;  ///< why it cannot be used; empty: it can
 };
 
-/// All of a run's, by step; one that is pruned meanwhile is none of them. Throws Error(data) where they cannot be listed.
+/// All of a run's, by step; one that is pruned meanwhile is none of them. Throws Error(data) where they cannot be
+/// listed.
 std::vector<CheckpointState> check_checkpoints(const std::filesystem::path& run);
 
 /// Deletes what an interrupted write left behind. Throws Error(data) for the first that stays, once the others are
