@@ -110,7 +110,10 @@ Parsed parse_command_line(const CommandSyntax& syntax, const std::vector<std::st
   if (parsed.help) return parsed;
   const std::size_t wanted = syntax.positional.empty() ? 0 : 1;
   if (parsed.positional.size() > wanted && !syntax.positional.ends_with("..."))
-    wrong(syntax.name, "'" + parsed.positional[wanted] + "' has no place here");
+    wrong(syntax.name, "'" + parsed.positional[wanted] + "' has no place here" +
+                           (parsed.positional[wanted] == "true" || parsed.positional[wanted] == "false"
+                                ? "; a switch takes it behind an equals sign: --NAME=" + parsed.positional[wanted]
+                                : ""));
   if (parsed.positional.size() < wanted) wrong(syntax.name, syntax.positional + " is missing");
   return parsed;
 }

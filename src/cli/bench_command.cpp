@@ -21,6 +21,7 @@
 #include "ganymede/error.hpp"
 #include "train/setup.hpp"
 #include "train/step_operations.hpp"
+#include "train/without_effect.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -84,7 +85,10 @@ int run(const Parsed& parsed, Communicator& ranks) {
       static_cast<void>(flops_per_second(*roofline, precision_named(resolved.options.precision)));
     }
   });
-  const TrainOptions& options = resolved.options;
+  // Steps of a burst are others, and the first would take minutes before a step of the usual kind came.
+  TrainOptions options = resolved.options;
+  options.d_burst = 0;
+  reset_options_without_effect(options, {});
   TrainSetup setup = set_up(options, ranks);
   GanStep& step = *setup.step;
   const auto advance = [&] {
@@ -142,6 +146,9 @@ int run(const Parsed& parsed, Communicator& ranks) {
   const auto hidden = [&] { return std::max(0.0, 1 - waited / alone.seconds()); };
   for (const std::string& warning : setup.plan.warnings)
     std::fprintf(stderr, "ganymede: warning: %s\n", warning.c_str());
+  if (resolved.options.d_burst > 0)
+    std::fprintf(stderr, "ganymede: note: steps with --d-burst %d updates of D are left out\n",
+                 resolved.options.d_burst);
 
   if (parsed.on("json")) {
     nlohmann::ordered_json json;

@@ -41,7 +41,8 @@ std::string steadier_options(const TrainOptions& options) {
   const bool own_rates = options.generator_learning_rate > 0 && options.discriminator_learning_rate > 0;
   return std::string(own_rates ? "smaller --generator-learning-rate and --discriminator-learning-rate"
                                : "a smaller --learning-rate") +
-         (r1_would_be_new(options) ? " or with --r1 5" : "");
+         (r1_would_be_new(options) ? " or with --r1 5" : "") +
+         (options.reproducible ? "; or without --reproducible, whose sums hold no element of 1024 or more" : "");
 }
 
 }  // namespace ganymede

@@ -252,9 +252,17 @@ class Training {
     log_.info(run_log::start(version, ranks_.rank(), ranks_.size(), host_name()));
   }
 
+  // What keeps updates from being made, of one gradient or of several.
+  [[nodiscard]] std::string not_finite(bool several) const {
+    std::string text = several ? " are not finite" : " is not finite";
+    if (options_.reproducible)
+      text += std::string(", or an element of ") + (several ? "their" : "its") + " sums is 1024 or more";
+    return text;
+  }
+
   void tell_skipped(const GanStep::NotFinite& known) {
-    const std::string what = "the gradient of step " + std::to_string(known.last) +
-                             " is not finite: its update was not made, the training goes on without it";
+    const std::string what = "the gradient of step " + std::to_string(known.last) + not_finite(false) +
+                             ": its update was not made, the training goes on without it";
     // The terminal hears of the first of a row alone.
     if (known.in_a_row <= 1)
       log_.warn(what);
@@ -272,8 +280,8 @@ class Training {
       back = go_back(options_, ranks_, setup_, guard_.rollbacks() + 1);
     } catch (const AgreedError& failure) {
       const std::string what = "the gradients of " + std::to_string(NanGuard::row_to_roll_back) +
-                               " steps in a row up to step " + std::to_string(failed_at) +
-                               " are not finite, and the training cannot go back: " + failure.what();
+                               " steps in a row up to step " + std::to_string(failed_at) + not_finite(true) +
+                               ", and the training cannot go back: " + failure.what();
       log_.error(what);
       throw AgreedError(failure.code(), what);
     }
@@ -283,7 +291,7 @@ class Training {
     on_root(ranks_, [&] { writer_->go_back(setup_.step->steps()); });
     records_.go_back(writer_ ? writer_->last_record() : MetricsRecord{});
     log_.warn("the gradients of " + std::to_string(NanGuard::row_to_roll_back) + " steps in a row up to step " +
-              std::to_string(failed_at) + " are not finite: back to " + back.to +
+              std::to_string(failed_at) + not_finite(true) + ": back to " + back.to +
               ", with half the learning rate (roll-back " + std::to_string(guard_.rollbacks()) + " of " +
               std::to_string(NanGuard::most_rollbacks) + ")");
   }
@@ -297,8 +305,7 @@ class Training {
 
   // The gradient is the same on every rank, and so is this.
   [[noreturn]] void fail_not_finite(std::uint64_t step) {
-    const std::string what = "the gradient of step " + std::to_string(step) + " is not finite" +
-                             (options_.reproducible ? " or an element of it is 1024 or more" : "") +
+    const std::string what = "the gradient of step " + std::to_string(step) + not_finite(false) +
                              "; its update was not made, " + guard_.what_was_tried() + "and " + saver_->what_stands() +
                              ". Train again into another folder with " + steadier_options(options_);
     fail(what);

@@ -58,6 +58,8 @@ std::map<std::string, std::string> options_without_effect(const TrainOptions& o)
   rule("label-smoothing", loss_has_target(loss_index(o.loss)),
        "lowers the target of real images, and --loss " + o.loss +
            " has none: use --label-smoothing 0, or a loss with targets such as non-saturating or least-squares");
+  rule("d-burst", o.d_burst != o.d_steps,
+       std::to_string(o.d_burst) + " is what --d-steps makes at every step: give another number, or --d-burst 0");
   needs("d-burst-first", "--d-burst", o.d_burst > 0);
   needs("d-burst-every", "--d-burst", o.d_burst > 0);
   needs("penalty-every", "a penalty (--r1, --r2 or --gradient-penalty)", has_penalties(o));

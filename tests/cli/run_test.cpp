@@ -956,6 +956,14 @@ TEST_F(Run, BenchMeasuresTheStep) {
   double bytes = 0;
   for (const Json& operation : least["operations"]) bytes += operation["bytes"].get<double>();
   EXPECT_EQ(bytes, json["least_bytes_per_step_and_rank"].get<double>());
+
+  // A burst is no step like others: 40 updates of D would be eight times the work.
+  const Words wgan = options + Words{"--recipe", "wgan", "--json"};
+  const Ending burst = run(ganymede(wgan + Words{"--d-burst", "40"}), here());
+  EXPECT_EQ(burst.err, "ganymede: note: steps with --d-burst 40 updates of D are left out\n");
+  const Ending none = run(ganymede(wgan + Words{"--d-burst", "0"}), here());
+  EXPECT_EQ(none.err, "");
+  EXPECT_EQ(Json::parse(burst.out)["flops_per_step_and_rank"], Json::parse(none.out)["flops_per_step_and_rank"]);
   EXPECT_TRUE(fs::is_empty(here()));
 }
 

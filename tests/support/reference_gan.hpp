@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -156,6 +157,7 @@ inline double discriminator_loss(const std::string& loss, double real, double fa
   if (loss == "hinge") return std::max(0.0, 1 - real) + std::max(0.0, 1 + fake);
   if (loss == "wasserstein") return fake - real;
   if (loss == "relativistic") return softplus(-(real - fake));
+  if (loss != "non-saturating" && loss != "minimax") throw std::invalid_argument("no reference for the loss " + loss);
   return (1 - smoothing) * softplus(-real) + smoothing * softplus(real) + softplus(fake);
 }
 /// G's loss for one pair; all but one look at the fake logit alone.
@@ -164,6 +166,7 @@ inline double generator_loss(const std::string& loss, double real, double fake) 
   if (loss == "least-squares") return 0.5 * (fake - 1) * (fake - 1);
   if (loss == "hinge" || loss == "wasserstein") return -fake;
   if (loss == "relativistic") return softplus(-(fake - real));
+  if (loss != "non-saturating") throw std::invalid_argument("no reference for the loss " + loss);
   return softplus(-fake);
 }
 /// What D is right about.

@@ -87,7 +87,8 @@ TEST(CommandLine, ValuesThatAreMissing) {
 }
 
 TEST(CommandLine, SwitchesTakeNoWordAfterThem) {
-  EXPECT_THAT(refusal(train(), {"--reproducible", "false"}), HasSubstr("'false' has no place here"));
+  EXPECT_THAT(refusal(train(), {"--reproducible", "false"}),
+              HasSubstr("'false' has no place here; a switch takes it behind an equals sign: --NAME=false"));
   EXPECT_THAT(refusal(train(), {"--reproducible", "true"}), HasSubstr("'true' has no place here"));
   EXPECT_THAT(refusal(train(), {"--reproducible=yes"}),
               AllOf(HasSubstr("--reproducible is a switch"), HasSubstr("'yes'")));

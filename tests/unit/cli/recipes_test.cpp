@@ -64,5 +64,89 @@ TEST(Recipes, HaveTheirPapersNetworks) {
   EXPECT_EQ(seen, expected.size());
 }
 
+// What the papers and their authors' code say, and of `modern` what was chosen by measurement (docs/RESULTS.md),
+// written down once more: options by name as a run stores them.
+TEST(Recipes, HaveTheirPapersConstants) {
+  using Constants = std::map<std::string, std::string>;
+  const Constants mlp = {
+      {"model", "mlp"},      {"loss", "non-saturating"}, {"latent", "100"}, {"latent-distribution", "normal"},
+      {"optimizer", "adam"}, {"learning-rate", "2e-04"}, {"beta1", "0.5"},  {"beta2", "0.999"},
+      {"batch", "100"},      {"epochs", "1000"},         {"d-steps", "1"},  {"schedule", "constant"},
+      {"weight-decay", "0"}};
+  const auto with = [](Constants constants, const Constants& others) {
+    for (const auto& [name, value] : others) constants[name] = value;
+    return constants;
+  };
+  const std::map<std::string, Constants> expected = {{"gan-literal", with(mlp, {{"r1", "0"}, {"ema", "0"}})},
+                                                     {"gan", with(mlp, {{"r1", "5"}, {"ema", "0.999"}})},
+                                                     {"dcgan",
+                                                      {{"model", "dcgan"},
+                                                       {"condition", "concat"},
+                                                       {"latent-distribution", "uniform"},
+                                                       {"kernel", "5"},
+                                                       {"channels", "64,128"},
+                                                       {"fully-connected", "1024"},
+                                                       {"generator-norm", "batch"},
+                                                       {"discriminator-norm", "batch"},
+                                                       {"leak", "0.2"},
+                                                       {"init", "normal"},
+                                                       {"loss", "non-saturating"},
+                                                       {"optimizer", "adam"},
+                                                       {"learning-rate", "2e-04"},
+                                                       {"beta1", "0.5"},
+                                                       {"beta2", "0.999"},
+                                                       {"weight-decay", "2.5e-05"},
+                                                       {"batch", "128"},
+                                                       {"epochs", "200"},
+                                                       {"schedule", "linear"},
+                                                       {"schedule-start", "0.5"},
+                                                       {"schedule-end", "0"},
+                                                       {"r1", "0"},
+                                                       {"ema", "0"}}},
+                                                     {"wgan",
+                                                      {{"loss", "wasserstein"},
+                                                       {"clip-weights", "0.01"},
+                                                       {"d-steps", "5"},
+                                                       {"d-burst", "100"},
+                                                       {"d-burst-first", "25"},
+                                                       {"d-burst-every", "500"},
+                                                       {"optimizer", "rmsprop"},
+                                                       {"learning-rate", "5e-05"},
+                                                       {"rmsprop-decay", "0.99"},
+                                                       {"batch", "64"},
+                                                       {"epochs", "1000"},
+                                                       {"momentum", "0"},
+                                                       {"r1", "0"},
+                                                       {"ema", "0"}}},
+                                                     {"modern",
+                                                      {{"model", "modern"},
+                                                       {"loss", "relativistic"},
+                                                       {"r1", "5"},
+                                                       {"r2", "5"},
+                                                       {"ema", "0.999"},
+                                                       {"generator-norm", "none"},
+                                                       {"discriminator-norm", "none"},
+                                                       {"leak", "0.2"},
+                                                       {"optimizer", "adam"},
+                                                       {"learning-rate", "0.001"},
+                                                       {"beta1", "0"},
+                                                       {"beta2", "0.99"},
+                                                       {"batch", "128"},
+                                                       {"epochs", "30"},
+                                                       {"schedule", "cosine"}}}};
+  std::size_t seen = 0;
+  for (const Recipe& recipe : all_recipes()) {
+    SCOPED_TRACE(recipe.name);
+    ASSERT_TRUE(expected.contains(recipe.name));
+    TrainOptions options;
+    for (const Setting& setting : recipe.settings) set_train_option(options, setting.name, setting.value);
+    const std::map<std::string, std::string> stored = stored_options(options);
+    for (const auto& [name, value] : expected.at(recipe.name)) EXPECT_EQ(stored.at(name), value) << name;
+    EXPECT_EQ(stored.at("epsilon"), "1e-08");
+    ++seen;
+  }
+  EXPECT_EQ(seen, expected.size());
+}
+
 }  // namespace
 }  // namespace ganymede::cli

@@ -60,6 +60,7 @@ TEST(Step, AllocatesNothing) {
           o.gradient_penalty = o.r2 = 1;
           o.penalty_every = 2;
           o.d_burst = 2;
+          o.d_burst_first = 1;
           o.d_burst_every = 3;
           o.micro_batch = 30;
         }
@@ -73,7 +74,7 @@ TEST(Step, AllocatesNothing) {
         GanSnapshot snapshot(gan);
         PhaseClock clock;  // as every training on a CPU has one
         step.measure(&clock);
-        for (int i = 0; i < 3; ++i) step.run(false);  // one of each kind
+        for (int i = 0; i < 6; ++i) step.run(false);  // one of each kind
         allocations::counting(true);
         for (int i = 0; i < 20; ++i) step.run(false);
         const bool stop = step.stop_agreed();
