@@ -4,29 +4,12 @@
 #include <algorithm>
 
 #include "cli/eval_report.hpp"
-#include "core/files.hpp"
 #include "eval/metrics.hpp"
-#include "ganymede/error.hpp"
-#include "report/run_folder.hpp"
 
 namespace ganymede::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Null where there is none.
-Json read(const std::filesystem::path& file) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(file, error)) return nullptr;
-  try {
-    Json found = Json::parse(read_file(file, RunFolder::most_evaluation_bytes), nullptr, false);
-    const bool is_ours = found.is_object() && found.value("format", Json()) == "ganymede-eval" &&
-                         found.value("metrics", Json()).is_object() && found.value("unmeasured", Json()).is_object();
-    return is_ours ? found : nullptr;
-  } catch (const Error&) {
-    return nullptr;
-  }
-}
 
 // A member, or a member's member; null where there is none. In whatever order a member's own come.
 nlohmann::json at(const Json& object, const char* pointer) { return object.value(Json::json_pointer(pointer), Json()); }
@@ -49,9 +32,10 @@ std::string difference(const Json& before, const Json& now) {
 }  // namespace
 
 EarlierNumbers keep_earlier(Json& report, const std::filesystem::path& file) {
-  const Json before = read(file);
+  std::error_code error;
+  const Json before = std::filesystem::is_regular_file(file, error) ? parse_evaluation(read_evaluation(file)) : Json();
   EarlierNumbers earlier;
-  if (before.is_null()) return earlier;
+  if (before.is_null() || !at(before, "/metrics").is_object() || !at(before, "/unmeasured").is_object()) return earlier;
   earlier.of = difference(before, report);
   const Json now = report["metrics"];
   const Json now_unmeasured = report["unmeasured"];

@@ -4,7 +4,10 @@
 #include <algorithm>
 
 #include "cli/columns.hpp"
+#include "core/files.hpp"
 #include "core/numbers.hpp"
+#include "ganymede/error.hpp"
+#include "report/run_folder.hpp"
 
 namespace ganymede::cli {
 namespace {
@@ -21,6 +24,20 @@ std::string EvalReport::table() const {
   text += "\n";
   for (const Row& row : rows_) text += padded(row.metric, 30) + padded(row.value, 18) + row.remark + "\n";
   return text;
+}
+
+std::string read_evaluation(const std::filesystem::path& file) {
+  try {
+    return read_file(file, RunFolder::most_evaluation_bytes);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+nlohmann::ordered_json parse_evaluation(const std::string& text) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::parse(text, nullptr, false);
+  const bool is_ours = json.is_object() && json.value("format", nlohmann::ordered_json()) == "ganymede-eval";
+  return is_ours ? json : nullptr;
 }
 
 std::string key_of(const eval::Metric& metric) {

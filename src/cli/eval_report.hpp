@@ -1,6 +1,7 @@
 // What `eval` says: a table for people and the same numbers as JSON.
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -28,6 +29,11 @@ class EvalReport {
   std::vector<std::pair<std::string, std::string>> facts_;
   std::vector<Row> rows_;
 };
+
+/// The text of an eval.json; empty where it cannot be read.
+std::string read_evaluation(const std::filesystem::path& file);
+/// What is in such a text; null where it is none that eval has written.
+nlohmann::ordered_json parse_evaluation(const std::string& text);
 
 /// eval.json's name of a metric.
 std::string key_of(const eval::Metric& metric);

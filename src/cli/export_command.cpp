@@ -9,6 +9,7 @@
 
 #include "checkpoint/checkpoint.hpp"
 #include "cli/commands.hpp"
+#include "cli/eval_report.hpp"
 #include "cli/file_ending.hpp"
 #include "cli/recorded_run.hpp"
 #include "cli/saved_run.hpp"
@@ -71,17 +72,11 @@ struct Measured {
 };
 
 Measured read_measured(const std::filesystem::path& place) {
-  Measured found;
-  try {
-    found.text = read_file(place, RunFolder::most_evaluation_bytes);
-  } catch (const Error&) {
-  }
-  const nlohmann::json json = nlohmann::json::parse(found.text, nullptr, false);
-  const nlohmann::json::json_pointer weights("/run/weights");
-  if (json.is_object() && json.value("format", nlohmann::json()) == "ganymede-eval" && json.contains(weights) &&
-      json.at(weights).is_string())
-    found.weights = json.at(weights);
-  return found;
+  std::string text = read_evaluation(place);
+  const nlohmann::ordered_json json = parse_evaluation(text);
+  const nlohmann::ordered_json::json_pointer weights("/run/weights");
+  const bool says = json.contains(weights) && json.at(weights).is_string();
+  return {std::move(text), says ? json.at(weights).get<std::string>() : std::string()};
 }
 
 // What `ganymede eval` has measured of these weights, beside them; nothing where it has measured others. What lies

@@ -26,6 +26,21 @@ constexpr std::size_t normalised_convolution(std::size_t in, std::size_t out, st
   return in * out * kernel * kernel + 2 * out;
 }
 
+// visit(options, what is expected) of each recipe that there is, which are those that are expected.
+template <class Expected, class Visit>
+void for_each_recipe(const std::map<std::string, Expected>& expected, const Visit& visit) {
+  std::size_t seen = 0;
+  for (const Recipe& recipe : all_recipes()) {
+    SCOPED_TRACE(recipe.name);
+    ASSERT_TRUE(expected.contains(recipe.name));
+    TrainOptions options;
+    for (const Setting& setting : recipe.settings) set_train_option(options, setting.name, setting.value);
+    visit(options, expected.at(recipe.name));
+    ++seen;
+  }
+  EXPECT_EQ(seen, expected.size());
+}
+
 TEST(Recipes, HaveTheirPapersNetworks) {
   const Sizes mlp = {linear(100, 128) + linear(128, 128) + linear(128, 784),
                      linear(784, 128) + linear(128, 128) + linear(128, 1)};
@@ -43,25 +58,17 @@ TEST(Recipes, HaveTheirPapersNetworks) {
   const std::map<std::string, Sizes> expected = {
       {"gan", mlp}, {"gan-literal", mlp}, {"wgan", mlp}, {"dcgan", dcgan}, {"modern", modern}};
   const auto device = make_cpu_device(1);
-  std::size_t seen = 0;
-  for (const Recipe& recipe : all_recipes()) {
-    SCOPED_TRACE(recipe.name);
-    ASSERT_TRUE(expected.contains(recipe.name));
-    TrainOptions options;
-    for (const Setting& setting : recipe.settings) set_train_option(options, setting.name, setting.value);
+  for_each_recipe(expected, [&](TrainOptions& options, const Sizes& sizes) {
     options.steps = 1;
     const DataShape data{{28, 28, 1}, static_cast<int>(classes)};
     const Gan gan = make_gan(options, data, *device);
-    const Sizes& sizes = expected.at(recipe.name);
     EXPECT_EQ(gan.generator.parameter_count(), sizes.generator);
     EXPECT_EQ(gan.discriminator.parameter_count(), sizes.discriminator);
     EXPECT_EQ(gan.generator.inputs(), 100);
     EXPECT_EQ(gan.generator.outputs(), 784);
     EXPECT_EQ(gan.discriminator.inputs(), 784);
     EXPECT_EQ(gan.discriminator.outputs(), 1);
-    ++seen;
-  }
-  EXPECT_EQ(seen, expected.size());
+  });
 }
 
 // What the papers and their authors' code say, and of `modern` what was chosen by measurement (docs/RESULTS.md),
@@ -134,18 +141,11 @@ TEST(Recipes, HaveTheirPapersConstants) {
                                                        {"batch", "128"},
                                                        {"epochs", "30"},
                                                        {"schedule", "cosine"}}}};
-  std::size_t seen = 0;
-  for (const Recipe& recipe : all_recipes()) {
-    SCOPED_TRACE(recipe.name);
-    ASSERT_TRUE(expected.contains(recipe.name));
-    TrainOptions options;
-    for (const Setting& setting : recipe.settings) set_train_option(options, setting.name, setting.value);
+  for_each_recipe(expected, [](const TrainOptions& options, const Constants& constants) {
     const std::map<std::string, std::string> stored = stored_options(options);
-    for (const auto& [name, value] : expected.at(recipe.name)) EXPECT_EQ(stored.at(name), value) << name;
+    for (const auto& [name, value] : constants) EXPECT_EQ(stored.at(name), value) << name;
     EXPECT_EQ(stored.at("epsilon"), "1e-08");
-    ++seen;
-  }
-  EXPECT_EQ(seen, expected.size());
+  });
 }
 
 }  // namespace
