@@ -1,8 +1,6 @@
 // Looks losses up in the one list that every backend dispatches on.
 #include "gan/losses.hpp"
 
-#include <type_traits>
-
 #include "core/names.hpp"
 #include "math/loss/losses.hpp"
 
@@ -39,7 +37,7 @@ bool loss_of_differences(int loss) {
 }
 
 bool loss_estimates_distance(int loss) {
-  return of(loss, [](auto known) { return std::is_same_v<decltype(known), math::Wasserstein>; });
+  return of(loss, [](auto known) { return decltype(known)::estimates_distance; });
 }
 
 }  // namespace ganymede

@@ -16,7 +16,6 @@ bool generator_sees_real(int loss);
 bool loss_has_target(int loss);
 bool loss_is_unbounded(int loss);
 bool loss_of_differences(int loss);
-/// Its value, taken negative, estimates a distance between real and generated images: see MetricsRecord.
 bool loss_estimates_distance(int loss);
 
 }  // namespace ganymede

@@ -21,6 +21,8 @@ struct LossTraits {
   static constexpr bool has_target = false;
   /// D can make it as small as it likes by growing alone, so that something else has to bound D.
   static constexpr bool unbounded = false;
+  /// Its value, taken negative, estimates a distance between real and generated images, where D is kept Lipschitz.
+  static constexpr bool estimates_distance = false;
   /// It is a function of the difference r - f alone.
   static constexpr bool of_differences = false;
   /// Whether D is right about the real and the generated image of a pair: by the sign of its logits.

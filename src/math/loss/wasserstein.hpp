@@ -10,6 +10,7 @@ namespace ganymede::math {
 struct Wasserstein : DifferenceTraits {
   static constexpr const char* name = "wasserstein";
   static constexpr bool unbounded = true;
+  static constexpr bool estimates_distance = true;
   GANYMEDE_MATH static LossTerm discriminator(float r, float f, float /*smoothing*/) { return {f - r, -1.0F, 1.0F}; }
   GANYMEDE_MATH static LossTerm generator(float /*r*/, float f) { return {-f, 0.0F, -1.0F}; }
 };

@@ -298,14 +298,13 @@ function curves() {
   const images = (real, fake) => pairOf({ name: "real", column: real }, { name: "generated", column: fake });
   const one = (column, name) => [{ name, column, colour: "var(--line-0)", dashed: false }];
   const anyAbove0 = (column) => runs.some((run) => run.curves.columns[column].some((value) => value > 0));
-  const wasserstein = runs.some((run) => option(run, "loss") === "wasserstein");
   const charts = [
-    wasserstein ? chart(one("wasserstein_estimate", "estimate"), {
+    chart(one("wasserstein_estimate", "estimate"), {
       title: "Wasserstein distance", unit: "D(real) − D(generated), up to D's Lipschitz constant",
       wide: true, window: 5,
       note: "The critic's estimate, as Arjovsky et al. (2017) plot it: it falls as samples get better. Thin: as " +
             "logged; bold: its running median.",
-    }) : null,
+    }),
     chart(networks("d_loss", "g_loss"), { title: "Losses", unit: "without penalties" }),
     chart(images("d_real_accuracy", "d_fake_accuracy"), {
       title: "D's accuracy", unit: "share of images it is right about", range: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1],
