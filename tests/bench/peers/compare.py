@@ -29,7 +29,17 @@ def visible_gpu(arguments):
 # The small networks of convolutions that libraries are compared on.
 CONVOLUTIONS = ["--recipe", "dcgan", "--condition", "none", "--kernel", "4", "--fully-connected", "0",
                 "--generator-norm", "none", "--discriminator-norm", "none", "--weight-decay", "0",
-                "--schedule", "constant"]
+                "--schedule", "constant", "--latent-distribution", "normal"]
+
+
+def recipe_options(recipe):
+    """ganymede's options."""
+    return CONVOLUTIONS if recipe == "convolutions" else ["--recipe", recipe]
+
+
+def penalty_and_average(recipe):
+    """γ of R1 and the decay of G's average."""
+    return {"gan": (5, 0.999)}.get(recipe, (0, 0))
 
 
 class Absent(Exception):
@@ -102,9 +112,8 @@ class Ganymede:
     def __init__(self, name, ranks, cores, threads, arguments, *options):
         self.name, self.times, self.losses, self.goal = name, [], None, None
         self.cores, self.gpu = set(cores), visible_gpu(arguments)
-        recipe = CONVOLUTIONS if arguments.recipe == "convolutions" else ["--recipe", arguments.recipe]
-        self.command = [arguments.program, "bench", "--data", arguments.data, *recipe, "--threads", str(threads),
-                        "--rounds", "1", "--json", "--device", arguments.device, *options]
+        self.command = [arguments.program, "bench", "--data", arguments.data, *recipe_options(arguments.recipe),
+                        "--threads", str(threads), "--rounds", "1", "--json", "--device", arguments.device, *options]
         version = subprocess.run([arguments.program, "--version"], capture_output=True, text=True)
         self.version = version.stdout.split("\n")[0]
         if ranks > 1:
@@ -264,7 +273,7 @@ def main():
     for arguments.recipe in arguments.recipes.split(","):
         slow = arguments.recipe == "convolutions"
         arguments.round_steps = chosen_steps or {"cpu": 5 if slow else 100, "cuda": 200 if slow else 1000}[arguments.device]
-        arguments.r1, arguments.ema = {"gan": (5, 0.999)}.get(arguments.recipe, (0, 0))
+        arguments.r1, arguments.ema = penalty_and_average(arguments.recipe)
         results += [on_gpu(arguments)] if arguments.device == "cuda" else on_cpu(arguments, cores)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n")
