@@ -340,7 +340,8 @@ class Device {
   virtual void affine_backward_data(int rows, int in, int out, const float* delta, const float* w, Activation below,
                                     const float* x, float* delta_in, const Rounded& rounded = {}) = 0;
   /// dW[out, in] (+)= Σ_rows delta_rowᵀ x_row and db[out] (+)= Σ_rows row_scale[row] · delta_row, summed shard
-  /// by shard; x is [total_rows, in], delta [total_rows, out], row_scale [total_rows] or null (1).
+  /// by shard; x is [total_rows, in], delta [total_rows, out], row_scale [total_rows] or null (1). Where the factors
+  /// are rounded, db may be the sum of rounded deltas, too.
   virtual void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
                                 const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
                                 const Rounded& rounded = {}) = 0;

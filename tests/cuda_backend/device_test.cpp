@@ -417,6 +417,37 @@ TEST_F(SimulatedDevice, DoesWithoutCublasWhatItCannotDo) {
   EXPECT_LT(recorded(o, small_side, large), all);
 }
 
+// Biases' gradients come with those of the weights: a node less for each layer of both networks where they lie at
+// multiples of 16 bytes; of D's none with R1, which weighs rows.
+TEST_F(SimulatedDevice, AStepHasBiasGradientsWithThoseOfWeights) {
+  CudaOptions large;
+  large.blas_from = 1;
+  const auto nodes = [&](const TrainOptions& o, bool refused) {
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+    if (refused) cuda_sim::refuse_epilogue(CUBLASLT_EPILOGUE_BGRADB);
+    return recorded(o, small_side, large);
+  };
+  for (const char* activation : {"relu", "leaky-relu", "tanh"})
+    for (const bool penalty : {false, true}) {
+      if (penalty && activation == std::string("tanh")) continue;
+      SCOPED_TRACE(std::string(activation) + (penalty ? ", R1" : ""));
+      TrainOptions o = small_options();
+      o.generator_activation = o.discriminator_activation = activation;
+      o.r1 = penalty ? 5 : 0;
+      // G's at 15, 40 and 108 floats, D's at 96, 126 and 134.
+      EXPECT_EQ(nodes(o, false), nodes(o, true) - (penalty ? 2 : 3));
+      o.latent = 4;
+      o.generator_hidden = o.discriminator_hidden = {8, 4};
+      EXPECT_EQ(nodes(o, false), nodes(o, true) - (penalty ? 3 : 6));
+      // Beside the kernels of small layers: slopes behind D's two data gradients and G's five; another activation than
+      // ReLU, on G's two hidden layers and D's twice two, and sigmoid on G's last; biases' gradients behind none.
+      if (!penalty) {
+        EXPECT_EQ(nodes(o, false), recorded(o, small_side) + 7 + (activation == std::string("relu") ? 0 : 6) + 1);
+      }
+    }
+}
+
 // What is planned once is done in the step that is not recorded; --reproducible asks cuDNN for nothing.
 TEST_F(SimulatedDevice, ConvolutionsArePlannedInTheFirstStep) {
   for (const bool reproducible : {false, true}) {
@@ -526,6 +557,126 @@ TEST_F(SimulatedDevice, HasWhatWasUploadedWhenTheCallReturns) {
     EXPECT_EQ(values[999], 1);
   }
   device->release_host(values);
+}
+
+/// Gradients of one layer that is cuBLASLt's, into an array of which they take a part.
+class LargeGradients : public SimulatedDevice {
+ protected:
+  static constexpr int rows = 24;
+  static constexpr int in = 20;
+  static constexpr int out = 36;
+  static constexpr std::size_t weights = std::size_t{in} * out;
+  static constexpr std::size_t all = weights + out + 8;
+
+  struct Case {
+    const char* name;
+    std::size_t place = weights;  ///< of the biases'
+    bool accumulate = false;
+    bool scaled = false;
+  };
+  /// With a product that has the biases' as well, where cuBLASLt has one, and without.
+  const std::vector<Case> together_ = {{"right behind the weights'"}, {"16 bytes on", weights + 4}};
+  const std::vector<Case> apart_ = {{"4 bytes on", weights + 1},
+                                    {"8 bytes on", weights + 2},
+                                    {"added to earlier ones", weights, true},
+                                    {"of weighed rows", weights, false, true}};
+
+  static std::unique_ptr<Device> device(Precision precision) {
+    static const std::unique_ptr<Communicator> alone = make_local_communicator();
+    CudaOptions o;
+    o.precision = precision;
+    o.blas_from = 1;
+    return make_gpu(*alone, o);
+  }
+  struct Arrays {
+    explicit Arrays(Device& d) : x(array(d, rows * in, 1)), delta(array(d, rows * out, 2)), scale(array(d, rows, 3)) {
+      sums = array(d, all, 4);
+      if (d.rounds()) room = DeviceArray<Bfloat16>(d, Rounded::room_for(x.size(), delta.size()));
+    }
+    static DeviceArray<float> array(Device& d, std::size_t count, unsigned seed) {
+      DeviceArray<float> values(d, count);
+      values.assign(uniform_floats(count, seed).data());
+      return values;
+    }
+    DeviceArray<float> x, delta, scale, sums;
+    DeviceArray<Bfloat16> room;
+  };
+  static void run(Device& d, Arrays& a, const Case& c) {
+    d.affine_gradients({1, rows, {0, rows}}, in, out, a.x.data(), a.delta.data(), c.scaled ? a.scale.data() : nullptr,
+                       c.accumulate, {a.sums.data()}, {a.sums.data() + c.place}, {nullptr, a.room.data()});
+  }
+  static std::vector<float> result(Device& d, const Case& c) {
+    Arrays arrays(d);
+    run(d, arrays, c);
+    return arrays.sums.host();
+  }
+  /// Kernels that they are, once recorded.
+  static int kernels(Device& d, const Case& c) {
+    Arrays arrays(d);
+    const std::unique_ptr<Routine> routine = d.make_routine([&] { run(d, arrays, c); });
+    for (int i = 0; i < 2; ++i) routine->run();
+    d.synchronize();
+    return routine->recorded();
+  }
+};
+
+TEST_F(LargeGradients, AreOneProductWhereTheyCanBe) {
+  const std::unique_ptr<Device> cpu = make_cpu_device(1);
+  for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bfloat16})
+    for (const bool refused : {false, true}) {
+      cuda_sim::reset();
+      cuda_sim::set_devices({{}});
+      if (refused) cuda_sim::refuse_epilogue(CUBLASLT_EPILOGUE_BGRADB);
+      const std::unique_ptr<Device> gpu = device(precision);
+      const int before = precision == Precision::bfloat16 ? 1 : 0;  // both factors are rounded
+      // Factors of 8 and of 11 bits, half a unit of the last one off.
+      const double off = precision == Precision::float32 ? 1e-6 : precision == Precision::tf32 ? 0x1p-10 : 0x1p-7;
+      for (const auto* cases : {&together_, &apart_})
+        for (const Case& c : *cases) {
+          SCOPED_TRACE(name_of(precision) + (refused ? ", refused: " : ": ") + c.name);
+          EXPECT_EQ(kernels(*gpu, c), before + (cases == &together_ && !refused ? 1 : 2));
+          const std::vector<float> actual = result(*gpu, c);
+          const std::vector<float> expected = result(*cpu, c);
+          for (std::size_t i = 0; i < all; ++i) ASSERT_NEAR(actual[i], expected[i], rows * off) << i;
+        }
+    }
+}
+
+// That there is no such product is asked once.
+TEST_F(LargeGradients, AreAskedForOnce) {
+  for (const bool refused : {false, true}) {
+    cuda_sim::reset();
+    cuda_sim::set_devices({{}});
+    if (refused) cuda_sim::refuse_epilogue(CUBLASLT_EPILOGUE_BGRADB);
+    const std::unique_ptr<Device> gpu = device(Precision::float32);
+    Arrays arrays(*gpu);
+    run(*gpu, arrays, together_.front());
+    EXPECT_EQ(cuda_sim::calls().at("cublasLtMatmulAlgoGetHeuristic"), refused ? 2U : 1U);
+    const std::map<std::string, std::size_t> first = cuda_sim::calls();
+    run(*gpu, arrays, together_.front());
+    std::map<std::string, std::size_t> second = cuda_sim::calls();
+    for (const auto& [function, count] : first) second[function] -= count;
+    EXPECT_EQ(second["cublasLtMatmulAlgoGetHeuristic"], 0U);
+    EXPECT_EQ(second["cublasLtMatmul"], 1U);
+    // The vector's address.
+    EXPECT_EQ(second["cublasLtMatmulDescSetAttribute"], refused ? 0U : 1U);
+    gpu->synchronize();
+  }
+}
+
+// An algorithm that was chosen for a vector at a multiple of 256 bytes is none for one at a multiple of 16.
+TEST_F(LargeGradients, HaveAPlanForWhereTheirVectorLies) {
+  const std::unique_ptr<Device> gpu = device(Precision::float32);
+  Arrays arrays(*gpu);
+  DeviceArray<float> vectors(*gpu, 128), y(*gpu, rows * out);
+  for (const std::size_t place : {0, 4, 8, 64}) {
+    gpu->affine_gradients({1, rows, {0, rows}}, in, out, arrays.x.data(), arrays.delta.data(), nullptr, false,
+                          {arrays.sums.data()}, {vectors.data() + place});
+    gpu->affine_forward(rows, in, out, arrays.x.data(), arrays.sums.data(), vectors.data() + place,
+                        Activation::named("relu"), y.data());
+  }
+  gpu->synchronize();
+  EXPECT_EQ(cuda_sim::calls().at("cublasLtMatmulAlgoGetHeuristic"), 6U);
 }
 
 /// A simulated H100 that rounds whatever it is given, with arrays for one layer of either kind.

@@ -10,6 +10,7 @@
 
 #include "cuda_backend/gpu.hpp"
 #include "gan/losses.hpp"
+#include "ganymede/error.hpp"
 #include "math/philox.hpp"
 #include "nn/optimizer.hpp"
 #include "support/reference_gan.hpp"
@@ -23,7 +24,7 @@ using Fixed = std::vector<std::int64_t>;
 struct Shape {
   int rows, in, out;
 };
-const std::vector<Shape> shapes = {{1, 1, 1}, {5, 33, 1}, {37, 100, 129}, {100, 130, 65}, {200, 31, 17}};
+const std::vector<Shape> shapes = {{1, 1, 1}, {5, 33, 1}, {37, 100, 129}, {100, 130, 65}, {200, 31, 17}, {64, 128, 96}};
 
 /// An array on a device, from host values.
 template <class T>
@@ -141,6 +142,48 @@ TEST_P(GpuOperations, GradientsAreTheCpus) {
           return floats.host();
         });
       }
+}
+
+// Factors that are cut off behind 10 bits are off by up to 2^-10 of themselves, and so may be each delta that the
+// biases' gradients sum; products of two by twice that.
+TEST(GpuTf32, GradientsAreNearTheCpus) {
+  prepare_gpus(1, 5);
+  {
+    const std::unique_ptr<Communicator> alone = make_local_communicator();
+    const std::unique_ptr<Device> cpu = make_cpu_device(1);
+    CudaOptions options;
+    options.precision = Precision::tf32;
+    options.blas_from = 1;
+    std::unique_ptr<Device> gpu;
+    try {
+      gpu = make_gpu(*alone, options);
+    } catch (const Error& error) {
+      // An older GPU has no such arithmetic. Whatever else is wrong is a failure.
+      if (std::string(error.what()).find("compute capability 8.0") == std::string::npos) throw;
+      GTEST_SKIP() << error.what();
+    }
+    for (const Shape& s : shapes)
+      for (const bool accumulate : {false, true}) {
+        const Floats x = uniform_floats(count_of(s.rows, s.in), 1);
+        const Floats delta = uniform_floats(count_of(s.rows, s.out), 2);
+        const std::size_t weights = count_of(s.out, s.in);
+        // Biases' behind the weights' and at a place of their own, where they are aligned.
+        for (const std::size_t place : {weights, (weights + 3) / 4 * 4}) {
+          std::vector<Floats> results;
+          for (Device* d : {cpu.get(), gpu.get()}) {
+            auto dx = on(*d, x), dd = on(*d, delta), sums = on(*d, uniform_floats(place + count_of(s.out, 1), 4));
+            const SumTarget target{sums.data()};
+            d->affine_gradients({1, s.rows, {0, s.rows}}, s.in, s.out, dx.data(), dd.data(), nullptr, accumulate,
+                                target, target.at(place));
+            results.push_back(sums.host());
+          }
+          for (std::size_t i = 0; i < results[0].size(); ++i)
+            ASSERT_NEAR(static_cast<double>(results[1][i]), static_cast<double>(results[0][i]), s.rows * 0x1p-9 + 1e-6)
+                << s.rows << " rows, " << s.in << " to " << s.out << ", element " << i << ", from " << place;
+        }
+      }
+  }
+  EXPECT_EQ(gpu_leaks(), std::vector<std::string>{});
 }
 
 /// `count` sums of a target in either form, as floats, after `action`, which may add to what was there.

@@ -1,7 +1,8 @@
 // cuBLASLt's matrix products, D = epilogue(alpha · op(A) · op(B) + beta · C), by plain loops over CPU memory. Types:
 // float32 (plain, or rounded to TF32 where the compute type allows) and bfloat16, accumulated in float32. Orders:
 // column-major and row-major. Each product is one kernel node; its workspace counts as written. What is not simulated
-// is CUBLAS_STATUS_NOT_SUPPORTED, from the heuristic and from the product.
+// is CUBLAS_STATUS_NOT_SUPPORTED, from the heuristic and from the product; an epilogue may be left without algorithms
+// (refuse_epilogue()).
 #include <cublasLt.h>
 
 #include <algorithm>
@@ -73,6 +74,7 @@ struct Preference {
 
 struct Lt {
   std::set<const void*> handles, products, layouts, preferences;
+  std::set<std::uint32_t> refused;  ///< epilogues
 };
 
 Lt& lt() {
@@ -185,6 +187,12 @@ bool make_problem(cublasLtMatmulDesc_t product, cublasLtMatrixLayout_t a, cublas
   }
   to = {*product_of(product), *layout_of(a), *layout_of(b), *layout_of(c), *layout_of(d)};
   return true;
+}
+
+/// The largest power of two, up to 256, that an address is a multiple of; of none 256.
+std::uint64_t alignment_of(const void* address) {
+  const auto bits = reinterpret_cast<std::uintptr_t>(address) | 256U;
+  return bits & (~bits + 1);
 }
 
 constexpr std::uint64_t algorithm_mark = 0x73696d756c61746dU;
@@ -334,6 +342,10 @@ cublasStatus_t multiply(const Problem& problem, float alpha, float beta, const v
       violation(work->name + ": its bias is not aligned to 16 bytes");
       return CUBLAS_STATUS_INVALID_VALUE;
     }
+    if (algorithm != nullptr && alignment_of(problem.product.bias) < algorithm->data[3]) {
+      violation(work->name + ": its bias is less aligned than the one that its algorithm was chosen for");
+      return CUBLAS_STATUS_INVALID_VALUE;
+    }
     const std::size_t count = problem.product.epilogue == CUBLASLT_EPILOGUE_BGRADB ? problem.n() : problem.m();
     (gradient ? outputs : accesses).push_back({problem.product.bias, count * problem.d.element(), gradient});
   }
@@ -361,6 +373,8 @@ void reset_cublaslt() {
   for (const void* handle : lt().handles) delete static_cast<const char*>(handle);
   lt() = Lt{};
 }
+
+void refuse_epilogue(int epilogue) { lt().refused.insert(static_cast<std::uint32_t>(epilogue)); }
 
 void describe_cublaslt_leaks(std::vector<std::string>& to) {
   const auto tell = [&](const std::set<const void*>& left, const char* what) {
@@ -553,6 +567,7 @@ cublasStatus_t CUBLASWINAPI cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t hand
   }
   *returned = 0;
   if (const cublasStatus_t status = problem.check(); status != CUBLAS_STATUS_SUCCESS) return status;
+  if (lt().refused.count(problem.product.epilogue) == 1) return CUBLAS_STATUS_SUCCESS;
   // One that cannot be taken comes first: each has a state of its own.
   results[0] = {};
   results[0].state = CUBLAS_STATUS_NOT_SUPPORTED;
@@ -564,6 +579,7 @@ cublasStatus_t CUBLASWINAPI cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t hand
   result.algo.data[0] = algorithm_mark;
   result.algo.data[1] = problem.fingerprint();
   result.algo.data[2] = result.workspaceSize;
+  result.algo.data[3] = alignment_of(problem.product.bias);
   result.state = CUBLAS_STATUS_SUCCESS;
   result.wavesCount = 1.0F;
   return CUBLAS_STATUS_SUCCESS;

@@ -325,6 +325,80 @@ TEST_F(Lt, HeuristicsWorkspaceAndAlgorithms) {
   for (float* const x : {a, b, d, d2, workspace}) CUDA_OK(cudaFree(x));
 }
 
+TEST_F(Lt, ABiasLiesAsItsAlgorithmTakesIt) {
+  const Case gradient{4, 4, 4, CUBLAS_OP_N, CUBLAS_OP_T, 0, CUBLASLT_EPILOGUE_BGRADB};
+  const Case bias{4, 4, 4, CUBLAS_OP_N, CUBLAS_OP_T, 0, CUBLASLT_EPILOGUE_BIAS};
+  float* const a = upload(random_values(16, 1));
+  float* const b = upload(random_values(16, 2));
+  float* const d = make_array(16);
+  float* const vector = upload(random_values(72, 3));  // 64 floats are 256 bytes
+  const auto all = layout(CUDA_R_32F, 4, 4, 4);
+  cublasLtMatmulPreference_t preference = nullptr;
+  LT_OK(cublasLtMatmulPreferenceCreate(&preference));
+  for (const Case& c : {gradient, bias}) {
+    const auto chosen_for = [&](const float* place) {
+      std::array<cublasLtMatmulHeuristicResult_t, 2> results{};
+      int found = 0;
+      const auto desc = product(c, place);
+      EXPECT_EQ(
+          cublasLtMatmulAlgoGetHeuristic(handle_, desc, all, all, all, all, preference, 2, results.data(), &found),
+          CUBLAS_STATUS_SUCCESS);
+      EXPECT_EQ(found, 2);
+      EXPECT_EQ(cublasLtMatmulDescDestroy(desc), CUBLAS_STATUS_SUCCESS);
+      return results[1].algo;
+    };
+    const auto multiply = [&](const float* place, const cublasLtMatmulAlgo_t* algorithm) {
+      const auto desc = product(c, place);
+      const cublasStatus_t status = cublasLtMatmul(handle_, desc, &c.alpha, a, all, b, all, &c.beta, d, all, d, all,
+                                                   algorithm, nullptr, 0, stream_);
+      EXPECT_EQ(cublasLtMatmulDescDestroy(desc), CUBLAS_STATUS_SUCCESS);
+      return status;
+    };
+    const cublasLtMatmulAlgo_t for_16 = chosen_for(vector + 4);
+    const cublasLtMatmulAlgo_t for_256 = chosen_for(vector);
+    EXPECT_EQ(multiply(vector + 4, &for_16), CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(multiply(vector, &for_16), CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(multiply(vector + 64, &for_256), CUBLAS_STATUS_SUCCESS);
+    {
+      Violations violations;
+      EXPECT_EQ(multiply(vector + 4, &for_256), CUBLAS_STATUS_INVALID_VALUE);
+      EXPECT_TRUE(violations.contain("less aligned than the one that its algorithm was chosen for"));
+    }
+    for (const cublasLtMatmulAlgo_t* algorithm : {&for_16, static_cast<const cublasLtMatmulAlgo_t*>(nullptr)}) {
+      Violations violations;
+      EXPECT_EQ(multiply(vector + 1, algorithm), CUBLAS_STATUS_INVALID_VALUE);
+      EXPECT_TRUE(violations.contain("not aligned to 16 bytes"));
+    }
+  }
+  CUDA_OK(cudaStreamSynchronize(stream_));
+  LT_OK(cublasLtMatmulPreferenceDestroy(preference));
+  destroy_layouts();
+  for (float* const x : {a, b, d, vector}) CUDA_OK(cudaFree(x));
+}
+
+TEST_F(Lt, AnEpilogueMayHaveNoAlgorithm) {
+  refuse_epilogue(CUBLASLT_EPILOGUE_BGRADB);
+  float* const vector = make_array(4);
+  const auto all = layout(CUDA_R_32F, 4, 4, 4);
+  cublasLtMatmulPreference_t preference = nullptr;
+  LT_OK(cublasLtMatmulPreferenceCreate(&preference));
+  const auto found_for = [&](cublasLtEpilogue_t epilogue) {
+    const auto desc = product({4, 4, 4, CUBLAS_OP_N, CUBLAS_OP_N, 0, epilogue}, vector);
+    std::array<cublasLtMatmulHeuristicResult_t, 2> results{};
+    int found = -1;
+    EXPECT_EQ(cublasLtMatmulAlgoGetHeuristic(handle_, desc, all, all, all, all, preference, 2, results.data(), &found),
+              CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(cublasLtMatmulDescDestroy(desc), CUBLAS_STATUS_SUCCESS);
+    return found;
+  };
+  EXPECT_EQ(found_for(CUBLASLT_EPILOGUE_BGRADB), 0);
+  EXPECT_EQ(found_for(CUBLASLT_EPILOGUE_BGRADA), 2);
+  EXPECT_EQ(found_for(CUBLASLT_EPILOGUE_DEFAULT), 2);
+  LT_OK(cublasLtMatmulPreferenceDestroy(preference));
+  destroy_layouts();
+  CUDA_OK(cudaFree(vector));
+}
+
 TEST_F(Lt, ResultsOverInputsAreAnError) {
   const Case c{4, 4, 4};
   float* const a = upload(random_values(16, 1));

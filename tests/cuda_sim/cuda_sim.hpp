@@ -116,6 +116,8 @@ void forbid_waiting_copies(bool forbidden);
 /// whose error every later call returns. code 0: cudaErrorUnknown, CUBLAS_STATUS_EXECUTION_FAILED,
 /// CUDNN_STATUS_EXECUTION_FAILED, ncclUnhandledCudaError; operation: cudaErrorIllegalAddress.
 void fail(const std::string& function, int nth, int code = 0);
+/// cuBLASLt's heuristic has no algorithm for products with this cublasLtEpilogue_t any more, until reset().
+void refuse_epilogue(int epilogue);
 /// How often each function was called since the start or reset().
 [[nodiscard]] std::map<std::string, std::size_t> calls();
 /// Every ncclCommInitRankConfig stays in progress for ever, as with a peer that cannot be reached.

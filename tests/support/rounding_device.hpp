@@ -3,6 +3,7 @@
 // products are such, however small.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -47,7 +48,10 @@ class RoundingDevice : public quality::ForwardingDevice {
     const Floats x16 = factor(x, count(layout.total_rows(), in), rounded);
     const Floats delta16 = factor(delta, count(layout.total_rows(), out), rounded);
     cpu_->affine_gradients(layout, in, out, x16.data(), delta16.data(), row_scale, accumulate, dw, {});
-    cpu_->affine_gradients(layout, in, out, x, delta, row_scale, accumulate, {}, db);
+    // A product that sums its factor's columns, too, sums what was rounded; it overwrites sums that are aligned.
+    const bool by_product =
+        dw.wanted() && !accumulate && row_scale == nullptr && reinterpret_cast<std::uintptr_t>(db.values) % 16 == 0;
+    cpu_->affine_gradients(layout, in, out, x, by_product ? delta16.data() : delta, row_scale, accumulate, {}, db);
   }
 
   void convolve(const Convolution& g, int rows, const float* fine, const float* w, const Finish& finish, float* coarse,

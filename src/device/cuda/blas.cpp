@@ -34,6 +34,18 @@ std::string product_text(int m, int k, int n) {
   return std::to_string(m) + "×" + std::to_string(k) + " by " + std::to_string(k) + "×" + std::to_string(n);
 }
 
+cublasLtEpilogue_t cublas_name(Blas::Epilogue epilogue) {
+  switch (epilogue) {
+    case Blas::Epilogue::none:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+    case Blas::Epilogue::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Blas::Epilogue::bias_relu:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
 class Preference {
  public:
   Preference() { check(cublasLtMatmulPreferenceCreate(&preference_), "state a preference"); }
@@ -72,7 +84,7 @@ struct Blas::Plan {
 };
 
 struct Blas::Plans {
-  using Key = std::tuple<cudaDataType_t, bool, bool, int, int, int, bool, Epilogue, std::uint32_t>;
+  using Key = std::tuple<cudaDataType_t, bool, bool, int, int, int, bool, cublasLtEpilogue_t, std::uint32_t, int>;
   std::map<Key, Plan> by_shape;
   Memory workspace{workspace_bytes};
 };
@@ -87,22 +99,39 @@ Blas::~Blas() {
 
 bool Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k, const float* a,
                     const float* b, bool accumulate, Epilogue epilogue, const float* bias, float* c) {
-  return multiply(stream, CUDA_R_32F, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
+  return multiply(stream, CUDA_R_32F, transpose_a, transpose_b, m, n, k, a, b, accumulate, cublas_name(epilogue), bias,
+                  c);
 }
 
 bool Blas::multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
                     const std::uint16_t* a, const std::uint16_t* b, bool accumulate, Epilogue epilogue,
                     const float* bias, float* c) {
-  return multiply(stream, CUDA_R_16BF, transpose_a, transpose_b, m, n, k, a, b, accumulate, epilogue, bias, c);
+  return multiply(stream, CUDA_R_16BF, transpose_a, transpose_b, m, n, k, a, b, accumulate, cublas_name(epilogue), bias,
+                  c);
+}
+
+// aᵀ is cuBLASLt's B there. Sums are of the result's type, as a bias is: float32.
+bool Blas::multiply_and_sum(cudaStream_t stream, int m, int n, int k, const float* a, const float* b, float* c,
+                            float* sums) {
+  return multiply(stream, CUDA_R_32F, true, false, m, n, k, a, b, false, CUBLASLT_EPILOGUE_BGRADB, sums, c);
+}
+
+bool Blas::multiply_and_sum(cudaStream_t stream, int m, int n, int k, const std::uint16_t* a, const std::uint16_t* b,
+                            float* c, float* sums) {
+  return multiply(stream, CUDA_R_16BF, true, false, m, n, k, a, b, false, CUBLASLT_EPILOGUE_BGRADB, sums, c);
 }
 
 bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n,
-                    int k, const void* a, const void* b, bool accumulate, Epilogue epilogue, const float* bias,
-                    float* c) {
+                    int k, const void* a, const void* b, bool accumulate, cublasLtEpilogue_t epilogue,
+                    const float* bias, float* c) {
   const float one = 1.0F;
   const float old = accumulate ? 1.0F : 0.0F;
   const auto alignment = static_cast<std::uint32_t>(alignment_of(a, b, c, 256));
-  Plan& plan = plans_->by_shape[{factors, transpose_a, transpose_b, m, n, k, accumulate, epilogue, alignment}];
+  // An algorithm is chosen for a bias that lies as this one does.
+  const int bias_alignment = alignment_of(bias, nullptr, nullptr, 256);
+  Plan& plan =
+      plans_->by_shape[{factors, transpose_a, transpose_b, m, n, k, accumulate, epilogue, alignment, bias_alignment}];
+  if (plan.state == Plan::none) return false;
   if (plan.operation == nullptr) {
     const cublasComputeType_t compute =
         tf32_ && factors == CUDA_R_32F ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -113,9 +142,7 @@ bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_
     // The first factor there is bᵀ, the second aᵀ; a row-major matrix is already its transpose.
     set(CUBLASLT_MATMUL_DESC_TRANSA, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue == Epilogue::none   ? CUBLASLT_EPILOGUE_DEFAULT
-                                       : epilogue == Epilogue::bias ? CUBLASLT_EPILOGUE_BIAS
-                                                                    : CUBLASLT_EPILOGUE_RELU_BIAS);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
     const auto describe = [](cublasLtMatrixLayout_t& layout, cudaDataType_t type, int rows, int columns) {
       check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(rows),
                                        static_cast<std::uint64_t>(columns), rows),
@@ -125,7 +152,7 @@ bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_
     describe(plan.right, factors, transpose_a ? m : k, transpose_a ? k : m);
     describe(plan.result, CUDA_R_32F, n, m);
   }
-  if (epilogue != Epilogue::none)
+  if (epilogue != CUBLASLT_EPILOGUE_DEFAULT)
     check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
           "take a bias");
   if (plan.state == Plan::not_asked) {
@@ -148,9 +175,9 @@ bool Blas::multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_
     const auto first =
         std::find_if(found.begin(), end, [](const auto& one) { return one.state == CUBLAS_STATUS_SUCCESS; });
     plan.state = first != end ? Plan::chosen : Plan::none;
-    if (first != end) plan.algorithm = first->algo;
+    if (first == end) return false;
+    plan.algorithm = first->algo;
   }
-  if (plan.state == Plan::none) return false;
   const cublasStatus_t status =
       cublasLtMatmul(handle_, plan.operation, &one, b, plan.left, a, plan.right, &old, c, plan.result, c, plan.result,
                      &plan.algorithm, plans_->workspace.as<void>(), workspace_bytes, stream);

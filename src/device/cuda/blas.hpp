@@ -31,12 +31,19 @@ class Blas {
   [[nodiscard]] bool multiply(cudaStream_t stream, bool transpose_a, bool transpose_b, int m, int n, int k,
                               const std::uint16_t* a, const std::uint16_t* b, bool accumulate, Epilogue epilogue,
                               const float* bias, float* c);
-  /// Epilogues read a bias in vectors, and no preference tells cuBLASLt of its alignment.
+  /// c[m, n] = aᵀ · b of a [k, m] and b [k, n], and sums [m] of a's columns, all overwritten; `sums` at an address
+  /// that takes_bias() likes. False as above.
+  [[nodiscard]] bool multiply_and_sum(cudaStream_t stream, int m, int n, int k, const float* a, const float* b,
+                                      float* c, float* sums);
+  [[nodiscard]] bool multiply_and_sum(cudaStream_t stream, int m, int n, int k, const std::uint16_t* a,
+                                      const std::uint16_t* b, float* c, float* sums);
+  /// Epilogues read or write a bias in vectors; its address alone tells cuBLASLt of its alignment.
   static bool takes_bias(const float* bias) { return reinterpret_cast<std::uintptr_t>(bias) % 16 == 0; }
 
  private:
   bool multiply(cudaStream_t stream, cudaDataType_t factors, bool transpose_a, bool transpose_b, int m, int n, int k,
-                const void* a, const void* b, bool accumulate, Epilogue epilogue, const float* bias, float* c);
+                const void* a, const void* b, bool accumulate, cublasLtEpilogue_t epilogue, const float* bias,
+                float* c);
   struct Plan;
   struct Plans;
   cublasLtHandle_t handle_ = nullptr;

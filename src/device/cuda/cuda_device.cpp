@@ -243,26 +243,26 @@ class CudaDevice final : public Device {
   void affine_gradients(const BatchLayout& layout, int in, int out, const float* x, const float* delta,
                         const float* row_scale, bool accumulate, SumTarget dw, SumTarget db,
                         const Rounded& rounded) override {
-    SumTarget own = dw;
     const int rows = layout.total_rows();
+    Made done;
     if (dw.wanted() && !dw.exact() && large(rows, in, out)) {
-      bool done = false;
+      // A product's epilogue overwrites, and weighs no rows.
+      float* const sums = !accumulate && row_scale == nullptr && Blas::takes_bias(db.values) ? db.values : nullptr;
       if (rounded.room == nullptr) {
-        done = blas().multiply(compute_.get(), true, false, out, in, rows, delta, x, accumulate, Blas::Epilogue::none,
-                               nullptr, dw.values);
+        done = gradients_by_cublas(rows, in, out, x, delta, accumulate, dw.values, sums);
       } else {
         const std::size_t count = product(rows, out);
         Bfloat16* const delta16 = rounded.room;
         Bfloat16* const x16 = delta16 + Rounded::padded(count);
         narrow(compute_.get(), {delta, delta16, count}, {x, x16, product(rows, in)});
-        done = blas().multiply(compute_.get(), true, false, out, in, rows, delta16, x16, accumulate,
-                               Blas::Epilogue::none, nullptr, dw.values);
+        done = gradients_by_cublas(rows, in, out, x16, delta16, accumulate, dw.values, sums);
       }
-      if (done) own = {};
     }
-    if (own.wanted() || db.wanted())
+    const SumTarget own_dw = done.weights ? SumTarget{} : dw;
+    const SumTarget own_db = done.biases ? SumTarget{} : db;
+    if (own_dw.wanted() || own_db.wanted())
       cuda::affine_gradients(compute_.get(), shards_of(layout, dw.exact() || db.exact()), in, out, x, delta, row_scale,
-                             accumulate, sum_of(own), sum_of(db));
+                             accumulate, sum_of(own_dw), sum_of(own_db));
     launched("a layer's gradients", dw.values, dw.values == nullptr ? 0 : product(in, out), {in, out});
     launched("a layer's bias gradients", db.values, db.values == nullptr ? 0 : product(1, out), {in, out});
   }
@@ -528,6 +528,22 @@ class CudaDevice final : public Device {
     narrow(compute_.get(), {x, rounded.room, product(m, k)});
     return blas().multiply(compute_.get(), false, transposed, m, n, k, rounded.room, rounded.weights, false, epilogue,
                            bias, c);
+  }
+
+  // Which of a layer's gradients there are.
+  struct Made {
+    bool weights = false;
+    bool biases = false;
+  };
+  // Of its biases with those of its weights where `sums` is not null and cuBLASLt can.
+  template <class T>
+  [[nodiscard]] Made gradients_by_cublas(int rows, int in, int out, const T* x, const T* delta, bool accumulate,
+                                         float* dw, float* sums) {
+    if (sums != nullptr && blas().multiply_and_sum(compute_.get(), out, in, rows, delta, x, dw, sums))
+      return {true, true};
+    return {blas().multiply(compute_.get(), true, false, out, in, rows, delta, x, accumulate, Blas::Epilogue::none,
+                            nullptr, dw),
+            false};
   }
 
   bool forward_by_cublas(int rows, int in, int out, const float* x, const float* w, const float* b, Activation sigma,
