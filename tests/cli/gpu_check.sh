@@ -71,6 +71,23 @@ done
 printf '#!/bin/bash\n' > "$tree/bin/ganymede"
 expect 1 "failed: parity bits train bench" --only parity --only bits --only train --only bench
 
+# A training is judged: what stands in for Python says what its samples' score is.
+mkdir -p "$scratch/data/mnist" "$scratch/venv/bin"
+: > "$scratch/data/mnist/train-images-idx3-ubyte"
+cat > "$tree/bin/ganymede" <<'END'
+#!/bin/bash
+[ "$1" = train ] || exit 0
+mkdir -p "${@: -1}/samples"
+echo '{}' | tee "${@: -1}/metrics.jsonl" > "${@: -1}/samples/step-00020000.png"
+END
+for score in '160.3 ± 1.3' '99.9 ± 1.3' '-300.0 ± 9.1' 'nan ± nan'; do
+  printf '#!/bin/bash\n[ "$1" = -c ] || echo "| generator | %s | 0.2 |"\n' "$score" > "$scratch/venv/bin/python"
+  chmod +x "$scratch/venv/bin/python"
+  code=1
+  [ "${score%%.*}" != 160 ] || code=0
+  GANYMEDE_DATA=$scratch/data expect $code "$score" --only train --venv "$scratch/venv"
+done
+
 # One that never ends: --within ends it, and what it left no time for has not passed.
 printf '#!/bin/bash\n[ "$1" = --version ] || exec sleep 60\n' > "$tree/bin/ganymede"
 began=$SECONDS
