@@ -34,6 +34,12 @@ driver 'echo "NVIDIA-SMI has failed because it could not talk to the driver"; ex
 expect 4 "could not talk to the driver"
 driver 'echo "No devices were found"'
 expect 4 "no GPU to use"
+capabilities() {  # capabilities N.N…: of the driver's GPUs
+  driver "[ \$1 = -L ] && for ((i = 0; i < $#; ++i)); do echo \"GPU \$i: Some GPU (UUID: GPU-\$i)\"; done && exit" \
+    "printf '%s\\n' $*"
+}
+capabilities 6.0 7.0
+expect 4 "no GPU here has compute capability 7.5"
 driver 'echo "GPU 0: Some GPU (UUID: GPU-0)"'
 CUDA_VISIBLE_DEVICES='' expect 4 "no GPU to use"
 expect 2 "unknown option --fast" --fast
@@ -70,6 +76,22 @@ for text in 'failed with exit code 4' 'no GPU for me'; do
 done
 printf '#!/bin/bash\n' > "$tree/bin/ganymede"
 expect 1 "failed: parity bits train bench" --only parity --only bits --only train --only bench
+
+# GPUs that are too old are neither counted nor built for (CMake's `auto` leaves them out), and take no stage from others.
+printf '#!/bin/bash\necho "cmake $*"; exit 1\n' > "$scratch/driver/cmake"
+chmod +x "$scratch/driver/cmake"
+capabilities 6.1 9.0 10.0
+expect 1 "-DGANYMEDE_CUDA_ARCHITECTURES=auto" --only build
+rm "$scratch/driver/cmake"
+expect 1 "-n 2 $tree/bin/ganymede bench" --only bench
+expect 1 "--precision bf16" --only bench
+capabilities 7.5
+expect 1 "failed: bench" --only bench
+if ! grep -qF -- '- bench: tf32 and bf16:' "$tree/gpu-check-report.md"; then
+  echo "gpu-check does not say that a Turing's tensor cores are not tried" >&2
+  failures=$((failures + 1))
+fi
+driver 'echo "GPU 0: Some GPU (UUID: GPU-0)"'
 
 # A training is judged: what stands in for Python says what its samples' score is.
 mkdir -p "$scratch/data/mnist" "$scratch/venv/bin"
