@@ -248,7 +248,9 @@ Facts look_around(int rank) {
   facts.environment = environment();
   const Stopwatch watch;
   if (const std::optional<CudaProbe> answer = cuda.within(look_seconds)) {
-    for (const CudaGpu& gpu : answer->sight.gpus) facts.gpus.push_back(gpu.name + ", " + gpu.pci_id);
+    for (const CudaGpu& gpu : answer->sight.gpus)
+      // Where none can be used, all are what the problem is about.
+      if (gpu.supported() || !answer->problem.empty()) facts.gpus.push_back(gpu.name + ", " + gpu.pci_id);
     if (!answer->expected) facts.gpu_problem = answer->problem;
   } else {
     facts.gpus_known = false;

@@ -12,14 +12,26 @@
 namespace ganymede::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(Placement, TakesGpusInTurnOrTheOnlyOne) {
-  EXPECT_EQ(cuda::choose_gpu(-1, 2, 4), 2);
-  EXPECT_EQ(cuda::choose_gpu(-1, 5, 4), 1);
-  EXPECT_EQ(cuda::choose_gpu(-1, 3, 1), 0);  // as Slurm shows each task its own
-  EXPECT_EQ(cuda::choose_gpu(1, 3, 4), 1);
-  EXPECT_THAT(refusal(ExitCode::launch, [] { cuda::choose_gpu(4, 0, 4); }), HasSubstr("no GPU 4 here"));
+  const std::vector<bool> four(4, true);
+  EXPECT_EQ(cuda::choose_gpu(-1, 2, four), 2);
+  EXPECT_EQ(cuda::choose_gpu(-1, 5, four), 1);
+  EXPECT_EQ(cuda::choose_gpu(-1, 3, {true}), 0);  // as Slurm shows each task its own
+  EXPECT_EQ(cuda::choose_gpu(1, 3, four), 1);
+  EXPECT_THAT(refusal(ExitCode::launch, [&] { cuda::choose_gpu(4, 0, four); }), HasSubstr("no GPU 4 here"));
+}
+
+TEST(Placement, PassesOverGpusThatAreTooOld) {
+  const std::vector<bool> mixed = {false, true, false, true};
+  EXPECT_EQ(cuda::choose_gpu(-1, 0, mixed), 1);
+  EXPECT_EQ(cuda::choose_gpu(-1, 1, mixed), 3);
+  EXPECT_EQ(cuda::choose_gpu(-1, 2, mixed), 1);
+  EXPECT_EQ(cuda::choose_gpu(2, 0, mixed), 2);
+  EXPECT_EQ(cuda::choose_gpu(-1, 1, {false, false}), 1);
 }
 
 TEST(Placement, NamesRanksThatShareAGpu) {
@@ -29,7 +41,13 @@ TEST(Placement, NamesRanksThatShareAGpu) {
   std::vector<cuda::Place> shared = apart;
   shared.push_back({"b", "0000:01:00.0", "H", 0});
   EXPECT_THAT(cuda::conflict(shared), HasSubstr("ranks 2 and 3 on b share one GPU (H, 0000:01:00.0)"));
-  EXPECT_THAT(cuda::conflict(shared), HasSubstr("--reduction mpi"));
+  EXPECT_THAT(cuda::conflict(shared), AllOf(HasSubstr("than it has GPUs (mpirun"), HasSubstr("--reduction mpi")));
+  shared.back().too_old = 1;
+  EXPECT_THAT(cuda::conflict(shared), HasSubstr("than it has GPUs of compute capability 7.5 or more (mpirun"));
+  EXPECT_THAT(
+      cuda::conflict(shared, 1),
+      AllOf(HasSubstr("--device cuda:1 names that GPU to all ranks; with --device cuda each takes one of its own"),
+            HasSubstr("--reduction mpi"), Not(HasSubstr("no more ranks"))));
 }
 
 class SimulatedPlacement : public ::testing::Test {
@@ -49,6 +67,17 @@ TEST_F(SimulatedPlacement, SaysWhatTheGpuIs) {
   const std::unique_ptr<Device> device = make_gpu(*alone_, options);
   EXPECT_THAT(device->description(), HasSubstr("simulated H100 (no GPU)"));
   EXPECT_THAT(device->arithmetic(), HasSubstr("cuda sm_90"));
+}
+
+TEST_F(SimulatedPlacement, TakesAGoodGpuBesideAnOldOne) {
+  cuda_sim::DeviceSpec old;
+  old.model = "P100";
+  old.major = 6;
+  cuda_sim::set_devices({old, {}});
+  EXPECT_THAT(make_gpu(*alone_)->description(), HasSubstr("simulated H100 (no GPU)"));
+  CudaOptions options;
+  options.device = 0;
+  EXPECT_THAT(message(options), HasSubstr("the GPU simulated P100 (no GPU) has compute capability 6.0; 7.5"));
 }
 
 TEST_F(SimulatedPlacement, RefusesWhatIsNotThereOrBusyOrTooOld) {

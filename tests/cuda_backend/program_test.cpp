@@ -177,6 +177,25 @@ TEST_F(GpuFault, ARankThatCannotBindItsGpu) {
   expect_one_message_of_all(train("[ $rank = 0 ] || export GANYMEDE_CUDA_SIM_DEVICES=H100", "cuda:1"), 4,
                             rank_1 + "there is no GPU 1 here: this process sees 1");
   expect_one_message_of_all(train("export CUDA_VISIBLE_DEVICES=0"), 4, "ranks 0 and 1 on [^ ]* share one GPU");
+  expect_one_message_of_all(train("", "cuda:1"), 4, "share one GPU.*--device cuda:1 names that GPU to all ranks");
+}
+
+TEST_F(GpuFault, OldGpusBesideGoodOnesAreNotCounted) {
+  for (const char* device : {"cuda", "auto"}) {
+    // Only where a driver is, does `auto` look further: any library will do.
+    if (!std::filesystem::exists(folder_.path() / "libcuda.so.1"))
+      std::filesystem::create_symlink(GANYMEDE_SIMULATED_MODULE, folder_.path() / "libcuda.so.1");
+    const std::string driver = "export LD_LIBRARY_PATH=" + folder_.path().string() + "\n";
+    std::filesystem::remove_all(folder_.path() / "run");
+    const Ending ending = train(driver + "export GANYMEDE_CUDA_SIM_DEVICES=P100,H100,P100,A100", device);
+    EXPECT_EQ(ending.code, 0) << ending.err;
+    EXPECT_THAT(ending.out, ContainsRegex("\nrank 0 +[^ ]+  simulated H100 .no GPU. .0000:18:00.0.\n"
+                                          "rank 1 +[^ ]+  simulated A100 .no GPU. .0000:1A:00.0.\n"));
+  }
+  std::filesystem::remove_all(folder_.path() / "run");
+  expect_one_message_of_all(
+      train("export GANYMEDE_CUDA_SIM_DEVICES=P100,H100"), 4,
+      "share one GPU .*no more ranks on a host than it has GPUs of compute capability 7.5 or more");
 }
 
 TEST_F(GpuFault, ARankThatFailsInAStep) {
@@ -321,7 +340,8 @@ TEST_F(GpuDoctor, SaysWhyThereAreNone) {
                             "hosts cannot reach each other on the interface that NCCL chose\nNCCL_DEBUG=INFO "));
   EXPECT_THAT(apart["gpu_all_reduce"]["problem"].get<std::string>(), HasSubstr("NCCL could not join"));
   EXPECT_EQ(apart["gpu_all_reduce"].count("latency_seconds"), 0U);
-  // Ranks that share a GPU are another finding.
+  // Ranks that share a GPU are another finding; one that is too old is none for a rank.
+  EXPECT_THAT(found(look("export GANYMEDE_CUDA_SIM_DEVICES=P100,H100", 0), "warning"), HasSubstr("have 1 GPU\n"));
   EXPECT_FALSE(look("export CUDA_VISIBLE_DEVICES=0", 0).contains("gpu_all_reduce"));
 }
 
