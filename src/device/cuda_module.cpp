@@ -2,8 +2,10 @@
 #include "device/cuda_module.hpp"
 
 #include <dlfcn.h>
+#include <link.h>
 
 #include <cstdlib>
+#include <sstream>
 #include <string_view>
 
 #include "core/build_info.hpp"
@@ -50,17 +52,74 @@ fs::path find_module(const fs::path& program) {
                                        on_the_cpu);
 }
 
-/// Why dlopen could not. The loader names a library that is missing as "NAME: cannot open shared object file: …".
-std::string why_not_opened(const fs::path& module, const std::string& reason) {
-  const std::size_t end = reason.find(": cannot open shared object file");
-  const std::string missing = end == std::string::npos ? "" : reason.substr(0, end);
-  if (missing.empty() || missing == module.string())
-    return "the GPU backend " + module.string() + " cannot be opened: " + reason + "; build it anew" + on_the_cpu;
-  return "the GPU backend " + module.string() + " needs " + missing +
-         ", which is neither where it was when this was built, nor in LD_LIBRARY_PATH, nor in the system's folders: "
-         "add its folder to LD_LIBRARY_PATH, or build anew with a toolkit that is there (launch/install --cuda brings "
-         "one)" +
+/// The library of the module whose name begins as the function's does, with its folder; empty where none is known.
+std::string library_of(const fs::path& module, const std::string& function) {
+  // Without the functions that are missing, which nobody calls.
+  void* opened = dlopen(module.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  if (opened == nullptr) return {};
+  struct Search {
+    const std::string& function;
+    std::string found;
+  } search{function, {}};
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* data) {
+        auto& wanted = *static_cast<Search*>(data);
+        for (const char* name : {"cublasLt", "cudnn", "nccl"})
+          if (wanted.function.starts_with(name) &&
+              fs::path(info->dlpi_name).filename().string().starts_with(std::string("lib") + name))
+            wanted.found = info->dlpi_name;
+        return 0;
+      },
+      &search);
+  dlclose(opened);
+  return search.found;
+}
+
+bool in_library_path(const fs::path& library) {
+  const char* path = std::getenv("LD_LIBRARY_PATH");
+  std::stringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (fs::path(folder) / library.filename() == library) return true;
+  return false;
+}
+
+/// A library that was found and does not do.
+std::string library_problem(const fs::path& module, const std::string& library, const std::string& reason) {
+  return "the GPU backend " + module.string() + " cannot be opened with " + library + " (" + reason + "): " +
+         (in_library_path(library) ? "LD_LIBRARY_PATH names its folder: take that out, or put before it a folder with "
+                                     "the library of the toolkit that this was built with"
+                                   : "put a folder with the library of the toolkit that this was built with into "
+                                     "LD_LIBRARY_PATH, or build anew with the one that is there") +
          on_the_cpu;
+}
+
+/// Why dlopen could not. The loader says "NAME: cannot open shared object file: …" of a library that is missing,
+/// "FILE: file too short" or the like of one that is none, and "MODULE: undefined symbol: FUNCTION" of what an older
+/// one has not.
+std::string why_not_opened(const fs::path& module, const std::string& reason) {
+  const auto before = [&](const std::string& text) {
+    const std::size_t end = reason.find(text);
+    return end == std::string::npos ? "" : reason.substr(0, end);
+  };
+  const std::string missing = before(": cannot open shared object file");
+  const std::string named = before(": ");
+  if (!missing.empty() && missing != module.string())
+    return "the GPU backend " + module.string() + " needs " + missing +
+           ", which is neither where it was when this was built, nor in LD_LIBRARY_PATH, nor in the system's folders: "
+           "add its folder to LD_LIBRARY_PATH, or build anew with a toolkit that is there (launch/install --cuda "
+           "brings "
+           "one)" +
+           on_the_cpu;
+  if (named.starts_with("/") && named != module.string())
+    return library_problem(module, named, reason.substr(named.size() + 2));
+  const std::string_view undefined = "undefined symbol: ";
+  if (const std::size_t at = reason.find(undefined); at != std::string::npos) {
+    const std::size_t begin = at + undefined.size();
+    const std::string function = reason.substr(begin, reason.find_first_of(", ", begin) - begin);
+    const std::string library = library_of(module, function);
+    if (!library.empty()) return library_problem(module, library, "it has no " + function);
+  }
+  return "the GPU backend " + module.string() + " cannot be opened: " + reason + "; build it anew" + on_the_cpu;
 }
 
 bool driver_is_there() {

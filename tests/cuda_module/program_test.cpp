@@ -41,6 +41,21 @@ TEST(Program, TrainsOnTheCpuWithAWarningWhereTheModuleIsBrokenAndADriverIsThere)
   }
 }
 
+TEST(Program, NamesALibraryThatCannotBeUsed) {
+  const auto expect = [](const std::string& folder, const std::string& why) {
+    expect_refused(module("needs_nccl") + Words{"LD_LIBRARY_PATH=/nowhere:" + folder},
+                   "needs_nccl.so cannot be opened with " + folder + "/libnccl_test.so.1 (" + why +
+                       "): LD_LIBRARY_PATH names its folder: take that out");
+  };
+  expect(broken + "/nccl_older", "it has no ncclTest");
+  const TemporaryFolder folder;
+  write(folder.path() / "libnccl_test.so.1", "");
+  expect(folder.path().string(), "file too short");
+  write(folder.path() / "libnccl_test.so.1", std::string(4096, 'x'));
+  expect(folder.path().string(), "invalid ELF header");
+  expect_refused(module("needs_nccl") + Words{"LD_LIBRARY_PATH=" + broken + "/nccl_whole"}, "is no CUDA module");
+}
+
 #ifdef GANYMEDE_HAS_CUDA_MODULE
 
 TEST(Program, AnOldDriver) {
