@@ -20,7 +20,7 @@ driver() {  # driver LINE…: nvidia-smi is this script
 }
 
 expect() {  # expect CODE TEXT OPTIONS…: launch/gpu-check ends so and says that
-  local code=0 said
+  local code=0
   said=$(PATH=$scratch/driver:$scratch/tools "$source/launch/gpu-check" --build "$tree" "${@:3}" 2>&1) || code=$?
   if [ $code -ne "$1" ] || ! grep -qF -- "$2" <<< "$said"; then
     printf 'gpu-check %s: ended with %s, not %s, or did not say "%s" but:\n%s\n' "${*:3}" $code "$1" "$2" "$said" >&2
@@ -45,6 +45,11 @@ CUDA_VISIBLE_DEVICES='' expect 4 "no GPU to use"
 expect 2 "unknown option --fast" --fast
 expect 2 "there is no stage 'speed'" --only speed
 expect 2 "--within takes seconds from 1 to 99999, not '0'" --within 0
+expect 2 "cannot write the report to /nowhere/report.md" --out /nowhere/report.md
+if [ "$(wc -l <<< "$said")" != 1 ]; then
+  printf 'gpu-check --out said more than one line:\n%s\n' "$said" >&2
+  failures=$((failures + 1))
+fi
 if [ -e "$tree" ]; then
   echo "gpu-check wrote to the build's folder before it knew of a GPU" >&2
   failures=$((failures + 1))
