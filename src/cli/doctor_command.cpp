@@ -55,6 +55,7 @@ void print_host(const Facts& facts) {
               bytes_text(static_cast<double>(facts.shared_memory_free)).c_str(),
               bytes_text(static_cast<double>(facts.shared_memory)).c_str(),
               unlimited ? "unlimited" : bytes_text(static_cast<double>(facts.locked_memory)).c_str());
+  if (!facts.cuda.empty()) std::printf("CUDA          %s: %s\n", facts.host.c_str(), facts.cuda.c_str());
 }
 
 void print_links(const std::vector<Facts>& all, const Links& links) {

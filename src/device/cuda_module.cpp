@@ -135,6 +135,12 @@ std::string cuda_version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+std::string cuda_versions(const CudaSight& sight) {
+  if (sight.runtime == 0) return {};
+  return (sight.driver > 0 ? "driver for CUDA " + cuda_version_text(sight.driver) + ", " : "") + "CUDA runtime " +
+         cuda_version_text(sight.runtime) + ", " + sight.libraries;
+}
+
 std::string cuda_problem(const CudaSight& sight) {
   const std::string runtime = cuda_version_text(sight.runtime);
   switch (sight.state) {

@@ -69,6 +69,10 @@ struct CudaSight {
   std::vector<CudaGpu> gpus;
 };
 
+/// What of CUDA is loaded: "driver for CUDA 13.0, CUDA runtime 13.0, cuBLASLt 13.1.0, cuDNN 9.19.0, NCCL 2.28.9"; empty
+/// where no module was asked.
+std::string cuda_versions(const CudaSight& sight);
+
 /// The module's only symbol, `ganymede_cuda_module`. `interface` comes first for ever: the rest is read by nobody
 /// whose own build_interface (core/build_info.hpp) differs.
 struct CudaModule {

@@ -40,7 +40,7 @@ namespace ganymede::doctor {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Interface, name, address, prefix, megabits)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Facts, rank, host, program, cores, host_cores, core_quota, numa_nodes, gpus_known,
-                                   gpus, gpu_problem, interfaces, infiniband, locked_memory, shared_memory,
+                                   gpus, cuda, gpu_problem, interfaces, infiniband, locked_memory, shared_memory,
                                    shared_memory_free, environment)
 
 namespace {
@@ -251,6 +251,7 @@ Facts look_around(int rank) {
     for (const CudaGpu& gpu : answer->sight.gpus)
       // Where none can be used, all are what the problem is about.
       if (gpu.supported() || !answer->problem.empty()) facts.gpus.push_back(gpu.name + ", " + gpu.pci_id);
+    facts.cuda = cuda_versions(answer->sight);
     if (!answer->expected) facts.gpu_problem = answer->problem;
   } else {
     facts.gpus_known = false;

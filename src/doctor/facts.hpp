@@ -29,6 +29,7 @@ struct Facts {
   std::vector<int> numa_nodes;    ///< that its cores belong to
   bool gpus_known = true;         ///< the driver has answered in time
   std::vector<std::string> gpus;  ///< that can be used: "NVIDIA H100 80GB HBM3, 0000:1B:00.0"
+  std::string cuda;               ///< what of CUDA is loaded, as cuda_versions() says it; empty: nothing
   std::string gpu_problem;        ///< why there is no training on a GPU where one would be expected; else empty
   std::vector<Interface> interfaces;
   bool infiniband = false;

@@ -20,6 +20,7 @@ using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::StartsWith;
 
@@ -318,6 +319,10 @@ class GpuDoctor : public GpuFault {
 
 TEST_F(GpuDoctor, TimesTheSumsOverThem) {
   const nlohmann::json json = look("", 0);
+  EXPECT_THAT(
+      json["ranks"][1]["cuda"].get<std::string>(),
+      MatchesRegex("driver for CUDA [0-9]+.[0-9]+, CUDA runtime [0-9]+.[0-9]+, cuBLASLt [0-9.]+, cuDNN simulated, "
+                   "NCCL [0-9]+.[0-9]+.[0-9]+"));
   const nlohmann::json& sums = json["gpu_all_reduce"];
   EXPECT_THAT(sums["library"].get<std::string>(), ContainsRegex("^NCCL [0-9]+\\.[0-9]+\\.[0-9]+$"));
   EXPECT_EQ(sums["problem"], "");

@@ -52,6 +52,7 @@ TEST(Facts, AreThisProcesss) {
 TEST(Facts, TravelAsText) {
   Facts facts = look_around(0);
   facts.interfaces = {{"eth9", "10.1.2.3", 16, 2500}};
+  facts.cuda = "driver for CUDA 13.0";
   facts.gpu_problem = "a \"quote\"\nand a line";
   facts.locked_memory = ~std::uint64_t{0};
   const Facts back = from_text(to_text(facts));
