@@ -1,10 +1,12 @@
 // A few threads that run one function together, over and over: what a training step needs. A call costs
 // no allocation and no lock; waiting threads spin briefly, then sleep, so that several ranks may share a
-// machine with fewer cores than threads.
+// machine with fewer cores than threads. Where others keep a core busy, its thread comes late; the caller
+// does not wait for one that has not begun, but does its part as well.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -40,10 +42,17 @@ class ThreadPool {
 
   void dispatch(Task task, void* body);
   void work(int part, int parts);
+  [[nodiscard]] bool claim(int part, std::uint32_t round);
   void stop() noexcept;
 
+  // The last round in which a part has been taken, by its thread or by the caller.
+  struct alignas(64) Taken {
+    std::atomic<std::uint32_t> round{0};
+  };
+
   std::vector<std::thread> workers_;
-  Task task_ = nullptr;  // null: the workers end
+  std::unique_ptr<Taken[]> taken_;  // by part
+  Task task_ = nullptr;             // null: the workers end
   void* body_ = nullptr;
   // Each on a cache line of its own: the one is polled by the workers, the other by the caller.
   alignas(64) std::atomic<std::uint32_t> round_{0};
