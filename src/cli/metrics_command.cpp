@@ -34,7 +34,7 @@ std::string csv(const std::vector<MetricsRecord>& records) {
   for (const MetricsRecord& record : records) {
     text += std::to_string(record.step) + ',' + std::to_string(record.images_seen);
     for (const MetricsField& field : fields)
-      text += ',' + (std::isfinite(record.*field.member) ? shortest_text(record.*field.member) : std::string());
+      text += ',' + (std::isfinite(record.*field.member) ? value_text(record, field) : std::string());
     text += '\n';
   }
   return text;

@@ -81,8 +81,10 @@ void IdxReader::read_header() {
       damaged(source, "type", hex(uint8_type, 2) + type_name(uint8_type), hex(type, 2) + type_name(type));
     }
     if (found_rank != rank) {
-      damaged(source, "rank", std::to_string(rank) + " in an " + (rank == 3 ? "image" : "IDX label") + " file",
-              std::to_string(found_rank));
+      damaged(
+          source, "dimensions",
+          rank == 3 ? "3 in an image file, [count][height][width] of grey pixels" : "1 in an IDX label file, [count]",
+          std::to_string(found_rank) + (rank == 3 && found_rank == 4 ? ": colour images are not read" : ""));
     }
   }
   if (found < header_bytes) {

@@ -29,9 +29,9 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"g_gradient_norm", &MetricsRecord::generator_gradient_norm},
     {"d_learning_rate", &MetricsRecord::discriminator_learning_rate},
     {"g_learning_rate", &MetricsRecord::generator_learning_rate},
-    {"diagnosis_step", &MetricsRecord::diagnosed_step},
+    {"diagnosis_step", &MetricsRecord::diagnosed_step, false, true},
     {"sample_diversity", &MetricsRecord::sample_diversity},
-    {"sample_classes", &MetricsRecord::sample_classes},
+    {"sample_classes", &MetricsRecord::sample_classes, false, true},
     {"d_real_slope", &MetricsRecord::real_slope},
     {"d_fake_slope", &MetricsRecord::fake_slope},
     {"d_update_ratio", &MetricsRecord::discriminator_update_ratio},
@@ -39,7 +39,7 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"d_held_out_gap", &MetricsRecord::held_out_gap},
     {"seconds", &MetricsRecord::seconds},
     {"images_per_second", &MetricsRecord::images_per_second},
-    {"eval_step", &MetricsRecord::evaluated_step, true},
+    {"eval_step", &MetricsRecord::evaluated_step, true, true},
     {"eval_classifier_fd", &MetricsRecord::classifier_fd, true},
     {"eval_kid", &MetricsRecord::kernel_distance, true},
     {"eval_kid_error", &MetricsRecord::kernel_distance_error, true},
@@ -53,7 +53,7 @@ constexpr auto fields = std::to_array<MetricsField>({
     {"eval_parzen_error", &MetricsRecord::parzen_error, true},
     {"eval_two_sample", &MetricsRecord::two_sample_accuracy, true},
     {"eval_1nn_error", &MetricsRecord::classification_error, true},
-    {"eval_modes", &MetricsRecord::modes, true},
+    {"eval_modes", &MetricsRecord::modes, true, true},
     {"eval_modes_kl", &MetricsRecord::mode_divergence, true},
 });
 
@@ -105,14 +105,18 @@ void for_each_record(std::string_view text, const std::filesystem::path& file, c
 
 std::span<const MetricsField> metrics_fields() { return fields; }
 
-std::string shortest_text(double value) { return nlohmann::json(value).dump(); }
+std::string value_text(const MetricsRecord& record, const MetricsField& field) {
+  const double value = record.*field.member;
+  if (field.whole && std::isfinite(value)) return std::to_string(std::llround(value));
+  return nlohmann::json(value).dump();
+}
 
 std::string to_json_line(const MetricsRecord& record) {
   std::string line =
       R"({"step":)" + std::to_string(record.step) + R"(,"images_seen":)" + std::to_string(record.images_seen);
   for (const auto& field : fields) {
     if (field.evaluation && std::isnan(record.*field.member)) continue;
-    line += ",\"" + std::string(field.key) + "\":" + shortest_text(record.*field.member);
+    line += ",\"" + std::string(field.key) + "\":" + value_text(record, field);
   }
   return line + '}';
 }

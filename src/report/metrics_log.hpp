@@ -19,13 +19,15 @@ struct MetricsField {
   const char* key;
   double MetricsRecord::*member;
   bool evaluation = false;  ///< of an evaluation: a line has it where it was measured
+  bool whole = false;       ///< a number of something, or of a step: written without a fraction
 };
 
 /// In the order in which a line shows them, behind step and images_seen.
 std::span<const MetricsField> metrics_fields();
 
-/// The shortest text that reads back as the same double; "null" where it is not finite, as JSON has no such numbers.
-std::string shortest_text(double value);
+/// The field's value in the record: of a whole one its digits, else the shortest text that reads back as the same
+/// double; "null" where it is not finite, as JSON has no such numbers.
+std::string value_text(const MetricsRecord& record, const MetricsField& field);
 
 std::string to_json_line(const MetricsRecord& record);
 MetricsRecord parse_json_line(const std::string& line);

@@ -111,15 +111,15 @@ TrainPlan make_plan(const TrainOptions& o, Communicator& ranks, const TrainSetup
       {"device", s.device->is_host()    ? s.device->description() + " per rank"
                  : o.reduction == "mpi" ? "GPUs, which ranks may share"
                                         : "one GPU per rank"},
-      {"same again",
-       o.reproducible ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
-                            " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
-                      // Over NCCL the order of float sums is no promise.
-                      : (s.device->is_host() || ranks.size() == 1
-                             ? "bit for bit on " + std::to_string(ranks.size()) +
-                                   (ranks.size() == 1 ? " rank" : " ranks placed as these") +
-                                   (s.device->is_host() ? " and any number of threads" : "") + "; to rounding on others"
-                             : "to rounding; bit for bit with --reproducible")},
+      {"same again", o.reproducible ? "bit for bit on any number of ranks and threads (" + std::to_string(o.shards) +
+                                          " virtual shards, fixed-point sums, " + s.device->arithmetic() + ")"
+                                    // Over NCCL the order of float sums is no promise.
+                                    : (s.device->is_host() || ranks.size() == 1
+                                           ? "bit for bit on " + std::to_string(ranks.size()) +
+                                                 (ranks.size() == 1 ? " rank" : " ranks placed as these") +
+                                                 (s.device->is_host() ? " and any number of threads" : "") +
+                                                 "; on others to rounding, which grows"
+                                           : "to rounding, which grows; bit for bit with --reproducible")},
       {"start", origin},
   };
   if (first_weights > worth_telling)

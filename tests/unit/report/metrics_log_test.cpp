@@ -79,7 +79,7 @@ TEST(MetricsLine, HasWhatAnEvaluationMeasuredAlone) {
   record.evaluated_step = 10;
   record.parzen = -3.5;
   const std::string line = to_json_line(record);
-  EXPECT_TRUE(line.ends_with(R"(,"eval_step":10.0,"eval_parzen":-3.5})")) << line;
+  EXPECT_TRUE(line.ends_with(R"(,"eval_step":10,"eval_parzen":-3.5})")) << line;
   EXPECT_EQ(parse_json_line(line).parzen, -3.5);
   EXPECT_TRUE(std::isnan(parse_json_line(line).classifier_fd));
 }
