@@ -253,13 +253,14 @@ function pairOf(first, second) {
 
 const allColumns = (run) => run.curves.columns;
 
-/** The columns at the first record of each evaluation: those behind it repeat what it measured. */
-function columnsOfEvaluations(run) {
+/** The columns at the first record of each measurement, of which `stepColumn` has the step: those behind it repeat what
+ * it found. */
+const columnsOfEach = (stepColumn) => (run) => {
   const { columns } = run.curves;
-  const evaluated = columns.eval_step ?? [];
-  const rows = [...evaluated.keys()].filter((i) => evaluated[i] !== null && evaluated[i] !== evaluated[i - 1]);
+  const measured = columns[stepColumn] ?? [];
+  const rows = [...measured.keys()].filter((i) => measured[i] !== null && measured[i] !== measured[i - 1]);
   return Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, rows.map((i) => values[i])]));
-}
+};
 
 /** The lines of a chart: each kind of each run. Of several runs a colour is a run, and a dash a kind. */
 function linesOf(kinds, columnsOf) {
@@ -287,9 +288,8 @@ function chart(kinds, spec, columnsOf = allColumns) {
   return lines.length === 0 ? null : new Chart({ lines, legend: legendOf(kinds), ...spec }).figure;
 }
 
-function evaluationChart(kinds, spec) {
-  return chart(kinds, spec, columnsOfEvaluations);
-}
+const evaluationChart = (kinds, spec) => chart(kinds, spec, columnsOfEach("eval_step"));
+const diagnosisChart = (kinds, spec) => chart(kinds, spec, columnsOfEach("diagnosis_step"));
 
 const wholePercent = (value) => `${Math.round(100 * value)}${thinSpace}%`;
 
@@ -314,19 +314,19 @@ function curves() {
       title: "Gradient norms", unit: "L2, of the logged step", log: true }),
     anyAbove0("penalty") ? chart(one("penalty", "penalty"), {
       title: "Gradient penalty", unit: "in D's objective" }) : null,
-    chart(one("sample_diversity", "diversity"), {
+    diagnosisChart(one("sample_diversity", "diversity"), {
       title: "Variety of samples", unit: "their pixels' variance over that of real images",
       range: [0, 1.1 * Math.max(1, ...runs.flatMap((run) => run.curves.columns.sample_diversity ?? []))],
       reference: { value: 1, name: "real images" } }),
-    chart(one("sample_classes", "digits"), {
+    diagnosisChart(one("sample_classes", "digits"), {
       title: "Digits among the samples", unit: "with at least a fifth of their share, as the judge sees them",
       range: [0, 10] }),
-    chart(images("d_real_slope", "d_fake_slope"), {
+    diagnosisChart(images("d_real_slope", "d_fake_slope"), {
       title: "D's slope", unit: "mean norm of its gradient at images" }),
-    chart(one("d_held_out_gap", "gap"), {
+    diagnosisChart(one("d_held_out_gap", "gap"), {
       title: "D on held-out images", unit: "what they lose of D's margin between real and generated",
       reference: { value: 0, name: "as training images" } }),
-    chart(networks("d_update_ratio", "g_update_ratio"), {
+    diagnosisChart(networks("d_update_ratio", "g_update_ratio"), {
       title: "Size of an update", unit: "over that of the parameters" }),
     evaluationChart(one("eval_classifier_fd", "classifier-FD"), {
       title: "Classifier-FD", unit: "of --eval-every: Fréchet distance from test images in the judge's features" }),
