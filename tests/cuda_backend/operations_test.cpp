@@ -13,6 +13,7 @@
 #include "ganymede/error.hpp"
 #include "math/philox.hpp"
 #include "nn/optimizer.hpp"
+#include "support/activations.hpp"
 #include "support/reference_gan.hpp"
 
 namespace ganymede::testing {
@@ -75,9 +76,9 @@ class GpuOperations : public ::testing::TestWithParam<bool> {
 
 TEST_P(GpuOperations, LayersAreTheCpus) {
   for (const Shape& s : shapes)
-    for (const char* name : {"identity", "relu", "leaky-relu", "sigmoid", "tanh"}) {
-      SCOPED_TRACE(std::to_string(s.rows) + "×" + std::to_string(s.in) + " to " + std::to_string(s.out) + " " + name);
-      const Activation sigma = Activation::named(name, 0.2F);
+    for (const Activation& sigma : activations) {
+      SCOPED_TRACE(std::to_string(s.rows) + "×" + std::to_string(s.in) + " to " + std::to_string(s.out) + " " +
+                   sigma.name());
       const Floats x = uniform_floats(count_of(s.rows, s.in), 1);
       const Floats w = uniform_floats(count_of(s.out, s.in), 2);
       const Floats b = uniform_floats(count_of(s.out, 1), 3);

@@ -1,6 +1,6 @@
 // The oracle of the numerical tests: networks, GAN losses and the R1 penalty in double precision, in plain loops
 // that follow the formulas and share nothing with the code under test. Gradients come from central differences
-// of these values, so no derivative here is written down but σ', which R1's value needs.
+// of these values, so no derivative is written down but σ', which R1's value needs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,6 +13,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "support/activations.hpp"
 
 namespace ganymede::testing {
 
@@ -39,20 +41,8 @@ struct Sigma {
   std::string name;
   double leak = 0;
 
-  [[nodiscard]] double value(double a) const {
-    if (name == "relu") return a > 0 ? a : 0;
-    if (name == "leaky-relu") return a > 0 ? a : leak * a;
-    if (name == "sigmoid") return 1 / (1 + std::exp(-a));
-    if (name == "tanh") return std::tanh(a);
-    return a;
-  }
-  [[nodiscard]] double slope(double a) const {
-    if (name == "relu") return a > 0 ? 1 : 0;
-    if (name == "leaky-relu") return a > 0 ? 1 : leak;
-    if (name == "sigmoid") return value(a) * (1 - value(a));
-    if (name == "tanh") return 1 - std::tanh(a) * std::tanh(a);
-    return 1;
-  }
+  [[nodiscard]] double value(double a) const { return value_of(name, leak, a); }
+  [[nodiscard]] double slope(double a) const { return slope_of(name, leak, value(a)); }
 };
 
 /// A fully connected network; parameters flat as ganymede::Network lays them out: each layer's weight

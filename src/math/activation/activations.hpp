@@ -1,5 +1,5 @@
 // The activations, one struct each. To add one: write the struct, name it in `Activations`; the command
-// line, the networks and every backend take it from there.
+// line, the networks and every backend take it from there, and tests/support/activations.hpp needs it in double.
 //
 // An activation gives its value and its slope σ'(a), the latter as a function of its own output: every
 // pass after the forward pass then needs the layer's output alone.

@@ -4,6 +4,7 @@
 
 #include "ganymede/device.hpp"
 #include "math/fixed_point.hpp"
+#include "support/activations.hpp"
 #include "unit/cuda_kernels/memory.hpp"
 
 namespace ganymede::testing {
@@ -11,28 +12,14 @@ namespace {
 
 class CudaElementwise : public Kernels {};
 
-double value_of(const std::string& name, double a) {
-  if (name == "sigmoid") return 1 / (1 + std::exp(-a));
-  if (name == "tanh") return std::tanh(a);
-  if (name == "identity" || a > 0) return a;
-  return name == "relu" ? 0 : static_cast<double>(0.2F) * a;
-}
-double slope_of(const std::string& name, double h) {
-  if (name == "sigmoid") return h * (1 - h);
-  if (name == "tanh") return 1 - h * h;
-  if (name == "identity" || h > 0) return 1;
-  return name == "relu" ? 0 : static_cast<double>(0.2F);
-}
-
 // Around a thread's four elements, a warp's, and a block's.
 const std::vector<std::size_t> counts = {0, 1, 3, 4, 5, 31, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 5000};
 
 TEST_F(CudaElementwise, ActivationsAfterAProduct) {
-  for (const char* name : {"identity", "relu", "leaky-relu", "sigmoid", "tanh"})
+  for (const Activation& sigma : activations)
     for (const int rows : {0, 1, 33})
       for (const int columns : {1, 3, 128, 131})
         for (const std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
-          const Activation sigma = Activation::named(name, 0.2F);
           const Values before = draws(area(rows, columns), 1, 3);
           const Values b = draws(static_cast<std::size_t>(columns), 2);
           Memory<float> device_b(b, shift);
@@ -47,12 +34,12 @@ TEST_F(CudaElementwise, ActivationsAfterAProduct) {
             for (std::size_t i = 0; i < before.size(); ++i) {
               const double a = static_cast<double>(before[i]) +
                                (with_bias ? static_cast<double>(b[i % static_cast<std::size_t>(columns)]) : 0);
-              value.push_back(value_of(name, a));
+              value.push_back(value_of(sigma, a));
               // The slope is a function of the output as the kernel has it.
-              product.push_back(slope_of(name, static_cast<double>(y[i])) * static_cast<double>(before[i]));
+              product.push_back(slope_of(sigma, static_cast<double>(y[i])) * static_cast<double>(before[i]));
             }
-            expect_close(y.host(), value, 1e-6, name);
-            expect_close(delta.host(), product, 1e-6, name);
+            expect_close(y.host(), value, 1e-6, sigma.name());
+            expect_close(delta.host(), product, 1e-6, sigma.name());
           }
         }
 }
