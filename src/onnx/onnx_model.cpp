@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "ganymede/error.hpp"
 #include "ganymede/version.hpp"
 
 namespace ganymede {
@@ -263,7 +264,9 @@ class GraphWriter {
     if (activation.is_identity()) return;
     const auto known = operators.find(activation.name());
     if (known == operators.end())
-      throw std::logic_error(std::string("no ONNX operator is known for the activation ") + activation.name());
+      throw Error(ExitCode::usage, std::string("the activation ") + activation.name() +
+                                       " has no ONNX operator here: networks that use it cannot be exported as ONNX "
+                                       "models");
     onnx::NodeProto& added = node(known->second, {value_});
     if (known->first == "leaky-relu")
       attribute(added, "alpha", onnx::AttributeProto::FLOAT).set_f(activation.parameter);

@@ -9,7 +9,9 @@
 
 #include <functional>
 
+#include "core/names.hpp"
 #include "gan/gan.hpp"
+#include "math/activation/activations.hpp"
 #include "support/small_gan.hpp"
 
 namespace ganymede::testing {
@@ -101,6 +103,21 @@ INSTANTIATE_TEST_SUITE_P(Families, OnnxModels,
                                                   },
                                                   3}),
                          [](const ::testing::TestParamInfo<Family>& info) { return std::string(info.param.name); });
+
+// Of every activation that a network may have: the operators are a list of their own.
+TEST(OnnxModel, EveryActivationHasAnOperator) {
+  const std::unique_ptr<Device> device = make_cpu_device(1);
+  for (const std::string& name : names_of<math::Activations>()) {
+    SCOPED_TRACE(name + ": its operator belongs into src/onnx/onnx_model.cpp");
+    TrainOptions options = small_options();
+    options.generator_activation = options.discriminator_activation = name;
+    options.r1 = 0;
+    const DataShape data = DataShape::grey(small_side);
+    const Gan gan = make_gan(options, data, *device);
+    EXPECT_NO_THROW(checked(onnx_generator(gan.generator, data, {})));
+    EXPECT_NO_THROW(checked(onnx_discriminator(gan.discriminator, data, {})));
+  }
+}
 
 }  // namespace
 }  // namespace ganymede::testing
