@@ -1,5 +1,6 @@
 // The optimisers by name. To add one: write its struct in a file beside this one and name it in `Optimizers`; the
-// command line, checkpoints and every backend take it from there. A rule has
+// command line, checkpoints and every backend take it from there. What it must come to is for
+// tests/fixtures/generate.py to say, which needs the rule once more. A rule has
 //   name, states            its buffers as checkpoints call them, zero at the start
 //   constants               what it uses beside the learning rate
 //   decays_weights          whether weight decay is its own affair; else that is added to the gradient

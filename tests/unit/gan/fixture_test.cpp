@@ -1,6 +1,8 @@
 // Losses, penalties and whole trainings against PyTorch's autograd and Adam in double precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "gan/gan.hpp"
 #include "gan/gradient_penalty.hpp"
 #include "gan/losses.hpp"
@@ -167,7 +169,12 @@ std::vector<float> listed(const Network& network) { return listed(network, netwo
 // schedules, clipped gradients and weights. PyTorch adds 1e-6 to the norm that it divides by, of 3 and more here.
 TEST_F(PyTorch, Optimizers) {
   const nlohmann::json cases = fixture("optimizers");
-  EXPECT_EQ(cases.size(), 6 * optimizer_names().size() + 1);
+  for (const std::string& name : optimizer_names())
+    EXPECT_GE(std::count_if(cases.begin(), cases.end(),
+                            [&](const nlohmann::json& c) { return c["options"]["optimizer"] == name; }),
+              6)
+        << "nothing says whether the rule of " << name << " is right: in tests/fixtures/generate.py name it in "
+        << "OPTIMIZERS and give its rule in optimizer_case, PyTorch's own or one in double, and run it";
   int number = 0;
   for (const nlohmann::json& c : cases)
     for (const std::string& instruction_set : cpu_instruction_sets()) {
