@@ -28,7 +28,7 @@ ran=0
 for example in "${examples[@]}"; do
   case $example in
     launch/install* | launch/quickstart* | launch/test* | launch/gpu-* | launch/mpirun-hosts* | srun\ * | sbatch\ * \
-      | docker\ * | apptainer\ *)
+      | docker\ * | apptainer\ * | ninja\ *)
       echo "not run   $example"
       continue
       ;;
