@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "device/cuda_module.hpp"
 #include "ganymede/communicator.hpp"
+#include "ganymede/error.hpp"
 
 namespace ganymede::testing {
 
@@ -19,6 +21,12 @@ void prepare_gpus(int gpus, std::uint64_t seed);
 
 /// This rank's GPU. Collective.
 std::unique_ptr<Device> make_gpu(Communicator& ranks, const CudaOptions& options = {});
+
+/// Whether the error is that this GPU, an older one, has not the tensor cores that a precision takes: the one reason
+/// to pass over tests of it.
+inline bool lacks_tensor_cores(const Error& error) {
+  return std::string_view(error.what()).find("compute capability 8.0") != std::string_view::npos;
+}
 
 /// While it lives, copies that make the host wait, or may, end the process where GPUs are simulated: to and from
 /// pageable memory.
